@@ -1,0 +1,1 @@
+"""MIAS mammograms, from the files as they are packaged to a cached, patient-honest tf.data pipeline."""

@@ -1,0 +1,89 @@
+"""The case table: one case an image, its findings kept, its patient named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIAS_CLASSES = ("normal", "benign", "malignant")
+"""Ordered from harmless to worst: the index is the label, and the worst finding decides an image's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One annotated abnormality.
+
+    Attributes:
+        abnormality: MIAS's code: CALC, CIRC, SPIC, MISC, ARCH or ASYM.
+        severity: The finding's own class name, for example "benign".
+        x: Column of the centre in pixels from the left edge, in the frame of the image it comes with, or None.
+        y: Row of the centre in pixels from the TOP edge (Info.txt counts from the bottom), or None.
+        radius: Radius of the circle that encloses the finding, in pixels, or None.
+    """
+
+    abnormality: str
+    severity: str
+    x: float | None = None
+    y: float | None = None
+    radius: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One image of one breast.
+
+    Attributes:
+        image_id: Unique name, for MIAS the file's stem ("mdb001").
+        patient_id: The woman; everything that must not leak is grouped by it.
+        label: Class name of the worst finding, or the first class where there is none.
+        tissue: Background tissue: F (fatty), G (fatty-glandular), D (dense-glandular), or "" where unknown.
+        findings: All findings, in the order of the source.
+    """
+
+    image_id: str
+    patient_id: str
+    label: str
+    tissue: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class CaseTable:
+    """Cases in a fixed order, with the ordered class names that their labels index."""
+
+    cases: tuple[Case, ...]
+    class_names: tuple[str, ...] = MIAS_CLASSES
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        """Image ids, in table order."""
+        return tuple(case.image_id for case in self.cases)
+
+    @property
+    def patient_ids(self) -> tuple[str, ...]:
+        """Patient id of each case, in table order."""
+        return tuple(case.patient_id for case in self.cases)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class index of each case, int64 [n]."""
+        index = {name: position for position, name in enumerate(self.class_names)}
+        return np.array([index[case.label] for case in self.cases], dtype=np.int64)
+
+    def take(self, rows: Iterable[int]) -> CaseTable:
+        """The cases at ``rows``, in that order."""
+        return CaseTable(tuple(self.cases[int(row)] for row in rows), self.class_names)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of everything in the table; equal tables have equal fingerprints."""
+        text = json.dumps([list(self.class_names), [asdict(case) for case in self.cases]], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
