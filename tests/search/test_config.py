@@ -21,7 +21,8 @@ def test_the_shipped_file_holds_the_defaults():
 
 
 def test_flags_beat_the_file_and_the_file_beats_the_base(tmp_path):
-    file = write(tmp_path / "c.toml", "[search]\nmax_trials = 5\nfactor = 2\n[space]\ndropout = { min = 0.1, max = 0.2 }")
+    text = "[search]\nmax_trials = 5\nfactor = 2\n[space]\ndropout = { min = 0.1, max = 0.2 }"
+    file = write(tmp_path / "c.toml", text)
     base = load_config(None, {"search.max_trials": 3, "search.seed": 9})
     config = load_config(file, {"search.factor": 4}, base=base)
     assert (config.search.max_trials, config.search.factor, config.search.seed) == (5, 4, 9)

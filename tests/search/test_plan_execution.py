@@ -92,7 +92,7 @@ def test_an_exhausted_space_ends_the_plan_with_what_there_is():
 
 
 def test_an_undefined_objective_ranks_last():
-    history, parents = carry_out(
+    _, parents = carry_out(
         plan_hyperband(10, max_epochs=9), objective=lambda s: float("nan") if s.configuration == 0 else 0.4
     )
     assert 0 not in parents.values()
