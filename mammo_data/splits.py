@@ -133,20 +133,19 @@ def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int =
     if not 0 <= test_fraction < 1 or folds < 1:
         raise ValueError(f"test_fraction must be in [0, 1) and folds at least 1; received {test_fraction}, {folds}")
     strata = _strata(table)
-    parts = folds if folds > 1 else 2
-    n_patients = sum(len(stratum) for stratum in strata)
-    if n_patients < parts + (test_fraction > 0):
-        raise DataError(
-            expected=f"at least {parts + (test_fraction > 0)} patients for a test set and {folds} folds",
-            found=f"{n_patients}",
-            remedy="Use fewer folds or more data.",
-        )
     rng = np.random.default_rng(seed)
     shuffled = [[stratum[int(position)] for position in rng.permutation(len(stratum))] for stratum in strata]
     held_out = _allocate([len(stratum) for stratum in strata], test_fraction)
     test = [patient for stratum, n in zip(shuffled, held_out, strict=True) for patient in stratum[:n]]
     # Dealing on where the last class stopped keeps the fold sizes within one of each other.
     development = [patient for stratum, n in zip(shuffled, held_out, strict=True) for patient in stratum[n:]]
+    parts = max(folds, 2)
+    if len(development) < parts or (test_fraction > 0 and not test):
+        raise DataError(
+            expected=f"a test set ({test_fraction:.0%} of the patients) and at least {parts} more for {folds} folds",
+            found=f"{len(test) + len(development)} patients",
+            remedy="Use fewer folds, a smaller test set or more data.",
+        )
     if folds > 1:
         dealt = [development[fold::folds] for fold in range(folds)]
     else:
