@@ -99,15 +99,16 @@ def metric_values(predictions: Predictions, weights: Floats) -> dict[MetricPath,
     class_aucs = [
         WeightedRanking.of(labels == index, probabilities[:, index], weights).auc() for index in range(len(names) - 1)
     ] + [primary.auc()]
-    class_f1 = confusion.f1(matrices)
-    supported = (matrices.sum(axis=2) > 0).all(axis=1)
+    # Without a case of the class every prediction of it is wrong by construction: 0 would say nothing of the model.
+    unsupported = matrices.sum(axis=2) == 0
+    class_f1 = np.where(unsupported, np.nan, confusion.f1(matrices))
     values: dict[MetricPath, Floats] = {
         ("primary_auc",): class_aucs[-1],
         ("abnormal_auc",): WeightedRanking.of(*abnormal_scores(predictions), weights).auc(),
         ("macro_ovr_auc",): np.mean(class_aucs, axis=0),
         ("accuracy",): confusion.accuracy(matrices),
         ("balanced_accuracy",): confusion.balanced_accuracy(matrices),
-        ("macro_f1",): np.where(supported, class_f1.mean(axis=1), np.nan),
+        ("macro_f1",): class_f1.mean(axis=1),
         ("matthews",): confusion.matthews(matrices),
         ("quadratic_kappa",): confusion.quadratic_kappa(matrices),
         ("average_precision",): primary.average_precision(),
@@ -119,7 +120,7 @@ def metric_values(predictions: Predictions, weights: Floats) -> dict[MetricPath,
         ("classwise_ece",): classwise_ece(labels, probabilities, weights),
     }
     columns = {
-        "precision": confusion.precision(matrices),
+        "precision": np.where(unsupported, np.nan, confusion.precision(matrices)),
         "recall": confusion.recall(matrices),
         "f1": class_f1,
         "specificity": confusion.specificity(matrices),
