@@ -71,7 +71,7 @@ def open_source(path: Path, info: Path | None = None) -> ImageSource:
     raise DataError(
         expected="a folder of mdb001.pgm … with Info.txt, or a .tar.gz of them",
         found=f"{'another kind of file' if path.exists() else 'nothing'} at {path}",
-        remedy="Point --data at the images, or fetch them with 'mammo-search data fetch'.",
+        remedy="Point --data at the mini-MIAS archive or its folder; `mammo-search run --demo` needs no data.",
     )
 
 
