@@ -7,6 +7,13 @@ Methods (Efron & Tibshirani, An Introduction to the Bootstrap, 1993):
     percentile  the quantiles of the replicates (chapter 13)
     bca         bias-corrected and accelerated quantiles; the acceleration from a jackknife over patients (chapter 14)
     logit       normal interval on the logit scale with the replicates' standard deviation; for metrics in (0, 1) only
+
+Share of 2,000 simulated sets (two correlated images a patient, true AUC 0.75) whose 95 % interval holds the truth, from
+``tests/benchmarks/test_bootstrap.py``; BCa is the default of the evaluation for it:
+
+    malignants   percentile   BCa      logit
+    52 of 322    94.5 %       95.5 %   95.7 %
+    10 of 80     92.0 %       94.7 %   96.3 %  (5 % wider than BCa)
 """
 
 from __future__ import annotations
@@ -140,7 +147,7 @@ def with_intervals(
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
-    method: Method = "percentile",
+    method: Method = "bca",
 ) -> dict[str, Any]:
     """The table of ``metrics.json``: `reports.metrics.classification_metrics` with an interval for each metric.
 
@@ -176,7 +183,7 @@ def metric_intervals(
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
-    method: Method = "percentile",
+    method: Method = "bca",
 ) -> dict[MetricPath, Interval]:
     """Every metric of `reports.metrics.metric_values` with its patient-bootstrap interval."""
     point = metric_values(predictions, np.ones((1, len(predictions))))

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.figures import write_figures
+from reports.bbc_cv import bbc_cv
+from reports.evaluation import evaluate
+from reports.figures import write_evaluation_figures, write_figures
 from reports.intervals import with_intervals
 from reports.run_summary import (
     AuditResult,
@@ -18,6 +20,7 @@ from reports.run_summary import (
     SeedScore,
     SplitPart,
 )
+from reports.subgroups import CaseAttributes
 from reports.trial_table import best_run
 
 from .simulated import CLASS_NAMES, PLAN, simulated_predictions, simulated_trials
@@ -44,6 +47,34 @@ def example_summary(directory: Path, *, is_demo: bool = True, resamples: int = 2
     predictions = simulated_predictions(patients=40, seed=0, separation=0.9)
     trials = simulated_trials()
     counts = np.bincount(predictions.labels, minlength=3)
+    rng = np.random.default_rng(1)
+    inner = simulated_predictions(patients=121, seed=5, separation=0.9)
+    development = replace(inner, patient_ids=tuple(f"d{name}" for name in inner.patient_ids))
+    candidates = np.stack(
+        [simulated_predictions(patients=121, seed=5, separation=s).probabilities for s in rng.uniform(0.6, 1, 10)]
+    )
+    evaluation = evaluate(
+        predictions,
+        development=development,
+        training_shares=(1, 1, 1),
+        attributes={
+            image: CaseAttributes(
+                tissue="FGD"[row // 2 % 3],
+                abnormalities=(("CALC", "CIRC", "SPIC", "ARCH")[row % 4],) if label else (),
+                radius=float(rng.uniform(10, 100)) if label else None,
+            )
+            for row, (image, label) in enumerate(zip(predictions.image_ids, predictions.labels, strict=True))
+        },
+        radius_cuts=(35.0, 65.0),
+        selection=bbc_cv(
+            development.labels,
+            candidates,
+            development.patient_ids,
+            np.arange(len(development)) // 2 % 5,
+            resamples=resamples,
+        ),
+        resamples=resamples,
+    )
     held_out = {name: int(count) for name, count in zip(CLASS_NAMES, counts, strict=True)}
     return RunSummary(
         name="simulated-example",
@@ -67,8 +98,9 @@ def example_summary(directory: Path, *, is_demo: bool = True, resamples: int = 2
         ),
         plan=tuple(PlannedRung(*rung) for rung in PLAN),
         trials=trials,
-        metrics=with_intervals(predictions, resamples=resamples),
-        figures=write_figures(predictions, best_run(trials), directory),
+        metrics=evaluation.metrics,
+        figures=write_figures(predictions, best_run(trials), directory)
+        | write_evaluation_figures(evaluation, directory),
         is_demo=is_demo,
         weights_provenance="random, seed 0" if is_demo else "a local archive of BiT-M-R50x1",
         weights_genuine=not is_demo,

@@ -58,7 +58,7 @@ def test_the_report_is_one_file_that_asks_the_network_for_nothing(summary: RunSu
     html = path.read_text(encoding="utf-8")
     reader = Reader(html)
     assert all(address.startswith(("data:", "#")) for address in reader.addresses)
-    assert sum(address.startswith("data:image/png;base64,") for address in reader.addresses) == 4
+    assert sum(address.startswith("data:image/png;base64,") for address in reader.addresses) == 7
     assert "script" not in reader.tags
     assert "url(" not in html
     assert "@import" not in html
@@ -84,6 +84,10 @@ def test_the_answer_stands_with_its_interval_and_its_numbers(summary: RunSummary
     assert summary.command in text
     assert "file number alone gives abnormal AUC 0.66" in text
     assert "Labels shuffled between patients 100 times" in text
+    assert "Corrected for the choice (BBC-CV)" in text
+    assert "Can the probabilities be taken at their word?" in text
+    assert "Operating points" in text
+    assert "too few cases" in text
 
 
 def test_only_a_demonstration_is_called_one(summary: RunSummary) -> None:

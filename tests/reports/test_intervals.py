@@ -34,7 +34,7 @@ def test_images_of_a_patient_are_drawn_together_and_every_draw_has_as_many_patie
 
 def test_percentile_interval_equals_a_bootstrap_written_as_a_loop() -> None:
     table = simulated_predictions(patients=30)
-    ours = metric_intervals(table, resamples=1500, seed=0)["primary_auc",]
+    ours = metric_intervals(table, resamples=1500, seed=0, method="percentile")["primary_auc",]
     rng = np.random.default_rng(99)
     patients = np.array(table.patient_ids)
     names = np.unique(patients)
@@ -96,7 +96,7 @@ def test_the_order_of_the_cases_does_not_matter() -> None:
 def test_a_missing_class_has_no_interval_and_the_rest_has() -> None:
     table = simulated_predictions(patients=30)
     table = table.take(np.flatnonzero(table.labels != 2))
-    metrics = with_intervals(table, resamples=100)
+    metrics = with_intervals(table, resamples=100, method="percentile")
     assert metrics["primary_auc"] == {
         "value": None,
         "lower": None,
