@@ -107,7 +107,7 @@ def test_a_cut_archive_is_refused(tmp_path: Path) -> None:
 
 
 def test_nothing_there_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="data fetch"):
+    with pytest.raises(DataError, match="--demo"):
         open_source(tmp_path / "absent")
 
 
