@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mammo_data.phantom import write_phantom
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -17,3 +19,9 @@ def mias_archive() -> Path:
     if not archive.is_file():
         pytest.skip(f"the real MIAS archive is absent: {archive}")
     return archive
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 women on small films; read only."""
+    return write_phantom(tmp_path_factory.mktemp("phantom") / "images", patients=24, image_size=256)
