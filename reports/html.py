@@ -56,7 +56,7 @@ FIGURES = {
     ),
     "reliability": ("Reliability", "Observed share against the predicted probability: on the diagonal, they agree."),
     "decision_curve": ("Decision curve", "Net benefit against recalling all women and recalling none."),
-    "subgroups": ("Subgroups", "The primary endpoint in slices of the held-out patients, with patient intervals."),
+    "subgroups": ("Subgroups", "How well slices of the held-out patients are ranked; small slices have no value."),
 }
 
 

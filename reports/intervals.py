@@ -111,7 +111,8 @@ def interval(
         jackknife: The metric without each patient, float64 [patients]; needed for "bca".
 
     Returns:
-        The interval; its limits are None where the value is, or where fewer than half of the resamples define it.
+        The interval; its limits are None where the value is, where fewer than half of the resamples define it, or where
+        the limits would leave out the value itself.
 
     Raises:
         ReportError: If the method is unknown, or "bca" has no jackknife.
@@ -138,6 +139,10 @@ def interval(
     else:
         # On the border (an AUC of exactly 1) the logit is infinite; the quantiles still say something.
         limits = np.quantile(good, tails)
+    if not limits[0] <= value <= limits[1]:
+        # Replicates that miss their own estimate are ruled by bias (the calibration error of few cases grows with every
+        # case drawn twice); no quantile of them is an interval.
+        return Interval(float(value), None, None, level, method, undefined)
     return Interval(float(value), float(limits[0]), float(limits[1]), level, method, undefined)
 
 

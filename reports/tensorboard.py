@@ -6,6 +6,7 @@ Layout, one TensorBoard run a directory:
     DIR/run_0003/                one session: hyperparameters, lineage, status; mean curves over the folds, objective,
                                  best epoch, seconds
     DIR/run_0003/fold_0/         the curves of one fold
+    DIR/final/                   the exported model: figures as images, a summary as text
 
 Steps are epochs, from 1. Event files have a fixed name and are replaced whole, so that writing twice does not show
 every point twice. Only TensorBoard's own protos and record writer are used; TensorFlow is not imported.
@@ -16,15 +17,19 @@ from __future__ import annotations
 import io
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from reports.atomic_write import write_atomically
+from reports.errors import ReportError
 from reports.trial_record import TrialRecord
 
 EVENT_FILE = "events.out.tfevents.0000000000.mammo-search"
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 LINEAGE = {
     "lineage/status": "completed or failed",
@@ -135,6 +140,32 @@ def write_trial(record: TrialRecord, directory: Path) -> None:
             event for tag, folds in record.curves.items() for event in _curve_events(tag, folds[fold], start, end)
         ]
         _write_events(run_directory(directory, record.run) / f"fold_{fold}", events)
+
+
+def write_final(figures: Mapping[str, Path], text: str, directory: Path) -> None:
+    """Writes the figures and a summary of the exported model.
+
+    Args:
+        figures: Name to PNG file, for example from `reports.figures.write_figures`.
+        text: Markdown, for example the model card.
+        directory: TensorBoard's ``--logdir``.
+
+    Raises:
+        ReportError: If a figure is no PNG file.
+    """
+    from tensorboard.compat.proto import event_pb2, summary_pb2
+    from tensorboard.plugins.text.summary_v2 import text_pb
+
+    events = [event_pb2.Event(step=0, summary=text_pb("summary", text))]
+    for name, path in figures.items():
+        content = path.read_bytes()
+        if not content.startswith(PNG_SIGNATURE):
+            raise ReportError(expected=f"a PNG file as {path}", found="other content", remedy="Draw the figure again.")
+        width, height = struct.unpack(">II", content[16:24])
+        image = summary_pb2.Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=content)
+        value = summary_pb2.Summary.Value(tag=name, image=image)
+        events.append(event_pb2.Event(step=0, summary=summary_pb2.Summary(value=[value])))
+    _write_events(directory / "final", events)
 
 
 def _session_values(record: TrialRecord) -> dict[str, int | float | str]:

@@ -21,7 +21,7 @@ def draw_subgroups(results: tuple[SubgroupResult, ...]) -> Figure:
     axes = figure.subplots()
     for place, result in enumerate(reversed(results)):
         if result.auc.value is None:
-            axes.text(0.5, place, "too few cases", ha="center", va="center", fontsize=NOTE, color=FAINT)
+            axes.text(0.02, place, "too few cases", ha="left", va="center", fontsize=NOTE, color=FAINT)
             continue
         if result.auc.lower is not None and result.auc.upper is not None:
             axes.plot([result.auc.lower, result.auc.upper], [place, place], color=ACCENT, linewidth=2.6, alpha=0.55)

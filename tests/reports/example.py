@@ -51,7 +51,7 @@ def example_summary(directory: Path, *, is_demo: bool = True, resamples: int = 2
     inner = simulated_predictions(patients=121, seed=5, separation=0.9)
     development = replace(inner, patient_ids=tuple(f"d{name}" for name in inner.patient_ids))
     candidates = np.stack(
-        [simulated_predictions(patients=121, seed=5, separation=s).probabilities for s in rng.uniform(0.6, 1, 10)]
+        [simulated_predictions(patients=121, seed=5, separation=s).probabilities for s in rng.uniform(0.2, 0.55, 10)]
     )
     evaluation = evaluate(
         predictions,

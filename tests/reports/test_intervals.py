@@ -85,6 +85,21 @@ def test_patients_make_the_interval_wider_than_images_would() -> None:
     assert wide / narrow == pytest.approx(2**0.5, abs=0.2)
 
 
+@pytest.mark.parametrize("method", ["percentile", "bca", "logit"])
+def test_no_interval_leaves_out_its_own_estimate(method: str) -> None:
+    # The calibration error of few, well calibrated cases: every resample scores worse than the sample.
+    for seed in range(6):
+        table = simulated_predictions(patients=25, seed=seed, separation=0.5)
+        for limits in metric_intervals(table, resamples=200, method=method).values():  # type: ignore[arg-type]
+            if limits.lower is not None:
+                assert limits.value is not None
+                assert limits.upper is not None
+                assert limits.lower <= limits.value <= limits.upper
+    biased = np.linspace(0.2, 0.3, 500)
+    assert interval(0.1, biased).lower is None
+    assert interval(0.1, biased, method="bca", jackknife=biased[:50]).lower is None
+
+
 def test_the_order_of_the_cases_does_not_matter() -> None:
     table = simulated_predictions(patients=30)
     shuffled = table.take(np.random.default_rng(0).permutation(len(table)))

@@ -16,9 +16,11 @@ from typing import Any
 
 import pytest
 
-from reports.tensorboard import write_trials
+from reports.errors import ReportError
+from reports.figures import write_figures
+from reports.tensorboard import write_final, write_trials
 
-from .simulated import CLASS_NAMES, simulated_trials
+from .simulated import CLASS_NAMES, simulated_predictions, simulated_trials
 
 DEADLINE_SECONDS = 60
 
@@ -29,6 +31,8 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_trials(simulated_trials(), directory, class_names=CLASS_NAMES)
     # Twice, as a resumed search does: nothing may appear twice.
     write_trials(simulated_trials(), directory, class_names=CLASS_NAMES)
+    figures = write_figures(simulated_predictions(), None, tmp_path_factory.mktemp("figures"))
+    write_final(figures, "# The exported model", directory)
     return directory
 
 
@@ -134,6 +138,24 @@ def test_tensorboard_shows_every_fold_and_every_session(address: str) -> None:
     assert values["objective"] == pytest.approx(records[21].objective, abs=1e-6)
     assert by_name["run 7"]["hparams"]["lineage/status"] == "failed"
     assert by_name["run 7"]["sessions"][0]["status"] == "STATUS_FAILURE"
+
+
+def test_tensorboard_shows_the_final_model(address: str) -> None:
+    images = until(lambda: ask(f"{address}/data/plugin/images/tags"), lambda found: "final" in found)
+    assert set(images["final"]) == {"roc", "confusion_matrix", "class_metrics"}
+    query = urllib.parse.urlencode({"run": "final", "tag": "roc", "sample": 0})
+    (entry,) = ask(f"{address}/data/plugin/images/images?{query}")
+    with urllib.request.urlopen(f"{address}/data/plugin/images/individualImage?{entry['query']}", timeout=30) as png:
+        assert png.read().startswith(b"\x89PNG")
+    query = urllib.parse.urlencode({"run": "final", "tag": "summary"})
+    (summary,) = ask(f"{address}/data/plugin/text/text?{query}")
+    assert "The exported model" in summary["text"]
+
+
+def test_a_figure_that_is_no_png_is_named(tmp_path: Path) -> None:
+    (tmp_path / "roc.png").write_text("no picture")
+    with pytest.raises(ReportError, match=r"roc\.png"):
+        write_final({"roc": tmp_path / "roc.png"}, "", tmp_path)
 
 
 def test_writing_needs_no_tensorflow(tmp_path: Path) -> None:
