@@ -6,7 +6,7 @@ from pathlib import Path
 
 from search.config import BackboneSection, Config, PreparationSection, SearchSection
 
-PATIENTS = 120
+PATIENTS = 160
 FILM_SIZE = 256
 PHANTOM_SEED = 0
 NOTICE = "DEMONSTRATION on synthetic images and random weights; its figures say nothing about mammography."

@@ -66,7 +66,7 @@ def test_coverage_over_simulated_sets(patients: int, malignants: int, capsys: py
     found = coverage(patients, malignants, sets=2000, resamples=2000)
     with capsys.disabled():
         for method, (share, width) in found.items():
-            print(f"\n{malignants} malignants of {2 * patients}: {method:10s} {share:.2%}, mean width {width:.3f}")  # noqa: T201
+            print(f"\n{malignants} malignants of {2 * patients}: {method:10s} {share:.2%}, mean width {width:.3f}")
     if malignants == 52:
         assert all(0.93 <= share <= 0.97 for share, _ in found.values())
 
