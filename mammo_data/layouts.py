@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mammo_data.errors import DataError
 from mammo_data.info_txt import decode_info
 
 _IMAGE_NAME = re.compile(r"^(mdb\d{3})\.pgm$", re.IGNORECASE)
 _INFO_NAME = "info.txt"
+_Place = TypeVar("_Place", Path, tarfile.TarInfo)
 
 LARGEST_FILE = 64 * 2**20
 """Bytes; MIAS's images have 1 MiB. A larger member of an archive is a bomb or no MIAS."""
@@ -134,7 +135,7 @@ class TarSource:
         self._lock = threading.Lock()
         self._archive: tarfile.TarFile | None = None
         self._digests: dict[str, str] = {}
-        self._members: dict[str, str] = {}
+        self._members: dict[str, tarfile.TarInfo] = {}
         with _readable(path):
             self._info = self._scan(info)
 
@@ -145,7 +146,7 @@ class TarSource:
             if name.lower() == _INFO_NAME:
                 found_info = found_info or data
             elif image := _IMAGE_NAME.match(name):
-                _add(self._members, image.group(1).lower(), member.name, str(self._path))
+                _add(self._members, image.group(1).lower(), member, str(self._path))
                 self._digests[image.group(1).lower()] = hashlib.sha256(data).hexdigest()
         chosen = found_info if info is None else info
         if chosen is None:
@@ -189,6 +190,7 @@ class TarSource:
         with self._lock, _readable(self._path):
             if self._archive is None:
                 self._archive = tarfile.open(self._path)  # noqa: SIM115 - kept for the source's life, see close
+            # With the member, not its name: by name tarfile would read the whole archive for a list first.
             file = self._archive.extractfile(self._members[image_id])
             if file is None:
                 raise _damaged_archive(self._path, f"no file behind {image_id}")
@@ -235,14 +237,15 @@ def _damaged_archive(path: Path, found: str, expected: str = "a complete archive
     return DataError(expected=expected, found=f"{found} in {path}", remedy="Fetch the archive again from its source.")
 
 
-def _add(names: dict[str, Path] | dict[str, str], image_id: str, where: Path | str, location: str) -> None:
+def _add(names: dict[str, _Place], image_id: str, place: _Place, location: str) -> None:
     if image_id in names:
+        one, other = (found.name if isinstance(found, tarfile.TarInfo) else found for found in (names[image_id], place))
         raise DataError(
             expected="each image once",
-            found=f"{image_id} as {names[image_id]} and as {where} in {location}",
+            found=f"{image_id} as {one} and as {other} in {location}",
             remedy="Remove one of the two.",
         )
-    names[image_id] = where  # type: ignore[assignment]
+    names[image_id] = place
 
 
 def _no_info(location: str) -> DataError:
