@@ -1,0 +1,76 @@
+"""The released BiT backbones: where each comes from, under which licence, and what input it was trained for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from search.bit_architecture import R50X1, R101X1, BitArchitecture
+from search.errors import ConfigError
+
+_PAPER = "Kolesnikov et al. 2020, Big Transfer (BiT): General Visual Representation Learning, ECCV, arXiv:1912.11370"
+
+
+@dataclass(frozen=True)
+class BackboneSource:
+    """One released backbone.
+
+    Args:
+        name: What `--backbone` takes, for example `bit-m-r50x1`.
+        architecture: Its units, width and groups.
+        training_data: What it was trained on.
+        handle: Its TF-Hub handle; that module takes RGB in [0, 1].
+        kaggle_handle: The same module on Kaggle.
+        npz_url: The authors' npz, whose graph takes RGB in [−1, 1] (as this package's does).
+        licence: SPDX name.
+        citation: The paper.
+    """
+
+    name: str
+    architecture: BitArchitecture
+    training_data: str
+    handle: str
+    kaggle_handle: str
+    npz_url: str
+    licence: str = "Apache-2.0"
+    citation: str = _PAPER
+
+
+def _source(size: str, architecture: BitArchitecture) -> BackboneSource:
+    variant = architecture.name.lower()
+    data = {"s": "ImageNet-1k (1.28 million images)", "m": "ImageNet-21k (14.2 million images)"}[size]
+    return BackboneSource(
+        name=f"bit-{size}-{variant}",
+        architecture=architecture,
+        training_data=data,
+        handle=f"https://tfhub.dev/google/bit/{size}-{variant}/1",
+        kaggle_handle=f"https://www.kaggle.com/models/google/bit/TensorFlow2/{size}-{variant}/1",
+        npz_url=f"https://storage.googleapis.com/bit_models/BiT-{size.upper()}-{architecture.name}.npz",
+    )
+
+
+FAMILY: dict[str, BackboneSource] = {
+    source.name: source
+    for source in (_source(size, architecture) for size in ("m", "s") for architecture in (R50X1, R101X1))
+}
+DEFAULT_BACKBONE = "bit-m-r50x1"
+
+
+def backbone_source(name: str) -> BackboneSource:
+    """The table's row of a `--backbone` name.
+
+    Raises:
+        ConfigError: If there is no such backbone.
+    """
+    try:
+        return FAMILY[name.lower()]
+    except KeyError:
+        raise ConfigError(
+            expected=f"one of {', '.join(FAMILY)}",
+            found=f"backbone {name!r}",
+            remedy="Correct --backbone or the key backbone in tuner_config.toml.",
+        ) from None
+
+
+def source_for(arch: BitArchitecture) -> BackboneSource | None:
+    """The BiT-M row of an architecture, or None for one that was never released."""
+    return next((source for source in FAMILY.values() if source.architecture == arch), None)
