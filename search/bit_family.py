@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from search.bit_architecture import R50X1, R101X1, BitArchitecture
+from search.bit_architecture import R50X1, R101X1, SMALL, BitArchitecture
 from search.errors import ConfigError
 
 _PAPER = "Kolesnikov et al. 2020, Big Transfer (BiT): General Visual Representation Learning, ECCV, arXiv:1912.11370"
@@ -74,3 +74,8 @@ def backbone_source(name: str) -> BackboneSource:
 def source_for(arch: BitArchitecture) -> BackboneSource | None:
     """The BiT-M row of an architecture, or None for one that was never released."""
     return next((source for source in FAMILY.values() if source.architecture == arch), None)
+
+
+def architecture_of(name: str) -> BitArchitecture:
+    """The architecture of a backbone that the configuration can name."""
+    return SMALL if name == "bit-small" else backbone_source(name).architecture

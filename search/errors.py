@@ -1,15 +1,15 @@
-"""What a user can get wrong, as exceptions that say what was expected, what was found and what to do."""
+"""Errors that a user can mend: one clear line each, with the exit code that the command line ends with."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """An error that the user can mend; the command line prints its one line and exits with `exit_code`.
+    """Something outside the program is not as it has to be.
 
     Args:
-        expected: What good input would have been.
-        found: What was there instead, naming the file and the place.
-        remedy: What the user can do about it, as an imperative.
+        expected: What would have been right.
+        found: What was there instead, naming the file or the setting.
+        remedy: What to do, as an imperative.
     """
 
     exit_code = 1
@@ -22,12 +22,25 @@ class UserError(Exception):
 
 
 class ConfigError(UserError):
-    """A setting or a command-line option that can't be used."""
+    """A setting, a flag or the configuration file is wrong."""
 
     exit_code = 2
 
+    @classmethod
+    def from_lines(cls, text: str) -> ConfigError:
+        """Several findings, a line each, printed as they stand."""
+        error = cls(expected="a valid configuration", found="an invalid one", remedy="Mend it.")
+        error.args = (text,)
+        return error
+
 
 class WeightsError(UserError):
-    """Backbone weights that are absent, can't be reached, or don't fit the architecture."""
+    """Backbone weights that are missing, incomplete or not what they claim to be."""
 
     exit_code = 3
+
+
+class RunError(UserError):
+    """A run's folder is not in the state that a command needs."""
+
+    exit_code = 1

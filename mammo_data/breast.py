@@ -1,0 +1,108 @@
+"""Where the breast is on a film: its mask, its bounding box and the side of the chest wall, all from the pixels.
+
+The chest wall is at the right in every odd file of MIAS and at the left in every even one, so the side must not come
+from a name; nor is a box around "any pixel above 0" of use, for half the films have stray bright pixels in their
+padding and two have a white frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FILM_BACKGROUND = 18
+"""Grey level (of 255) that unexposed film and padding stay at or below. Otsu's (53 to 107) trims the skin side."""
+
+_WORKING_SIDE = 256
+_OPENING = 7
+_UNDECIDED = 0.25
+
+
+@dataclass(frozen=True)
+class BreastRegion:
+    """What was found on one film.
+
+    Attributes:
+        mask: bool [height, width], True on the breast (pectoral muscle included: removing it can remove lesions).
+        box: Left, top, right, bottom of the mask in pixels; right and bottom are exclusive.
+        chest_wall: "left" or "right".
+    """
+
+    mask: NDArray[np.bool_]
+    box: tuple[int, int, int, int]
+    chest_wall: str
+
+
+def find_breast(image: NDArray[np.uint8]) -> BreastRegion:
+    """Find the breast: threshold, opening, largest component, holes filled.
+
+    The work is done at about 256 pixels a side, as a mask needs no more; the opening then parts labels and stray
+    pixels from the breast. An image without any such component counts as breast altogether.
+
+    Args:
+        image: uint8 [height, width].
+    """
+    height, width = image.shape
+    scale = min(1.0, _WORKING_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    component = _largest_component(small)
+    mask = cv2.resize(component, (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    return BreastRegion(mask=mask, box=box, chest_wall=_chest_wall(component))
+
+
+def circle_coverage(mask: NDArray[np.bool_], x: float, y: float, radius: float) -> float:
+    """Part of a circle's area that lies inside a mask, 0 to 1; what lies off the image counts as outside.
+
+    Args:
+        mask: bool [height, width].
+        x: Column of the centre, in pixels.
+        y: Row of the centre, in pixels from the top.
+        radius: In pixels; below half a pixel the centre alone decides.
+    """
+    reach = int(np.ceil(radius)) + 1
+    rows = np.arange(round(y) - reach, round(y) + reach + 1)
+    columns = np.arange(round(x) - reach, round(x) + reach + 1)
+    inside = (rows[:, None] - y) ** 2 + (columns[None, :] - x) ** 2 <= max(radius, 0.75) ** 2
+    on_image = ((rows >= 0) & (rows < mask.shape[0]))[:, None] & ((columns >= 0) & (columns < mask.shape[1]))[None, :]
+    window = mask[np.clip(rows, 0, mask.shape[0] - 1)[:, None], np.clip(columns, 0, mask.shape[1] - 1)[None, :]]
+    return float(np.count_nonzero(window & on_image & inside) / np.count_nonzero(inside))
+
+
+def _largest_component(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 [height, width] of 0 and 1, never empty."""
+    bright = (image > FILM_BACKGROUND).astype(np.uint8)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_OPENING, _OPENING))
+    # With a border of zeros the opening would eat the breast where it touches the edge of the film.
+    opened = cv2.morphologyEx(bright, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_REPLICATE)
+    count, components, statistics, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    if count < 2:
+        return np.ones_like(bright)
+    largest = 1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))
+    breast = (components == largest).astype(np.uint8)
+    contours, _ = cv2.findContours(breast, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled: NDArray[np.uint8] = np.zeros_like(breast)
+    cv2.drawContours(filled, contours, -1, color=1, thickness=cv2.FILLED)
+    return filled
+
+
+def _chest_wall(breast: NDArray[np.uint8]) -> str:
+    """The side where the breast is taller: it narrows to the nipple, and is cut off straight at the chest.
+
+    A breast that overflows the film on both sides (mdb151, mdb152: a difference of 0.14 of the height, all others of
+    MIAS 0.45 and more) is decided by its top: in an oblique view it reaches up along the chest wall only.
+    """
+    columns, rows = np.flatnonzero(breast.any(axis=0)), np.flatnonzero(breast.any(axis=1))
+    inside = breast[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    heights = inside.mean(axis=0)
+    edge = max(1, heights.size // 10)
+    excess = float(heights[-edge:].mean() - heights[:edge].mean())
+    if abs(excess) < _UNDECIDED:
+        top = inside[: max(1, inside.shape[0] // 4)].sum(axis=0)
+        excess = float(np.average(np.linspace(-1.0, 1.0, top.size), weights=top)) if top.any() else 0.0
+    return "right" if excess > 0 else "left"

@@ -1,0 +1,251 @@
+"""The prepared set: all films on equal canvases, once on disk, memory-mapped by everyone after.
+
+A set lies in ``prepared-FINGERPRINT/`` under the cache folder: ``images.npy`` (uint8 [n, S, S]) and ``manifest.json``
+with the keys format, fingerprint, settings, class_names and cases (the table, findings in canvas pixels). The
+fingerprint covers the source's bytes, the settings, this format and OpenCV's version, so whatever changes a pixel
+changes the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo_data.catalog import Case, CaseTable, Finding
+from mammo_data.decoding import decode_grey
+from mammo_data.errors import DataError
+from mammo_data.info_txt import load_cases
+from mammo_data.layouts import ImageSource
+from mammo_data.standardise import PreparationSettings, standardise
+
+__all__ = ["PreparationSettings", "PreparedSet", "prepare"]
+
+FORMAT = 1
+"""Raise it with every change to the code that changes a pixel or the manifest's keys."""
+
+_STALE_SECONDS = 24 * 3600
+_BUILDING = ".preparing-"
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """All films of a source, standardised.
+
+    Attributes:
+        directory: Where it lies.
+        images: uint8 [n, S, S], read-only memory map, chest wall at the left, black padding.
+        table: The cases in the order of ``images``, findings in canvas pixels; one that can't be located has no place.
+        settings: How it was made.
+        fingerprint: SHA-256 (hex) of everything it depends on.
+    """
+
+    directory: Path
+    images: NDArray[np.uint8]
+    table: CaseTable
+    settings: PreparationSettings
+    fingerprint: str
+
+    @property
+    def unlocatable(self) -> tuple[str, ...]:
+        """Ids of the images with a finding that has no place on the breast; six in MIAS."""
+        return tuple(case.image_id for case in self.table.cases if any(finding.x is None for finding in case.findings))
+
+    @classmethod
+    def load(cls, directory: Path) -> PreparedSet:
+        """Open a set on disk.
+
+        Raises:
+            DataError: The folder holds no complete set of this format.
+        """
+        try:
+            manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+            if manifest["format"] != FORMAT:
+                raise _not_a_set(directory, f"format {manifest['format']}")
+            settings = PreparationSettings(**manifest["settings"])
+            table = CaseTable(tuple(_case(case) for case in manifest["cases"]), tuple(manifest["class_names"]))
+            images = np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False)
+            fingerprint = str(manifest["fingerprint"])
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise _not_a_set(directory, f"{type(error).__name__} {error}") from error
+        shape = (len(table), settings.image_size, settings.image_size)
+        if images.shape != shape or images.dtype != np.uint8:
+            raise _not_a_set(directory, f"{images.dtype} {images.shape} instead of uint8 {shape}")
+        return cls(directory, images, table, settings, fingerprint)
+
+
+def prepare(
+    source: ImageSource,
+    settings: PreparationSettings,
+    cache_directory: Path,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> PreparedSet:
+    """The prepared set of a source: opened where it is on disk, else made.
+
+    Films are read in the source's cheapest order and worked on by threads (OpenCV and numpy release the GIL); only
+    a few films a worker are in memory at a time, whatever their number.
+
+    Args:
+        source: The films.
+        settings: What to make of them.
+        cache_directory: Where prepared sets are kept.
+        workers: Threads; as many as there are cores by default.
+        progress: Called with (films done, films in all), from the calling thread; not called for a set on disk.
+
+    Raises:
+        DataError: A film or the truth table can't be used; nothing is left behind then.
+    """
+    fingerprint = _fingerprint(source, settings)
+    directory = cache_directory / f"prepared-{fingerprint[:16]}"
+    try:
+        kept = PreparedSet.load(directory)
+        if kept.fingerprint == fingerprint:
+            return kept
+    except DataError:
+        # Nothing there, or damaged: either way it is made now.
+        pass
+    table = load_cases(source)
+    with _building_directory(cache_directory) as building:
+        cases = _write_images(
+            source, table, settings, building / "images.npy", workers or os.cpu_count() or 1, progress
+        )
+        manifest = {
+            "format": FORMAT,
+            "fingerprint": fingerprint,
+            "settings": asdict(settings),
+            "class_names": list(table.class_names),
+            "cases": [asdict(case) for case in cases],
+        }
+        with (building / "manifest.json").open("w", encoding="utf-8") as file:
+            json.dump(manifest, file)
+            file.flush()
+            os.fsync(file.fileno())
+        _publish(building, directory)
+    return PreparedSet.load(directory)
+
+
+def _write_images(
+    source: ImageSource,
+    table: CaseTable,
+    settings: PreparationSettings,
+    path: Path,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[Case]:
+    rows = {image_id: row for row, image_id in enumerate(table.image_ids)}
+    cases: list[Case] = list(table.cases)
+    shape = (len(table), settings.image_size, settings.image_size)
+    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    frames: dict[tuple[int, ...], str] = {}
+
+    def work(row: int, data: bytes) -> None:
+        case = table.cases[row]
+        film = decode_grey(data, case.image_id)
+        frames.setdefault(film.shape, case.image_id)
+        images[row], findings = standardise(film, case.findings, settings)
+        cases[row] = replace(case, findings=findings)
+
+    done = 0
+    with ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:
+        pending: set[Future[None]] = set()
+        try:
+            for image_id, data in source.stream():
+                pending.add(pool.submit(work, rows[image_id], data))
+                if len(pending) < 2 * workers:
+                    continue
+                done, pending = _collect(pending, FIRST_COMPLETED, done, len(table), progress)
+            done, pending = _collect(pending, "ALL_COMPLETED", done, len(table), progress)
+        finally:
+            for future in pending:
+                future.cancel()
+    _require_one_frame(frames, source.location)
+    images.flush()
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return cases
+
+
+def _collect(
+    pending: set[Future[None]], until: str, done: int, total: int, progress: Callable[[int, int], None] | None
+) -> tuple[int, set[Future[None]]]:
+    finished, still = wait(pending, return_when=until)
+    for future in finished:
+        future.result()
+        done += 1
+        if progress is not None:
+            progress(done, total)
+    return done, still
+
+
+def _require_one_frame(frames: dict[tuple[int, ...], str], location: str) -> None:
+    # Info.txt's y counts from the bottom of a frame that it does not name: one frame must hold for all.
+    if len(frames) > 1:
+        found = ", ".join(f"{shape[1]} × {shape[0]} ({image_id})" for shape, image_id in sorted(frames.items()))
+        raise DataError(
+            expected="films of one size",
+            found=f"{found} in {location}",
+            remedy="Use the original films, not resized or cropped copies.",
+        )
+
+
+def _fingerprint(source: ImageSource, settings: PreparationSettings) -> str:
+    parts = [FORMAT, cv2.__version__, source.fingerprint, asdict(settings)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def _building_directory(cache_directory: Path) -> Iterator[Path]:
+    cache_directory.mkdir(parents=True, exist_ok=True)
+    for left_over in cache_directory.glob(f"{_BUILDING}*"):
+        # A killed process can't clean up; another that is still at work is younger than this.
+        if time.time() - left_over.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(left_over, ignore_errors=True)
+    building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=cache_directory))
+    try:
+        yield building
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _publish(building: Path, directory: Path) -> None:
+    """Move a finished set to its name; of two processes that made the same one, the first wins."""
+    try:
+        building.rename(directory)
+    except OSError:
+        try:
+            PreparedSet.load(directory)
+        except DataError:
+            shutil.rmtree(directory)
+            building.rename(directory)
+    if os.name == "posix":
+        handle = os.open(directory.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _case(fields: dict[str, Any]) -> Case:
+    findings = tuple(Finding(**finding) for finding in fields.pop("findings"))
+    return Case(**fields, findings=findings)
+
+
+def _not_a_set(directory: Path, found: str) -> DataError:
+    return DataError(
+        expected=f"a prepared set of format {FORMAT}", found=f"{found} in {directory}", remedy="Delete that folder."
+    )

@@ -1,0 +1,165 @@
+"""The whole evaluation of a model on held-out patients: what metrics.json holds beyond the plain metrics.
+
+Sections that `evaluate` adds to the table of `reports.metrics`, each only where its inputs are given:
+
+    calibration        temperature, log_prior_shift, cases (fitted on), uncorrected and corrected: brier, log_loss and
+                       classwise_ece with intervals
+    operating_points   list of `reports.operating_points.OperatingPoint`
+    decision_curve     thresholds, model, lower, upper, all_positive of the primary endpoint (corrected probabilities)
+    subgroups          list of `reports.subgroups.SubgroupResult`
+    selection          `reports.bbc_cv.SelectionCorrection`
+
+The plain metrics stay those of the model as it is exported; corrections stand beside them, never in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from reports.auc import Floats
+from reports.bbc_cv import SelectionCorrection
+from reports.decision_curve import DecisionCurve, decision_curve
+from reports.intervals import RESAMPLES, Method, metric_intervals, with_intervals
+from reports.metrics import primary_scores
+from reports.operating_points import operating_points
+from reports.predictions import Predictions
+from reports.subgroups import CaseAttributes, SubgroupResult, subgroup_results
+from reports.temperature import ProbabilityCorrection, fit_temperature, log_prior_shift
+
+CALIBRATION_METRICS = ("brier", "log_loss", "classwise_ece")
+
+SMALLEST_PROBABILITY = 1e-12
+"""Below float32's resolution near 1: a probability that was rounded to 0 has lost its logit, and this stands for it."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        metrics: The content of metrics.json.
+        predictions: The held-out predictions as exported.
+        corrected: The same with corrected probabilities, or None.
+        curve: Decision curve of the primary endpoint, or None.
+        subgroups: Slices; empty where no attributes were given.
+    """
+
+    metrics: Mapping[str, Any]
+    predictions: Predictions
+    corrected: Predictions | None = None
+    curve: DecisionCurve | None = None
+    subgroups: tuple[SubgroupResult, ...] = ()
+
+
+def evaluate(
+    held_out: Predictions,
+    *,
+    development: Predictions | None = None,
+    training_shares: Sequence[float] | None = None,
+    attributes: Mapping[str, CaseAttributes] | None = None,
+    radius_cuts: tuple[float, float] | None = None,
+    selection: SelectionCorrection | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    method: Method = "bca",
+) -> Evaluation:
+    """Evaluates held-out predictions with everything that the inputs allow.
+
+    Args:
+        held_out: Predictions of the exported model on the held-out patients.
+        development: The winner's out-of-fold predictions at its best epoch, natural prevalence. Temperature, prior and
+            thresholds come from these alone.
+        training_shares: Class shares that the training sampler drew, for the prior correction; equal ones for the
+            balanced sampler, None where it drew at natural prevalence.
+        attributes: Image id to attributes, for the subgroups.
+        radius_cuts: From `reports.subgroups.radius_terciles` on development images.
+        selection: BBC-CV's correction of the winner's score.
+        resamples: Bootstrap resamples of patients.
+        seed: Seed of the draws.
+        method: How the limits of the plain metrics are found.
+
+    Returns:
+        The evaluation.
+
+    Raises:
+        ReportError: If a patient is in both tables.
+    """
+    table = with_intervals(held_out, resamples=resamples, seed=seed, method=method)
+    corrected: Predictions | None = None
+    curve: DecisionCurve | None = None
+    if development is not None:
+        correction = fit_correction(development, training_shares)
+        if correction is not None:
+            corrected, inner = (
+                corrected_predictions(held_out, correction),
+                corrected_predictions(development, correction),
+            )
+            table["calibration"] = _calibration(held_out, corrected, correction, resamples, seed, method)
+            curve = decision_curve(corrected, *primary_scores(corrected), resamples=resamples, seed=seed)
+            table["decision_curve"] = {
+                name: getattr(curve, name).tolist()
+                for name in ("thresholds", "model", "lower", "upper", "all_positive")
+            }
+        else:
+            inner = development
+        points = operating_points(inner, corrected or held_out, resamples=resamples, seed=seed)
+        table["operating_points"] = [point.as_dict() for point in points]
+    slices: tuple[SubgroupResult, ...] = ()
+    if attributes is not None:
+        slices = subgroup_results(held_out, attributes, radius_cuts=radius_cuts, resamples=resamples, seed=seed)
+        table["subgroups"] = [result.as_dict() for result in slices]
+    if selection is not None:
+        table["selection"] = selection.as_dict()
+    return Evaluation(table, held_out, corrected, curve, slices)
+
+
+def fit_correction(
+    development: Predictions, training_shares: Sequence[float] | None = None
+) -> ProbabilityCorrection | None:
+    """Prior shift and temperature from out-of-fold predictions.
+
+    Args:
+        development: See `evaluate`.
+        training_shares: See `evaluate`.
+
+    Returns:
+        The correction, or None where a class has no case: its prior and its temperature can't be known then.
+    """
+    counts = np.bincount(development.labels, minlength=len(development.class_names))
+    if not counts.all():
+        return None
+    shift = None if training_shares is None else log_prior_shift(counts, training_shares)
+    return fit_temperature(logits_of(development), development.labels, shift=shift)
+
+
+def logits_of(predictions: Predictions) -> Floats:
+    """Logits up to a constant a row, which softmax does not see: the log of the probabilities, float64 [n, classes]."""
+    return np.log(np.maximum(predictions.probabilities, SMALLEST_PROBABILITY))
+
+
+def corrected_predictions(predictions: Predictions, correction: ProbabilityCorrection) -> Predictions:
+    """The same cases with corrected probabilities."""
+    return replace(predictions, probabilities=correction.probabilities(logits_of(predictions)))
+
+
+def _calibration(
+    before: Predictions,
+    after: Predictions,
+    correction: ProbabilityCorrection,
+    resamples: int,
+    seed: int,
+    method: Method,
+) -> dict[str, Any]:
+    section: dict[str, Any] = {
+        "temperature": correction.temperature,
+        "log_prior_shift": list(correction.log_prior_shift),
+        "cases": correction.cases,
+    }
+    for name, table in (("uncorrected", before), ("corrected", after)):
+        found = metric_intervals(table, resamples=resamples, seed=seed, method=method)
+        section[name] = {metric: found[metric,].as_dict() for metric in CALIBRATION_METRICS}
+    return section

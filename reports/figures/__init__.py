@@ -1,0 +1,60 @@
+"""The figures of a run, as PNG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reports.evaluation import Evaluation
+from reports.figures.class_metrics import draw_class_metrics
+from reports.figures.confusion_matrix import draw_confusion_matrix
+from reports.figures.decision_curve import draw_decision_curve
+from reports.figures.reliability import draw_reliability
+from reports.figures.roc import draw_roc
+from reports.figures.style import save
+from reports.figures.subgroups import draw_subgroups
+from reports.figures.training_curves import draw_training_curves
+from reports.predictions import Predictions
+from reports.trial_record import TrialRecord
+
+__all__ = ["write_evaluation_figures", "write_figures"]
+
+
+def write_figures(predictions: Predictions, winner: TrialRecord | None, directory: Path) -> dict[str, Path]:
+    """Draws the figures that every run has.
+
+    Args:
+        predictions: Of the held-out patients.
+        winner: The best run, for its training curves; None leaves them out.
+        directory: Where the PNG files go.
+
+    Returns:
+        Figure name to file, in the order in which a report shows them: roc, confusion_matrix, class_metrics,
+        training_curves.
+    """
+    figures = {
+        "roc": draw_roc(predictions),
+        "confusion_matrix": draw_confusion_matrix(predictions),
+        "class_metrics": draw_class_metrics(predictions),
+    }
+    if winner is not None and any(winner.curves.values()):
+        figures["training_curves"] = draw_training_curves(winner)
+    return {name: save(figure, directory / f"{name}.png") for name, figure in figures.items()}
+
+
+def write_evaluation_figures(evaluation: Evaluation, directory: Path) -> dict[str, Path]:
+    """Draws the figures of the parts that an evaluation has beyond the plain metrics.
+
+    Args:
+        evaluation: From `reports.evaluation.evaluate`.
+        directory: Where the PNG files go.
+
+    Returns:
+        Figure name to file: reliability, and where the evaluation has them decision_curve and subgroups.
+    """
+    figures = {"reliability": draw_reliability(evaluation.predictions, evaluation.corrected)}
+    if evaluation.curve is not None:
+        endpoint = str(evaluation.metrics["primary_endpoint"])
+        figures["decision_curve"] = draw_decision_curve(evaluation.curve, endpoint=endpoint)
+    if evaluation.subgroups:
+        figures["subgroups"] = draw_subgroups(evaluation.subgroups)
+    return {name: save(figure, directory / f"{name}.png") for name, figure in figures.items()}

@@ -1,0 +1,61 @@
+"""The confusion matrix: counts, coloured by the share of the true class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reports.auc import ratio
+from reports.confusion import confusion_matrices
+from reports.figures.style import FAINT, INK, LABEL, NOTE, TICK, TITLE, new_figure
+from reports.predictions import Predictions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_confusion_matrix(predictions: Predictions) -> Figure:
+    """Counts in large type, the share of the row (the true class) below, white to blue by that share.
+
+    Args:
+        predictions: The cases; the row of a class without cases stays white and says "–".
+    """
+    names = predictions.class_names
+    size = len(names)
+    ones = np.ones((1, len(predictions)))
+    counts = confusion_matrices(predictions.labels, predictions.predicted, size, ones)[0]
+    shares = ratio(counts, counts.sum(axis=1, keepdims=True))
+    figure = new_figure(2.2 + 1.35 * size, 1.6 + 1.1 * size)
+    axes = figure.subplots()
+    axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
+    for row in range(size):
+        for column in range(size):
+            share = shares[row, column]
+            colour = "white" if share > 0.6 else INK
+            text = "–" if np.isnan(share) else f"{share:.0%}"
+            axes.text(
+                column, row - 0.1, f"{counts[row, column]:.0f}", ha="center", va="center", fontsize=17, color=colour
+            )
+            axes.text(column, row + 0.24, text, ha="center", va="center", fontsize=TICK, color=colour)
+    axes.set_xticks(range(size), names, fontsize=LABEL)
+    axes.set_yticks(
+        range(size),
+        [f"{name}\n(n = {total:.0f})" for name, total in zip(names, counts.sum(axis=1), strict=True)],
+        fontsize=LABEL,
+    )
+    # White seams between the cells, drawn on minor ticks.
+    axes.set_xticks(np.arange(1, size) - 0.5, minor=True)
+    axes.set_yticks(np.arange(1, size) - 0.5, minor=True)
+    axes.grid(visible=True, which="minor", color="white", linewidth=3)
+    axes.tick_params(which="both", length=0, colors=INK)
+    for spine in axes.spines.values():
+        spine.set_color(FAINT)
+        spine.set_linewidth(0.6)
+    axes.set_xlabel("predicted class", fontsize=LABEL, color=INK)
+    axes.set_ylabel("true class", fontsize=LABEL, color=INK)
+    axes.set_title("Confusion matrix: images, and share of the true class", fontsize=TITLE - 1, color=INK, pad=10)
+    figure.supxlabel(
+        f"{len(predictions)} images, {predictions.n_patients} patients; most probable class", fontsize=NOTE, color=FAINT
+    )
+    return figure

@@ -1,0 +1,98 @@
+"""What all figures share: colours, type sizes, axes, and writing them to a file.
+
+Figures are made through matplotlib's object-oriented interface with the Agg canvas: pyplot would choose a GUI backend
+and keep global state, and neither belongs in a library that runs on servers and in threads.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reports.atomic_write import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 150
+
+TITLE, LABEL, TICK, NOTE = 13.0, 11.5, 10.5, 9.5
+"""Type sizes in points; the smallest is still readable when a 150 dpi figure fills a phone's width."""
+
+INK, FAINT, GRID = "#1b2530", "#5b6875", "#dfe4e8"
+
+CLASS_COLOURS = ("#0072b2", "#e69f00", "#882255", "#009e73", "#56b4e9", "#5b6875")
+"""Blue, orange, wine: apart in hue and in lightness under the three kinds of colour blindness (blue, orange and the
+greens from Okabe & Ito 2008, wine from Tol's muted scheme)."""
+
+CLASS_LINES = ("-", (0, (6, 2)), (0, (2, 1.5)), "-.", "-", "--")
+"""A second sign beside the colour, for print in grey."""
+
+ACCENT, CONTRAST = CLASS_COLOURS[0], CLASS_COLOURS[2]
+
+
+def class_colour(index: int) -> str:
+    """Colour of a class, the same in every figure."""
+    return CLASS_COLOURS[index % len(CLASS_COLOURS)]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure with room made for its labels.
+
+    Args:
+        width: In inches; at 150 dpi 6.4 inches are 960 pixels.
+        height: In inches.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def dress(axes: Axes, *, title: str, x: str, y: str, grid: str | None = "both") -> None:
+    """Title, axis labels, type sizes, and no more lines than are needed."""
+    axes.set_title(title, fontsize=TITLE, color=INK, loc="left", pad=10)
+    axes.set_xlabel(x, fontsize=LABEL, color=INK)
+    axes.set_ylabel(y, fontsize=LABEL, color=INK)
+    axes.tick_params(labelsize=TICK, colors=INK, length=3)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(FAINT)
+    if grid:
+        axes.grid(visible=True, axis=grid, color=GRID, linewidth=0.8)  # type: ignore[arg-type]
+        axes.set_axisbelow(True)
+
+
+def not_defined(axes: Axes, why: str) -> None:
+    """Says in the empty axes why there is nothing to see."""
+    axes.text(
+        0.5,
+        0.5,
+        f"not defined:\n{why}",
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        fontsize=LABEL,
+        color=FAINT,
+    )
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Writes a PNG at 150 dpi; the same figure gives the same bytes.
+
+    Args:
+        figure: From `new_figure`.
+        path: The file.
+
+    Returns:
+        ``path``.
+    """
+    stream = io.BytesIO()
+    # Without the library's version in the file, only a changed picture changes the file.
+    figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    return write_atomically(path, stream.getvalue())

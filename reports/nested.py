@@ -1,0 +1,91 @@
+"""Nested cross-validation: metrics within each outer fold, averaged over the folds.
+
+Every outer fold has a model of its own, and scores of different models share no scale: an AUC that ranks a case of one
+fold against a case of another measures the models' offsets too. So cases are compared within a fold only, and the mean
+over the folds is the headline; the pooled value is given beside it. Both estimate the procedure (search, choice,
+retraining) on the outer training patients, not the model that is trained on all of them in the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.auc import Floats
+from reports.errors import ReportError
+from reports.intervals import LEVEL, RESAMPLES, interval, metric_intervals, patient_weights
+from reports.metrics import MetricPath, classification_metrics, metric_values, place
+from reports.predictions import Predictions
+
+
+def nested_metrics(
+    predictions: Predictions,
+    outer_folds: NDArray[np.integer],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> dict[str, Any]:
+    """The table of `reports.metrics` for a nested protocol.
+
+    Args:
+        predictions: Outer held-out predictions of all patients.
+        outer_folds: Outer fold of each case, int [n]; each patient in one.
+        resamples: Bootstrap resamples; patients are drawn within their fold, for the folds are fixed.
+        seed: Seed of the draw.
+        level: Coverage.
+
+    Returns:
+        As `reports.intervals.with_intervals`; the metrics are means over the outer folds (folds in which a metric is
+        not defined are left out), ``pooled`` holds those over all cases, ``outer_folds`` the values of each fold.
+
+    Raises:
+        ReportError: If a patient stands in two folds.
+    """
+    folds = np.asarray(outer_folds)
+    if len(set(zip(predictions.patient_ids, folds.tolist(), strict=True))) != predictions.n_patients:
+        raise ReportError(
+            expected="each patient in one outer fold",
+            found="a patient in two",
+            remedy="Make the outer folds by patient.",
+        )
+    points, replicates = [], []
+    for position, fold in enumerate(np.unique(folds)):
+        part = predictions.take(np.flatnonzero(folds == fold))
+        points.append(metric_values(part, np.ones((1, len(part)))))
+        # A seed for each fold: with a common one, folds of equal size would draw the same positions together.
+        weights = patient_weights(part.patient_ids, resamples=resamples, seed=seed + position)
+        replicates.append(metric_values(part, weights))
+    table = classification_metrics(predictions)
+    pooled: dict[str, Any] = {}
+    by_fold: list[dict[str, Any]] = [{} for _ in points]
+    for path, limits in metric_intervals(
+        predictions, resamples=resamples, seed=seed, level=level, method="percentile"
+    ).items():
+        value = _mean_over_folds(points, path)[0]
+        found = interval(float(value), _mean_over_folds(replicates, path), level=level)
+        place(table, path, found.as_dict())
+        place(pooled, path, limits.as_dict())
+        for position, point in enumerate(points):
+            number = float(point[path][0])
+            place(by_fold[position], path, number if np.isfinite(number) else None)
+    table["pooled"] = pooled
+    table["outer_folds"] = by_fold
+    table["intervals"] = {
+        "unit": "patient, within outer folds",
+        "resamples": resamples,
+        "seed": seed,
+        "level": level,
+        "method": "percentile",
+    }
+    return table
+
+
+def _mean_over_folds(values: list[dict[MetricPath, Floats]], path: MetricPath) -> Floats:
+    stacked = np.stack([value[path] for value in values])
+    defined = np.isfinite(stacked)
+    count = defined.sum(axis=0)
+    total = np.where(defined, stacked, 0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -1,0 +1,5 @@
+"""`python -m search` is `mammo-search`."""
+
+from search.cli import main
+
+main()

@@ -1,0 +1,60 @@
+"""mammo-search run: the whole job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def run(
+    max_trials: Annotated[int | None, typer.Option(help="Bound on the runs; the best-spending plan is made.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder or archive of the MIAS images.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Synthetic data and a small random backbone; offline.")] = False,
+    config: Annotated[Path | None, typer.Option(help="Configuration [default: ./tuner_config.toml].")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run's folder.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace a run of that name.")] = False,
+    weights: Annotated[str | None, typer.Option(help="tf-hub, random, a handle, a SavedModel folder or .npz.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of the prepared images in pixels.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds a trial is cross-validated on.")] = None,
+    split: Annotated[Path | None, typer.Option(help="Use this split.csv instead of drawing one.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the search; the split has its own.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Search, retrain, evaluate and export.
+
+    Example: mammo-search run --data all-mias.tar.gz --max-trials 40
+    """
+    from search.config import DEFAULT_FILE, load_config
+    from search.demo import demo_config
+    from search.hyperband_plan import plan_hyperband
+    from search.job import JobRequest, run_job
+    from search.output import show, show_json
+    from search.plan_text import describe_plan, plan_table
+
+    flags: dict[str, Any] = {
+        "search.max_trials": max_trials,
+        "data.path": data,
+        "backbone.weights": weights,
+        "preparation.image_size": image_size,
+        "search.folds": folds,
+        "split.file": split,
+        "search.seed": seed,
+    }
+    file = config or (DEFAULT_FILE if DEFAULT_FILE.is_file() and not demo else None)
+    settings = load_config(
+        file,
+        {path: value for path, value in flags.items() if value is not None},
+        base=demo_config() if demo else None,
+    )
+    if dry_run:
+        plan = plan_hyperband(
+            settings.search.max_trials, max_epochs=settings.search.max_epochs, factor=settings.search.factor
+        )
+        show_json(plan_table(plan)) if json else show(describe_plan(plan))
+        return
+    result = run_job(JobRequest(settings, name=name, fresh=fresh, demo=demo, argv=tuple(sys.argv[1:])))
+    show_json(result.as_json()) if json else show(result.as_text())

@@ -1,0 +1,253 @@
+"""The schema of tuner_config.toml: every setting, its default, its range and what it means.
+
+The file is read by pydantic, which forbids unknown keys. Sections are frozen: a run's configuration is written into
+its folder as it was resolved and never changes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from search.errors import ConfigError
+
+DEFAULT_FILE = Path("tuner_config.toml")
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(Section):
+    """Where the mammograms are."""
+
+    path: Path = Path("data/images")
+    """Folder or archive with the images and Info.txt."""
+
+
+class SplitSection(Section):
+    """Which patients are held out, and the folds of the others."""
+
+    test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.25
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    """Patient-grouped folds of the development patients; `search.folds` says how many of them a trial uses."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Apart from `search.seed`, so that another search seed keeps the same test patients."""
+    file: Path | None = None
+    """A split.csv of an earlier run, used as it is instead of drawing one."""
+
+
+class PreparationSection(Section):
+    """From the film to the prepared image."""
+
+    image_size: Annotated[int, Field(ge=32, le=1024)] = 448
+    crop: bool = True
+
+
+class AugmentationSection(Section):
+    """Random views of training images; validation and test images are never augmented."""
+
+    strength: Annotated[float, Field(ge=0, le=3)] = 1.0
+    views: Annotated[int, Field(ge=1, le=256)] = 4
+    """Stored views of an image of the most frequent class; rarer classes get proportionally more."""
+    most_views: Annotated[int, Field(ge=1, le=256)] = 16
+
+
+class BackboneSection(Section):
+    """The pretrained network."""
+
+    name: Literal["bit-m-r50x1", "bit-small"] = "bit-m-r50x1"
+    weights: str = "tf-hub"
+    """"tf-hub", "random", a TF-Hub handle, a SavedModel folder or an .npz file."""
+    weights_seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of random weights."""
+
+
+class Interval(Section):
+    """A continuous range."""
+
+    min: float
+    max: float
+    sampling: Literal["linear", "log"] = "linear"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Interval:
+        if self.min > self.max or (self.sampling == "log" and self.min <= 0):
+            raise ValueError(f"expected min <= max, and min > 0 for log sampling; found min={self.min}, max={self.max}")
+        return self
+
+
+class SpaceSection(Section):
+    """The five hyperparameters that are searched."""
+
+    head_width: Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)] = (
+        64,
+        128,
+        256,
+        512,
+        1024,
+    )
+    dropout: Interval = Interval(min=0.0, max=0.6)
+    l2: Interval = Interval(min=1e-6, max=1e-2, sampling="log")
+    learning_rate: Interval = Interval(min=1e-4, max=1e-1, sampling="log")
+    unfreeze_depth: Annotated[tuple[Annotated[int, Field(ge=0, le=64)], ...], Field(min_length=1)] = (0, 1, 2, 3)
+    """Residual units that are trained, counted from the end; 0 trains the head alone."""
+
+
+class SearchSection(Section):
+    """Hyperband and the training of a trial."""
+
+    max_trials: Annotated[int, Field(ge=1, le=100_000)] = 40
+    max_epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
+    factor: Annotated[int, Field(ge=2, le=16)] = 3
+    folds: Annotated[int, Field(ge=1, le=20)] | None = None
+    """Folds that every trial is cross-validated on; None: all of `split.folds`; 1: a single validation split."""
+    batch_size: Annotated[int, Field(ge=2, le=4096)] = 32
+    steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    """None: as many as show each training image once, on average."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    schedule: Literal["constant", "cosine"] = "constant"
+    minority: Literal["balanced", "none"] = "balanced"
+    seed: Annotated[int, Field(ge=0)] = 0
+    deterministic: bool = True
+    """Deterministic operations: the same seed gives the same bits on one machine; costs nothing on a CPU."""
+
+
+class RetrainSection(Section):
+    """The final model."""
+
+    seeds: Annotated[int, Field(ge=1, le=20)] = 3
+    """Models trained from different seeds; the first is exported, the spread of all is reported."""
+
+
+class OutputSection(Section):
+    """Where things go."""
+
+    runs: Path = Path("runs")
+    cache: Path | None = None
+    """Prepared images; None: the user's cache folder."""
+
+
+class Config(Section):
+    """A whole tuner_config.toml."""
+
+    data: DataSection = DataSection()
+    split: SplitSection = SplitSection()
+    preparation: PreparationSection = PreparationSection()
+    augmentation: AugmentationSection = AugmentationSection()
+    backbone: BackboneSection = BackboneSection()
+    space: SpaceSection = SpaceSection()
+    search: SearchSection = SearchSection()
+    retrain: RetrainSection = RetrainSection()
+    output: OutputSection = OutputSection()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if self.search.folds is not None and self.search.folds > self.split.folds:
+            raise ValueError(
+                f"search.folds: expected at most split.folds = {self.split.folds}; found {self.search.folds}"
+            )
+        return self
+
+
+def load_config(path: Path | None, overrides: dict[str, Any] | None = None, *, base: Config | None = None) -> Config:
+    """Read a configuration file and put the command line's values over it.
+
+    Args:
+        path: The file; None for none (defaults alone).
+        overrides: Values by dotted path, for example ``{"search.max_trials": 40}``.
+        base: What the file and the overrides change, instead of the defaults.
+
+    Returns:
+        The resolved configuration.
+
+    Raises:
+        ConfigError: If the file can't be read, is no TOML, has unknown keys or values out of range: one line each.
+    """
+    source = str(path) if path else "command line"
+    table: dict[str, Any] = base.model_dump() if base else {}
+    if path is not None:
+        _merge(table, _read_toml(path))
+    for dotted, value in (overrides or {}).items():
+        *sections, key = dotted.split(".")
+        place = table
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = value
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        lines = "\n".join(f"{source}: {line}" for line in _error_lines(error))
+        raise ConfigError.from_lines(lines) from None
+
+
+def to_toml(config: Config) -> str:
+    """The configuration as TOML, every setting written out; reading it gives an equal one."""
+    lines: list[str] = []
+    for name, section in config.model_dump(mode="json").items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {_toml_value(value)}" for key, value in section.items() if value is not None]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _merge(table: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(table.get(key), dict):
+            _merge(table[key], value)
+        else:
+            table[key] = value
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            expected="a readable configuration file", found=f"{path}: {error.strerror}", remedy="Check --config."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(expected="a TOML file", found=f"{path}: {error}", remedy="Mend that line.") from None
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return repr(value)
+
+
+def _error_lines(error: ValidationError) -> Iterator[str]:
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            yield f"{path}: unknown key{_nearest(item['loc'])}"
+            continue
+        message = item["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
+        found = "" if isinstance(item["input"], dict) or not path else f"; found {item['input']!r}"
+        yield f"{path}: {message}{found}" if path else message
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    """The valid key most like an unknown one, as the end of a sentence."""
+    model: type[BaseModel] = Config
+    for part in location[:-1]:
+        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return ""
+        model = annotation
+    close = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(model.model_fields)}"

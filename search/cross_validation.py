@@ -1,0 +1,161 @@
+"""One trial: a configuration trained on every fold, scored by the mean curve.
+
+The objective is the maximum over the epochs of the mean over the folds of the macro one-vs-rest AUC: one epoch for
+all folds, so that no fold picks its own best moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo_data.sampling import epoch_rows
+from reports.calibration import log_loss
+from reports.confusion import balanced_accuracy, confusion_matrices
+from reports.metrics import macro_ovr_auc
+from search.schedule import learning_rates
+from search.seeding import generator
+from search.space import Configuration
+from search.tail_trainer import State, TailTrainer
+from search.trial_data import TrainingSettings, TrialData
+
+OBJECTIVE = "val_macro_auc"
+
+
+class DivergedError(Exception):
+    """Training left the real numbers; the text names the fold and the epoch."""
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """One fold after a run.
+
+    Attributes:
+        curves: Metric name to its value after each epoch trained in this run.
+        logits: Validation logits after each of these epochs, float32 [epochs, images, classes].
+    """
+
+    curves: dict[str, tuple[float, ...]]
+    logits: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Objective and its epoch, from 1; None where the mean curve is defined nowhere."""
+
+    objective: float | None
+    best_epoch: int | None
+
+
+def score(fold_curves: Sequence[Sequence[float]]) -> Score:
+    """Maximum of the mean fold curve, the earliest epoch where several tie.
+
+    Args:
+        fold_curves: The objective's curve of each fold, [folds][epochs]; NaN where a fold lacks a class.
+    """
+    curves = np.asarray(fold_curves, dtype=np.float64)
+    defined = ~np.isnan(curves)
+    counts = defined.sum(axis=0)
+    if not counts.any():
+        return Score(None, None)
+    means = np.where(counts > 0, np.where(defined, curves, 0.0).sum(axis=0) / np.maximum(counts, 1), -np.inf)
+    best = int(means.argmax())
+    return Score(float(means[best]), best + 1)
+
+
+def train_fold(
+    trainer: TailTrainer,
+    configuration: Configuration,
+    data: TrialData,
+    settings: TrainingSettings,
+    *,
+    fold: int,
+    initial_epoch: int,
+    epochs: int,
+    parent: State | None = None,
+    on_epoch: Callable[[int], None] | None = None,
+) -> FoldResult:
+    """Train one fold from one epoch to another and validate after each; the trainer is left where training stands.
+
+    Args:
+        trainer: The compiled tail of the configuration's shape.
+        configuration: What to train.
+        data: Development data.
+        settings: What is constant over the trials.
+        fold: Position in ``data.folds``.
+        initial_epoch: Epochs that the parent has trained, 0 without one.
+        epochs: Epochs that are behind it at the end.
+        parent: The parent's state of this fold.
+        on_epoch: Called with the number of each finished epoch, from 1.
+
+    Raises:
+        DivergedError: If a loss is not finite.
+    """
+    training, validation = data.folds[fold]
+    bank = data.banks[configuration.unfreeze_depth]
+    if parent is None:
+        trainer.begin(configuration, settings.seed, "fold", fold)
+    else:
+        trainer.restore(parent)
+    curves: dict[str, list[float]] = {name: [] for name in ("loss", "val_loss", OBJECTIVE, "val_balanced_accuracy")}
+    logits = []
+    labels = data.labels[validation]
+    unweighted = np.ones((1, len(labels)))
+    for epoch in range(initial_epoch + 1, epochs + 1):
+        loss = train_epoch(trainer, configuration, data, settings, training, epoch, "fold", fold)
+        outputs = trainer.logits(bank.values, bank.offsets[validation])
+        if not (np.isfinite(loss) and np.isfinite(outputs).all()):
+            raise DivergedError(f"the loss became {loss} in epoch {epoch} of fold {fold + 1}")
+        probabilities = softmax(outputs)
+        curves["loss"].append(loss)
+        matrix = confusion_matrices(labels, probabilities.argmax(axis=1), len(data.class_names), unweighted)
+        curves["val_loss"].append(float(log_loss(labels, probabilities, unweighted)[0]))
+        curves[OBJECTIVE].append(macro_ovr_auc(labels, probabilities))
+        curves["val_balanced_accuracy"].append(float(balanced_accuracy(matrix)[0]))
+        logits.append(outputs)
+        if on_epoch:
+            on_epoch(epoch)
+    return FoldResult({name: tuple(curve) for name, curve in curves.items()}, np.stack(logits))
+
+
+def train_epoch(
+    trainer: TailTrainer,
+    configuration: Configuration,
+    data: TrialData,
+    settings: TrainingSettings,
+    training: NDArray[np.int64],
+    epoch: int,
+    *purpose: str | int,
+) -> float:
+    """Train one epoch on the images at ``training``; its draws depend on (seed, purpose, epoch) alone.
+
+    Returns:
+        The mean loss of its steps.
+    """
+    bank = data.banks[configuration.unfreeze_depth]
+    rng = generator(settings.seed, *purpose, "epoch", epoch)
+    shape = (settings.steps_per_epoch, settings.batch_size)
+    drawn = epoch_rows(data.labels[training], draws=shape[0] * shape[1], rng=rng, minority=settings.minority)
+    images = training[drawn]
+    views = rng.integers(bank.view_counts[images])
+    rates = learning_rates(
+        settings.schedule,
+        configuration.learning_rate,
+        first_step=(epoch - 1) * settings.steps_per_epoch,
+        steps=settings.steps_per_epoch,
+        full_steps=settings.full_epochs * settings.steps_per_epoch,
+    )
+    rows = (bank.offsets[images] + views).reshape(shape)
+    return trainer.train(bank.values, rows, data.labels[images].reshape(shape), rates)
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Softmax over the last axis, in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+

@@ -1,0 +1,33 @@
+"""The demonstration: the whole job on synthetic mammograms and a small random backbone, in minutes and offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from search.config import BackboneSection, Config, PreparationSection, SearchSection
+
+PATIENTS = 160
+FILM_SIZE = 256
+PHANTOM_SEED = 0
+NOTICE = "DEMONSTRATION on synthetic images and random weights; its figures say nothing about mammography."
+
+
+def demo_config() -> Config:
+    """The configuration of ``run --demo``; flags and a file given with --config still change it."""
+    return Config(
+        preparation=PreparationSection(image_size=96),
+        backbone=BackboneSection(name="bit-small", weights="random"),
+        search=SearchSection(max_trials=16, max_epochs=9),
+    )
+
+
+def demo_data(cache: Path) -> Path:
+    """The synthetic data set, written once into the cache folder."""
+    from mammo_data.phantom import write_phantom
+
+    return write_phantom(
+        cache / f"phantom-{PATIENTS}-{FILM_SIZE}-{PHANTOM_SEED}",
+        patients=PATIENTS,
+        seed=PHANTOM_SEED,
+        image_size=FILM_SIZE,
+    )

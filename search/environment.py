@@ -1,0 +1,114 @@
+"""The process's surroundings: TensorFlow's start, its noise, versions and devices."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+PACKAGES = (
+    "mammo-search",
+    "tensorflow",
+    "keras",
+    "keras-tuner",
+    "tensorflow-hub",
+    "opencv-python-headless",
+    "scikit-learn",
+    "numpy",
+    "pandas",
+)
+
+
+@contextmanager
+def library_noise_in(path: Path) -> Iterator[TextIO]:
+    """Send what native libraries write to file descriptor 2 into a file, and give the terminal's own stderr.
+
+    TensorFlow's C++ code logs before any of its settings are read; the descriptor is the only place to catch it.
+    Nothing is thrown away: the file is the run's log.
+
+    Args:
+        path: The log file; it is appended to.
+
+    Yields:
+        A text stream on what stderr was, for the program's own messages.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    saved = os.dup(2)
+    previous = sys.stderr
+    with path.open("ab") as log, os.fdopen(saved, "w", encoding="utf-8", closefd=False, buffering=1) as terminal:
+        os.dup2(log.fileno(), 2)
+        # Python's own stderr (warnings, tracebacks of threads) follows the descriptor unless a test replaced it.
+        try:
+            yield terminal if _is_descriptor_2(previous) else previous
+        finally:
+            previous.flush()
+            os.dup2(saved, 2)
+    os.close(saved)
+
+
+def start_tensorflow(*, deterministic: bool) -> None:
+    """Import TensorFlow quietly and set what has to be set before the first operation.
+
+    Args:
+        deterministic: Ask for operations whose result does not depend on the order of threads.
+    """
+    # Info and warnings of the C++ runtime, for what is logged after its start.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def versions() -> dict[str, str]:
+    """Python's and the packages' versions, "" where one is not installed."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = ""
+    return found
+
+
+def device_description() -> str:
+    """What the search computes on, in words; starts TensorFlow."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
+        return ", ".join(names)
+    cores = os.cpu_count()
+    return f"CPU ({cores} core{'s' if cores != 1 else ''})"
+
+
+def git_commit() -> str | None:
+    """Commit of the source tree that the program runs from, None outside one."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _is_descriptor_2(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == 2
+    except (OSError, ValueError, AttributeError):
+        return False

@@ -1,0 +1,186 @@
+"""After the search: retrain the winner, export it, read the held-out patients once, and write everything down."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from mammo_data.prepared import PreparedSet
+from mammo_data.splits import Split
+from reports.intervals import with_intervals
+from reports.metrics import classification_metrics
+from reports.predictions import Predictions
+from search.atomic_file import replacing, write_atomic
+from search.bit_architecture import BitArchitecture
+from search.bit_weights import BitWeights
+from search.config import Config
+from search.demo import NOTICE
+from search.export import assemble_model, load_exported, predict_images, save_model
+from search.holdout_ledger import record_reading
+from search.hyperband_plan import HyperbandPlan
+from search.progress import RunProgress
+from search.retrain import TrainedTail, retrain
+from search.run_directory import RunDirectory
+from search.run_report import write_run_report
+from search.search_stage import SearchOutcome
+from search.tail_trainer import TailTrainer
+from search.trial_data import TrainingSettings, TrialData
+
+
+@dataclass(frozen=True)
+class FinalStage:
+    """Everything that the stations before have made."""
+
+    config: Config
+    demo: bool
+    directory: RunDirectory
+    manifest: dict[str, Any]
+    plan: HyperbandPlan
+    prepared: PreparedSet
+    split: Split
+    architecture: BitArchitecture
+    weights: BitWeights
+    data: TrialData
+    settings: TrainingSettings
+    outcome: SearchOutcome
+    clock: float
+    """``time.perf_counter()`` when the run started."""
+
+
+@dataclass(frozen=True)
+class FinalModel:
+    """The result of a run.
+
+    Attributes:
+        directory: The run's folder.
+        demo: Whether it is a demonstration.
+        metrics: Metrics of the exported model on the held-out patients.
+        outcome: What the search found.
+    """
+
+    directory: RunDirectory
+    demo: bool
+    metrics: dict[str, Any]
+    outcome: SearchOutcome
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as a JSON-able dict."""
+        return {
+            "run": str(self.directory.path),
+            "demo": self.demo,
+            "configuration": self.outcome.winner.hyperparameters,
+            "cross_validated_macro_auc": self.outcome.winner.objective,
+            "metrics": self.metrics,
+            "model": str(self.directory.model_file),
+            "report": str(self.directory.report_file),
+        }
+
+    def as_text(self) -> str:
+        """The answer as lines of text."""
+        lines = []
+        if self.demo:
+            lines.append(f"{NOTICE}")
+        values = self.outcome.winner.hyperparameters
+        lines.append("best configuration  " + "  ".join(f"{name} {value:g}" for name, value in values.items()))
+        lines.append(
+            f"cross-validated     macro AUC {self.outcome.winner.objective:.3f} "
+            f"at epoch {self.outcome.winner.best_epoch} (selected, optimistic)"
+        )
+        counts = self.metrics["class_counts"]
+        worst = self.metrics["class_names"][-1]
+        lines.append(
+            f"held-out patients   {self.metrics['primary_endpoint']}: AUC {_interval(self.metrics['primary_auc'])} "
+            f"with {counts[worst]} {worst} among {self.metrics['n']} images; "
+            f"macro AUC {_interval(self.metrics['macro_ovr_auc'])}"
+        )
+        lines.append(f"model               {self.directory.model_file}")
+        lines.append(f"report              {self.directory.report_file}")
+        return "\n".join(lines)
+
+
+def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> FinalModel:
+    """Retrain, export, evaluate and report.
+
+    Args:
+        stage: What the stations before have made.
+        trainer: The compiled tail of the winner's shape.
+        progress: Shows what goes on.
+    """
+    winner = stage.outcome.winner
+    epochs = winner.best_epoch or winner.epochs
+    seeds = stage.config.retrain.seeds
+    with progress.station("retrain") as moved:
+        tails = retrain(
+            trainer,
+            stage.outcome.configuration,
+            stage.data,
+            stage.settings,
+            epochs=epochs,
+            seeds=seeds,
+            on_epoch=lambda seed, epoch: moved(seed * epochs + epoch, seeds * epochs),
+        )
+    save_model(_assemble(stage, tails[0]), stage.directory.model_file)
+    with progress.station("evaluate") as moved:
+        # What is evaluated is the file that is handed over, opened as anyone would open it.
+        exported = _held_out(stage, load_exported(stage.directory.model_file))
+        moved(1, seeds)
+        others = []
+        for number, tail in enumerate(tails[1:], start=2):
+            others.append(_held_out(stage, _assemble(stage, tail)))
+            moved(number, seeds)
+    readings = record_reading(stage.config.output.runs, stage.split.fingerprint, stage.directory.name)
+    metrics = with_intervals(exported, seed=stage.config.split.seed)
+    metrics["final_seeds"] = {
+        name: [classification_metrics(predictions)[name] for predictions in (exported, *others)]
+        for name in ("primary_auc", "macro_ovr_auc", "balanced_accuracy")
+    }
+    metrics["holdout_readings"] = readings
+    with replacing(stage.directory.best / "predictions.csv") as temporary:
+        exported.write_csv(temporary)
+    write_atomic(stage.directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    with progress.station("report"):
+        write_run_report(stage, exported, metrics, seconds=time.perf_counter() - stage.clock)
+    manifest = {
+        **stage.manifest,
+        "status": "complete",
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    stage.directory.write_manifest(manifest)
+    return FinalModel(stage.directory, stage.demo, metrics, stage.outcome)
+
+
+def _assemble(stage: FinalStage, tail: TrainedTail) -> keras.Model:
+    return assemble_model(
+        stage.architecture,
+        stage.weights,
+        tail,
+        image_size=stage.config.preparation.image_size,
+        head_width=stage.outcome.configuration.head_width,
+        n_classes=len(stage.data.class_names),
+    )
+
+
+def _held_out(stage: FinalStage, model: keras.Model) -> Predictions:
+    """Predictions of the held-out patients."""
+    rows = stage.split.test_rows(stage.prepared.table)
+    table = stage.prepared.table.take(rows)
+    return Predictions(
+        image_ids=table.image_ids,
+        patient_ids=table.patient_ids,
+        labels=table.labels,
+        probabilities=predict_images(model, stage.prepared.images, rows),
+        class_names=table.class_names,
+    )
+
+
+def _interval(metric: dict[str, Any]) -> str:
+    if metric["value"] is None:
+        return "not defined"
+    if metric.get("lower") is None:
+        return f"{metric['value']:.3f}"
+    return f"{metric['value']:.3f} [{metric['lower']:.3f}, {metric['upper']:.3f}]"

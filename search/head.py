@@ -1,0 +1,111 @@
+"""The classification head, and the layers whose strength is a run-time value.
+
+Pooled features → batch norm → dense (L2) → batch norm → ReLU → dropout → dense (L2) → logits.
+
+A dropout rate or an L2 factor that is a Python number is baked into the compiled graph, so that every configuration
+costs a new trace. Here both are variables: configurations that share a shape share a graph.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+BATCH_NORM_MOMENTUM = 0.9
+"""Keras's 0.99 leaves the moving statistics at their start values for the 30 or so steps of a low rung."""
+
+
+@keras.saving.register_keras_serializable(package="mammo_search")
+class RuntimeDropout(keras.layers.Layer):
+    """Dropout whose rate is a scalar variable, ``rate``, in [0, 1).
+
+    The same uniform draws serve every rate, so that configurations with different rates meet the same luck.
+
+    Args:
+        seed: Seed of the layer's generator.
+    """
+
+    def __init__(self, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """Create the rate."""
+        self.rate = self.add_weight(shape=(), initializer="zeros", trainable=False, name="rate")
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Scale what is kept by 1 / (1 − rate) in training; identity otherwise."""
+        if not training:
+            return inputs
+        draws = keras.random.uniform(ops.shape(inputs), seed=self.seed_generator)
+        kept = ops.cast(draws >= self.rate, inputs.dtype)
+        return inputs * kept / ops.cast(1.0 - self.rate, inputs.dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="mammo_search")
+class RuntimeL2Dense(keras.layers.Dense):
+    """Dense layer that adds ``l2 · Σ kernel²`` to the loss, as ``keras.regularizers.L2`` does, ``l2`` a variable."""
+
+    def build(self, input_shape: Any) -> None:
+        """Create the kernel, the bias and the factor."""
+        super().build(input_shape)
+        self.l2 = self.add_weight(shape=(), initializer="zeros", trainable=False, name="l2")
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The dense map; the penalty is added in training only."""
+        if training:
+            self.add_loss(self.l2 * ops.sum(ops.square(self.kernel)))
+        return super().call(inputs)
+
+
+def runtime_head(features: Any, *, width: int, n_classes: int) -> Any:
+    """The head with run-time strengths, for the search.
+
+    Args:
+        features: Symbolic pooled features, float32 [batch, channels].
+        width: Units of the hidden layer.
+        n_classes: Number of classes.
+
+    Returns:
+        Symbolic logits, float32 [batch, n_classes].
+    """
+    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_input_norm")(features)
+    x = RuntimeL2Dense(width, name="head_dense")(x)
+    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_norm")(x)
+    x = keras.layers.ReLU(name="head_relu")(x)
+    x = RuntimeDropout(name="head_dropout")(x)
+    return RuntimeL2Dense(n_classes, name="head_logits")(x)
+
+
+def plain_head(features: Any, *, width: int, n_classes: int, dropout: float = 0.0, l2: float = 0.0) -> Any:
+    """The same head of Keras's own layers, for export and for a user's own tuner.
+
+    Args:
+        features: Symbolic pooled features, float32 [batch, channels].
+        width: Units of the hidden layer.
+        n_classes: Number of classes.
+        dropout: Dropout rate, in [0, 1).
+        l2: Factor of the squared dense kernels in the loss.
+
+    Returns:
+        Symbolic logits, float32 [batch, n_classes].
+    """
+    penalty = keras.regularizers.L2(l2) if l2 else None
+    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_input_norm")(features)
+    x = keras.layers.Dense(width, kernel_regularizer=penalty, name="head_dense")(x)
+    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_norm")(x)
+    x = keras.layers.ReLU(name="head_relu")(x)
+    x = keras.layers.Dropout(dropout, name="head_dropout")(x)
+    return keras.layers.Dense(n_classes, kernel_regularizer=penalty, name="head_logits")(x)

@@ -1,0 +1,101 @@
+"""MammoHyperModel: the searched model as KerasTuner's documentation would write it, for a user's own tuner.
+
+``mammo-search run`` trains the same network in two parts (frozen trunk once, tail many times); here it is one compiled
+Keras model from pixels to probabilities, to be fitted on `mammo_data.pipeline`'s data sets with any KerasTuner tuner.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import keras_tuner
+
+from search.bit_architecture import BitArchitecture
+from search.bit_backbone import assign_official, build_backbone
+from search.bit_weights import BitWeights
+from search.config import SpaceSection
+from search.head import plain_head
+from search.space import Configuration, declare_space
+from search.tail_trainer import build_optimizer
+
+
+class MammoHyperModel(keras_tuner.HyperModel):
+    """BiT with a head, over head width, dropout, L2, learning rate and unfreeze depth.
+
+    Args:
+        architecture: The backbone's.
+        weights: Its pretrained weights.
+        image_size: Side of the prepared images in pixels.
+        n_classes: Number of classes.
+        space: The five ranges.
+        optimizer: "sgd", "adam" or "adamw".
+
+    Example:
+        >>> hypermodel = MammoHyperModel(R50X1, weights, image_size=224)
+        >>> tuner = keras_tuner.RandomSearch(hypermodel, objective="val_loss", max_trials=10)
+        >>> tuner.search(training, validation_data=validation, epochs=5)
+    """
+
+    def __init__(
+        self,
+        architecture: BitArchitecture,
+        weights: BitWeights,
+        *,
+        image_size: int,
+        n_classes: int = 3,
+        space: SpaceSection | None = None,
+        optimizer: str = "sgd",
+    ) -> None:
+        super().__init__(name="mammo_search")
+        self.architecture = architecture
+        self.weights = weights
+        self.image_size = image_size
+        self.n_classes = n_classes
+        self.space = space or SpaceSection()
+        self.optimizer = optimizer
+
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
+        """Declare the five ranges without building a model."""
+        declare_space(hp, self.space)
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """One compiled model.
+
+        Args:
+            hp: KerasTuner's hyperparameters.
+
+        Returns:
+            A model from pixels, float32 [batch, size, size, 3] in [−1, 1], to probabilities, float32
+            [batch, classes]; compiled for integer labels, with the metric "accuracy".
+        """
+        declare_space(hp, self.space)
+        return self.build_configuration(Configuration.from_values(hp.values))
+
+    def build_configuration(self, configuration: Configuration) -> keras.Model:
+        """The compiled model of one configuration; exactly the last ``unfreeze_depth`` units and the head train."""
+        backbone = build_backbone(self.architecture, self.image_size)
+        assign_official(backbone, self.weights.arrays)
+        trained = self.architecture.trained_variables(configuration.unfreeze_depth)
+        trained_layers = {name.rpartition("/")[0].replace("/", ".") for name in trained}
+        for layer in backbone.layers:
+            layer.trainable = layer.name in trained_layers
+        pixels = keras.Input((self.image_size, self.image_size, 3), name="pixels")
+        logits = plain_head(
+            backbone(pixels),
+            width=configuration.head_width,
+            n_classes=self.n_classes,
+            dropout=configuration.dropout,
+            l2=configuration.l2,
+        )
+        model = keras.Model(pixels, keras.layers.Softmax(name="probabilities")(logits), name="mammo_search")
+        model.compile(
+            optimizer=build_optimizer(self.optimizer, configuration.learning_rate),
+            loss=keras.losses.SparseCategoricalCrossentropy(),
+            metrics=["accuracy"],
+        )
+        return model
+
+    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+        """KerasTuner's own fit."""
+        return model.fit(*args, **kwargs)

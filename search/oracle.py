@@ -1,0 +1,112 @@
+"""KerasTuner's oracle, carrying out a plan instead of deciding as it goes.
+
+The oracle holds no state of its own beside KerasTuner's trials: which run comes next follows from the plan and the
+trials (``plan_execution``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import keras_tuner
+
+from search.cross_validation import OBJECTIVE
+from search.hyperband_plan import HyperbandPlan
+from search.plan_execution import Assignment, RunState, next_assignment, promotable_runs
+from search.space import Configuration
+
+_BARRIER_POLL_SECONDS = 0.05
+_STATUS: dict[str, Literal["running", "completed", "failed"]] = {
+    "RUNNING": "running",
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "INVALID": "failed",
+}
+
+
+class PlannedOracle(keras_tuner.Oracle):
+    """Hands out the runs of a plan.
+
+    Args:
+        plan: The plan.
+        configurations: The drawn configurations, spares at the end.
+        hyperparameters: The declared space.
+        seed: Seed of the search; nothing is drawn here, it is only recorded.
+    """
+
+    def __init__(
+        self,
+        plan: HyperbandPlan,
+        configurations: Sequence[Configuration],
+        *,
+        hyperparameters: keras_tuner.HyperParameters,
+        seed: int,
+    ) -> None:
+        super().__init__(
+            objective=keras_tuner.Objective(OBJECTIVE, direction="max"),
+            hyperparameters=hyperparameters,
+            allow_new_entries=False,
+            tune_new_entries=False,
+            # KerasTuner takes 0 for "draw one".
+            seed=seed + 1,
+        )
+        self.plan = plan
+        self.configurations = tuple(configurations)
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """The values of the next run, IDLE at a barrier, STOPPED at the end of the plan."""
+        coming = next_assignment(self.plan, self.history, drawn=len(self.configurations))
+        if coming == "done":
+            return {"status": "STOPPED", "values": None}
+        if not isinstance(coming, Assignment):
+            # KerasTuner's loop asks again at once, which would keep a core busy.
+            time.sleep(_BARRIER_POLL_SECONDS)
+            return {"status": "IDLE", "values": None}
+        values: dict[str, Any] = asdict(self.configurations[coming.configuration])
+        values["tuner/configuration"] = coming.configuration
+        values["tuner/bracket"] = coming.bracket
+        values["tuner/round"] = coming.rung
+        values["tuner/initial_epoch"] = coming.initial_epoch
+        values["tuner/epochs"] = coming.epochs
+        if coming.parent is not None:
+            values["tuner/trial_id"] = self._trial_id(coming.parent)
+        return {"status": "RUNNING", "values": values}
+
+    @property
+    def history(self) -> list[RunState]:
+        """All runs started so far, in the order of their numbers."""
+        return [
+            RunState(
+                run=int(trial_id),
+                configuration=trial.hyperparameters.values["tuner/configuration"],
+                bracket=trial.hyperparameters.values["tuner/bracket"],
+                rung=trial.hyperparameters.values["tuner/round"],
+                status=_STATUS[trial.status],
+                objective=trial.score,
+            )
+            for trial_id, trial in sorted(self.trials.items(), key=lambda item: int(item[0]))
+        ]
+
+    @property
+    def promotable(self) -> frozenset[int]:
+        """Runs that can still be promoted."""
+        return promotable_runs(self.plan, self.history, drawn=len(self.configurations))
+
+    def assignment(self, trial: Any) -> Assignment:
+        """The assignment that a trial carries in its values."""
+        values = trial.hyperparameters.values
+        parent = values.get("tuner/trial_id")
+        return Assignment(
+            configuration=values["tuner/configuration"],
+            bracket=values["tuner/bracket"],
+            rung=values["tuner/round"],
+            parent=None if parent is None else int(parent),
+            initial_epoch=values["tuner/initial_epoch"],
+            epochs=values["tuner/epochs"],
+        )
+
+    def _trial_id(self, run: int) -> str:
+        return next(trial_id for trial_id in self.trials if int(trial_id) == run)

@@ -1,0 +1,45 @@
+"""A plan in words and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from search.hyperband_plan import HyperbandPlan
+
+
+def plan_table(plan: HyperbandPlan) -> dict[str, Any]:
+    """The plan as a JSON-able dict: totals, and a row a rung."""
+    return {
+        "max_trials": plan.max_trials,
+        "runs": plan.runs,
+        "configurations": plan.configurations,
+        "spare_configurations": plan.spares,
+        "epochs": plan.epochs,
+        "full_budget_runs": plan.full_budget_runs,
+        "max_epochs": plan.max_epochs,
+        "factor": plan.factor,
+        "rungs": [
+            {
+                "bracket": bracket_position,
+                "rung": rung_position,
+                "runs": rung.runs,
+                "initial_epoch": rung.initial_epoch,
+                "epochs": rung.epochs,
+            }
+            for bracket_position, bracket in enumerate(plan.brackets)
+            for rung_position, rung in enumerate(bracket.rungs)
+        ],
+    }
+
+
+def describe_plan(plan: HyperbandPlan) -> str:
+    """The plan as lines of text."""
+    lines = [
+        f"Hyperband, factor {plan.factor}: {plan.runs} runs of at most {plan.max_trials}, "
+        f"{plan.configurations} configurations, {plan.epochs} epochs, "
+        f"{plan.full_budget_runs} runs at the full {plan.max_epochs} epochs"
+    ]
+    for position, bracket in enumerate(plan.brackets):
+        rungs = " → ".join(f"{rung.runs} × {rung.epochs} epochs" for rung in bracket.rungs)
+        lines.append(f"  bracket {position}: {rungs}")
+    return "\n".join(lines)

@@ -1,0 +1,70 @@
+"""The final model: the winner's configuration on all development patients.
+
+It is trained for the number of optimizer steps of its best cross-validated epoch and not stopped early, for no
+validation remains to stop by. Several seeds are trained; the first, fixed in advance, is the one that is exported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.cross_validation import train_epoch
+from search.space import Configuration
+from search.tail_trainer import TailTrainer
+from search.trial_data import TrainingSettings, TrialData
+
+
+@dataclass(frozen=True)
+class TrainedTail:
+    """What retraining gives for one seed.
+
+    Attributes:
+        backbone: Trained backbone variables by official name; all others are the pretrained ones.
+        head: Weights of each head layer, by layer name.
+        losses: Mean training loss of each epoch.
+    """
+
+    backbone: dict[str, NDArray[np.float32]]
+    head: dict[str, list[NDArray[np.float32]]]
+    losses: tuple[float, ...]
+
+
+def retrain(
+    trainer: TailTrainer,
+    configuration: Configuration,
+    data: TrialData,
+    settings: TrainingSettings,
+    *,
+    epochs: int,
+    seeds: int,
+    on_epoch: Callable[[int, int], None] | None = None,
+) -> tuple[TrainedTail, ...]:
+    """Train the final models.
+
+    Args:
+        trainer: The compiled tail of the configuration's shape.
+        configuration: The winner's.
+        data: Development data; all of it is trained on.
+        settings: As in the search.
+        epochs: The winner's best cross-validated epoch.
+        seeds: How many models to train.
+        on_epoch: Called with (seed number, epoch).
+
+    Returns:
+        One trained tail a seed, in order.
+    """
+    everything = np.arange(len(data.labels))
+    trained = []
+    for number in range(seeds):
+        trainer.begin(configuration, settings.seed, "final", number)
+        losses = []
+        for epoch in range(1, epochs + 1):
+            losses.append(train_epoch(trainer, configuration, data, settings, everything, epoch, "final", number))
+            if on_epoch:
+                on_epoch(number, epoch)
+        trained.append(TrainedTail(trainer.trained_weights, trainer.head_weights, tuple(losses)))
+    return tuple(trained)

@@ -1,0 +1,113 @@
+"""The search itself: plan and development data in, trial records and the winner out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import keras_tuner
+
+from reports.trial_record import TrialRecord
+from reports.trial_table import best_run
+from search.bit_architecture import BitArchitecture
+from search.bit_weights import BitWeights
+from search.config import SpaceSection
+from search.errors import RunError
+from search.hyperband_plan import HyperbandPlan
+from search.oracle import PlannedOracle
+from search.space import Configuration, declare_space, draw_configurations
+from search.tail_trainer import TailTrainer
+from search.trial_data import TrainingSettings, TrialData
+from search.tuner import MammoTuner, SearchListener
+
+
+class TrainerPool:
+    """Compiled tails, one for each shape, built when first asked for.
+
+    Args:
+        architecture: The backbone's.
+        weights: Its pretrained weights.
+        data: Development data; the banks give the boundary shapes.
+        optimizer: Name of the optimizer.
+    """
+
+    def __init__(self, architecture: BitArchitecture, weights: BitWeights, data: TrialData, *, optimizer: str) -> None:
+        self._architecture = architecture
+        self._weights = weights
+        self._data = data
+        self._optimizer = optimizer
+        self._trainers: dict[tuple[int, int], TailTrainer] = {}
+
+    def __call__(self, configuration: Configuration) -> TailTrainer:
+        """The tail of the configuration's shape."""
+        shape = (configuration.unfreeze_depth, configuration.head_width)
+        if shape not in self._trainers:
+            self._trainers[shape] = TailTrainer(
+                self._architecture,
+                self._weights,
+                depth=configuration.unfreeze_depth,
+                boundary_shape=self._data.banks[configuration.unfreeze_depth].shape,
+                head_width=configuration.head_width,
+                n_classes=len(self._data.class_names),
+                optimizer=self._optimizer,
+            )
+        return self._trainers[shape]
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """What a search found.
+
+    Attributes:
+        records: All runs, in their order.
+        winner: The best run at the full budget.
+        configuration: Its configuration.
+    """
+
+    records: tuple[TrialRecord, ...]
+    winner: TrialRecord
+    configuration: Configuration
+
+
+def run_search(
+    plan: HyperbandPlan,
+    space: SpaceSection,
+    data: TrialData,
+    settings: TrainingSettings,
+    *,
+    trainers: TrainerPool,
+    run_directory: Path,
+    listener: SearchListener,
+) -> SearchOutcome:
+    """Carry out a plan.
+
+    Raises:
+        RunError: If three runs in a row failed.
+        ReportError: If no run ended with a score.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    configurations = draw_configurations(space, plan.configurations + plan.spares, seed=settings.seed)
+    hyperparameters = keras_tuner.HyperParameters()
+    declare_space(hyperparameters, space)
+    oracle = PlannedOracle(plan, configurations, hyperparameters=hyperparameters, seed=settings.seed)
+    tuner = MammoTuner(
+        oracle,
+        trainer_of=trainers,
+        data=data,
+        settings=settings,
+        run_directory=run_directory,
+        listener=listener,
+    )
+    try:
+        tuner.search(verbose=0)
+    except RuntimeError as error:
+        if "consecutive failures" not in str(error):
+            raise
+        raise RunError(
+            expected="trials that train",
+            found=f"three failures in a row, the last: {tuner.records[-1].error}",
+            remedy="Lower space.learning_rate.max, or see the run's log.txt.",
+        ) from None
+    winner = best_run(tuner.records)
+    return SearchOutcome(tuple(tuner.records), winner, configurations[winner.configuration])

@@ -1,0 +1,193 @@
+"""The part of the network that a search trains, built and compiled once for all configurations that share a shape.
+
+A tail reaches from the boundary of the frozen trunk to the logits. Configurations of one (unfreeze depth, head width,
+optimizer) differ in three numbers, which are variables; so one graph serves them all, over trials and folds, and a
+trial begins by assigning the start values back instead of tracing a new model.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from search.bit_architecture import BitArchitecture
+from search.bit_backbone import assign_official, build_tail, official_variables
+from search.bit_weights import BitWeights
+from search.compiled_steps import CompiledSteps
+from search.head import runtime_head
+from search.seeding import generator
+from search.space import Configuration
+
+State = dict[str, NDArray[Any]]
+"""Every variable of a tail, its optimizer and its random generator, by a name unique in the tail."""
+
+_STEP_BYTES = 256 * 2**20
+_INFERENCE_BATCH = 64
+
+
+def build_optimizer(name: str, learning_rate: float) -> keras.Optimizer:
+    """An optimizer by the name that the configuration uses.
+
+    Args:
+        name: "sgd" (Nesterov-free momentum 0.9, as BiT's own fine-tuning), "adam" or "adamw" (weight decay 0.004).
+        learning_rate: Start value; the trainer assigns each step's.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    match name:
+        case "sgd":
+            return keras.optimizers.SGD(learning_rate, momentum=0.9)
+        case "adam":
+            return keras.optimizers.Adam(learning_rate)
+        case "adamw":
+            return keras.optimizers.AdamW(learning_rate)
+    raise ValueError(f"Expected optimizer 'sgd', 'adam' or 'adamw'. Received: name={name!r}")
+
+
+class TailTrainer:
+    """One compiled tail.
+
+    Args:
+        architecture: The backbone's.
+        weights: The backbone's pretrained weights.
+        depth: Unfreeze depth, 0 … all units.
+        boundary_shape: Shape of one boundary value: (channels,) at depth 0, (height, width, channels) beyond.
+        head_width: Units of the head's hidden layer.
+        n_classes: Number of classes.
+        optimizer: Its name.
+
+    Attributes:
+        arithmetic_seconds: Time spent in training and validation steps so far, tracing included.
+    """
+
+    def __init__(
+        self,
+        architecture: BitArchitecture,
+        weights: BitWeights,
+        *,
+        depth: int,
+        boundary_shape: tuple[int, ...],
+        head_width: int,
+        n_classes: int,
+        optimizer: str,
+    ) -> None:
+        self.arithmetic_seconds = 0.0
+        boundary = keras.Input(boundary_shape, name="boundary")
+        self.tail = build_tail(architecture, depth, boundary_shape)
+        logits = runtime_head(self.tail(boundary), width=head_width, n_classes=n_classes)
+        self.model = keras.Model(boundary, logits, name=f"tail_{depth}_{head_width}")
+        self.optimizer = build_optimizer(optimizer, 0.0)
+        self.optimizer.build(self.model.trainable_variables)
+        self._steps = CompiledSteps(self.model, self.optimizer)
+        self._strengths = {
+            "dropout": [self.model.get_layer("head_dropout").rate],
+            "l2": [self.model.get_layer("head_dense").l2, self.model.get_layer("head_logits").l2],
+        }
+        assign_official(self.tail, weights.arrays)
+        self._variables = _unique_names([*self.model.variables, *self.optimizer.variables])
+        self._start = self.state()
+
+    def begin(self, configuration: Configuration, seed: int, *purpose: str | int) -> None:
+        """Set every variable to its start value and the strengths to the configuration's.
+
+        Args:
+            configuration: Gives dropout and L2; its learning rate comes with each epoch.
+            seed: Seed of the search.
+            purpose: Names the random draws, for example ``("fold", 3)``: head kernels and dropout depend on it and on
+                the seed alone.
+        """
+        self.restore(self._start)
+        for layer_name in ("head_dense", "head_logits"):
+            kernel = self.model.get_layer(layer_name).kernel
+            limit = math.sqrt(6.0 / sum(kernel.shape))  # Glorot and Bengio 2010, Keras's default for dense layers
+            rng = generator(seed, *purpose, layer_name)
+            kernel.assign(rng.uniform(-limit, limit, kernel.shape).astype(np.float32))
+        dropout_state = self.model.get_layer("head_dropout").seed_generator.state
+        dropout_state.assign(generator(seed, *purpose, "dropout").integers(2**31, size=2).astype(dropout_state.dtype))
+        self.configure(configuration)
+
+    def configure(self, configuration: Configuration) -> None:
+        """Set the run-time strengths."""
+        for variable in self._strengths["dropout"]:
+            variable.assign(configuration.dropout)
+        for variable in self._strengths["l2"]:
+            variable.assign(configuration.l2)
+
+    def train(
+        self, bank: NDArray[Any], rows: NDArray[np.int64], labels: NDArray[np.int64], rates: NDArray[np.float32]
+    ) -> float:
+        """Take one optimizer step a row of ``rows``.
+
+        Args:
+            bank: Boundary values, [stored views, ...].
+            rows: Which of them make each batch, int64 [steps, batch].
+            labels: Class index of each, int64 [steps, batch].
+            rates: Learning rate of each step, float32 [steps].
+
+        Returns:
+            The mean loss, penalty included.
+        """
+        # Deep boundaries of a whole epoch would not fit the memory at large image sizes: take as many steps a call
+        # as do. The arithmetic does not depend on it.
+        chunk = max(1, _STEP_BYTES // (bank[0].nbytes * rows.shape[1]))
+        clock = time.perf_counter()
+        losses = [
+            self._steps.train(
+                bank[rows[start : start + chunk]],
+                labels[start : start + chunk].astype(np.int32),
+                rates[start : start + chunk],
+            )
+            for start in range(0, len(rows), chunk)
+        ]
+        self.arithmetic_seconds += time.perf_counter() - clock
+        return float(np.concatenate(losses).mean())
+
+    def logits(self, bank: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Logits of stored views in inference mode, float32 [len(rows), classes]."""
+        clock = time.perf_counter()
+        batches = [
+            self._steps.logits(bank[rows[start : start + _INFERENCE_BATCH]])
+            for start in range(0, len(rows), _INFERENCE_BATCH)
+        ]
+        self.arithmetic_seconds += time.perf_counter() - clock
+        return np.concatenate(batches)
+
+    def state(self) -> State:
+        """A copy of everything that training changes."""
+        return {name: _array(variable) for name, variable in self._variables.items()}
+
+    def restore(self, state: State) -> None:
+        """Assign a state back; training goes on to the same bits as where it was taken."""
+        for name, variable in self._variables.items():
+            variable.assign(state[name])
+
+    @property
+    def trained_weights(self) -> dict[str, NDArray[np.float32]]:
+        """The tail's backbone variables by their official names."""
+        return {name: _array(variable) for name, variable in official_variables(self.tail).items()}
+
+    @property
+    def head_weights(self) -> dict[str, list[NDArray[np.float32]]]:
+        """Weights of each head layer, in the order in which Keras's own layers of the same name take them."""
+        return {
+            "head_input_norm": self.model.get_layer("head_input_norm").get_weights(),
+            "head_dense": self.model.get_layer("head_dense").get_weights()[:2],
+            "head_norm": self.model.get_layer("head_norm").get_weights(),
+            "head_logits": self.model.get_layer("head_logits").get_weights()[:2],
+        }
+
+
+def _array(variable: keras.Variable) -> NDArray[Any]:
+    # A copy: what the backend hands out may be the variable's own memory.
+    return np.array(keras.ops.convert_to_numpy(variable.value))
+
+
+def _unique_names(variables: list[keras.Variable]) -> dict[str, keras.Variable]:
+    # Optimizer slots and seed generators may share a path; the position makes the name unique and keeps the order.
+    return {f"{position:04d}:{variable.path}": variable for position, variable in enumerate(variables)}

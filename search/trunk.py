@@ -1,0 +1,39 @@
+"""The frozen trunk as a function from pixels to boundary values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.bit_architecture import BitArchitecture
+from search.bit_backbone import assign_official, boundary_key, build_trunk
+from search.bit_weights import BitWeights
+
+Trunk = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
+
+
+def frozen_trunk(
+    architecture: BitArchitecture, weights: BitWeights, *, image_size: int, depths: Sequence[int]
+) -> Trunk:
+    """Build the trunk for all boundaries in use.
+
+    Args:
+        architecture: The backbone's.
+        weights: Its weights.
+        image_size: Side of the prepared images in pixels.
+        depths: Unfreeze depths in use.
+
+    Returns:
+        A function from pixels, float32 [batch, size, size, 3] in [−1, 1], to the boundary values of each depth, in
+        the order of ``depths``.
+    """
+    model = build_trunk(architecture, image_size, depths)
+    assign_official(model, weights.arrays)
+
+    def run(pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        outputs = model.predict_on_batch(pixels)
+        return [outputs[boundary_key(depth)] for depth in depths]
+
+    return run

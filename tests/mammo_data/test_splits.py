@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mammo_data.catalog import MIAS_CLASSES, Case, CaseTable
+from mammo_data.errors import DataError
+from mammo_data.splits import Split, patient_split
+
+
+def table_of(patients: list[tuple[int, int]], class_names: tuple[str, ...] = MIAS_CLASSES) -> CaseTable:
+    """Two images a patient, with the two given labels."""
+    return CaseTable(
+        tuple(
+            Case(f"mdb{2 * number + side + 1:03d}", f"p{number:03d}", class_names[labels[side]])
+            for number, labels in enumerate(patients)
+            for side in (0, 1)
+        ),
+        class_names,
+    )
+
+
+MIAS_LIKE = table_of([(0, 0)] * 53 + [(1, 0)] * 55 + [(0, 2)] * 46 + [(1, 2)] * 6 + [(1, 1)])
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_no_patient_is_on_two_sides_over_a_thousand_seeds(block: int) -> None:
+    patients = np.array(MIAS_LIKE.patient_ids)
+    for seed in range(100 * block, 100 * block + 100):
+        split = patient_split(MIAS_LIKE, seed=seed)
+        test = set(patients[split.test_rows(MIAS_LIKE)])
+        development = set(patients[split.development_rows(MIAS_LIKE)])
+        assert not test & development
+        assert len(test) + len(development) == 161
+        validated: list[int] = []
+        for fold in range(5):
+            training_rows, validation_rows = split.fold_rows(MIAS_LIKE, fold)
+            training, validation = set(patients[training_rows]), set(patients[validation_rows])
+            assert not training & validation
+            assert not (training | validation) & test
+            assert training | validation == development
+            validated.extend(validation_rows)
+        assert sorted(validated) == split.development_rows(MIAS_LIKE).tolist()
+
+
+def test_the_split_is_stratified_by_the_patients_worst_label() -> None:
+    split = patient_split(MIAS_LIKE, seed=3)
+    worst = {
+        p: max(c.label == "malignant" for c in MIAS_LIKE.cases if c.patient_id == p) for p in MIAS_LIKE.patient_ids
+    }
+    assert len(split.test_patients) == 40
+    assert sum(worst[patient] for patient in split.test_patients) == 13
+    assert {sum(worst[patient] for patient in fold) for fold in split.folds} <= {7, 8}
+    assert {len(fold) for fold in split.folds} <= {24, 25}
+
+
+def test_same_seed_same_split_and_another_seed_another() -> None:
+    assert patient_split(MIAS_LIKE, seed=1) == patient_split(MIAS_LIKE, seed=1)
+    assert patient_split(MIAS_LIKE, seed=1).fingerprint != patient_split(MIAS_LIKE, seed=2).fingerprint
+    backwards = MIAS_LIKE.take(range(len(MIAS_LIKE) - 1, -1, -1))
+    assert patient_split(backwards, seed=1) == patient_split(MIAS_LIKE, seed=1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    labels=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40),
+    folds=st.integers(1, 6),
+    fraction=st.floats(0, 0.9),
+    seed=st.integers(0, 2**32),
+)
+def test_any_set_gives_an_honest_split_or_says_why_not(
+    labels: list[tuple[int, int]], folds: int, fraction: float, seed: int
+) -> None:
+    table = table_of(labels, ("a", "b", "c", "d", "e"))
+    try:
+        split = patient_split(table, test_fraction=fraction, folds=folds, seed=seed)
+    except DataError:
+        assert len(labels) * (1 - fraction) < max(folds, 2) + 3 or len(labels) < 10
+        return
+    assert len(split.folds) == folds
+    assert all(split.folds)
+    for fold in range(folds):
+        training, validation = split.fold_rows(table, fold)
+        assert not set(training) & set(validation)
+        assert not (set(training) | set(validation)) & set(split.test_rows(table))
+
+
+def test_a_class_of_two_is_on_both_sides_and_a_single_one_trains() -> None:
+    table = table_of([(0, 0)] * 20 + [(1, 0)] * 2 + [(2, 0)])
+    for seed in range(20):
+        split = patient_split(table, seed=seed)
+        test = table.take(split.test_rows(table)).labels
+        assert np.count_nonzero(test == 1) == 1
+        assert np.count_nonzero(test == 2) == 0
+
+
+def test_too_few_patients_is_a_data_error() -> None:
+    with pytest.raises(DataError, match="found 5 patients"):
+        patient_split(table_of([(0, 0)] * 5))
+    with pytest.raises(ValueError, match="test_fraction"):
+        patient_split(MIAS_LIKE, test_fraction=1.0)
+
+
+def test_a_split_survives_its_file(tmp_path: Path) -> None:
+    for folds in (1, 5):
+        split = patient_split(MIAS_LIKE, seed=7, folds=folds)
+        split.write_csv(tmp_path / "split.csv", MIAS_LIKE)
+        assert Split.read_csv(tmp_path / "split.csv") == split
+
+
+def test_a_doctored_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "split.csv"
+    patient_split(MIAS_LIKE).write_csv(path, MIAS_LIKE)
+    lines = path.read_text().splitlines()
+    lines[1] = (
+        lines[1].replace(",test,", ",0,") if ",test," in lines[1] else ",".join([*lines[1].split(",")[:3], "test", "0"])
+    )
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match="two sides"):
+        Split.read_csv(path)
+    path.write_text("nothing")
+    with pytest.raises(DataError, match="split table"):
+        Split.read_csv(path)
+    with pytest.raises(DataError, match="patient a on two"):
+        Split(("a",), (("b",), ("a",)), 0)

@@ -1,0 +1,148 @@
+"""A realistic finished run, made of simulated tables: for the report's tests and for looking at the report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from reports.bbc_cv import bbc_cv
+from reports.evaluation import evaluate
+from reports.figures import write_evaluation_figures, write_figures
+from reports.intervals import with_intervals
+from reports.run_summary import (
+    AuditResult,
+    DataFacts,
+    PermutationResult,
+    PlannedRung,
+    RunSummary,
+    SeedScore,
+    SplitPart,
+)
+from reports.subgroups import CaseAttributes
+from reports.trial_table import best_run
+
+from .simulated import CLASS_NAMES, PLAN, simulated_predictions, simulated_trials
+
+CONFIG = """[data]
+path = "data/images"
+mode = "whole"
+image_size = 448
+
+[search]
+max_trials = 40
+max_epochs = 30
+factor = 3
+folds = 5
+
+[space]
+dense_width = [64, 128, 256, 512, 1024]
+learning_rate = { low = 1e-4, high = 1e-1, sampling = "log" }
+"""
+
+
+def example_summary(directory: Path, *, is_demo: bool = True, resamples: int = 200) -> RunSummary:
+    """A run on 40 held-out patients and 38 trials, with its figures drawn into a directory."""
+    predictions = simulated_predictions(patients=40, seed=0, separation=0.9)
+    trials = simulated_trials()
+    counts = np.bincount(predictions.labels, minlength=3)
+    rng = np.random.default_rng(1)
+    inner = simulated_predictions(patients=121, seed=5, separation=0.9)
+    development = replace(inner, patient_ids=tuple(f"d{name}" for name in inner.patient_ids))
+    candidates = np.stack(
+        [simulated_predictions(patients=121, seed=5, separation=s).probabilities for s in rng.uniform(0.2, 0.55, 10)]
+    )
+    evaluation = evaluate(
+        predictions,
+        development=development,
+        training_shares=(1, 1, 1),
+        attributes={
+            image: CaseAttributes(
+                tissue="FGD"[row // 2 % 3],
+                abnormalities=(("CALC", "CIRC", "SPIC", "ARCH")[row % 4],) if label else (),
+                radius=float(rng.uniform(10, 100)) if label else None,
+            )
+            for row, (image, label) in enumerate(zip(predictions.image_ids, predictions.labels, strict=True))
+        },
+        radius_cuts=(35.0, 65.0),
+        selection=bbc_cv(
+            development.labels,
+            candidates,
+            development.patient_ids,
+            np.arange(len(development)) // 2 % 5,
+            resamples=resamples,
+        ),
+        resamples=resamples,
+    )
+    held_out = {name: int(count) for name, count in zip(CLASS_NAMES, counts, strict=True)}
+    return RunSummary(
+        name="simulated-example",
+        created="2030-01-01T14:05:00+00:00",
+        command="mammo-search run --demo --max-trials 40 --name simulated-example --seed 0",
+        config_toml=CONFIG,
+        data=DataFacts(
+            source="phantom (160 patients, seed 0)",
+            images=322,
+            patients=161,
+            class_counts={"normal": 207, "benign": 63, "malignant": 52},
+            findings=119,
+            unlocated=6,
+            image_size=448,
+            notes=("Six images have a finding that can't be located; whole-image evaluation keeps them.",),
+        ),
+        splits=(
+            SplitPart("development", 121, {"normal": 163, "benign": 46, "malignant": 33}),
+            *(SplitPart(f"fold {k}, validation", 24, {"normal": 33, "benign": 9, "malignant": 7}) for k in range(1, 6)),
+            SplitPart("held out", 40, held_out),
+        ),
+        plan=tuple(PlannedRung(*rung) for rung in PLAN),
+        trials=trials,
+        metrics=evaluation.metrics,
+        figures=write_figures(predictions, best_run(trials), directory)
+        | write_evaluation_figures(evaluation, directory),
+        is_demo=is_demo,
+        weights_provenance="random, seed 0" if is_demo else "a local archive of BiT-M-R50x1",
+        weights_genuine=not is_demo,
+        backbone="BiT (4 blocks of 1 unit, 8 root channels)" if is_demo else "BiT-M R50x1",
+        versions={"mammo-search": "0.1.0", "Python": "3.11.9", "TensorFlow": "2.21.0", "Keras": "3.15.1"},
+        fingerprints={"data": "3f" * 32, "split": "a1" * 32, "configuration": "9c" * 32},
+        seeds={"split": 0, "search": 0, "retraining": 0},
+        seed_spread=(SeedScore(0, 0.81, 0.77, exported=True), SeedScore(1, 0.79, 0.78), SeedScore(2, 0.83, 0.76)),
+        audit={
+            "No patient on two sides": AuditResult(True, "161 patients, each in exactly one part."),
+            "Shortcut probe": AuditResult(False, "file number alone gives abnormal AUC 0.66 (warning above 0.60)."),
+            "Byte-identical images": AuditResult(True, "none among 322."),
+        },
+        permutation=PermutationResult(
+            "macro AUC of a logistic regression on frozen features", 0.71, 0.503, 0.031, 100, 0.0099
+        ),
+        holdout_readings=1,
+        optimizer_steps=384,
+        device="2 CPU cores",
+        seconds=212.0,
+    )
+
+
+def unhappy_summary(directory: Path) -> RunSummary:
+    """A run whose held-out patients have no malignant image, whose text tries to be markup, and that lacks the rest."""
+    summary = example_summary(directory, is_demo=False)
+    predictions = simulated_predictions(patients=20)
+    without = predictions.take(np.flatnonzero(predictions.labels != 2))
+    return replace(
+        summary,
+        name="<script>alert('x')</script> & Co",
+        config_toml='name = "</code></pre><script>alert(1)</script>"',
+        metrics=with_intervals(without, resamples=50),
+        figures={},
+        audit=None,
+        permutation=None,
+        seed_spread=(),
+        plan=(),
+        splits=(),
+        versions={},
+        fingerprints={},
+        seeds={},
+        holdout_readings=3,
+        trials=simulated_trials(folds=1, failed=tuple(range(38))),
+    )

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reports.bbc_cv import bbc_cv
+from reports.decision_curve import decision_curve
+from reports.errors import ReportError
+from reports.evaluation import evaluate
+from reports.figures import write_evaluation_figures
+from reports.metrics import macro_ovr_auc, one_vs_rest_auc, primary_scores
+from reports.nested import nested_metrics
+from reports.operating_points import operating_points, threshold_at_specificity
+from reports.predictions import Predictions
+from reports.subgroups import CaseAttributes, radius_terciles, subgroup_results
+
+from .simulated import simulated_predictions
+
+
+def renamed(table: Predictions, prefix: str) -> Predictions:
+    return replace(table, patient_ids=tuple(prefix + name for name in table.patient_ids))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=1, max_size=40), st.sampled_from([0.5, 0.9, 1.0]))
+def test_a_threshold_is_the_lowest_score_that_keeps_the_specificity(
+    cases: list[tuple[bool, int]], target: float
+) -> None:
+    positive = np.array([side for side, _ in cases])
+    scores = np.array([score / 8 for _, score in cases])
+    if positive.all():
+        with pytest.raises(ReportError, match="negative case"):
+            threshold_at_specificity(positive, scores, target)
+        return
+    threshold = threshold_at_specificity(positive, scores, target)
+    negatives = scores[~positive]
+    assert (negatives < threshold).mean() >= target
+    for lower in np.unique(scores[scores < threshold]):
+        assert (negatives < lower).mean() < target
+
+
+def test_operating_points_count_what_a_reader_would_count() -> None:
+    inner = renamed(simulated_predictions(patients=100, seed=1), "d")
+    outer = simulated_predictions(patients=40, seed=2)
+    points = operating_points(inner, outer, resamples=200)
+    assert [(point.endpoint, point.target_specificity) for point in points] == [
+        ("malignant versus rest", 0.90),
+        ("malignant versus rest", 0.95),
+        ("abnormal versus normal", 0.90),
+        ("abnormal versus normal", 0.95),
+    ]
+    point = points[0]
+    called = outer.probabilities[:, 2] >= point.threshold
+    assert point.development_specificity >= 0.9
+    assert point.true_positives == int((called & (outer.labels == 2)).sum())
+    assert point.false_positives == int((called & (outer.labels != 2)).sum())
+    assert point.sensitivity.value == pytest.approx(point.true_positives / point.positives)
+    assert point.specificity.value == pytest.approx(1 - point.false_positives / point.negatives)
+    with pytest.raises(ReportError, match="40 in both"):
+        operating_points(outer, outer)
+
+
+def test_net_benefit_equals_its_definition() -> None:
+    table = simulated_predictions()
+    positive, scores = primary_scores(table)
+    curve = decision_curve(table, positive, scores, resamples=100)
+    t = curve.thresholds[20]
+    called = scores >= t
+    n = len(table)
+    expected = (called & positive).sum() / n - (called & ~positive).sum() / n * t / (1 - t)
+    assert curve.model[20] == pytest.approx(expected, abs=1e-12)
+    assert (curve.lower <= curve.model).all()
+    assert (curve.model <= curve.upper).all()
+    everyone = decision_curve(table, positive, np.ones(n), resamples=10)
+    assert everyone.model == pytest.approx(everyone.all_positive, abs=1e-12)
+
+
+def test_small_slices_keep_their_counts_and_lose_their_value() -> None:
+    table = simulated_predictions(patients=60, seed=3)
+    attributes = {
+        image: CaseAttributes("D" if row < 100 else "F", ("CALC",) if label else (), 10.0 + row if label else None)
+        for row, (image, label) in enumerate(zip(table.image_ids, table.labels, strict=True))
+    }
+    results = subgroup_results(table, attributes, radius_cuts=radius_terciles(attributes), resamples=200)
+    by_slice = {(result.group, result.level): result for result in results}
+    small, large = by_slice["tissue", "F"], by_slice["tissue", "D"]
+    assert small.suppressed
+    assert small.auc.value is None
+    assert small.images == 20
+    rows = np.arange(100)
+    assert large.auc.value == pytest.approx(one_vs_rest_auc(table.labels[rows], table.probabilities[rows, 2], 2))
+    assert large.auc.lower is not None
+    every = by_slice["abnormality", "CALC"]
+    assert every.positives + every.negatives == 120
+    terciles = [result for result in results if result.group == "radius"]
+    assert sum(result.positives for result in terciles) == every.positives
+    affected = by_slice["other breast", "affected women"]
+    assert affected.positives == every.positives
+    assert affected.negatives < every.negatives
+
+
+def test_choosing_among_coin_tosses_is_corrected_to_chance() -> None:
+    rng = np.random.default_rng(0)
+    n = 240
+    labels = rng.integers(0, 3, n)
+    patients = tuple(f"p{row // 2}" for row in range(n))
+    folds = np.arange(n) // 2 % 5
+    noise = rng.dirichlet(np.ones(3), size=(30, n))
+    found = bbc_cv(labels, noise, patients, folds, resamples=300)
+    assert found.selected is not None
+    assert found.selected > 0.54
+    assert found.corrected.value == pytest.approx(0.5, abs=0.03)
+    one = bbc_cv(labels, noise[:1], patients, folds, resamples=300)
+    assert one.stability == 1
+    assert one.corrected.value == pytest.approx(one.selected, abs=0.02)
+    with pytest.raises(ReportError, match="a patient in two folds"):
+        bbc_cv(labels, noise, patients, np.arange(n) % 5)
+
+
+def test_a_clear_winner_keeps_its_score() -> None:
+    good = simulated_predictions(patients=120, seed=4, separation=3)
+    noise = np.random.default_rng(0).dirichlet(np.ones(3), size=(5, len(good)))
+    candidates = np.concatenate([noise, good.probabilities[None]])
+    found = bbc_cv(good.labels, candidates, good.patient_ids, np.arange(240) // 2 % 3, resamples=200)
+    assert found.winner == 5
+    assert found.stability == 1
+    assert found.corrected.value == pytest.approx(found.selected, abs=0.01)
+
+
+def test_nested_metrics_do_not_compare_cases_of_different_models() -> None:
+    table = simulated_predictions(patients=90, seed=6)
+    folds = np.arange(len(table)) // 2 % 3
+    # Each fold's model favours another class: within a fold the ranking is untouched.
+    offset = np.exp(3 * np.eye(3)[folds])
+    shifted = table.probabilities * offset
+    biased = replace(table, probabilities=shifted / shifted.sum(axis=1, keepdims=True))
+    nested = nested_metrics(biased, folds, resamples=100)
+    expected = np.mean([macro_ovr_auc(table.labels[folds == k], biased.probabilities[folds == k]) for k in range(3)])
+    assert nested["macro_ovr_auc"]["value"] == pytest.approx(expected)
+    assert nested["pooled"]["macro_ovr_auc"]["value"] < nested["macro_ovr_auc"]["value"] - 0.03
+    assert len(nested["outer_folds"]) == 3
+    assert nested["n"] == 180
+    json.dumps(nested, allow_nan=False)
+    with pytest.raises(ReportError, match="a patient in two"):
+        nested_metrics(table, np.arange(len(table)) % 3)
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_an_evaluation_without_a_class_says_so_and_does_not_crash(missing: int, tmp_path: Path) -> None:
+    held_out = simulated_predictions(patients=30, seed=1)
+    held_out = held_out.take(np.flatnonzero(held_out.labels != missing))
+    development = renamed(simulated_predictions(patients=60, seed=2), "d")
+    for inner in (development, development.take(np.flatnonzero(development.labels != missing))):
+        evaluation = evaluate(
+            held_out,
+            development=inner,
+            training_shares=(1, 1, 1),
+            attributes={image: CaseAttributes("F") for image in held_out.image_ids},
+            resamples=50,
+        )
+        text = json.dumps(evaluation.metrics, allow_nan=False)
+        assert evaluation.metrics["macro_ovr_auc"]["value"] is None
+        assert len(text) > 1000
+        write_evaluation_figures(evaluation, tmp_path)
+
+
+def test_the_exported_model_s_metrics_stand_beside_the_corrected_ones() -> None:
+    held_out = simulated_predictions(patients=40)
+    sure = np.exp(4 * np.log(held_out.probabilities))
+    held_out = replace(held_out, probabilities=sure / sure.sum(axis=1, keepdims=True))
+    inner = simulated_predictions(patients=120, seed=9)
+    sure = np.exp(4 * np.log(inner.probabilities))
+    development = renamed(replace(inner, probabilities=sure / sure.sum(axis=1, keepdims=True)), "d")
+    metrics = evaluate(held_out, development=development, resamples=50).metrics
+    calibration = metrics["calibration"]
+    assert calibration["temperature"] > 2
+    assert calibration["corrected"]["log_loss"]["value"] < calibration["uncorrected"]["log_loss"]["value"]
+    assert metrics["log_loss"]["value"] == calibration["uncorrected"]["log_loss"]["value"]

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from reports.html import render_report, write_report
+from reports.run_summary import RunSummary
+
+from .example import example_summary, unhappy_summary
+
+VOID = {"meta", "link", "img", "br", "hr", "input", "line", "circle"}
+
+
+class Reader(HTMLParser):
+    """Collects addresses, tags and text, and refuses tags that are not closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory: pytest.TempPathFactory) -> RunSummary:
+    return example_summary(tmp_path_factory.mktemp("figures"))
+
+
+def test_the_report_is_one_file_that_asks_the_network_for_nothing(summary: RunSummary, tmp_path: Path) -> None:
+    path = write_report(summary, tmp_path / "report.html")
+    html = path.read_text(encoding="utf-8")
+    reader = Reader(html)
+    assert all(address.startswith(("data:", "#")) for address in reader.addresses)
+    assert sum(address.startswith("data:image/png;base64,") for address in reader.addresses) == 7
+    assert "script" not in reader.tags
+    assert "url(" not in html
+    assert "@import" not in html
+    assert "default-src 'none'" in html
+
+
+def test_the_sections_come_in_the_order_a_reader_asks(summary: RunSummary) -> None:
+    html = render_report(summary)
+    places = [html.index(f'<section id="{name}">') for name in ("asked", "answer", "honest", "figures", "search")]
+    assert places == sorted(places)
+    assert html.index('id="reproduce"') > places[-1]
+
+
+def test_the_answer_stands_with_its_interval_and_its_numbers(summary: RunSummary) -> None:
+    text = Reader(render_report(summary)).text
+    primary = summary.metrics["primary_auc"]
+    assert f"95 % interval {primary['lower']:.2f} to {primary['upper']:.2f}" in text
+    malignant = summary.metrics["class_counts"]["malignant"]
+    assert f"80 images of 40 held-out patients, {malignant} of them malignant" in text
+    assert "Held-out patients evaluated 1 time ." in text
+    assert "selected, optimistic" in text
+    assert "Research use only, not a medical device" in text
+    assert summary.command in text
+    assert "file number alone gives abnormal AUC 0.66" in text
+    assert "Labels shuffled between patients 100 times" in text
+    assert "Corrected for the choice (BBC-CV)" in text
+    assert "Can the probabilities be taken at their word?" in text
+    assert "Operating points" in text
+    assert "too few cases" in text
+
+
+def test_only_a_demonstration_is_called_one(summary: RunSummary) -> None:
+    assert "Demonstration on synthetic data" in render_report(summary)
+    real = render_report(replace(summary, is_demo=False, weights_genuine=True))
+    assert "emonstration" not in real
+    assert "Not the published backbone" not in real
+    assert "Not the published backbone" in render_report(replace(summary, is_demo=False))
+
+
+def test_all_trials_are_listed_winner_first(summary: RunSummary) -> None:
+    html = render_report(summary)
+    table = html[html.index('<table class="trials">') :].partition("</table>")[0]
+    assert table.count("<tr") == 1 + 38
+    assert table.index('class="winner"') < table.index('class="completed"')
+    assert "the loss was not finite in fold 2, epoch 3" in table
+
+
+def test_what_is_missing_is_said_and_what_is_markup_is_text(tmp_path: Path) -> None:
+    reader = Reader(render_report(unhappy_summary(tmp_path)))
+    assert "script" not in reader.tags
+    assert "<script>alert('x')</script> & Co" in reader.text
+    assert "not defined" in reader.text
+    assert "answers nothing about it" in reader.text
+    assert "No audit was made" in reader.text
+    assert "No label-permutation check was made" in reader.text
+    assert "evaluated 3 times" in reader.text
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "words"),
+    [(0.6, 0.9, "better than chance"), (0.4, 0.7, "does not show"), (0.1, 0.4, "worse than chance")],
+)
+def test_the_verdict_follows_the_interval(summary: RunSummary, lower: float, upper: float, words: str) -> None:
+    primary = summary.metrics["primary_auc"] | {"value": (lower + upper) / 2, "lower": lower, "upper": upper}
+    assert words in render_report(replace(summary, metrics={**summary.metrics, "primary_auc": primary}))

@@ -1,0 +1,58 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.hyperband_plan import plan_hyperband
+
+
+def totals(plan):
+    return plan.runs, plan.configurations, plan.epochs, plan.full_budget_runs
+
+
+def test_forty_trials_of_thirty_epochs_make_the_plan_of_the_design():
+    plan = plan_hyperband(40, max_epochs=30, factor=3)
+    assert totals(plan) == (38, 28, 420, 10)
+    assert [[(rung.runs, rung.epochs) for rung in bracket.rungs] for bracket in plan.brackets] == [
+        [(15, 4), (5, 10), (2, 30)],
+        [(8, 10), (3, 30)],
+        [(5, 30)],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("max_epochs", "factor", "runs", "configurations", "epochs"),
+    # What KerasTuner 1.4.8 runs for these settings, counted from its trials.
+    [(27, 3, 70, 49, 375), (30, 3, 90, 62, 576), (50, 3, 90, 62, 922), (81, 3, 211, 143, 1767)],
+)
+def test_with_room_for_all_brackets_the_plan_is_kerastuners(max_epochs, factor, runs, configurations, epochs):
+    plan = plan_hyperband(runs, max_epochs=max_epochs, factor=factor)
+    assert totals(plan)[:3] == (runs, configurations, epochs)
+
+
+@given(
+    max_trials=st.integers(1, 400),
+    max_epochs=st.integers(1, 120),
+    factor=st.integers(2, 5),
+)
+def test_a_plan_keeps_its_bound_and_reaches_the_full_budget(max_trials, max_epochs, factor):
+    plan = plan_hyperband(max_trials, max_epochs=max_epochs, factor=factor)
+    assert 1 <= plan.runs <= max_trials
+    assert plan.full_budget_runs >= 1
+    for bracket in plan.brackets:
+        assert bracket.rungs[0].initial_epoch == 0
+        assert bracket.rungs[-1].epochs == max_epochs
+        for before, after in zip(bracket.rungs, bracket.rungs[1:], strict=False):
+            assert after.runs <= before.runs
+            assert after.initial_epoch == before.epochs < after.epochs
+
+
+def test_room_for_two_whole_hyperbands_is_used_for_two():
+    once, twice = plan_hyperband(90), plan_hyperband(185)
+    assert twice.brackets == once.brackets * 2
+    assert twice.iterations == 2
+
+
+@pytest.mark.parametrize("arguments", [{"max_trials": 0}, {"max_trials": 1, "max_epochs": 0}])
+def test_impossible_settings_are_refused(arguments):
+    with pytest.raises(ValueError, match="Received"):
+        plan_hyperband(**arguments)

@@ -1,0 +1,73 @@
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from search.config import SpaceSection
+from search.space import Configuration
+
+
+@pytest.fixture(scope="module")
+def hypermodel(engine):
+    from search.hypermodel import MammoHyperModel
+
+    return MammoHyperModel(engine.architecture, engine.weights, image_size=32, space=SpaceSection(head_width=(8, 16)))
+
+
+def test_it_runs_in_a_users_own_tuner(hypermodel, tmp_path):
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-1, 1, (12, 32, 32, 3)).astype(np.float32), np.arange(12) % 3
+    tuner = keras_tuner.RandomSearch(
+        hypermodel,
+        objective=keras_tuner.Objective("val_loss", "min"),
+        max_trials=2,
+        directory=tmp_path,
+        project_name="own",
+    )
+    tuner.search(x, y, validation_data=(x, y), epochs=1, batch_size=6, verbose=0)
+    names = {hp.name for hp in tuner.oracle.get_space().space}
+    assert names == {"head_width", "dropout", "l2", "learning_rate", "unfreeze_depth"}
+    assert all(trial.status == "COMPLETED" for trial in tuner.oracle.trials.values())
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+def test_exactly_the_unfrozen_units_and_the_head_move(hypermodel, engine, depth):
+    from search.bit_backbone import official_variables
+
+    model = hypermodel.build_configuration(Configuration(8, 0.1, 1e-3, 0.5, depth))
+    before = {variable.path: np.asarray(variable) for variable in model.weights}
+    rng = np.random.default_rng(0)
+    model.train_on_batch(rng.uniform(-1, 1, (6, 32, 32, 3)).astype(np.float32), np.arange(6) % 3)
+    moved = {
+        name
+        for name, variable in official_variables(model).items()
+        if not np.array_equal(np.asarray(variable), before[variable.path])
+    }
+    assert moved == set(engine.architecture.trained_variables(depth))
+
+
+def test_the_engines_two_parts_are_this_model(hypermodel, engine):
+    """Trunk, then tail, gives what the one model gives."""
+    from search.tail_trainer import TailTrainer
+    from search.trunk import frozen_trunk
+
+    configuration = Configuration(8, 0.1, 1e-3, 0.5, 1)
+    model = hypermodel.build_configuration(configuration)
+    pixels = np.random.default_rng(1).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
+    (boundary,) = frozen_trunk(engine.architecture, engine.weights, image_size=32, depths=(1,))(pixels)
+    trainer = TailTrainer(
+        engine.architecture,
+        engine.weights,
+        depth=1,
+        boundary_shape=boundary.shape[1:],
+        head_width=8,
+        n_classes=3,
+        optimizer="sgd",
+    )
+    trainer.begin(configuration, 0, "fold", 0)
+    for name, values in trainer.head_weights.items():
+        model.get_layer(name).set_weights(values)
+    logits = trainer.logits(boundary, np.arange(4))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert np.abs(model.predict_on_batch(pixels) - probabilities).max() < 1e-5

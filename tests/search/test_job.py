@@ -1,0 +1,188 @@
+"""The whole job on the phantom: what it leaves, what it reads, and that its model works elsewhere."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from mammo_data.splits import Split
+from search.errors import ConfigError, RunError
+from search.job import JobRequest, run_job
+from search.trial_log import read_records
+from tests.search.tiny import tiny_config
+
+CLOCKS = ("started", "seconds", "overhead_seconds")
+
+
+@pytest.fixture(scope="module")
+def finished(phantom, tmp_path_factory, tensorflow_started):
+    config = tiny_config(phantom, tmp_path_factory.mktemp("work"))
+    return config, run_job(JobRequest(config, name="first"))
+
+
+def table_without_clocks(directory):
+    return [replace(record, **dict.fromkeys(CLOCKS, 0)) for record in read_records(directory.trials_file)]
+
+
+def test_the_folder_of_a_run_is_complete(finished):
+    _, result = finished
+    files = {str(path.relative_to(result.directory.path)) for path in result.directory.path.rglob("*")}
+    assert files >= {
+        "run.json",
+        "config.toml",
+        "split.csv",
+        "trials.jsonl",
+        "oof/0000.npz",
+        "search/oracle.json",
+        "checkpoints",
+        "tensorboard",
+        "log.txt",
+        "best/bit_mammography_final.keras",
+        "best/predictions.csv",
+        "best/metrics.json",
+        "best/report.html",
+        "best/figures/roc.png",
+        "best/figures/confusion_matrix.png",
+        "best/figures/class_metrics.png",
+        "best/figures/training_curves.png",
+    }
+    assert not list((result.directory.path / "checkpoints").iterdir()), "nothing can be promoted any more"
+    assert json.loads(result.directory.manifest_file.read_text())["status"] == "complete"
+
+
+def test_the_search_keeps_its_bound_and_promotes(finished):
+    config, result = finished
+    records = read_records(result.directory.trials_file)
+    assert len(records) <= config.search.max_trials
+    promoted = [record for record in records if record.parent is not None]
+    assert promoted
+    for record in promoted:
+        parent = records[record.parent]
+        assert record.configuration == parent.configuration
+        assert record.objective >= parent.objective
+        for name, folds in record.curves.items():
+            assert [len(fold) for fold in folds] == [record.epochs] * 2
+            assert [fold[: parent.epochs] for fold in folds] == list(parent.curves[name])
+    assert any(record.epochs == config.search.max_epochs for record in records)
+
+
+def test_out_of_fold_logits_give_the_objective_again(finished):
+    from reports.metrics import macro_ovr_auc
+    from search.cross_validation import softmax
+
+    _, result = finished
+    split = Split.read_csv(result.directory.split_file)
+    for record in read_records(result.directory.trials_file):
+        with np.load(result.directory.path / "oof" / f"{record.run:04d}.npz", allow_pickle=False) as oof:
+            assert not set(oof["patient"]) & set(split.test_patients)
+            if record.best_epoch not in oof["epoch"]:
+                continue
+            probabilities = softmax(oof["logits"][list(oof["epoch"]).index(record.best_epoch)])
+            aucs = [macro_ovr_auc(oof["label"][of], probabilities[of]) for of in (oof["fold"] == k for k in range(2))]
+            assert np.mean(aucs) == pytest.approx(record.objective, abs=1e-12)
+
+
+def test_predictions_are_of_the_held_out_patients_alone(finished):
+    _, result = finished
+    split = Split.read_csv(result.directory.split_file)
+    with (result.directory.best / "predictions.csv").open(newline="") as file:
+        assert {row["patient_id"] for row in csv.DictReader(file)} == set(split.test_patients)
+
+
+def test_readings_of_the_held_out_patients_are_counted(finished):
+    config, result = finished
+    before = result.metrics["holdout_readings"]
+    again = run_job(JobRequest(config, name="second"))
+    assert again.metrics["holdout_readings"] == before + 1
+    assert table_without_clocks(again.directory) == table_without_clocks(result.directory)
+
+
+def test_the_exported_file_predicts_the_same_in_a_fresh_process_without_this_package(finished, tmp_path):
+    from mammo_data.prepared import PreparedSet
+    from reports.predictions import Predictions
+
+    config, result = finished
+    (prepared,) = (PreparedSet.load(path) for path in (config.output.cache / "prepared").iterdir())
+    rows = Split.read_csv(result.directory.split_file).test_rows(prepared.table)
+    np.save(tmp_path / "images.npy", prepared.images[rows][..., None].astype(np.float32))
+    shutil.copy(result.directory.model_file, tmp_path)
+    script = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('search', 'mammo_data', 'reports')))  # importing one of them fails\n"
+        "import keras, numpy as np\n"
+        "model = keras.saving.load_model('bit_mammography_final.keras', safe_mode=True)\n"
+        "np.save('out.npy', model.predict_on_batch(np.load('images.npy')))\n"
+    )
+    subprocess.run([sys.executable, "-P", "-c", script], cwd=tmp_path, check=True, capture_output=True)
+    probabilities = np.load(tmp_path / "out.npy").astype(np.float64)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    stored = Predictions.read_csv(result.directory.best / "predictions.csv")
+    assert stored.image_ids == prepared.table.take(rows).image_ids
+    assert np.array_equal(stored.probabilities, probabilities)
+
+
+def test_nothing_before_the_evaluation_reads_the_held_out_patients(finished, phantom, tmp_path):
+    """Other pixels and other labels for the test patients, same split: same table, same choice, same weights."""
+    import keras
+
+    _, result = finished
+    split = Split.read_csv(result.directory.split_file)
+    changed = tmp_path / "images"
+    shutil.copytree(phantom, changed)
+    with result.directory.split_file.open(newline="") as file:
+        held_out = [row["image_id"] for row in csv.DictReader(file) if row["patient_id"] in split.test_patients]
+    rng = np.random.default_rng(0)
+    for image_id in held_out:
+        film = cv2.imread(str(changed / f"{image_id}.pgm"), cv2.IMREAD_GRAYSCALE)
+        film = np.where(film > 18, 255 - film // 2, 0) + rng.integers(0, 3, film.shape)
+        cv2.imwrite(str(changed / f"{image_id}.pgm"), film.astype(np.uint8))
+    info = (changed / "Info.txt").read_text(encoding="latin-1").splitlines()
+    kept = [line for line in info if line[:6] not in held_out]
+    added = [f"{image_id} G CIRC M 60 60 12" for image_id in held_out]
+    (changed / "Info.txt").write_text("\n".join(kept + added), encoding="latin-1")
+
+    other = run_job(
+        JobRequest(tiny_config(changed, tmp_path, split__file=result.directory.split_file), name="changed")
+    )
+    assert table_without_clocks(other.directory) == table_without_clocks(result.directory)
+    assert other.outcome.configuration == result.outcome.configuration
+    models = [keras.saving.load_model(run.directory.model_file) for run in (result, other)]
+    for first, second in zip(*(model.weights for model in models), strict=True):
+        assert np.array_equal(np.asarray(first), np.asarray(second)), first.path
+    assert result.metrics["primary_auc"] != other.metrics["primary_auc"]
+
+
+def test_a_name_that_is_taken_is_refused_and_fresh_replaces_it(finished):
+    config, result = finished
+    with pytest.raises(RunError, match="--fresh"):
+        run_job(JobRequest(config, name="first"))
+    assert result.directory.model_file.exists()
+
+
+def test_fresh_never_deletes_what_is_no_run(finished):
+    config, _ = finished
+    thesis = config.output.runs / "thesis"
+    thesis.mkdir()
+    (thesis / "chapter1.tex").write_text("years of work")
+    with pytest.raises(RunError, match=r"run\.json"):
+        run_job(JobRequest(config, name="thesis", fresh=True))
+    assert (thesis / "chapter1.tex").exists()
+
+
+def test_a_split_of_other_patients_is_refused_and_leaves_nothing(finished, tmp_path):
+    config, result = finished
+    lines = result.directory.split_file.read_text().splitlines()
+    (tmp_path / "split.csv").write_text("\n".join(lines[:-4]) + "\n")
+    with pytest.raises(ConfigError, match="2 that it lacks"):
+        run_job(JobRequest(replace_split(config, tmp_path / "split.csv"), name="partial"))
+    assert not (config.output.runs / "partial").exists()
+
+
+def replace_split(config, file):
+    return config.model_copy(update={"split": config.split.model_copy(update={"file": file})})

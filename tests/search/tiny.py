@@ -1,0 +1,37 @@
+"""The smallest configuration that goes through every station of the job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from search.config import Config, load_config
+
+
+def tiny_config(data: Path, workspace: Path, **changes: object) -> Config:
+    """A search of six runs with promotions, on images of 48 pixels.
+
+    Args:
+        data: Folder of the images.
+        workspace: Where ``runs`` and ``cache`` go.
+        changes: Settings by path, "__" for the dots.
+    """
+    settings: dict[str, object] = {
+        "data.path": data,
+        "split.folds": 3,
+        "preparation.image_size": 48,
+        "augmentation.views": 2,
+        "augmentation.most_views": 4,
+        "backbone.name": "bit-small",
+        "backbone.weights": "random",
+        "space.head_width": [16],
+        "space.unfreeze_depth": [0, 1],
+        "search.max_trials": 6,
+        "search.max_epochs": 3,
+        "search.batch_size": 8,
+        "search.folds": 2,
+        "retrain.seeds": 2,
+        "output.runs": workspace / "runs",
+        "output.cache": workspace / "cache",
+    }
+    settings |= {path.replace("__", "."): value for path, value in changes.items()}
+    return load_config(None, settings)
