@@ -37,14 +37,36 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Show the version."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     pass
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line, never a traceback."""
+    """Run the command line; an error is one line, and a traceback only with --debug."""
+    debug = "--debug" in sys.argv[1:]
     try:
-        app()
+        # Not standalone: its handling of Ctrl-C and of errors is the part that is done differently here.
+        code = app(standalone_mode=False)
     except (UserError, DataError, ReportError) as error:
+        if debug:
+            raise
         complain(str(error))
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except typer.Abort:
+        complain("interrupted")
+        code = 130
+    except Exception as error:
+        if debug:
+            raise
+        code = _show_unexpected(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show_unexpected(error: Exception) -> int:
+    """The line and the exit code of an error that is not one of ours."""
+    if hasattr(error, "show") and hasattr(error, "exit_code"):  # the parser's own: usage, unknown flag
+        error.show()
+        return int(error.exit_code)
+    complain(f"unexpected {type(error).__name__}: {error} (mammo-search --debug … shows where; please report it)")
+    return 1

@@ -13,7 +13,7 @@ def run(
     max_trials: Annotated[int | None, typer.Option(help="Bound on the runs; the best-spending plan is made.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder or archive of the MIAS images.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Synthetic data and a small random backbone; offline.")] = False,
-    config: Annotated[Path | None, typer.Option(help="Configuration [default: ./tuner_config.toml].")] = None,
+    config: Annotated[Path | None, typer.Option(help="Configuration; default: ./tuner_config.toml.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run's folder.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace a run of that name.")] = False,
     weights: Annotated[str | None, typer.Option(help="tf-hub, random, a handle, a SavedModel folder or .npz.")] = None,
