@@ -2,20 +2,46 @@
 
 Whatever lies before the boundary is constant over a search, so it runs once, and trials read what it gave. View 0 of
 an image is the image itself (the only one that validation sees); the others are its augmentations. Test images are
-never in a bank.
+never in a bank. A bank whose values don't fit the budget gives the same values by running the trunk when asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.errors import UserError
+
+Trunk = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
+"""From pixels, float32 [batch, height, width, 3] in [−1, 1], to the boundary values of each depth it was built for."""
+
+PixelsOf = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+"""From numbers of stored views to their pixels, float32 [n, height, width, 3] in [−1, 1]."""
+
 FLOAT16_LIMIT = 30_000.0
 """Beyond it a bank keeps float32; float16 ends at 65,504."""
+
+
+class BoundaryValues(Protocol):
+    """What a trial reads: indexed with view numbers of any shape, it gives an array of that shape and one more value's.
+
+    A numpy array, a memory map, and `RecomputedValues` are such.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(views, ...)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float16 or float32."""
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Values of the views ``rows``."""
 
 
 @dataclass(frozen=True)
@@ -24,19 +50,19 @@ class BoundaryBank:
 
     Attributes:
         depth: The unfreeze depth.
-        values: float32 [views, channels] at depth 0, where rounding would move the objective, else float16
-            [views, height, width, channels]; all views of the first image, then those of the second, and so on.
+        values: [views, channels] at depth 0, [views, height, width, channels] beyond; all views of the first image,
+            then those of the second, and so on.
         offsets: Position of each image's view 0, and the total at the end, int64 [images + 1].
     """
 
     depth: int
-    values: NDArray[Any]
+    values: BoundaryValues
     offsets: NDArray[np.int64]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one boundary value."""
-        return self.values.shape[1:]
+        return tuple(self.values.shape[1:])
 
     @property
     def view_counts(self) -> NDArray[np.int64]:
@@ -44,46 +70,62 @@ class BoundaryBank:
         return np.diff(self.offsets)
 
 
-def fill_banks(
-    trunk: Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]],
-    pixel_batches: Iterable[Any],
-    *,
-    depths: Sequence[int],
-    views: NDArray[np.int64],
-    progress: Callable[[int, int], None] | None = None,
-) -> Mapping[int, BoundaryBank]:
-    """Run the trunk once over all views and keep its output at every boundary in use.
+class RecomputedValues:
+    """Boundary values that are not kept: each reading runs the trunk, and rounds as the bank would have.
+
+    The trunk always gets whole batches of one size, for that is what a bank is filled with, and its bits may depend on
+    the size (not on who else is in the batch).
 
     Args:
-        trunk: From pixels to the boundary values, one array a depth, in the order of ``depths``.
-        pixel_batches: Batches of pixels, float32 [batch, height, width, 3] in [−1, 1]: every view of every image in
-            the order of the banks; the last batch may be short.
-        depths: The unfreeze depths in use.
-        views: Stored views of each image, int64 [images].
-        progress: Called with (views done, views in all).
-
-    Returns:
-        A bank a depth.
+        trunk: For this one depth.
+        pixels_of: The pixels of stored views.
+        views: Number of stored views.
+        shape: Shape of one boundary value.
+        dtype: What the bank would hold.
+        batch_size: Size of the trunk's batches.
     """
-    offsets = np.concatenate([[0], np.cumsum(views)]).astype(np.int64)
-    total = int(offsets[-1])
-    values: dict[int, NDArray[Any]] = {}
-    done = batch_size = 0
-    for batch in pixel_batches:
-        pixels = np.asarray(batch)
-        batch_size = batch_size or len(pixels)
-        # A short last batch is filled up: another shape would mean another compilation.
-        filled = np.concatenate([pixels, np.zeros((batch_size - len(pixels), *pixels.shape[1:]), pixels.dtype)])
-        for depth, boundary in zip(depths, trunk(filled), strict=True):
-            part = np.asarray(boundary)[: len(pixels)]
-            if depth not in values:
-                values[depth] = np.empty((total, *part.shape[1:]), np.float32 if depth == 0 else np.float16)
-            if values[depth].dtype == np.float16 and np.abs(part).max() > FLOAT16_LIMIT:
-                values[depth] = values[depth].astype(np.float32)
-            values[depth][done : done + len(pixels)] = part
-        done += len(pixels)
-        if progress:
-            progress(done, total)
-    if done != total:
-        raise ValueError(f"Expected {total} views in the pixel batches. Received: {done}")
-    return {depth: BoundaryBank(depth, values[depth], offsets) for depth in depths}
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        pixels_of: PixelsOf,
+        *,
+        views: int,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        batch_size: int,
+    ) -> None:
+        self.shape = (views, *shape)
+        self.dtype = dtype
+        self._trunk = trunk
+        self._pixels_of = pixels_of
+        self._batch_size = batch_size
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        """Values of the views ``rows``."""
+        wanted = np.asarray(rows, dtype=np.int64)
+        flat = wanted.reshape(-1)
+        values = np.empty((len(flat), *self.shape[1:]), self.dtype)
+        for start in range(0, len(flat), self._batch_size):
+            part = flat[start : start + self._batch_size]
+            (boundary,) = self._trunk(whole_batch(self._pixels_of(part), self._batch_size))
+            if self.dtype == np.float16 and np.abs(boundary[: len(part)]).max() > FLOAT16_LIMIT:
+                raise UserError(
+                    expected=f"boundary values of at most {FLOAT16_LIMIT:g}, for they are rounded to float16",
+                    found=f"{np.abs(boundary[: len(part)]).max():g}",
+                    remedy="Raise cache.max_gb, so that this depth is stored in float32.",
+                )
+            values[start : start + len(part)] = boundary[: len(part)]
+        return values.reshape(*wanted.shape, *self.shape[1:])
+
+
+def bank_dtype(depth: int) -> np.dtype[Any]:
+    """What a bank holds: float32 at depth 0, where rounding moved the objective by 0.003 to 0.006, else float16."""
+    return np.dtype(np.float32 if depth == 0 else np.float16)
+
+
+def whole_batch(pixels: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Fill a short batch up with zeros: another shape would mean another compilation, and perhaps other bits."""
+    if len(pixels) == size:
+        return pixels
+    return np.concatenate([pixels, np.zeros((size - len(pixels), *pixels.shape[1:]), pixels.dtype)])

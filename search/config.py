@@ -127,12 +127,19 @@ class RetrainSection(Section):
     """Models trained from different seeds; the first is exported, the spread of all is reported."""
 
 
+class CacheSection(Section):
+    """Boundary banks on disk."""
+
+    max_gb: Annotated[float, Field(ge=0)] = 20.0
+    """Budget of all banks in GB (10^9 bytes). Over it: fewer views first, then depths are recomputed when read."""
+
+
 class OutputSection(Section):
     """Where things go."""
 
     runs: Path = Path("runs")
     cache: Path | None = None
-    """Prepared images; None: the user's cache folder."""
+    """Prepared images and boundary banks; None: the user's cache folder."""
 
 
 class Config(Section):
@@ -146,6 +153,7 @@ class Config(Section):
     space: SpaceSection = SpaceSection()
     search: SearchSection = SearchSection()
     retrain: RetrainSection = RetrainSection()
+    cache: CacheSection = CacheSection()
     output: OutputSection = OutputSection()
 
     @model_validator(mode="after")

@@ -5,70 +5,175 @@ This is where the test patients are left behind. Nothing after it, up to the fin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mammo_data.augmentation import AugmentationSettings, views_per_class
-from mammo_data.pipeline import view_dataset
+from mammo_data.augmentation import AugmentationSettings
 from mammo_data.prepared import PreparedSet
 from mammo_data.splits import Split
-from search.boundary_cache import fill_banks
-from search.config import AugmentationSection
+from search.bank_plan import BankPlan
+from search.bank_store import BankKey, BankStore
+from search.bit_architecture import BitArchitecture
+from search.bit_weights import BitWeights
+from search.boundary_cache import BoundaryBank, RecomputedValues, bank_dtype
 from search.trial_data import TrialData
-from search.trunk import Trunk
 
 TRUNK_BATCH = 32
 
 
+@dataclass(frozen=True)
+class StoredViews:
+    """Which views of which images the banks hold.
+
+    Attributes:
+        prepared: All prepared images.
+        rows: Row of the prepared set of each view, int64 [views].
+        numbers: Number of the view of its image, int64 [views]; 0 is the image itself.
+        offsets: Position of each development image's view 0, and the total, int64 [images + 1].
+        seed: Seed of the views.
+        augmentation: The ranges.
+    """
+
+    prepared: PreparedSet
+    rows: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    seed: int
+    augmentation: AugmentationSettings
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the list of views and of how they are made."""
+        ids = self.prepared.table.image_ids
+        listed = [[ids[row], int(number)] for row, number in zip(self.rows, self.numbers, strict=True)]
+        text = json.dumps([listed, self.seed, asdict(self.augmentation)])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def batches(self, first: int) -> Iterable[NDArray[np.float32]]:
+        """Pixels of all views from one on, float32 [batch, size, size, 3] in [−1, 1]."""
+        return self._dataset(np.arange(first, len(self.rows))).as_numpy_iterator()
+
+    def pixels(self, views: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Pixels of some views, float32 [views, size, size, 3] in [−1, 1]."""
+        return np.concatenate(list(self._dataset(views).as_numpy_iterator()))
+
+    def _dataset(self, views: NDArray[np.int64]):  # type: ignore[no-untyped-def]  # TensorFlow has no types here
+        from mammo_data.pipeline import view_dataset
+
+        return view_dataset(
+            self.prepared.images,
+            self.rows[views],
+            self.numbers[views],
+            self.prepared.table.image_ids,
+            batch_size=TRUNK_BATCH,
+            seed=self.seed,
+            augmentation=self.augmentation,
+        )
+
+
+def stored_views(
+    prepared: PreparedSet, split: Split, plan: BankPlan, *, seed: int, augmentation: AugmentationSettings
+) -> StoredViews:
+    """List the views of the development images."""
+    rows = split.development_rows(prepared.table)
+    counts = np.array(plan.views_per_class, dtype=np.int64)[prepared.table.labels[rows]]
+    return StoredViews(
+        prepared=prepared,
+        rows=np.repeat(rows, counts),
+        numbers=np.concatenate([np.arange(count) for count in counts]),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        seed=seed,
+        augmentation=augmentation,
+    )
+
+
+def boundary_shapes(
+    architecture: BitArchitecture, depths: Sequence[int], image_size: int
+) -> dict[int, tuple[int, ...]]:
+    """Shape of one boundary value of each depth."""
+    return {depth: architecture.boundary_shape(depth, (image_size, image_size)) for depth in depths}
+
+
 def development_data(
-    prepared: PreparedSet,
+    views: StoredViews,
     split: Split,
-    trunk: Trunk,
+    plan: BankPlan,
     *,
-    depths: Sequence[int],
+    architecture: BitArchitecture,
+    weights: BitWeights,
     folds: int,
-    augmentation: AugmentationSection,
-    seed: int,
+    cache: Path,
+    max_bytes: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrialData:
-    """Fill the banks of the development patients.
+    """Fill or find the banks of the development patients.
 
     Args:
-        prepared: All prepared images.
+        views: The stored views.
         split: Which patients are held out, and the folds of the others.
-        trunk: From pixels to the boundary values of ``depths``.
-        depths: Unfreeze depths in use.
+        plan: Which depths are stored and which recomputed.
+        architecture: The backbone's.
+        weights: Its weights.
         folds: How many of the split's folds trials use.
-        augmentation: Strength and number of the stored views.
-        seed: Seed of the views.
+        cache: Folder of the banks.
+        max_bytes: Budget of the banks.
         progress: Called with (views done, views in all).
     """
-    rows = split.development_rows(prepared.table)
-    table = prepared.table.take(rows)
-    counts = views_per_class(
-        table.labels, len(table.class_names), base=augmentation.views, most=augmentation.most_views
+    from search.trunk import frozen_trunk
+
+    prepared = views.prepared
+    image_size = prepared.settings.image_size
+    shapes = boundary_shapes(architecture, (*plan.stored, *plan.recomputed), image_size)
+
+    def trunk_of(depths: Sequence[int]):  # type: ignore[no-untyped-def]
+        return frozen_trunk(architecture, weights, image_size=image_size, depths=depths)
+
+    keys = {
+        depth: BankKey(weights.fingerprint, prepared.fingerprint, views.fingerprint, depth, TRUNK_BATCH)
+        for depth in plan.stored
+    }
+    values = BankStore(cache, max_bytes=max_bytes).ensure(
+        keys,
+        trunk_of=trunk_of,
+        pixels_from=views.batches,
+        views=plan.views,
+        shapes={depth: shapes[depth] for depth in plan.stored},
+        progress=progress,
     )
-    views = np.array(counts, dtype=np.int64)[table.labels]
-    pixels = view_dataset(
-        prepared.images,
-        np.repeat(rows, views),
-        np.concatenate([np.arange(count) for count in views]),
-        prepared.table.image_ids,
-        batch_size=TRUNK_BATCH,
-        seed=seed,
-        augmentation=AugmentationSettings(strength=augmentation.strength),
-    )
-    banks = fill_banks(trunk, pixels.as_numpy_iterator(), depths=depths, views=views, progress=progress)
-    position = {int(row): index for index, row in enumerate(rows)}
+    banks = {depth: BoundaryBank(depth, array, views.offsets) for depth, array in values.items()}
+    for depth in plan.recomputed:
+        recomputed = RecomputedValues(
+            trunk_of([depth]),
+            views.pixels,
+            views=plan.views,
+            shape=shapes[depth],
+            dtype=bank_dtype(depth),
+            batch_size=TRUNK_BATCH,
+        )
+        banks[depth] = BoundaryBank(depth, recomputed, views.offsets)
+    table = prepared.table.take(split.development_rows(prepared.table))
     return TrialData(
         banks=banks,
         labels=table.labels,
         image_ids=table.image_ids,
         patient_ids=table.patient_ids,
         class_names=table.class_names,
-        folds=tuple(
-            tuple(np.array([position[int(row)] for row in side]) for side in split.fold_rows(prepared.table, fold))  # type: ignore[misc]
-            for fold in range(folds)
-        ),
+        folds=_folds(split, prepared, folds),
     )
+
+
+def _folds(split: Split, prepared: PreparedSet, count: int) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
+    """(training, validation) of each fold, as positions among the development images."""
+    rows = split.development_rows(prepared.table)
+    folds = []
+    for fold in range(count):
+        training, validation = split.fold_rows(prepared.table, fold)
+        # Development rows are ascending, so a row's position among them is where it would be inserted.
+        folds.append((np.searchsorted(rows, training), np.searchsorted(rows, validation)))
+    return tuple(folds)

@@ -18,7 +18,7 @@ from search.environment import device_description, git_commit, library_noise_in,
 from search.errors import ConfigError, UserError
 from search.hyperband_plan import HyperbandPlan, plan_hyperband
 from search.output import messages
-from search.plan_text import describe_plan, plan_table
+from search.plan_text import describe_banks, describe_plan, plan_table
 from search.progress import RunProgress
 from search.run_directory import RunDirectory, create_run_directory
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mammo_data.layouts import ImageSource
     from mammo_data.prepared import PreparedSet
     from mammo_data.splits import Split
+    from search.bank_plan import BankPlan
     from search.bit_architecture import BitArchitecture
     from search.bit_weights import BitWeights
     from search.final_stage import FinalModel
@@ -138,24 +139,32 @@ def _search_and_finish(
     request: JobRequest, plan: HyperbandPlan, inputs: _Inputs, directory: RunDirectory, progress: RunProgress
 ) -> FinalModel:
     clock = time.perf_counter()
-    from search.development import development_data
+    from mammo_data.augmentation import AugmentationSettings
+    from search.development import development_data, stored_views
     from search.final_stage import FinalStage, finish
     from search.search_stage import TrainerPool, run_search
     from search.trial_data import TrainingSettings
-    from search.trunk import frozen_trunk
 
     config = request.config
-    depths = tuple(sorted(set(config.space.unfreeze_depth)))
-    trunk = frozen_trunk(inputs.architecture, inputs.weights, image_size=config.preparation.image_size, depths=depths)
+    bank_plan = _plan_banks(config, inputs)
+    progress.say(describe_banks(bank_plan))
+    views = stored_views(
+        inputs.prepared,
+        inputs.split,
+        bank_plan,
+        seed=config.search.seed,
+        augmentation=AugmentationSettings(strength=config.augmentation.strength),
+    )
     with progress.station("trunk") as moved:
         data = development_data(
-            inputs.prepared,
+            views,
             inputs.split,
-            trunk,
-            depths=depths,
+            bank_plan,
+            architecture=inputs.architecture,
+            weights=inputs.weights,
             folds=config.search.folds or config.split.folds,
-            augmentation=config.augmentation,
-            seed=config.search.seed,
+            cache=cache_directory(config) / "banks",
+            max_bytes=int(config.cache.max_gb * 1e9),
             progress=moved,
         )
     training_images = max(len(training) for training, _ in data.folds)
@@ -196,6 +205,22 @@ def _search_and_finish(
         ),
         trainers(outcome.configuration),
         progress,
+    )
+
+
+def _plan_banks(config: Config, inputs: _Inputs) -> BankPlan:
+    from search.bank_plan import plan_banks
+    from search.development import boundary_shapes
+
+    table = inputs.prepared.table
+    depths = sorted(set(config.space.unfreeze_depth))
+    return plan_banks(
+        table.labels[inputs.split.development_rows(table)],
+        len(table.class_names),
+        boundary_shapes(inputs.architecture, depths, config.preparation.image_size),
+        base_views=config.augmentation.views,
+        most_views=config.augmentation.most_views,
+        max_bytes=int(config.cache.max_gb * 1e9),
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.hyperband_plan import HyperbandPlan
+
+if TYPE_CHECKING:
+    from search.bank_plan import BankPlan
 
 
 def plan_table(plan: HyperbandPlan) -> dict[str, Any]:
@@ -43,3 +46,14 @@ def describe_plan(plan: HyperbandPlan) -> str:
         rungs = " → ".join(f"{rung.runs} × {rung.epochs} epochs" for rung in bracket.rungs)
         lines.append(f"  bracket {position}: {rungs}")
     return "\n".join(lines)
+
+
+def describe_banks(plan: BankPlan) -> str:
+    """Views and banks as a line of text."""
+    sizes = ", ".join(f"depth {depth} {size / 1e9:.2g} GB" for depth, size in plan.bytes.items())
+    text = f"{plan.views} views ({' / '.join(map(str, plan.views_per_class))} an image, by class)"
+    if plan.stored:
+        text += f"; banks of {plan.total_bytes / 1e9:.2g} GB on disk: {sizes}"
+    if plan.recomputed:
+        text += f"; recomputed whenever read: depth {', '.join(map(str, plan.recomputed))} (raise cache.max_gb)"
+    return text

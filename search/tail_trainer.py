@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from search.bit_architecture import BitArchitecture
 from search.bit_backbone import assign_official, build_tail, official_variables
 from search.bit_weights import BitWeights
+from search.boundary_cache import BoundaryValues
 from search.compiled_steps import CompiledSteps
 from search.head import runtime_head
 from search.seeding import generator
@@ -120,7 +121,7 @@ class TailTrainer:
             variable.assign(configuration.l2)
 
     def train(
-        self, bank: NDArray[Any], rows: NDArray[np.int64], labels: NDArray[np.int64], rates: NDArray[np.float32]
+        self, bank: BoundaryValues, rows: NDArray[np.int64], labels: NDArray[np.int64], rates: NDArray[np.float32]
     ) -> float:
         """Take one optimizer step a row of ``rows``.
 
@@ -135,7 +136,7 @@ class TailTrainer:
         """
         # Deep boundaries of a whole epoch would not fit the memory at large image sizes: take as many steps a call
         # as do. The arithmetic does not depend on it.
-        chunk = max(1, _STEP_BYTES // (bank[0].nbytes * rows.shape[1]))
+        chunk = max(1, _STEP_BYTES // (math.prod(bank.shape[1:]) * bank.dtype.itemsize * rows.shape[1]))
         clock = time.perf_counter()
         losses = [
             self._steps.train(
@@ -148,7 +149,7 @@ class TailTrainer:
         self.arithmetic_seconds += time.perf_counter() - clock
         return float(np.concatenate(losses).mean())
 
-    def logits(self, bank: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def logits(self, bank: BoundaryValues, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Logits of stored views in inference mode, float32 [len(rows), classes]."""
         clock = time.perf_counter()
         batches = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from search.bit_architecture import BitArchitecture
 from search.bit_backbone import assign_official, boundary_key, build_trunk
 from search.bit_weights import BitWeights
-
-Trunk = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
+from search.boundary_cache import Trunk
 
 
 def frozen_trunk(

@@ -103,6 +103,14 @@ def test_readings_of_the_held_out_patients_are_counted(finished):
     assert table_without_clocks(again.directory) == table_without_clocks(result.directory)
 
 
+def test_boundary_values_that_are_not_kept_give_the_same_search(finished, phantom, tmp_path):
+    _, result = finished
+    config = tiny_config(phantom, tmp_path, cache__max_gb=0)
+    recomputing = run_job(JobRequest(config, name="recomputing"))
+    assert not list((tmp_path / "cache" / "banks").glob("*/values.npy"))
+    assert table_without_clocks(recomputing.directory) == table_without_clocks(result.directory)
+
+
 def test_the_exported_file_predicts_the_same_in_a_fresh_process_without_this_package(finished, tmp_path):
     from mammo_data.prepared import PreparedSet
     from reports.predictions import Predictions

@@ -1,0 +1,208 @@
+"""Where banks are kept: one folder a bank, named by the fingerprint of everything that its values depend on.
+
+``FINGERPRINT/values.npy`` is the bank and ``bank.json`` (schema: the fields of `BankKey`, and ``bytes``) says what it
+is; a folder without ``bank.json`` is a fill that is not finished: ``values.npy`` as far as ``progress.json`` says
+(``{"views": n}``). A fill that was interrupted goes on where it was. The store deletes the banks that were not used
+for longest when a new one would exceed its budget, and never one that the coming search needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from search.atomic_file import write_atomic
+from search.boundary_cache import FLOAT16_LIMIT, Trunk, bank_dtype, whole_batch
+
+CODE_VERSION = 1
+"""Raise it with every change to the code that changes a bank's values."""
+
+_VIEWS_BETWEEN_SAVES = 512
+
+
+@dataclass(frozen=True)
+class BankKey:
+    """Everything that the values of a bank depend on.
+
+    Attributes:
+        weights: Fingerprint of the backbone's weights.
+        prepared: Fingerprint of the prepared set.
+        views: Fingerprint of which views of which images, and of how they are augmented.
+        depth: The unfreeze depth.
+        batch_size: Size of the trunk's batches.
+        code: Version of the code.
+    """
+
+    weights: str
+    prepared: str
+    views: str
+    depth: int
+    batch_size: int
+    code: int = CODE_VERSION
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex)."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+class BankStore:
+    """Banks on disk.
+
+    Args:
+        directory: The folder of all banks.
+        max_bytes: Budget of all banks together.
+    """
+
+    def __init__(self, directory: Path, *, max_bytes: int) -> None:
+        self.directory = directory
+        self.max_bytes = max_bytes
+
+    def load(self, key: BankKey) -> NDArray[Any] | None:
+        """A finished bank as a read-only memory map, or None."""
+        folder = self._folder(key)
+        if not (folder / "bank.json").is_file():
+            return None
+        os.utime(folder / "bank.json")
+        return np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
+
+    def ensure(
+        self,
+        keys: Mapping[int, BankKey],
+        *,
+        trunk_of: Callable[[Sequence[int]], Trunk],
+        pixels_from: Callable[[int], Iterable[NDArray[np.float32]]],
+        views: int,
+        shapes: Mapping[int, tuple[int, ...]],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[int, NDArray[Any]]:
+        """Load the banks that are there and fill the others in one pass of the trunk.
+
+        Args:
+            keys: Depth to key.
+            trunk_of: Builds the trunk for some depths, its outputs in their order.
+            pixels_from: Batches of pixels, float32 [batch, height, width, 3], of all views from one view on; all but
+                the last are of the key's size.
+            views: Views in all.
+            shapes: Shape of one boundary value of each depth.
+            progress: Called with (views done, views in all).
+
+        Returns:
+            Depth to values, float16 or float32 [views, ...], read-only memory maps.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        # Two searches that need the same banks: the second waits and then finds them.
+        with FileLock(self.directory / ".lock"):
+            missing = [depth for depth in sorted(keys) if self.load(keys[depth]) is None]
+            if missing:
+                self._make_room(keys.values(), shapes, views)
+                trunk = trunk_of(missing)
+                while not self._fill(keys, missing, trunk, pixels_from, views, shapes, progress):
+                    pass
+        loaded = {depth: self.load(key) for depth, key in keys.items()}
+        return {depth: values for depth, values in loaded.items() if values is not None}
+
+    def _fill(
+        self,
+        keys: Mapping[int, BankKey],
+        depths: Sequence[int],
+        trunk: Trunk,
+        pixels_from: Callable[[int], Iterable[NDArray[np.float32]]],
+        views: int,
+        shapes: Mapping[int, tuple[int, ...]],
+        progress: Callable[[int, int], None] | None,
+    ) -> bool:
+        """Fill what is missing; False where a bank turned out to need float32 and its fill has to begin again."""
+        folders = {depth: self._folder(keys[depth]) for depth in depths}
+        batch_size = keys[depths[0]].batch_size
+        done = min(_views_done(folder) for folder in folders.values()) // batch_size * batch_size
+        files = {depth: _open_values(folders[depth], views, shapes[depth], bank_dtype(depth)) for depth in depths}
+        saved = done
+        for pixels in pixels_from(done):
+            for depth, boundary in zip(depths, trunk(whole_batch(pixels, batch_size)), strict=True):
+                part = np.asarray(boundary)[: len(pixels)]
+                if files[depth].dtype == np.float16 and np.abs(part).max() > FLOAT16_LIMIT:
+                    shutil.rmtree(folders[depth])
+                    folders[depth].mkdir()
+                    (folders[depth] / "float32").touch()
+                    return False
+                files[depth][done : done + len(pixels)] = part
+            done += len(pixels)
+            if done - saved >= _VIEWS_BETWEEN_SAVES and done < views:
+                _save_progress(folders, files, done)
+                saved = done
+            if progress:
+                progress(done, views)
+        if done != views:
+            raise ValueError(f"Expected {views} views in the pixel batches. Received: {done}")
+        _save_progress(folders, files, done)
+        for depth in depths:
+            manifest = {**asdict(keys[depth]), "bytes": files[depth].nbytes}
+            write_atomic(folders[depth] / "bank.json", json.dumps(manifest, indent=2))
+        return True
+
+    def _make_room(self, keys: Iterable[BankKey], shapes: Mapping[int, tuple[int, ...]], views: int) -> None:
+        kept = {key.fingerprint for key in keys}
+        needed = sum(bank_bytes(depth, shape, views) for depth, shape in shapes.items())
+        others = [folder for folder in self.directory.iterdir() if folder.is_dir() and folder.name not in kept]
+        for folder in sorted(others, key=_last_used):
+            if needed + sum(_size(other) for other in others if other.exists()) <= self.max_bytes:
+                return
+            shutil.rmtree(folder)
+
+    def _folder(self, key: BankKey) -> Path:
+        return self.directory / key.fingerprint
+
+
+def bank_bytes(depth: int, shape: tuple[int, ...], views: int) -> int:
+    """Size of a bank in bytes, unless it turns out to need float32."""
+    return int(np.prod(shape)) * views * bank_dtype(depth).itemsize
+
+
+def used_bytes(directory: Path, keys: Collection[BankKey]) -> int:
+    """Bytes of those of the banks that are finished already."""
+    return sum(_size(directory / key.fingerprint) for key in keys)
+
+
+def _open_values(folder: Path, views: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.memmap[Any, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "values.npy"
+    if (folder / "float32").exists():
+        dtype = np.dtype(np.float32)
+    if _views_done(folder):
+        return np.lib.format.open_memmap(path, mode="r+")
+    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(views, *shape))
+
+
+def _save_progress(folders: Mapping[int, Path], files: Mapping[int, np.memmap[Any, Any]], done: int) -> None:
+    for depth, folder in folders.items():
+        # The values first: progress must never promise what a power cut could take back.
+        files[depth].flush()
+        write_atomic(folder / "progress.json", json.dumps({"views": done}))
+
+
+def _views_done(folder: Path) -> int:
+    try:
+        return int(json.loads((folder / "progress.json").read_text())["views"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def _last_used(folder: Path) -> float:
+    manifest = folder / "bank.json"
+    return manifest.stat().st_mtime if manifest.exists() else 0.0
+
+
+def _size(folder: Path) -> int:
+    values = folder / "values.npy"
+    return values.stat().st_size if values.exists() else 0
