@@ -1,17 +1,21 @@
 """checkpoints/RUN/fold-K.safetensors: where a run stopped, for its promotion to go on from.
 
 A file holds every variable of the tail, its optimizer and its random generator, and nothing of the frozen trunk.
-safetensors carries arrays only, so that reading one can't run code. What can't be promoted any more is deleted.
+safetensors carries arrays only, so that reading one can't run code. Files are written by a thread while the next fold
+trains; what can't be promoted any more is deleted.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from search.atomic_file import replacing
 from search.tail_trainer import State
+
+_STATES_IN_FLIGHT = 2
 
 
 class CheckpointStore:
@@ -23,30 +27,60 @@ class CheckpointStore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
+        self._pending: list[Future[None]] = []
 
     def save(self, run: int, fold: int, state: State) -> None:
-        """Write the state of one fold."""
-        from safetensors.numpy import save_file
+        """Write the state of one fold in the background; the arrays must not change any more.
 
-        with replacing(self._path(run, fold)) as temporary:
-            save_file(state, temporary)
+        Raises:
+            OSError: If an earlier write failed.
+        """
+        # A slow disk must not pile up states in memory: beyond a few the training waits.
+        while len(self._pending) >= _STATES_IN_FLIGHT:
+            self._pending.pop(0).result()
+        self._pending.append(self._writer.submit(_write, self._path(run, fold), state))
 
-    def load(self, run: int, fold: int) -> State:
-        """Read the state of one fold."""
+    def load(self, run: int, fold: int) -> State | None:
+        """Read the state of one fold; None where it was not kept."""
         from safetensors.numpy import load_file
 
-        return load_file(self._path(run, fold))
+        self.wait()
+        path = self._path(run, fold)
+        return load_file(path) if path.is_file() else None
+
+    def wait(self) -> None:
+        """Return when everything is on the disk.
+
+        Raises:
+            OSError: If a write failed.
+        """
+        while self._pending:
+            self._pending.pop(0).result()
 
     def keep_only(self, runs: Collection[int]) -> None:
         """Delete the checkpoints of all other runs."""
+        self.wait()
         kept = {self._folder(run).name for run in runs}
         if self.directory.is_dir():
             for folder in self.directory.iterdir():
                 if folder.is_dir() and folder.name not in kept:
                     shutil.rmtree(folder)
 
+    def close(self) -> None:
+        """Wait for the writes and end the thread."""
+        self.wait()
+        self._writer.shutdown()
+
     def _folder(self, run: int) -> Path:
         return self.directory / f"{run:04d}"
 
     def _path(self, run: int, fold: int) -> Path:
         return self._folder(run) / f"fold-{fold}.safetensors"
+
+
+def _write(path: Path, state: State) -> None:
+    from safetensors.numpy import save_file
+
+    with replacing(path) as temporary:
+        save_file(state, temporary)

@@ -84,6 +84,16 @@ class Interval(Section):
         return self
 
 
+class KnownConfiguration(Section):
+    """A configuration to try before the drawn ones."""
+
+    head_width: Annotated[int, Field(ge=1, le=8192)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    l2: Annotated[float, Field(ge=0)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    unfreeze_depth: Annotated[int, Field(ge=0, le=64)]
+
+
 class SpaceSection(Section):
     """The five hyperparameters that are searched."""
 
@@ -99,12 +109,23 @@ class SpaceSection(Section):
     learning_rate: Interval = Interval(min=1e-4, max=1e-1, sampling="log")
     unfreeze_depth: Annotated[tuple[Annotated[int, Field(ge=0, le=64)], ...], Field(min_length=1)] = (0, 1, 2, 3)
     """Residual units that are trained, counted from the end; 0 trains the head alone."""
+    known: tuple[KnownConfiguration, ...] = ()
+    """Tried first, in this order; they may lie outside the ranges."""
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """All unfreeze depths that a search may train, ascending."""
+        return tuple(sorted({*self.unfreeze_depth, *(known.unfreeze_depth for known in self.known)}))
 
 
 class SearchSection(Section):
     """Hyperband and the training of a trial."""
 
+    tuner: Literal["hyperband", "random", "bayesian"] = "hyperband"
+    """Random and Bayesian search train every run at the full budget."""
     max_trials: Annotated[int, Field(ge=1, le=100_000)] = 40
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    """No run is started later than so many minutes after the first; None: no bound."""
     max_epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
     factor: Annotated[int, Field(ge=2, le=16)] = 3
     folds: Annotated[int, Field(ge=1, le=20)] | None = None
@@ -201,7 +222,7 @@ def to_toml(config: Config) -> str:
     lines: list[str] = []
     for name, section in config.model_dump(mode="json").items():
         lines.append(f"[{name}]")
-        lines += [f"{key} = {_toml_value(value)}" for key, value in section.items() if value is not None]
+        lines += [f"{key} = {_toml_value(value)}" for key, value in section.items() if value not in (None, [])]
         lines.append("")
     return "\n".join(lines)
 

@@ -133,6 +133,20 @@ def plan_hyperband(max_trials: int, *, max_epochs: int = 30, factor: int = 3) ->
     )
 
 
+def plan_without_promotions(max_trials: int, *, max_epochs: int) -> HyperbandPlan:
+    """Every run a configuration of its own at the full budget: random and Bayesian search.
+
+    Raises:
+        ValueError: If an argument is below 1.
+    """
+    if max_trials < 1 or max_epochs < 1:
+        raise ValueError(f"Expected 1 or more. Received: max_trials={max_trials}, max_epochs={max_epochs}")
+    bracket = Bracket((Rung(max_trials, 0, max_epochs),))
+    return HyperbandPlan(
+        (bracket,), max_trials, max_epochs, factor=1, iterations=1, spares=max(2, math.ceil(max_trials / 4))
+    )
+
+
 def _largest_bracket(max_epochs: int, factor: int) -> int:
     """The most promotions that leave the first rung with at least one whole epoch."""
     promotions = 0

@@ -16,9 +16,9 @@ from search.atomic_file import replacing, write_atomic
 from search.config import Config, to_toml
 from search.environment import device_description, git_commit, library_noise_in, start_tensorflow, versions
 from search.errors import ConfigError, UserError
-from search.hyperband_plan import HyperbandPlan, plan_hyperband
+from search.hyperband_plan import HyperbandPlan
 from search.output import messages
-from search.plan_text import describe_banks, describe_plan, plan_table
+from search.plan_text import describe_banks, describe_plan, plan_search, plan_table
 from search.progress import RunProgress
 from search.run_directory import RunDirectory, create_run_directory
 
@@ -79,7 +79,7 @@ def run_job(request: JobRequest) -> FinalModel:
     config = request.config
     cache = cache_directory(config)
     source = open_source(demo.demo_data(cache) if request.demo else config.data.path)
-    plan = plan_hyperband(config.search.max_trials, max_epochs=config.search.max_epochs, factor=config.search.factor)
+    plan = plan_search(config.search)
     _check_depths(config)
     directory = create_run_directory(config.output.runs, request.run_name, fresh=request.fresh)
     with library_noise_in(directory.log_file) as terminal, RunProgress(messages(terminal)).shown() as progress:
@@ -180,7 +180,7 @@ def _search_and_finish(
     with progress.search(plan, len(data.folds)):
         outcome = run_search(
             plan,
-            config.space,
+            config,
             data,
             settings,
             trainers=trainers,
@@ -213,7 +213,7 @@ def _plan_banks(config: Config, inputs: _Inputs) -> BankPlan:
     from search.development import boundary_shapes
 
     table = inputs.prepared.table
-    depths = sorted(set(config.space.unfreeze_depth))
+    depths = config.space.depths
     return plan_banks(
         table.labels[inputs.split.development_rows(table)],
         len(table.class_names),
@@ -258,10 +258,10 @@ def _check_depths(config: Config) -> None:
     from search.bit_family import architecture_of
 
     deepest = architecture_of(config.backbone.name).max_depth
-    if max(config.space.unfreeze_depth) > deepest:
+    if max(config.space.depths) > deepest:
         raise ConfigError(
             expected=f"space.unfreeze_depth of at most {deepest} for {config.backbone.name}",
-            found=str(max(config.space.unfreeze_depth)),
+            found=str(max(config.space.depths)),
             remedy="Take the deeper ones out.",
         )
 

@@ -35,6 +35,7 @@ class PlannedOracle(keras_tuner.Oracle):
         configurations: The drawn configurations, spares at the end.
         hyperparameters: The declared space.
         seed: Seed of the search; nothing is drawn here, it is only recorded.
+        deadline: ``time.monotonic()`` after which no run is started; None for no bound.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class PlannedOracle(keras_tuner.Oracle):
         *,
         hyperparameters: keras_tuner.HyperParameters,
         seed: int,
+        deadline: float | None = None,
     ) -> None:
         super().__init__(
             objective=keras_tuner.Objective(OBJECTIVE, direction="max"),
@@ -55,11 +57,13 @@ class PlannedOracle(keras_tuner.Oracle):
         )
         self.plan = plan
         self.configurations = tuple(configurations)
+        self.deadline = deadline
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The values of the next run, IDLE at a barrier, STOPPED at the end of the plan."""
         coming = next_assignment(self.plan, self.history, drawn=len(self.configurations))
-        if coming == "done":
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        if coming == "done" or (late and self.trials):  # one run at least, or there is nothing to retrain
             return {"status": "STOPPED", "values": None}
         if not isinstance(coming, Assignment):
             # KerasTuner's loop asks again at once, which would keep a core busy.
@@ -107,6 +111,10 @@ class PlannedOracle(keras_tuner.Oracle):
             initial_epoch=values["tuner/initial_epoch"],
             epochs=values["tuner/epochs"],
         )
+
+    def configuration_of(self, trial: Any) -> Configuration:
+        """The configuration of a trial."""
+        return self.configurations[trial.hyperparameters.values["tuner/configuration"]]
 
     def _trial_id(self, run: int) -> str:
         return next(trial_id for trial_id in self.trials if int(trial_id) == run)

@@ -8,7 +8,7 @@ parallel runs finish changes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from search.hyperband_plan import HyperbandPlan
@@ -95,7 +95,10 @@ def _score(state: RunState) -> float:
 
 
 def promotable_runs(plan: HyperbandPlan, history: Sequence[RunState], *, drawn: int) -> frozenset[int]:
-    """Runs whose state some later run may go on from; all other checkpoints can be deleted.
+    """Runs whose state is worth keeping; all other checkpoints can be deleted.
+
+    These are the runs of a rung that would be promoted if it ended now. Another one is promoted only where a promoted
+    run fails; it is then trained again from its first epoch, to the same bits.
 
     Args:
         plan: The plan.
@@ -103,20 +106,18 @@ def promotable_runs(plan: HyperbandPlan, history: Sequence[RunState], *, drawn: 
         drawn: As for ``next_assignment``.
     """
     # Whatever is running counts as failed here: that is the history that asks for the most parents.
-    settled = [
-        RunState(state.run, state.configuration, state.bracket, state.rung, "failed")
-        if state.status == "running"
-        else state
-        for state in history
-    ]
+    settled = [replace(state, status="failed") if state.status == "running" else state for state in history]
     coming = next_assignment(plan, settled, drawn=drawn)
     if not isinstance(coming, Assignment):
         return frozenset()
-    last_rung = len(plan.brackets[coming.bracket].rungs) - 1
-    return frozenset(
-        state.run
-        for state in history
-        if state.status == "completed"
-        and state.bracket == coming.bracket
-        and coming.rung - 1 <= state.rung < last_rung
-    )
+    rungs = plan.brackets[coming.bracket].rungs
+    kept: set[int] = set()
+    for position in range(max(coming.rung - 1, 0), len(rungs) - 1):
+        completed = [
+            state
+            for state in history
+            if (state.bracket, state.rung, state.status) == (coming.bracket, position, "completed")
+        ]
+        completed.sort(key=lambda state: (-_score(state), state.run))
+        kept |= {state.run for state in completed[: rungs[position + 1].runs]}
+    return frozenset(kept)

@@ -1,13 +1,21 @@
-"""A plan in words and as JSON."""
+"""The plan of a configuration, in words and as JSON."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from search.hyperband_plan import HyperbandPlan
+from search.config import SearchSection
+from search.hyperband_plan import HyperbandPlan, plan_hyperband, plan_without_promotions
 
 if TYPE_CHECKING:
     from search.bank_plan import BankPlan
+
+
+def plan_search(search: SearchSection) -> HyperbandPlan:
+    """The plan that a configuration asks for."""
+    if search.tuner == "hyperband":
+        return plan_hyperband(search.max_trials, max_epochs=search.max_epochs, factor=search.factor)
+    return plan_without_promotions(search.max_trials, max_epochs=search.max_epochs)
 
 
 def plan_table(plan: HyperbandPlan) -> dict[str, Any]:
@@ -37,8 +45,9 @@ def plan_table(plan: HyperbandPlan) -> dict[str, Any]:
 
 def describe_plan(plan: HyperbandPlan) -> str:
     """The plan as lines of text."""
+    kind = f"Hyperband, factor {plan.factor}" if plan.factor > 1 else "No promotions"
     lines = [
-        f"Hyperband, factor {plan.factor}: {plan.runs} runs of at most {plan.max_trials}, "
+        f"{kind}: {plan.runs} runs of at most {plan.max_trials}, "
         f"{plan.configurations} configurations, {plan.epochs} epochs, "
         f"{plan.full_budget_runs} runs at the full {plan.max_epochs} epochs"
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from reports.trial_record import TrialRecord
 from reports.trial_table import best_run
 from search.bit_architecture import BitArchitecture
 from search.bit_weights import BitWeights
-from search.config import SpaceSection
+from search.config import Config
 from search.errors import RunError
 from search.hyperband_plan import HyperbandPlan
 from search.oracle import PlannedOracle
+from search.oracles import BayesianOracle, SearchOracle
 from search.space import Configuration, declare_space, draw_configurations
 from search.tail_trainer import TailTrainer
 from search.trial_data import TrainingSettings, TrialData
@@ -72,7 +74,7 @@ class SearchOutcome:
 
 def run_search(
     plan: HyperbandPlan,
-    space: SpaceSection,
+    config: Config,
     data: TrialData,
     settings: TrainingSettings,
     *,
@@ -87,12 +89,8 @@ def run_search(
         ReportError: If no run ended with a score.
     """
     keras.utils.set_random_seed(settings.seed)
-    configurations = draw_configurations(space, plan.configurations + plan.spares, seed=settings.seed)
-    hyperparameters = keras_tuner.HyperParameters()
-    declare_space(hyperparameters, space)
-    oracle = PlannedOracle(plan, configurations, hyperparameters=hyperparameters, seed=settings.seed)
     tuner = MammoTuner(
-        oracle,
+        build_oracle(plan, config, seed=settings.seed),
         trainer_of=trainers,
         data=data,
         settings=settings,
@@ -110,4 +108,22 @@ def run_search(
             remedy="Lower space.learning_rate.max, or see the run's log.txt.",
         ) from None
     winner = best_run(tuner.records)
-    return SearchOutcome(tuple(tuner.records), winner, configurations[winner.configuration])
+    return SearchOutcome(tuple(tuner.records), winner, Configuration.from_values(winner.hyperparameters))
+
+
+def build_oracle(plan: HyperbandPlan, config: Config, *, seed: int) -> SearchOracle:
+    """The oracle that a configuration asks for."""
+    hyperparameters = keras_tuner.HyperParameters()
+    declare_space(hyperparameters, config.space)
+    if config.search.tuner == "bayesian":
+        return BayesianOracle(
+            hyperparameters=hyperparameters, max_trials=plan.runs, epochs=plan.max_epochs, seed=seed
+        )
+    minutes = config.search.max_minutes
+    return PlannedOracle(
+        plan,
+        draw_configurations(config.space, plan.configurations + plan.spares, seed=seed),
+        hyperparameters=hyperparameters,
+        seed=seed,
+        deadline=None if minutes is None else time.monotonic() + 60 * minutes,
+    )

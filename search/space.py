@@ -54,7 +54,7 @@ def declare_space(hyperparameters: keras_tuner.HyperParameters, space: SpaceSect
 
 
 def draw_configurations(space: SpaceSection, count: int, *, seed: int) -> tuple[Configuration, ...]:
-    """Draw different configurations, uniformly on each range's own scale.
+    """Take the known configurations, then draw different ones, uniformly on each range's own scale.
 
     The first n of a longer draw are the n of a shorter one. Real values are rounded to three significant digits, so
     that what a table shows is what was trained.
@@ -72,14 +72,14 @@ def draw_configurations(space: SpaceSection, count: int, *, seed: int) -> tuple[
     hyperparameters = keras_tuner.HyperParameters()
     declare_space(hyperparameters, space)
     rng = generator(seed, "configurations")
-    drawn: dict[Configuration, None] = {}
+    drawn = dict.fromkeys(Configuration(**known.model_dump()) for known in space.known)
     misses = 0
     while len(drawn) < count and misses < _DRAWS_BEFORE_EXHAUSTED:
         values = {item.name: _rounded(item, item.prob_to_value(rng.random())) for item in hyperparameters.space}
         configuration = Configuration.from_values(values)
         misses = misses + 1 if configuration in drawn else 0
         drawn[configuration] = None
-    return tuple(drawn)
+    return tuple(drawn)[:count]
 
 
 def _rounded(hyperparameter: Any, value: int | float) -> int | float:

@@ -15,11 +15,11 @@ import keras_tuner
 from reports.trial_record import TrialRecord
 from search.checkpoints import CheckpointStore
 from search.cross_validation import OBJECTIVE, DivergedError, FoldResult, score, train_fold
-from search.oracle import PlannedOracle
+from search.oracles import SearchOracle
 from search.out_of_fold import write_out_of_fold
 from search.plan_execution import Assignment
 from search.space import Configuration
-from search.tail_trainer import TailTrainer
+from search.tail_trainer import State, TailTrainer
 from search.trial_data import TrainingSettings, TrialData
 from search.trial_log import append_record
 
@@ -49,11 +49,11 @@ class MammoTuner(keras_tuner.Tuner):
         listener: Shows the progress.
     """
 
-    oracle: PlannedOracle
+    oracle: SearchOracle
 
     def __init__(
         self,
-        oracle: PlannedOracle,
+        oracle: SearchOracle,
         *,
         trainer_of: Callable[[Configuration], TailTrainer],
         data: TrialData,
@@ -83,7 +83,7 @@ class MammoTuner(keras_tuner.Tuner):
             The mean fold curves since epoch 1, as KerasTuner takes them from ``Model.fit``.
         """
         run, assignment = int(trial.trial_id), self.oracle.assignment(trial)
-        configuration = self.oracle.configurations[assignment.configuration]
+        configuration = self.oracle.configuration_of(trial)
         self._listener.run_begins(run, assignment, configuration)
         started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
         trainer = self._trainer_of(configuration)
@@ -129,6 +129,10 @@ class MammoTuner(keras_tuner.Tuner):
         super().on_trial_end(trial)
         self._checkpoints.keep_only(self.oracle.promotable)
 
+    def on_search_end(self) -> None:
+        """Wait for what is still being written."""
+        self._checkpoints.close()
+
     def load_model(self, trial: Any) -> Any:
         """Not offered: a trial has one model a fold, and none is the final one."""
         raise NotImplementedError("A cross-validated trial has no single model; `mammo-search run` retrains one.")
@@ -138,7 +142,11 @@ class MammoTuner(keras_tuner.Tuner):
     ) -> list[FoldResult]:
         results = []
         for fold in range(len(self._data.folds)):
-            parent = None if assignment.parent is None else self._checkpoints.load(assignment.parent, fold)
+            parent = None
+            if assignment.parent is not None:
+                parent = self._checkpoints.load(assignment.parent, fold) or self._trained_again(
+                    trainer, configuration, fold, assignment.initial_epoch
+                )
             result = train_fold(
                 trainer,
                 configuration,
@@ -161,6 +169,13 @@ class MammoTuner(keras_tuner.Tuner):
             epochs=assignment.epochs,
         )
         return results
+
+    def _trained_again(
+        self, trainer: TailTrainer, configuration: Configuration, fold: int, epochs: int
+    ) -> State:
+        """The state of a parent whose checkpoint was not kept, for nobody expected it to be promoted."""
+        train_fold(trainer, configuration, self._data, self._settings, fold=fold, initial_epoch=0, epochs=epochs)
+        return trainer.state()
 
     def _joined_curves(
         self, assignment: Assignment, results: list[FoldResult]

@@ -11,6 +11,7 @@ import typer
 
 def run(
     max_trials: Annotated[int | None, typer.Option(help="Bound on the runs; the best-spending plan is made.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Start no run later than this.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder or archive of the MIAS images.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Synthetic data and a small random backbone; offline.")] = False,
     config: Annotated[Path | None, typer.Option(help="Configuration; default: ./tuner_config.toml.")] = None,
@@ -30,13 +31,13 @@ def run(
     """
     from search.config import DEFAULT_FILE, load_config
     from search.demo import demo_config
-    from search.hyperband_plan import plan_hyperband
     from search.job import JobRequest, run_job
     from search.output import show, show_json
-    from search.plan_text import describe_plan, plan_table
+    from search.plan_text import describe_plan, plan_search, plan_table
 
     flags: dict[str, Any] = {
         "search.max_trials": max_trials,
+        "search.max_minutes": max_minutes,
         "data.path": data,
         "backbone.weights": weights,
         "preparation.image_size": image_size,
@@ -51,9 +52,7 @@ def run(
         base=demo_config() if demo else None,
     )
     if dry_run:
-        plan = plan_hyperband(
-            settings.search.max_trials, max_epochs=settings.search.max_epochs, factor=settings.search.factor
-        )
+        plan = plan_search(settings.search)
         show_json(plan_table(plan)) if json else show(describe_plan(plan))
         return
     result = run_job(JobRequest(settings, name=name, fresh=fresh, demo=demo, argv=tuple(sys.argv[1:])))

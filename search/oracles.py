@@ -1,0 +1,69 @@
+"""The oracles that a search can be driven by, and what the tuner asks of each.
+
+``PlannedOracle`` (Hyperband, or random search as a plan without promotions) is this project's; ``BayesianOracle`` is
+KerasTuner's own, every run at the full budget.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import keras_tuner
+
+from search.cross_validation import OBJECTIVE
+from search.plan_execution import Assignment
+from search.space import Configuration
+
+
+class SearchOracle(Protocol):
+    """What the tuner needs beside KerasTuner's own interface."""
+
+    verbose: int
+
+    def assignment(self, trial: Any) -> Assignment:
+        """Which configuration a trial trains, from whose state, over which epochs."""
+
+    def configuration_of(self, trial: Any) -> Configuration:
+        """Its configuration."""
+
+    @property
+    def promotable(self) -> frozenset[int]:
+        """Runs whose state a later run may go on from."""
+
+
+class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):
+    """KerasTuner's Gaussian process over the same space; no promotions.
+
+    Args:
+        hyperparameters: The declared space.
+        max_trials: Number of runs.
+        epochs: Epochs of every run.
+        seed: Seed of the search.
+    """
+
+    def __init__(
+        self, *, hyperparameters: keras_tuner.HyperParameters, max_trials: int, epochs: int, seed: int
+    ) -> None:
+        super().__init__(
+            objective=keras_tuner.Objective(OBJECTIVE, direction="max"),
+            max_trials=max_trials,
+            hyperparameters=hyperparameters,
+            allow_new_entries=False,
+            tune_new_entries=False,
+            # KerasTuner takes 0 for "draw one".
+            seed=seed + 1,
+        )
+        self._epochs = epochs
+
+    def assignment(self, trial: Any) -> Assignment:
+        """A configuration of its own, trained at once to the full budget."""
+        return Assignment(int(trial.trial_id), 0, 0, None, 0, self._epochs)
+
+    def configuration_of(self, trial: Any) -> Configuration:
+        """What the Gaussian process proposed."""
+        return Configuration.from_values(trial.hyperparameters.values)
+
+    @property
+    def promotable(self) -> frozenset[int]:
+        """None."""
+        return frozenset()

@@ -1,0 +1,93 @@
+"""The trial runner under each oracle, with failures, known configurations and a time budget."""
+
+from dataclasses import replace
+
+import pytest
+
+from search.config import load_config
+from search.hyperband_plan import plan_hyperband
+from search.plan_text import plan_search
+
+
+class Silent:
+    def run_begins(self, run, assignment, configuration): ...
+
+    def epoch_ended(self, run, fold, epoch): ...
+
+    def run_ended(self, record): ...
+
+
+@pytest.fixture(scope="module")
+def trainers(engine):
+    from search.search_stage import TrainerPool
+
+    return TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
+
+
+def search(engine, trainers, directory, settings=None, **changes):
+    from search.search_stage import run_search
+
+    paths = {path.replace("__", "."): value for path, value in changes.items()}
+    config = load_config(
+        None,
+        {
+            "space.head_width": [16],
+            "space.unfreeze_depth": [0, 1],
+            "search.max_trials": 9,
+            "search.max_epochs": 9,
+            **paths,
+        },
+    )
+    return run_search(
+        plan_search(config.search),
+        config,
+        engine.data,
+        settings or engine.settings,
+        trainers=trainers,
+        run_directory=directory,
+        listener=Silent(),
+    )
+
+
+def without_clocks(records):
+    return [replace(record, started="", seconds=0, overhead_seconds=0) for record in records]
+
+
+@pytest.mark.parametrize("tuner", ["random", "bayesian"])
+def test_every_run_of_another_tuner_is_trained_to_the_full_budget(engine, trainers, tmp_path, tuner):
+    outcome = search(engine, trainers, tmp_path, search__tuner=tuner, search__max_trials=4)
+    assert [record.epochs for record in outcome.records] == [9] * 4
+    assert outcome.winner.objective == max(record.objective for record in outcome.records)
+    assert not list((tmp_path / "checkpoints").glob("*"))
+
+
+def test_known_configurations_are_tried_first(engine, trainers, tmp_path):
+    known = {"head_width": 16, "dropout": 0.25, "l2": 0.5, "learning_rate": 0.7, "unfreeze_depth": 1}
+    outcome = search(engine, trainers, tmp_path, space__known=[known])
+    assert outcome.records[0].hyperparameters == known
+    assert outcome.records[1].hyperparameters != known
+
+
+def test_no_run_starts_after_the_time_is_up(engine, trainers, tmp_path):
+    outcome = search(engine, trainers, tmp_path, search__max_minutes=1e-9)
+    assert len(outcome.records) == 1
+    assert outcome.winner == outcome.records[0]
+
+
+def test_a_diverging_configuration_fails_alone_and_a_spare_takes_its_place(engine, trainers, tmp_path):
+    wild = {"head_width": 16, "dropout": 0.0, "l2": 1e30, "learning_rate": 1e30, "unfreeze_depth": 0}
+    outcome = search(engine, trainers, tmp_path, space__known=[wild])
+    failed = [record for record in outcome.records if record.status == "failed"]
+    assert [record.run for record in failed] == [0]
+    assert "epoch 1 of fold 1" in failed[0].error
+    assert len(outcome.records) - len(failed) == plan_hyperband(9, max_epochs=9).runs
+
+
+def test_a_parent_whose_checkpoint_is_gone_is_trained_again_to_the_same_bits(engine, trainers, tmp_path, monkeypatch):
+    from search.checkpoints import CheckpointStore
+
+    expected = search(engine, trainers, tmp_path / "kept")
+    monkeypatch.setattr(CheckpointStore, "load", lambda self, run, fold: self.wait())
+    found = search(engine, trainers, tmp_path / "lost")
+    assert any(record.parent is not None for record in found.records)
+    assert without_clocks(found.records) == without_clocks(expected.records)
