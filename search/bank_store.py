@@ -1,9 +1,9 @@
 """Where banks are kept: one folder a bank, named by the fingerprint of everything that its values depend on.
 
-``FINGERPRINT/values.npy`` is the bank and ``bank.json`` (schema: the fields of `BankKey`, and ``bytes``) says what it
-is; a folder without ``bank.json`` is a fill that is not finished: ``values.npy`` as far as ``progress.json`` says
-(``{"views": n}``). A fill that was interrupted goes on where it was. The store deletes the banks that were not used
-for longest when a new one would exceed its budget, and never one that the coming search needs.
+``FINGERPRINT/values.npy`` is the bank and ``bank.json`` (schema: the fields of `BankKey`, ``bytes`` and ``crc32c``)
+says what it is; a folder without ``bank.json`` is a fill that is not finished: ``values.npy`` as far as
+``progress.json`` says (``{"views": n}``). A fill that was interrupted goes on where it was. The store deletes the banks
+that were not used for longest when a new one would exceed its budget, and never one that the coming search needs.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ CODE_VERSION = 1
 """Raise it with every change to the code that changes a bank's values."""
 
 _VIEWS_BETWEEN_SAVES = 512
+_CHECKSUM_ITEMS = 2**24
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,18 @@ class BankStore:
         self.max_bytes = max_bytes
 
     def load(self, key: BankKey) -> NDArray[Any] | None:
-        """A finished bank as a read-only memory map, or None."""
+        """A finished, undamaged bank as a read-only memory map, or None."""
         folder = self._folder(key)
-        if not (folder / "bank.json").is_file():
+        try:
+            manifest = json.loads((folder / "bank.json").read_text(encoding="utf-8"))
+            values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
+            intact = manifest["crc32c"] == _checksum(values)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if not intact:
             return None
         os.utime(folder / "bank.json")
-        return np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
+        return values
 
     def ensure(
         self,
@@ -103,13 +110,16 @@ class BankStore:
         self.directory.mkdir(parents=True, exist_ok=True)
         # Two searches that need the same banks: the second waits and then finds them.
         with FileLock(self.directory / ".lock"):
-            missing = [depth for depth in sorted(keys) if self.load(keys[depth]) is None]
+            loaded = {depth: self.load(key) for depth, key in keys.items()}
+            missing = [depth for depth in sorted(keys) if loaded[depth] is None]
             if missing:
+                for depth in missing:
+                    self._forget_damaged(keys[depth])
                 self._make_room(keys.values(), shapes, views)
                 trunk = trunk_of(missing)
                 while not self._fill(keys, missing, trunk, pixels_from, views, shapes, progress):
                     pass
-        loaded = {depth: self.load(key) for depth, key in keys.items()}
+                loaded |= {depth: np.load(self._folder(keys[depth]) / "values.npy", mmap_mode="r") for depth in missing}
         return {depth: values for depth, values in loaded.items() if values is not None}
 
     def _fill(
@@ -147,9 +157,14 @@ class BankStore:
             raise ValueError(f"Expected {views} views in the pixel batches. Received: {done}")
         _save_progress(folders, files, done)
         for depth in depths:
-            manifest = {**asdict(keys[depth]), "bytes": files[depth].nbytes}
+            manifest = {**asdict(keys[depth]), "bytes": files[depth].nbytes, "crc32c": _checksum(files[depth])}
             write_atomic(folders[depth] / "bank.json", json.dumps(manifest, indent=2))
         return True
+
+    def _forget_damaged(self, key: BankKey) -> None:
+        """Delete a bank that says it is finished and is not what was written."""
+        if (self._folder(key) / "bank.json").exists():
+            shutil.rmtree(self._folder(key))
 
     def _make_room(self, keys: Iterable[BankKey], shapes: Mapping[int, tuple[int, ...]], views: int) -> None:
         kept = {key.fingerprint for key in keys}
@@ -189,6 +204,16 @@ def _save_progress(folders: Mapping[int, Path], files: Mapping[int, np.memmap[An
         # The values first: progress must never promise what a power cut could take back.
         files[depth].flush()
         write_atomic(folder / "progress.json", json.dumps({"views": done}))
+
+
+def _checksum(values: NDArray[Any]) -> str:
+    """CRC-32C of the values, read in pieces (about a second a GB)."""
+    import google_crc32c
+
+    total, flat = 0, values.reshape(-1)
+    for start in range(0, len(flat), _CHECKSUM_ITEMS):
+        total = google_crc32c.extend(total, flat[start : start + _CHECKSUM_ITEMS].tobytes())
+    return f"{total:08x}"
 
 
 def _views_done(folder: Path) -> int:

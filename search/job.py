@@ -15,17 +15,21 @@ from search import demo
 from search.atomic_file import replacing, write_atomic
 from search.config import Config, to_toml
 from search.environment import device_description, git_commit, library_noise_in, start_tensorflow, versions
-from search.errors import ConfigError, UserError
+from search.errors import ConfigError, RunError, UserError
 from search.hyperband_plan import HyperbandPlan
+from search.interruption import interruptible
 from search.output import messages
 from search.plan_text import describe_banks, describe_plan, plan_search, plan_table
 from search.progress import RunProgress
-from search.run_directory import RunDirectory, create_run_directory
+from search.run_directory import RunDirectory, open_run_directory, owned
+from search.run_settings import RESULTS_VERSION, changes, result_settings
+from search.trial_log import drop_torn_line, read_records
 
 if TYPE_CHECKING:
     from mammo_data.layouts import ImageSource
     from mammo_data.prepared import PreparedSet
     from mammo_data.splits import Split
+    from reports.trial_record import TrialRecord
     from search.bank_plan import BankPlan
     from search.bit_architecture import BitArchitecture
     from search.bit_weights import BitWeights
@@ -40,6 +44,7 @@ class JobRequest:
         config: The resolved configuration.
         name: Name of the run, None for the default.
         fresh: Replace a run of that name.
+        resume: Insist on an unfinished run of that name.
         demo: Synthetic data; every output says so.
         argv: The command line, for the manifest.
     """
@@ -47,6 +52,7 @@ class JobRequest:
     config: Config
     name: str | None = None
     fresh: bool = False
+    resume: bool = False
     demo: bool = False
     argv: tuple[str, ...] = ()
 
@@ -81,8 +87,15 @@ def run_job(request: JobRequest) -> FinalModel:
     source = open_source(demo.demo_data(cache) if request.demo else config.data.path)
     plan = plan_search(config.search)
     _check_depths(config)
-    directory = create_run_directory(config.output.runs, request.run_name, fresh=request.fresh)
-    with library_noise_in(directory.log_file) as terminal, RunProgress(messages(terminal)).shown() as progress:
+    directory = open_run_directory(
+        config.output.runs, request.run_name, fresh=request.fresh, resume=request.resume
+    )
+    with (
+        owned(directory),
+        interruptible(directory, request.argv),
+        library_noise_in(directory.log_file) as terminal,
+        RunProgress(messages(terminal)).shown() as progress,
+    ):
         progress.say(f"[bold]mammo-search[/bold]  run {directory.path}")
         if request.demo:
             progress.say(f"[yellow]{demo.NOTICE}[/yellow]")
@@ -128,11 +141,33 @@ def _inputs(
     split = _split(config, prepared)
     progress.say(_describe_split(split, prepared))
     manifest = _manifest(request, plan, prepared, split, weights, device)
-    directory.write_manifest(manifest)
+    if directory.manifest_file.is_file():
+        manifest = _resumed_manifest(directory, manifest)
     write_atomic(directory.config_file, to_toml(config))
     with replacing(directory.split_file) as temporary:
         split.write_csv(temporary, prepared.table)
+    # Last: a folder with a manifest is a run that can be resumed.
+    directory.write_manifest(manifest)
     return _Inputs(prepared, split, architecture, weights, manifest)
+
+
+def _resumed_manifest(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of the run that is resumed.
+
+    Raises:
+        RunError: If something that results depend on has changed since.
+    """
+    before = directory.read_manifest()
+    compared = ("settings", "fingerprints")
+    changed = [line for part in compared for line in changes(before.get(part, {}), manifest[part])]
+    changed += changes(*({"results_version": each.get("results_version")} for each in (before, manifest)))
+    if changed:
+        raise RunError(
+            expected=f"what {directory.path} was started with",
+            found=f"changes: {', '.join(changed)}",
+            remedy="Undo them to resume, or use --fresh or another --name.",
+        )
+    return before
 
 
 def _search_and_finish(
@@ -147,6 +182,9 @@ def _search_and_finish(
 
     config = request.config
     bank_plan = _plan_banks(config, inputs)
+    if inputs.manifest.get("views_per_class") is None:
+        inputs.manifest["views_per_class"] = list(bank_plan.views_per_class)
+        directory.write_manifest(inputs.manifest)
     progress.say(describe_banks(bank_plan))
     views = stored_views(
         inputs.prepared,
@@ -176,8 +214,9 @@ def _search_and_finish(
         schedule=config.search.schedule,
         minority=config.search.minority,
     )
+    finished = _finished_runs(directory, progress)
     trainers = TrainerPool(inputs.architecture, inputs.weights, data, optimizer=config.search.optimizer)
-    with progress.search(plan, len(data.folds)):
+    with progress.search(plan, len(data.folds), finished):
         outcome = run_search(
             plan,
             config,
@@ -186,6 +225,7 @@ def _search_and_finish(
             trainers=trainers,
             run_directory=directory.path,
             listener=progress,
+            finished=finished,
         )
     return finish(
         FinalStage(
@@ -221,7 +261,20 @@ def _plan_banks(config: Config, inputs: _Inputs) -> BankPlan:
         base_views=config.augmentation.views,
         most_views=config.augmentation.most_views,
         max_bytes=int(config.cache.max_gb * 1e9),
+        fixed_views=inputs.manifest.get("views_per_class"),
     )
+
+
+def _finished_runs(directory: RunDirectory, progress: RunProgress) -> tuple[TrialRecord, ...]:
+    """Runs of an earlier part of this search."""
+    if drop_torn_line(directory.trials_file):
+        progress.say("[yellow]trials.jsonl ended in half a line; that run is trained again[/yellow]")
+    if not directory.trials_file.is_file():
+        return ()
+    records = read_records(directory.trials_file)
+    if records:
+        progress.say(f"resuming after {len(records)} finished run{'s' if len(records) != 1 else ''}")
+    return records
 
 
 def _prepare(source: ImageSource, config: Config, cache: Path, progress: RunProgress) -> PreparedSet:
@@ -284,7 +337,6 @@ def _manifest(
     weights: BitWeights,
     device: str,
 ) -> dict[str, Any]:
-    configuration = to_toml(request.config)
     return {
         "schema": 1,
         "name": request.run_name,
@@ -298,8 +350,10 @@ def _manifest(
             "cases": prepared.table.fingerprint,
             "split": split.fingerprint,
             "weights": weights.fingerprint,
-            "configuration": hashlib.sha256(configuration.encode()).hexdigest(),
         },
+        "settings": result_settings(request.config),
+        "results_version": RESULTS_VERSION,
+        "views_per_class": None,
         "seeds": {
             "search": request.config.search.seed,
             "split": split.seed,

@@ -69,14 +69,7 @@ class PlannedOracle(keras_tuner.Oracle):
             # KerasTuner's loop asks again at once, which would keep a core busy.
             time.sleep(_BARRIER_POLL_SECONDS)
             return {"status": "IDLE", "values": None}
-        values: dict[str, Any] = asdict(self.configurations[coming.configuration])
-        values["tuner/configuration"] = coming.configuration
-        values["tuner/bracket"] = coming.bracket
-        values["tuner/round"] = coming.rung
-        values["tuner/initial_epoch"] = coming.initial_epoch
-        values["tuner/epochs"] = coming.epochs
-        if coming.parent is not None:
-            values["tuner/trial_id"] = self._trial_id(coming.parent)
+        values = {**asdict(self.configurations[coming.configuration]), **assignment_values(coming)}
         return {"status": "RUNNING", "values": values}
 
     @property
@@ -116,5 +109,16 @@ class PlannedOracle(keras_tuner.Oracle):
         """The configuration of a trial."""
         return self.configurations[trial.hyperparameters.values["tuner/configuration"]]
 
-    def _trial_id(self, run: int) -> str:
-        return next(trial_id for trial_id in self.trials if int(trial_id) == run)
+
+def assignment_values(assignment: Assignment) -> dict[str, Any]:
+    """An assignment as values of a trial, by the names that KerasTuner's Hyperband uses where it has them."""
+    values: dict[str, Any] = {
+        "tuner/configuration": assignment.configuration,
+        "tuner/bracket": assignment.bracket,
+        "tuner/round": assignment.rung,
+        "tuner/initial_epoch": assignment.initial_epoch,
+        "tuner/epochs": assignment.epochs,
+    }
+    if assignment.parent is not None:
+        values["tuner/trial_id"] = f"{assignment.parent:04d}"
+    return values

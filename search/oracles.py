@@ -6,11 +6,14 @@ KerasTuner's own, every run at the full budget.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import keras_tuner
 
+from reports.trial_record import TrialRecord
 from search.cross_validation import OBJECTIVE
+from search.oracle import assignment_values
 from search.plan_execution import Assignment
 from search.space import Configuration
 
@@ -67,3 +70,37 @@ class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):
     def promotable(self) -> frozenset[int]:
         """None."""
         return frozenset()
+
+
+def restore_trials(oracle: keras_tuner.Oracle, finished: Sequence[TrialRecord]) -> None:
+    """Put the runs of an earlier part of a search into a fresh oracle, as if it had carried them out.
+
+    Args:
+        oracle: Without trials, its project folder set.
+        finished: The runs, in their order.
+    """
+    for record in finished:
+        hyperparameters = oracle.get_space()
+        hyperparameters.values = {**record.hyperparameters, **assignment_values(record_assignment(record))}
+        trial = keras_tuner.engine.trial.Trial(
+            hyperparameters=hyperparameters,
+            trial_id=f"{record.run:04d}",
+            status="COMPLETED" if record.status == "completed" else "FAILED",
+        )
+        trial.score, trial.best_step, trial.message = record.objective, record.best_epoch or 0, record.error
+        if record.objective is not None:
+            trial.metrics.register(OBJECTIVE, direction="max")
+            trial.metrics.update(OBJECTIVE, record.objective, step=trial.best_step)
+        oracle.trials[trial.trial_id] = trial
+        oracle.start_order.append(trial.trial_id)
+        oracle.end_order.append(trial.trial_id)
+        oracle._record_values(trial)
+        oracle._save_trial(trial)
+    oracle.save()
+
+
+def record_assignment(record: TrialRecord) -> Assignment:
+    """The assignment that a run carried out."""
+    return Assignment(
+        record.configuration, record.bracket, record.rung, record.parent, record.initial_epoch, record.epochs
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -55,10 +55,11 @@ class RunProgress:
             self._bars.remove_task(task)
 
     @contextmanager
-    def search(self, plan: HyperbandPlan, folds: int) -> Iterator[None]:
-        """A bar for the epochs of the whole plan, folds counted."""
+    def search(self, plan: HyperbandPlan, folds: int, finished: Sequence[TrialRecord] = ()) -> Iterator[None]:
+        """A bar for the epochs of the whole plan, folds counted; finished runs stand at its beginning."""
         self._runs = plan.runs
-        self._search = self._bars.add_task("search", total=plan.epochs * folds)
+        done = sum(record.epochs - record.initial_epoch for record in finished)
+        self._search = self._bars.add_task("search", total=plan.epochs * folds, completed=done * folds)
         try:
             yield
         finally:

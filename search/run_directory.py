@@ -1,8 +1,9 @@
 """The folder of a run: what lies where, and the manifest.
 
 run.json, schema 1: ``name``, ``status`` ("running", "complete"), ``created`` and ``finished`` (ISO 8601), ``argv``,
-``demo``, ``fingerprints`` (data, prepared, split, weights, configuration; SHA-256 hex), ``seeds``, ``versions``,
-``git``, ``device``, ``plan`` (runs, configurations, epochs, full-budget runs), ``endpoint``.
+``demo``, ``fingerprints`` (cases, prepared, split, weights; SHA-256 hex), ``settings`` (what results depend on, by
+path), ``results_version``, ``views_per_class``, ``seeds``, ``versions``, ``git``, ``device``, ``host``, ``weights``,
+``plan`` (see `plan_text.plan_table`), ``endpoint``.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from search.atomic_file import write_atomic
 from search.errors import ConfigError, RunError
 
+_LOCK = ".lock"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -85,9 +91,19 @@ class RunDirectory:
         """PNG figures."""
         return self.best / "figures"
 
+    @property
+    def is_unstarted(self) -> bool:
+        """Whether nothing is in the folder but what is there before the manifest."""
+        return {path.name for path in self.path.iterdir()} <= {_LOCK, self.log_file.name}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run has ended well."""
+        return self.manifest_file.is_file() and self.read_manifest().get("status") == "complete"
+
     def remove_if_unstarted(self) -> None:
         """Delete the folder of a run that ended before there was anything to keep."""
-        if not self.manifest_file.exists():
+        if self.path.exists() and self.is_unstarted:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
@@ -110,36 +126,65 @@ class RunDirectory:
             ) from None
 
 
-def create_run_directory(runs: Path, name: str, *, fresh: bool) -> RunDirectory:
-    """Make the folder of a new run.
+def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bool = False) -> RunDirectory:
+    """The folder of a run that begins or goes on.
 
     Args:
         runs: Folder of all runs.
         name: Name of the run: letters, digits, ".", "_" and "-".
         fresh: Delete a run of that name first.
+        resume: Insist that there is an unfinished run of that name.
 
     Raises:
         ConfigError: If the name can't be a folder's.
-        RunError: If there is a run of that name and ``fresh`` is not set, or the folder is no run's.
+        RunError: If the run is complete, there is nothing to resume, or the folder is no run's.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
             expected="a run name of letters, digits, '.', '_' and '-'", found=repr(name), remedy="Change --name."
         )
     directory = RunDirectory(runs / name)
-    if directory.path.exists() and any(directory.path.iterdir()):
-        if not directory.manifest_file.is_file():
-            raise RunError(
-                expected=f"{directory.path} to be empty or a run's folder",
-                found="a folder without run.json",
-                remedy="Choose another --name.",
-            )
-        if not fresh:
-            raise RunError(
-                expected="a name that is free",
-                found=f"a run in {directory.path}",
-                remedy="Choose another --name, or replace it with --fresh.",
-            )
+    if directory.path.exists() and not directory.manifest_file.is_file() and not directory.is_unstarted:
+        raise RunError(
+            expected=f"{directory.path} to be empty or a run's folder",
+            found="a folder without run.json",
+            remedy="Choose another --name.",
+        )
+    if fresh and directory.manifest_file.is_file():
         shutil.rmtree(directory.path)
+    if not directory.manifest_file.is_file() and resume:
+        raise RunError(
+            expected=f"an unfinished run in {directory.path}", found="none", remedy="Leave --resume out to begin one."
+        )
+    if directory.is_complete:
+        raise RunError(
+            expected="a run that is not finished",
+            found=f"a complete one in {directory.path}",
+            remedy="Read its best/report.html, replace it with --fresh, or choose another --name.",
+        )
     directory.path.mkdir(parents=True, exist_ok=True)
     return directory
+
+
+@contextmanager
+def owned(directory: RunDirectory) -> Iterator[None]:
+    """Keep every other process out of a run's folder.
+
+    The lock is the operating system's and ends with the process that holds it, however that ends.
+
+    Raises:
+        RunError: If another process has it.
+    """
+    lock = FileLock(directory.path / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RunError(
+            expected=f"{directory.path} for one process alone",
+            found="another one at work in it",
+            remedy="Wait for it, end it, or choose another --name.",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,7 @@ def run_search(
     trainers: TrainerPool,
     run_directory: Path,
     listener: SearchListener,
+    finished: Sequence[TrialRecord] = (),
 ) -> SearchOutcome:
     """Carry out a plan.
 
@@ -96,6 +98,7 @@ def run_search(
         settings=settings,
         run_directory=run_directory,
         listener=listener,
+        finished=finished,
     )
     try:
         tuner.search(verbose=0)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.trial_record import TrialRecord
+from search.atomic_file import write_atomic
 from search.errors import RunError
 
 
@@ -42,6 +43,22 @@ def read_records(path: Path) -> tuple[TrialRecord, ...]:
             expected="a run with trials.jsonl", found=f"{path}: {error.strerror}", remedy="Check the run's name."
         ) from None
     return tuple(_record(path, number, line) for number, line in enumerate(lines, start=1))
+
+
+def drop_torn_line(path: Path) -> bool:
+    """Cut off a last line that a crash left half-written; its run is trained again.
+
+    Returns:
+        Whether there was one.
+    """
+    if not path.is_file():
+        return False
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole == content:
+        return False
+    write_atomic(path, whole)
+    return True
 
 
 def _record(path: Path, number: int, line: str) -> TrialRecord:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,8 @@ import keras_tuner
 from reports.trial_record import TrialRecord
 from search.checkpoints import CheckpointStore
 from search.cross_validation import OBJECTIVE, DivergedError, FoldResult, score, train_fold
-from search.oracles import SearchOracle
+from search.folds_in_flight import FoldsInFlight
+from search.oracles import SearchOracle, restore_trials
 from search.out_of_fold import write_out_of_fold
 from search.plan_execution import Assignment
 from search.space import Configuration
@@ -47,6 +49,7 @@ class MammoTuner(keras_tuner.Tuner):
         settings: What is constant over the trials.
         run_directory: The run's folder: trials.jsonl, oof/, checkpoints/ and search/ are written in it.
         listener: Shows the progress.
+        finished: Runs of an earlier part of the same search, in their order; they are not run again.
     """
 
     oracle: SearchOracle
@@ -60,6 +63,7 @@ class MammoTuner(keras_tuner.Tuner):
         settings: TrainingSettings,
         run_directory: Path,
         listener: SearchListener,
+        finished: Sequence[TrialRecord] = (),
     ) -> None:
         self._trainer_of = trainer_of
         self._data = data
@@ -67,10 +71,14 @@ class MammoTuner(keras_tuner.Tuner):
         self._run_directory = run_directory
         self._listener = listener
         self._checkpoints = CheckpointStore(run_directory / "checkpoints")
-        self._curves: dict[int, dict[str, tuple[tuple[float, ...], ...]]] = {}
-        self.records: list[TrialRecord] = []
+        self._in_flight = FoldsInFlight(run_directory / "in_flight")
+        self._curves = {record.run: record.curves for record in finished}
+        self.records = list(finished)
         oracle.verbose = 0
+        # trials.jsonl is what is true of a search; KerasTuner's files are made anew from it.
+        shutil.rmtree(run_directory / "search", ignore_errors=True)
         super().__init__(oracle=oracle, directory=str(run_directory), project_name="search")
+        restore_trials(oracle, finished)
 
     def _populate_initial_space(self) -> None:
         # The space is declared; KerasTuner would build a model to find it.
@@ -116,7 +124,9 @@ class MammoTuner(keras_tuner.Tuner):
             overhead_seconds=round(seconds - (trainer.arithmetic_seconds - arithmetic), 3),
             error=error,
         )
+        self._checkpoints.wait()
         append_record(self._run_directory / "trials.jsonl", record)
+        self._in_flight.clear()
         self._curves[run] = curves
         self.records.append(record)
         self._listener.run_ended(record)
@@ -142,6 +152,10 @@ class MammoTuner(keras_tuner.Tuner):
     ) -> list[FoldResult]:
         results = []
         for fold in range(len(self._data.folds)):
+            finished = self._in_flight.load(run, assignment, fold)
+            if finished is not None:
+                results.append(finished)
+                continue
             parent = None
             if assignment.parent is not None:
                 parent = self._checkpoints.load(assignment.parent, fold) or self._trained_again(
@@ -160,6 +174,7 @@ class MammoTuner(keras_tuner.Tuner):
             )
             if assignment.epochs < self._settings.full_epochs:
                 self._checkpoints.save(run, fold, trainer.state())
+            self._in_flight.save(run, assignment, fold, result)
             results.append(result)
         write_out_of_fold(
             self._run_directory / "oof" / f"{run:04d}.npz",

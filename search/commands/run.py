@@ -16,6 +16,7 @@ def run(
     demo: Annotated[bool, typer.Option("--demo", help="Synthetic data and a small random backbone; offline.")] = False,
     config: Annotated[Path | None, typer.Option(help="Configuration; default: ./tuner_config.toml.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run's folder.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run; the default if any.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace a run of that name.")] = False,
     weights: Annotated[str | None, typer.Option(help="tf-hub, random, a handle, a SavedModel folder or .npz.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of the prepared images in pixels.")] = None,
@@ -31,10 +32,13 @@ def run(
     """
     from search.config import DEFAULT_FILE, load_config
     from search.demo import demo_config
+    from search.errors import ConfigError
     from search.job import JobRequest, run_job
     from search.output import show, show_json
     from search.plan_text import describe_plan, plan_search, plan_table
 
+    if resume and fresh:
+        raise ConfigError(expected="--resume or --fresh", found="both", remedy="Leave one out.")
     flags: dict[str, Any] = {
         "search.max_trials": max_trials,
         "search.max_minutes": max_minutes,
@@ -55,5 +59,5 @@ def run(
         plan = plan_search(settings.search)
         show_json(plan_table(plan)) if json else show(describe_plan(plan))
         return
-    result = run_job(JobRequest(settings, name=name, fresh=fresh, demo=demo, argv=tuple(sys.argv[1:])))
+    result = run_job(JobRequest(settings, name=name, resume=resume, fresh=fresh, demo=demo, argv=tuple(sys.argv[1:])))
     show_json(result.as_json()) if json else show(result.as_text())

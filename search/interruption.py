@@ -1,0 +1,52 @@
+"""Ctrl-C and SIGTERM: stop where nothing is half-written, and say how to go on."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from search.errors import UserError
+from search.run_directory import RunDirectory
+
+
+class InterruptedRunError(UserError):
+    """The user, or the system, has ended a run."""
+
+    exit_code = 130
+
+
+@contextmanager
+def interruptible(directory: RunDirectory, argv: Sequence[str]) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM inside the block into one line that says how to resume.
+
+    Args:
+        directory: The run's folder; it is deleted if nothing had begun.
+        argv: The command line, to be typed again.
+
+    Raises:
+        InterruptedRunError: If one of them came.
+    """
+    previous = None
+    if threading.current_thread() is threading.main_thread():
+        previous = signal.signal(signal.SIGTERM, _as_ctrl_c)
+    try:
+        yield
+    except KeyboardInterrupt:
+        directory.remove_if_unstarted()
+        command = shlex.join(["mammo-search", *(word for word in argv if word != "--fresh")])
+        raise InterruptedRunError(
+            expected="to finish",
+            found=f"an interruption; what was finished is kept in {directory.path}",
+            remedy=f"The same command goes on: {command}",
+        ) from None
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

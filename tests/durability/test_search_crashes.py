@@ -1,0 +1,157 @@
+"""A search that dies between any two writes ends, resumed, with the table of one that was never interrupted."""
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from search.config import load_config
+from search.plan_text import plan_search
+from search.trial_log import drop_torn_line, read_records
+
+
+class Crash(BaseException):
+    """What no handler of errors catches, as a kill."""
+
+
+class Silent:
+    def run_begins(self, run, assignment, configuration): ...
+
+    def epoch_ended(self, run, fold, epoch): ...
+
+    def run_ended(self, record): ...
+
+
+@pytest.fixture(scope="module")
+def trainers(engine):
+    from search.search_stage import TrainerPool
+
+    return TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
+
+
+@pytest.fixture(scope="module")
+def search(engine, trainers):
+    from search.search_stage import run_search
+
+    config = load_config(
+        None,
+        {
+            "space.head_width": [16],
+            "space.unfreeze_depth": [0],
+            "search.max_trials": 4,
+            "search.max_epochs": 3,
+        },
+    )
+
+    def run(directory):
+        log = directory / "trials.jsonl"
+        drop_torn_line(log)
+        outcome = run_search(
+            plan_search(config.search),
+            config,
+            engine.data,
+            engine.settings,
+            trainers=trainers,
+            run_directory=directory,
+            listener=Silent(),
+            finished=read_records(log) if log.exists() else (),
+        )
+        return [replace(record, started="", seconds=0, overhead_seconds=0) for record in outcome.records]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(search, tmp_path_factory):
+    return search(tmp_path_factory.mktemp("uninterrupted"))
+
+
+def writes_of(search, directory, monkeypatch):
+    """How often a search asks the system to put something on the disk."""
+    count = 0
+    original = os.fsync
+
+    def counted(descriptor):
+        nonlocal count
+        count += 1
+        original(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", counted)
+        search(directory)
+    return count
+
+
+def crash_at(search, directory, monkeypatch, number):
+    """Let a search die in the place of its numbered write."""
+    count = 0
+    original = os.fsync
+
+    def fatal(descriptor):
+        nonlocal count
+        count += 1
+        if count >= number:
+            raise Crash
+        original(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fatal)
+        with pytest.raises(Crash):
+            search(directory)
+
+
+def assert_every_crash_is_survived(search, uninterrupted, tmp_path, monkeypatch, step):
+    total = writes_of(search, tmp_path / "counted", monkeypatch)
+    assert total > 30
+    for number in range(1, total + 1, step):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        crash_at(search, directory, monkeypatch, number)
+        assert search(directory) == uninterrupted, f"after a crash at write {number} of {total}"
+        assert search(directory) == uninterrupted, "a finished search is not searched again"
+
+
+def test_a_crash_at_any_of_some_writes_changes_nothing(search, uninterrupted, tmp_path, monkeypatch):
+    assert_every_crash_is_survived(search, uninterrupted, tmp_path, monkeypatch, step=5)
+
+
+@pytest.mark.slow
+def test_a_crash_at_any_write_changes_nothing(search, uninterrupted, tmp_path, monkeypatch):
+    assert_every_crash_is_survived(search, uninterrupted, tmp_path, monkeypatch, step=1)
+
+
+def test_many_crashes_in_one_search_change_nothing(search, uninterrupted, tmp_path, monkeypatch):
+    for number in (3, 9, 5, 14, 2, 8):
+        crash_at(search, tmp_path, monkeypatch, number)
+    assert search(tmp_path) == uninterrupted
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def flip(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 0x10]) + content[middle + 1 :]
+
+
+def empty(content):
+    return b""
+
+
+@pytest.mark.parametrize("damage", [cut, flip, empty])
+@pytest.mark.parametrize("pattern", ["checkpoints/*/*", "in_flight/*", "search/*.json", "search/*/*.json"])
+def test_damaged_state_is_made_anew(search, uninterrupted, tmp_path, monkeypatch, pattern, damage):
+    """Stopped in the first promotion, when there are checkpoints, a finished fold, and KerasTuner's files."""
+    for number in range(20, 60, 3):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        crash_at(search, directory, monkeypatch, number)
+        files = [path for path in directory.glob(pattern) if path.is_file()]
+        if files and len(read_records(directory / "trials.jsonl")) == 2:
+            break
+    else:
+        pytest.fail(f"no crash left a {pattern}")
+    for file in files:
+        file.write_bytes(damage(file.read_bytes()))
+    assert search(directory) == uninterrupted
