@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         WeightsError: If the file is absent or is no readable npz.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, for numpy leaves a file open that turns out to be no zip.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise WeightsError(
@@ -76,9 +78,21 @@ def read_saved_model(directory: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def match_official(
-    arrays: Mapping[str, np.ndarray], arch: BitArchitecture, source: str
-) -> Iterator[dict[str, np.ndarray]]:
+@dataclass(frozen=True)
+class Matching:
+    """Which array may be which variable.
+
+    Args:
+        candidates: Possible assignments, the likeliest first, each with exactly the official names as float32. By name
+            there is one; by order there may be several, which only a forward pass can tell apart.
+        by_name: Whether the file's own names decided.
+    """
+
+    candidates: tuple[dict[str, np.ndarray], ...]
+    by_name: bool
+
+
+def match_official(arrays: Mapping[str, np.ndarray], arch: BitArchitecture, source: str) -> Matching:
     """Assign arrays to the official names: by name if possible, else by order and shape.
 
     Args:
@@ -86,32 +100,27 @@ def match_official(
         arch: The architecture that they should fill.
         source: What to call the file in errors.
 
-    Yields:
-        Candidates, the likeliest first, each with exactly `arch.variable_shapes` as float32. By name there is one; by
-        order there may be several, which only a forward pass can tell apart.
-
     Raises:
         WeightsError: If names or shapes don't fit.
     """
     by_name = {official: array for name, array in arrays.items() if (official := official_name(name)) is not None}
     wanted = arch.variable_shapes
     if by_name:
-        yield _checked(by_name, wanted, source)
-        return
-    candidates = [
-        dict(zip(order, arrays.values(), strict=True))
+        return Matching((_checked(by_name, wanted, source),), by_name=True)
+    values = tuple(arrays.values())
+    candidates = tuple(
+        {name: value.astype(np.float32, copy=False) for name, value in zip(order, values, strict=True)}
         for order in _known_orders(arch)
-        if len(order) == len(arrays)
-        and all(array.shape == wanted[name] for name, array in zip(order, arrays.values(), strict=True))
-    ]
+        if len(order) == len(values)
+        and all(value.shape == wanted[name] for name, value in zip(order, values, strict=True))
+    )
     if not candidates:
         raise WeightsError(
             expected=f"the {len(wanted)} variables of BiT {arch.name} by name or in a known order",
             found=f"{len(arrays)} arrays in {source} that fit neither",
             remedy="Name a BiT checkpoint of this architecture with --weights.",
         )
-    for candidate in candidates:
-        yield {name: candidate[name].astype(np.float32, copy=False) for name in wanted}
+    return Matching(tuple({name: found[name] for name in wanted} for found in candidates), by_name=False)
 
 
 def official_name(name: str) -> str | None:

@@ -7,6 +7,7 @@ Source: Qiao et al. 2019 (weight standardisation), Wu & He 2018 (group norm), Ko
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import keras
@@ -109,6 +110,25 @@ class StandardizedConv2D(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
+@cache
+def _has_gpu() -> bool:
+    return bool(keras.distribution.list_devices("gpu"))
+
+
+def _mean_over_pixels(x: Any) -> Any:
+    """Mean over rows and columns, [B, H, W, C] to [B, 1, 1, C].
+
+    On a CPU a product with a row of 1/n reads the image at the memory's speed, which the reduction does not: 8 % of the
+    whole forward pass. Not on a GPU, where a product may run in TF32 and round the statistics to ten bits.
+    """
+    rows, columns, channels = x.shape[1:]
+    if rows is None or columns is None or _has_gpu():
+        return ops.mean(x, axis=(1, 2), keepdims=True)
+    n = rows * columns
+    sums = ops.matmul(ops.full((1, 1, n), 1 / n, dtype=x.dtype), ops.reshape(x, (-1, n, channels)))
+    return ops.reshape(sums, (-1, 1, 1, channels))
+
+
 @keras.saving.register_keras_serializable(package="mammo_search")
 class ChannelMomentsGroupNorm(keras.layers.Layer):
     """Group norm and ReLU as per-channel moments and one scale-and-shift.
@@ -141,9 +161,9 @@ class ChannelMomentsGroupNorm(keras.layers.Layer):
     def call(self, x: Any) -> Any:
         """Normalise, scale, shift and rectify [B, H, W, C]; statistics in float32, result in the compute dtype."""
         wide = ops.cast(x, "float32")
-        mean = ops.mean(wide, axis=(1, 2), keepdims=True)
+        mean = _mean_over_pixels(wide)
         # Around each channel's own mean: E[x²] − E[x]² cancels where a residual stream sits far from zero.
-        variance = ops.mean(ops.square(wide - mean), axis=(1, 2), keepdims=True)
+        variance = _mean_over_pixels(ops.square(wide - mean))
         scale, shift = self._scale_and_shift(mean, variance)
         return ops.relu(x * ops.cast(scale, x.dtype) + ops.cast(shift, x.dtype))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,6 @@ import numpy as np
 
 from search.bit_architecture import R50X1, BitArchitecture
 from search.bit_checkpoint import match_official, read_npz, read_saved_model
-from search.bit_family import FAMILY, source_for
 from search.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -34,12 +33,14 @@ class BitWeights:
         fingerprint: Hex SHA-256 of names, shapes and bytes: the same weights have the same one, whatever their file.
         provenance: Where they came from, one line for reports and manifests.
         genuine: True if every tensor is the published BiT-M-R50x1's, False if some differ, None if not comparable.
+        verification: The same in words; a warning that names the tensors if some differ.
     """
 
     arrays: Mapping[str, np.ndarray]
     fingerprint: str
     provenance: str
     genuine: bool | None = None
+    verification: str = ""
 
     def updated_from(self, model: keras.Model) -> BitWeights:
         """These weights with the variables of a trained tail or backbone put in their place.
@@ -100,62 +101,81 @@ def _random_array(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 
 def load_npz(path: Path, arch: BitArchitecture = R50X1) -> BitWeights:
-    """Weights from an npz with the official names, with or without prefix and head.
+    """Weights from an npz with the official names, with or without prefix and head, checked against the published.
 
     Raises:
         WeightsError: If the file can't be read or does not fit the architecture.
     """
-    arrays = next(match_official(read_npz(path), arch, path.name))
-    return BitWeights(arrays, fingerprint_of(arrays), f"npz {path.name}")
+    matching = match_official(read_npz(path), arch, path.name)
+    if not matching.by_name:
+        raise WeightsError(
+            expected=f"BiT's official variable names in {path}",
+            found="other names",
+            remedy="Name the authors' npz, or a SavedModel, whose forward pass can prove the order, with --weights.",
+        )
+    return _verified(matching.candidates[0], arch, f"npz {path.name}")
 
 
 def load_saved_model(directory: Path, arch: BitArchitecture = R50X1) -> BitWeights:
-    """Weights from a SavedModel folder, by the names of its object graph, else by order and shape.
+    """Weights from a SavedModel folder: by name, else by order and shape, then proven by its own forward pass.
+
+    Args:
+        directory: The folder that holds `saved_model.pb`.
+        arch: The architecture to fill.
 
     Raises:
-        WeightsError: If the folder can't be read or does not fit the architecture.
+        WeightsError: If the folder can't be read or does not fit the architecture, or if our features differ from
+            the module's by 1e-4 or more.
     """
-    arrays = next(match_official(read_saved_model(directory), arch, directory.name))
-    return BitWeights(arrays, fingerprint_of(arrays), f"SavedModel {directory.name}")
+    from search.bit_verification import FORWARD_AGREEMENT, published_forward
+
+    matching = match_official(read_saved_model(directory), arch, directory.name)
+    forward = published_forward(directory)
+    source = f"SavedModel {directory.name}"
+    if forward is None:
+        if matching.by_name:
+            return _verified(matching.candidates[0], arch, source)
+        raise WeightsError(
+            expected=f"named variables, or a forward pass that proves their order, in {directory}",
+            found="neither",
+            remedy="Use TF-Hub's own module or the authors' npz with --weights.",
+        )
+    deviations = []
+    for candidate in matching.candidates:
+        deviations.append(forward.deviation(candidate, arch))
+        if deviations[-1] < FORWARD_AGREEMENT:
+            return _verified(candidate, arch, f"{source}, features within {deviations[-1]:.1g} of its own")
+    raise WeightsError(
+        expected=f"features within {FORWARD_AGREEMENT} of the module's own",
+        found=f"a difference of {min(deviations):.3g} in {directory}",
+        remedy="The module is no BiT of this architecture, or damaged: fetch it again, or name another with --weights.",
+    )
 
 
-def load_tf_hub(handle: str, arch: BitArchitecture = R50X1) -> BitWeights:
-    """Weights from a TF-Hub handle, downloaded once into the user's cache folder.
-
-    Raises:
-        WeightsError: If the module can't be had or does not fit the architecture.
-    """
-    from search.bit_hub import resolve_handle
-
-    return replace(load_saved_model(resolve_handle(handle), arch), provenance=f"TF-Hub {handle}")
-
-
-def resolve_weights(spec: str, arch: BitArchitecture = R50X1, seed: int = 0) -> BitWeights:
+def resolve_weights(
+    spec: str, arch: BitArchitecture = R50X1, seed: int = 0, *, cache: Path | None = None
+) -> BitWeights:
     """What a user may write after `--weights`, as weights.
 
     Args:
         spec: `tf-hub` (the released module of this architecture), `random`, a backbone's name such as `bit-m-r50x1`,
-            the path of an npz or a SavedModel folder, or a handle (`https://…`).
+            a path (npz, SavedModel folder, TF-Hub .tar.gz, stored .safetensors), or an address (`https://…`).
         arch: The architecture to fill.
         seed: For `random`.
+        cache: Where downloads and imports are kept; the user's cache folder if None.
 
     Raises:
         WeightsError: If the weights can't be had; nothing is ever replaced silently by something else.
     """
     if spec == "random":
         return random_weights(arch, seed)
-    path = Path(spec).expanduser()
-    if path.is_dir():
-        return load_saved_model(path, arch)
-    if path.is_file():
-        return load_npz(path, arch)
-    if spec.startswith(("http://", "https://")):
-        return load_tf_hub(spec, arch)
-    source = FAMILY.get(spec) or (source_for(arch) if spec == "tf-hub" else None)
-    if source is None:
-        raise WeightsError(
-            expected="tf-hub, random, a handle, or the path of an npz file or SavedModel folder",
-            found=f"--weights {spec} for architecture {arch.name}",
-            remedy="Correct --weights; --demo needs none.",
-        )
-    return load_tf_hub(source.handle, arch)
+    from search.bit_import import imported_weights
+
+    return imported_weights(spec, arch, cache)
+
+
+def _verified(arrays: dict[str, np.ndarray], arch: BitArchitecture, provenance: str) -> BitWeights:
+    from search.bit_verification import verify
+
+    verification = verify(arrays, arch)
+    return BitWeights(arrays, fingerprint_of(arrays), provenance, verification.genuine, verification.text)

@@ -1,0 +1,99 @@
+"""Weights from outside, imported once: found, downloaded, proven, verified and stored for every later run."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from search.bit_architecture import BitArchitecture
+from search.bit_download import cache_directory, download_npz, resolve_handle, unpacked
+from search.bit_family import FAMILY, source_for
+from search.bit_store import SUFFIX, read_stored, stored_once
+from search.bit_weights import BitWeights, load_npz, load_saved_model
+from search.errors import WeightsError
+
+_ARCHIVES = (".tar.gz", ".tgz", ".tar")
+
+
+def imported_weights(spec: str, arch: BitArchitecture, cache: Path | None = None) -> BitWeights:
+    """Weights from a handle, an address or a path.
+
+    What takes time (a download, a SavedModel's forward pass) is done once and its result stored as safetensors; an npz
+    or safetensors file that the user names is read where it lies.
+
+    Args:
+        spec: As for `search.bit_weights.resolve_weights`, without `random`.
+        arch: The architecture to fill.
+        cache: Where downloads and imports are kept; the user's cache folder if None.
+
+    Raises:
+        WeightsError: If the weights can't be had.
+    """
+    path = Path(spec).expanduser()
+    if path.is_file() and not spec.endswith(_ARCHIVES):
+        return read_stored(path, arch) if path.suffix == SUFFIX else load_npz(path, arch)
+    if path.exists():
+        return stored_once(stored_path(spec, arch, cache), arch, lambda: _from_module(path, arch))
+    address = _address(spec, arch)
+    return stored_once(stored_path(spec, arch, cache), arch, lambda: _from_address(address, arch, cache))
+
+
+def stored_path(spec: str, arch: BitArchitecture, cache: Path | None = None) -> Path:
+    """Where the import of a spec is, or will be, stored.
+
+    Raises:
+        WeightsError: If the spec names nothing.
+    """
+    path = Path(spec).expanduser()
+    if path.exists():
+        # A local module may be replaced under its name; sizes and times tell, without reading it.
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+        key, name = repr(stats), path.resolve().name
+    else:
+        key = name = _address(spec, arch)
+        name = "-".join(name.rstrip("/").split("/")[-2:])
+    stem = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[:60]
+    digest = hashlib.sha256(f"{key} {arch}".encode()).hexdigest()[:12]
+    return (cache or cache_directory()) / "imported" / f"{stem}-{digest}{SUFFIX}"
+
+
+def _address(spec: str, arch: BitArchitecture) -> str:
+    if spec.startswith(("http://", "https://")):
+        return spec
+    source = FAMILY.get(spec.lower()) or (source_for(arch) if spec == "tf-hub" else None)
+    if source is None or source.architecture != arch:
+        raise WeightsError(
+            expected="tf-hub, random, an address, or the path of an npz, a SavedModel folder or a stored file",
+            found=f"--weights {spec} for architecture {arch.name}, which is none of these",
+            remedy="Correct --weights; --demo needs none.",
+        )
+    return source.handle
+
+
+def _from_module(path: Path, arch: BitArchitecture) -> BitWeights:
+    if path.is_dir():
+        return load_saved_model(path, arch)
+    with unpacked(path) as directory:
+        return replace(load_saved_model(directory, arch), provenance=f"archive {path.name}")
+
+
+def _from_address(address: str, arch: BitArchitecture, cache: Path | None) -> BitWeights:
+    if address.endswith(".npz"):
+        file = download_npz(address, cache)
+        try:
+            return replace(load_npz(file, arch), provenance=address)
+        except WeightsError:
+            # What came may be an error page; the next attempt must ask the server again.
+            file.unlink(missing_ok=True)
+            raise
+    directory = resolve_handle(address, cache)
+    try:
+        return replace(load_saved_model(directory, arch), provenance=f"TF-Hub {address}")
+    except WeightsError:
+        # A wrong module must not answer the next attempt either; a cache that the user set up is left alone.
+        if directory.is_relative_to(cache or cache_directory()):
+            shutil.rmtree(directory)
+        raise
