@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mammo_data.augmentation import AugmentationSettings, views_per_class
+from mammo_data.augmentation import views_per_class
 from mammo_data.pipeline import view_dataset
 from mammo_data.prepared import PreparedSet
+from mammo_data.sampling import NATURAL_PREVALENCE
 from mammo_data.splits import Split
 from search.boundary_cache import fill_banks
 from search.config import AugmentationSection
@@ -29,6 +30,7 @@ def development_data(
     depths: Sequence[int],
     folds: int,
     augmentation: AugmentationSection,
+    minority: str,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrialData:
@@ -41,14 +43,14 @@ def development_data(
         depths: Unfreeze depths in use.
         folds: How many of the split's folds trials use.
         augmentation: Strength and number of the stored views.
+        minority: How rare classes are handled; only a sampler that draws their images more often needs more views.
         seed: Seed of the views.
         progress: Called with (views done, views in all).
     """
     rows = split.development_rows(prepared.table)
     table = prepared.table.take(rows)
-    counts = views_per_class(
-        table.labels, len(table.class_names), base=augmentation.views, most=augmentation.most_views
-    )
+    most = augmentation.views if minority in NATURAL_PREVALENCE else augmentation.most_views
+    counts = views_per_class(table.labels, len(table.class_names), base=augmentation.views, most=most)
     views = np.array(counts, dtype=np.int64)[table.labels]
     pixels = view_dataset(
         prepared.images,
@@ -57,7 +59,7 @@ def development_data(
         prepared.table.image_ids,
         batch_size=TRUNK_BATCH,
         seed=seed,
-        augmentation=AugmentationSettings(strength=augmentation.strength),
+        augmentation=augmentation.settings(),
     )
     banks = fill_banks(trunk, pixels.as_numpy_iterator(), depths=depths, views=views, progress=progress)
     position = {int(row): index for index, row in enumerate(rows)}

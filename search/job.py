@@ -155,6 +155,7 @@ def _search_and_finish(
             depths=depths,
             folds=config.search.folds or config.split.folds,
             augmentation=config.augmentation,
+            minority=config.search.minority,
             seed=config.search.seed,
             progress=moved,
         )
@@ -200,11 +201,10 @@ def _search_and_finish(
 
 
 def _prepare(source: ImageSource, config: Config, cache: Path, progress: RunProgress) -> PreparedSet:
-    from mammo_data.prepared import PreparationSettings, prepare
+    from mammo_data.prepared import prepare
 
-    settings = PreparationSettings(image_size=config.preparation.image_size, crop=config.preparation.crop)
     with progress.station("prepare") as moved:
-        return prepare(source, settings, cache / "prepared", progress=moved)
+        return prepare(source, config.preparation.settings(), cache / "prepared", progress=moved)
 
 
 def _split(config: Config, prepared: PreparedSet) -> Split:
