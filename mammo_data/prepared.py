@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from mammo_data.catalog import Case, CaseTable, Finding
 from mammo_data.decoding import decode_grey
 from mammo_data.errors import DataError
+from mammo_data.image_source import ImageSource
 from mammo_data.info_txt import load_cases
-from mammo_data.layouts import ImageSource
 from mammo_data.standardise import PreparationSettings, standardise
 
 __all__ = ["PreparationSettings", "PreparedSet", "prepare"]
