@@ -77,7 +77,7 @@ def run_job(request: JobRequest) -> FinalModel:
 
     config = request.config
     cache = cache_directory(config)
-    source = open_source(demo.demo_data(cache) if request.demo else config.data.path)
+    source = open_source(demo.demo_data(cache)) if request.demo else open_source(config.data.path, config.data.info)
     plan = plan_hyperband(config.search.max_trials, max_epochs=config.search.max_epochs, factor=config.search.factor)
     _check_depths(config)
     directory = create_run_directory(config.output.runs, request.run_name, fresh=request.fresh)
