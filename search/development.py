@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mammo_data.augmentation import views_per_class
+from mammo_data.catalog import CaseTable
 from mammo_data.pipeline import view_dataset
 from mammo_data.prepared import PreparedSet
 from mammo_data.sampling import NATURAL_PREVALENCE
@@ -60,17 +62,21 @@ def development_data(
         batch_size=TRUNK_BATCH,
         seed=seed,
         augmentation=augmentation.settings(),
+        source=prepared.training_image,
     )
     banks = fill_banks(trunk, pixels.as_numpy_iterator(), depths=depths, views=views, progress=progress)
-    position = {int(row): index for index, row in enumerate(rows)}
     return TrialData(
         banks=banks,
         labels=table.labels,
         image_ids=table.image_ids,
         patient_ids=table.patient_ids,
         class_names=table.class_names,
-        folds=tuple(
-            tuple(np.array([position[int(row)] for row in side]) for side in split.fold_rows(prepared.table, fold))  # type: ignore[misc]
-            for fold in range(folds)
-        ),
+        folds=fold_positions(prepared.table, split)[:folds],
     )
+
+
+def fold_positions(table: CaseTable, split: Split) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
+    """(training, validation) positions among the development rows of a table, for each fold of a split."""
+    rows = split.development_rows(table)
+    folds = (split.fold_rows(table, fold) for fold in range(len(split.folds)))
+    return tuple((np.searchsorted(rows, training), np.searchsorted(rows, validation)) for training, validation in folds)

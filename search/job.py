@@ -17,6 +17,7 @@ from search.config import Config, to_toml
 from search.environment import device_description, git_commit, library_noise_in, start_tensorflow, versions
 from search.errors import ConfigError, UserError
 from search.hyperband_plan import HyperbandPlan, plan_hyperband
+from search.job_data import JobData, job_data
 from search.output import messages
 from search.plan_text import describe_plan, plan_table
 from search.progress import RunProgress
@@ -24,8 +25,6 @@ from search.run_directory import RunDirectory, create_run_directory
 
 if TYPE_CHECKING:
     from mammo_data.layouts import ImageSource
-    from mammo_data.prepared import PreparedSet
-    from mammo_data.splits import Split
     from search.bit_architecture import BitArchitecture
     from search.bit_weights import BitWeights
     from search.final_stage import FinalModel
@@ -98,8 +97,7 @@ def run_job(request: JobRequest) -> FinalModel:
 class _Inputs:
     """What the search starts from."""
 
-    prepared: PreparedSet
-    split: Split
+    data: JobData
     architecture: BitArchitecture
     weights: BitWeights
     manifest: dict[str, Any]
@@ -123,15 +121,15 @@ def _inputs(
     weights = resolve_weights(config.backbone.weights, architecture, seed=config.backbone.weights_seed)
     device = device_description()
     progress.say(f"backbone {config.backbone.name}, {weights.provenance}; {device}")
-    prepared = _prepare(source, config, cache, progress)
-    split = _split(config, prepared)
-    progress.say(_describe_split(split, prepared))
-    manifest = _manifest(request, plan, prepared, split, weights, device)
+    data = job_data(source, config, cache, progress)
+    progress.say(data.describe())
+    manifest = _manifest(request, plan, data, weights, device)
     directory.write_manifest(manifest)
     write_atomic(directory.config_file, to_toml(config))
     with replacing(directory.split_file) as temporary:
-        split.write_csv(temporary, prepared.table)
-    return _Inputs(prepared, split, architecture, weights, manifest)
+        # Of the films in either mode, so that a search on whole images can take the split of one on crops.
+        data.split.write_csv(temporary, data.films.table)
+    return _Inputs(data, architecture, weights, manifest)
 
 
 def _search_and_finish(
@@ -149,8 +147,8 @@ def _search_and_finish(
     trunk = frozen_trunk(inputs.architecture, inputs.weights, image_size=config.preparation.image_size, depths=depths)
     with progress.station("trunk") as moved:
         data = development_data(
-            inputs.prepared,
-            inputs.split,
+            inputs.data.prepared,
+            inputs.data.split,
             trunk,
             depths=depths,
             folds=config.search.folds or config.split.folds,
@@ -186,8 +184,9 @@ def _search_and_finish(
             directory=directory,
             manifest=inputs.manifest,
             plan=plan,
-            prepared=inputs.prepared,
-            split=inputs.split,
+            films=inputs.data.films,
+            prepared=inputs.data.prepared,
+            split=inputs.data.split,
             architecture=inputs.architecture,
             weights=inputs.weights,
             data=data,
@@ -198,35 +197,6 @@ def _search_and_finish(
         trainers(outcome.configuration),
         progress,
     )
-
-
-def _prepare(source: ImageSource, config: Config, cache: Path, progress: RunProgress) -> PreparedSet:
-    from mammo_data.prepared import prepare
-
-    with progress.station("prepare") as moved:
-        return prepare(source, config.preparation.settings(), cache / "prepared", progress=moved)
-
-
-def _split(config: Config, prepared: PreparedSet) -> Split:
-    from mammo_data.splits import Split, patient_split
-
-    if config.split.file is None:
-        return patient_split(
-            prepared.table,
-            test_fraction=config.split.test_fraction,
-            folds=config.split.folds,
-            seed=config.split.seed,
-        )
-    split = Split.read_csv(config.split.file)
-    listed = {*split.test_patients, *(patient for fold in split.folds for patient in fold)}
-    present = set(prepared.table.patient_ids)
-    if listed != present:
-        raise ConfigError(
-            expected=f"{config.split.file} to list the patients of the data",
-            found=f"{len(present - listed)} that it lacks and {len(listed - present)} that are not there",
-            remedy="Use the split.csv of a run on the same data, or leave --split out.",
-        )
-    return split
 
 
 def _check_depths(config: Config) -> None:
@@ -241,21 +211,10 @@ def _check_depths(config: Config) -> None:
         )
 
 
-def _describe_split(split: Split, prepared: PreparedSet) -> str:
-    table = prepared.table
-    test, development = split.test_rows(table), split.development_rows(table)
-    patients = len(set(table.patient_ids))
-    return (
-        f"{len(table)} images of {patients} patients: {len(development)} images for development in "
-        f"{len(split.folds)} folds, {len(test)} images of {len(split.test_patients)} patients held out"
-    )
-
-
 def _manifest(
     request: JobRequest,
     plan: HyperbandPlan,
-    prepared: PreparedSet,
-    split: Split,
+    data: JobData,
     weights: BitWeights,
     device: str,
 ) -> dict[str, Any]:
@@ -267,17 +226,18 @@ def _manifest(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "argv": list(request.argv),
         "demo": request.demo,
-        "endpoint": f"AUC of {prepared.table.class_names[-1]} versus rest, held-out patients",
+        "mode": request.config.data.mode,
+        "endpoint": f"AUC of {data.films.table.class_names[-1]} versus rest, held-out patients",
         "fingerprints": {
-            "prepared": prepared.fingerprint,
-            "cases": prepared.table.fingerprint,
-            "split": split.fingerprint,
+            "prepared": data.prepared.fingerprint,
+            "cases": data.prepared.table.fingerprint,
+            "split": data.split.fingerprint,
             "weights": weights.fingerprint,
             "configuration": hashlib.sha256(configuration.encode()).hexdigest(),
         },
         "seeds": {
             "search": request.config.search.seed,
-            "split": split.seed,
+            "split": data.split.seed,
             "weights": request.config.backbone.weights_seed,
         },
         "plan": plan_table(plan),

@@ -2,7 +2,7 @@
 
 run.json, schema 1: ``name``, ``status`` ("running", "complete"), ``created`` and ``finished`` (ISO 8601), ``argv``,
 ``demo``, ``fingerprints`` (data, prepared, split, weights, configuration; SHA-256 hex), ``seeds``, ``versions``,
-``git``, ``device``, ``plan`` (runs, configurations, epochs, full-budget runs), ``endpoint``.
+``git``, ``device``, ``plan`` (runs, configurations, epochs, full-budget runs), ``mode`` ("whole", "roi"), ``endpoint``.
 """
 
 from __future__ import annotations
@@ -79,6 +79,11 @@ class RunDirectory:
     def report_file(self) -> Path:
         """The report."""
         return self.best / "report.html"
+
+    @property
+    def audit_file(self) -> Path:
+        """Answers of the leak audit."""
+        return self.best / "audit.json"
 
     @property
     def figures(self) -> Path:

@@ -12,6 +12,7 @@ import typer
 def run(
     max_trials: Annotated[int | None, typer.Option(help="Bound on the runs; the best-spending plan is made.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder or archive of the MIAS images.")] = None,
+    mode: Annotated[str | None, typer.Option(help="whole images, or roi: crops, the easier task.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Synthetic data and a small random backbone; offline.")] = False,
     config: Annotated[Path | None, typer.Option(help="Configuration [default: ./tuner_config.toml].")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run's folder.")] = None,
@@ -38,6 +39,7 @@ def run(
     flags: dict[str, Any] = {
         "search.max_trials": max_trials,
         "data.path": data,
+        "data.mode": mode,
         "backbone.weights": weights,
         "preparation.image_size": image_size,
         "search.folds": folds,
