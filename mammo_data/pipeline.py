@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -29,6 +29,7 @@ def view_dataset(
     batch_size: int,
     seed: int,
     augmentation: AugmentationSettings,
+    source: Callable[[int, int], NDArray[np.uint8]] | None = None,
 ) -> tf.data.Dataset:
     """The named views of the named images, in order: what a boundary bank is computed from.
 
@@ -40,6 +41,8 @@ def view_dataset(
         batch_size: Images a batch; the last batch may be short.
         seed: The bank's seed; see `augmented_view`.
         augmentation: The ranges.
+        source: From (row, view) to what an augmented view starts from, uint8 [S, S]; the image itself by default. See
+            `PreparedSet.training_image`.
 
     Returns:
         Dataset of float32 [B, S, S, 3] in [-1, 1].
@@ -49,13 +52,12 @@ def view_dataset(
         raise ValueError(f"rows and views must be equally long; received {row_array.shape} and {view_array.shape}")
     side = images.shape[1]
 
+    def pixels_of(row: int, view: int) -> NDArray[np.uint8]:
+        image = images[row] if source is None or view == 0 else source(row, view)
+        return augmented_view(image, image_ids[row], view, seed=seed, settings=augmentation)
+
     def batch(rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return np.stack(
-            [
-                augmented_view(images[row], image_ids[row], int(view), seed=seed, settings=augmentation)
-                for row, view in zip(rows, views, strict=True)
-            ]
-        )
+        return np.stack([pixels_of(int(row), int(view)) for row, view in zip(rows, views, strict=True)])
 
     def load(rows: tf.Tensor, views: tf.Tensor) -> tf.Tensor:
         pixels = tf.numpy_function(batch, [rows, views], tf.uint8, stateful=False)

@@ -64,6 +64,10 @@ class PreparedSet:
         """Ids of the images with a finding that has no place on the breast; six in MIAS."""
         return tuple(case.image_id for case in self.table.cases if any(finding.x is None for finding in case.findings))
 
+    def training_image(self, row: int, view: int) -> NDArray[np.uint8]:
+        """What an augmented view of a training image starts from: here, for every view, the image itself."""
+        return np.asarray(self.images[row])
+
     @classmethod
     def load(cls, directory: Path) -> PreparedSet:
         """Open a set on disk.

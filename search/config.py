@@ -18,6 +18,7 @@ from search.errors import ConfigError
 
 if TYPE_CHECKING:
     from mammo_data.augmentation import AugmentationSettings
+    from mammo_data.roi import RoiSettings
     from mammo_data.standardise import PreparationSettings
 
 DEFAULT_FILE = Path("tuner_config.toml")
@@ -36,6 +37,8 @@ class DataSection(Section):
     """Folder, archive or HDF5 file with the images and Info.txt, or a folder with a cases.csv."""
     info: Path | None = None
     """Info.txt, where it does not lie with the images."""
+    mode: Literal["whole", "roi"] = "whole"
+    """Whole images, or crops around lesions and like ones from normal breasts: an easier task, the place is given."""
 
 
 class SplitSection(Section):
@@ -68,6 +71,25 @@ class PreparationSection(Section):
         from mammo_data.standardise import PreparationSettings
 
         return PreparationSettings(**self.model_dump())
+
+
+class RoiSection(Section):
+    """Crops, where `data.mode` is "roi"."""
+
+    window: Annotated[int, Field(ge=32, le=1024)] = 256
+    """Side in pixels of 0.2 mm, the same for every class."""
+    jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """Largest shift of the window in training views, as a part of its side."""
+    strict_normals: bool = False
+    """Normal crops from women without any finding only."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the normal crops' centres."""
+
+    def settings(self) -> RoiSettings:
+        """As `mammo_data` takes them."""
+        from mammo_data.roi import RoiSettings
+
+        return RoiSettings(**self.model_dump())
 
 
 class AugmentationSection(Section):
@@ -211,6 +233,7 @@ class Config(Section):
     data: DataSection = DataSection()
     split: SplitSection = SplitSection()
     preparation: PreparationSection = PreparationSection()
+    roi: RoiSection = RoiSection()
     augmentation: AugmentationSection = AugmentationSection()
     backbone: BackboneSection = BackboneSection()
     space: SpaceSection = SpaceSection()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.augmentation import AugmentationSettings
+from mammo_data.catalog import CaseTable
 from mammo_data.prepared import PreparedSet
 from mammo_data.splits import Split
 from search.bank_plan import BankPlan
@@ -74,6 +75,7 @@ class StoredViews:
             batch_size=TRUNK_BATCH,
             seed=self.seed,
             augmentation=self.augmentation,
+            source=self.prepared.training_image,
         )
 
 
@@ -164,16 +166,12 @@ def development_data(
         image_ids=table.image_ids,
         patient_ids=table.patient_ids,
         class_names=table.class_names,
-        folds=_folds(split, prepared, folds),
+        folds=fold_positions(prepared.table, split)[:folds],
     )
 
 
-def _folds(split: Split, prepared: PreparedSet, count: int) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
-    """(training, validation) of each fold, as positions among the development images."""
-    rows = split.development_rows(prepared.table)
-    folds = []
-    for fold in range(count):
-        training, validation = split.fold_rows(prepared.table, fold)
-        # Development rows are ascending, so a row's position among them is where it would be inserted.
-        folds.append((np.searchsorted(rows, training), np.searchsorted(rows, validation)))
-    return tuple(folds)
+def fold_positions(table: CaseTable, split: Split) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
+    """(training, validation) positions among the development rows of a table, for each fold of a split."""
+    rows = split.development_rows(table)
+    folds = (split.fold_rows(table, fold) for fold in range(len(split.folds)))
+    return tuple((np.searchsorted(rows, training), np.searchsorted(rows, validation)) for training, validation in folds)

@@ -12,17 +12,22 @@ import keras
 
 from mammo_data.prepared import PreparedSet
 from mammo_data.splits import Split
-from reports.intervals import with_intervals
+from reports.evaluation import Evaluation, evaluate
 from reports.metrics import classification_metrics
 from reports.predictions import Predictions
 from search.atomic_file import replacing, write_atomic
 from search.bit_architecture import BitArchitecture
 from search.bit_weights import BitWeights
+from search.class_emphasis import training_shares
 from search.config import Config
 from search.demo import NOTICE
 from search.export import assemble_model, load_exported, predict_images, save_model
 from search.holdout_ledger import record_reading
 from search.hyperband_plan import HyperbandPlan
+from search.job_data import ROI_NOTICE
+from search.leak_audit import LeakAudit, audit
+from search.out_of_fold import read_out_of_fold
+from search.pooled_features import pooled_features
 from search.progress import RunProgress
 from search.retrain import TrainedTail, retrain
 from search.run_directory import RunDirectory
@@ -41,6 +46,8 @@ class FinalStage:
     directory: RunDirectory
     manifest: dict[str, Any]
     plan: HyperbandPlan
+    films: PreparedSet
+    """All images whole; ``prepared`` is the same, or crops of them."""
     prepared: PreparedSet
     split: Split
     architecture: BitArchitecture
@@ -73,6 +80,7 @@ class FinalModel:
         return {
             "run": str(self.directory.path),
             "demo": self.demo,
+            "mode": self.metrics["mode"],
             "configuration": self.outcome.winner.hyperparameters,
             "cross_validated_macro_auc": self.outcome.winner.objective,
             "metrics": self.metrics,
@@ -85,6 +93,8 @@ class FinalModel:
         lines = []
         if self.demo:
             lines.append(f"{NOTICE}")
+        if self.metrics["mode"] == "roi":
+            lines.append(f"task                {ROI_NOTICE}")
         values = self.outcome.winner.hyperparameters
         lines.append("best configuration  " + "  ".join(f"{name} {value:g}" for name, value in values.items()))
         lines.append(
@@ -93,9 +103,10 @@ class FinalModel:
         )
         counts = self.metrics["class_counts"]
         worst = self.metrics["class_names"][-1]
+        noun = "crops" if self.metrics["mode"] == "roi" else "images"
         lines.append(
             f"held-out patients   {self.metrics['primary_endpoint']}: AUC {_interval(self.metrics['primary_auc'])} "
-            f"with {counts[worst]} {worst} among {self.metrics['n']} images; "
+            f"with {counts[worst]} {worst} among {self.metrics['n']} {noun}; "
             f"macro AUC {_interval(self.metrics['macro_ovr_auc'])}"
         )
         lines.append(f"model               {self.directory.model_file}")
@@ -134,7 +145,9 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
             others.append(_held_out(stage, _assemble(stage, tail)))
             moved(number, seeds)
     readings = record_reading(stage.config.output.runs, stage.split.fingerprint, stage.directory.name)
-    metrics = with_intervals(exported, seed=stage.config.split.seed)
+    evaluation = _evaluate(stage, exported)
+    metrics = dict(evaluation.metrics)
+    metrics["mode"] = stage.config.data.mode
     metrics["final_seeds"] = {
         name: [classification_metrics(predictions)[name] for predictions in (exported, *others)]
         for name in ("primary_auc", "macro_ovr_auc", "balanced_accuracy")
@@ -142,9 +155,16 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
     metrics["holdout_readings"] = readings
     with replacing(stage.directory.best / "predictions.csv") as temporary:
         exported.write_csv(temporary)
+    if evaluation.corrected is not None:
+        with replacing(stage.directory.best / "predictions_corrected.csv") as temporary:
+            evaluation.corrected.write_csv(temporary)
     write_atomic(stage.directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    with progress.station("audit"):
+        # Only now: the model is exported and evaluated, so what the audit sees of the held-out patients moves nothing.
+        found = _audit(stage)
+    write_atomic(stage.directory.audit_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
     with progress.station("report"):
-        write_run_report(stage, exported, metrics, seconds=time.perf_counter() - stage.clock)
+        write_run_report(stage, evaluation, metrics, found, seconds=time.perf_counter() - stage.clock)
     manifest = {
         **stage.manifest,
         "status": "complete",
@@ -152,6 +172,34 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
     }
     stage.directory.write_manifest(manifest)
     return FinalModel(stage.directory, stage.demo, metrics, stage.outcome)
+
+
+def _evaluate(stage: FinalStage, exported: Predictions) -> Evaluation:
+    """The plain metrics are those of the exported file's probabilities; with the prior that training hid put back, and
+    the temperature, they stand beside (``calibration`` of metrics.json, predictions_corrected.csv)."""
+    return evaluate(
+        exported,
+        development=read_out_of_fold(
+            stage.directory.path / "oof", stage.outcome.winner, stage.outcome.records, exported.class_names
+        ),
+        training_shares=training_shares(stage.settings.minority, len(exported.class_names)),
+        seed=stage.config.split.seed,
+    )
+
+
+def _audit(stage: FinalStage) -> LeakAudit:
+    sides = {"the search's data": stage.data.patient_ids}
+    for number, fold in enumerate(stage.data.folds, start=1):
+        for name, rows in zip(("training", "validation"), fold, strict=True):
+            sides[f"{name} of fold {number}"] = tuple(stage.data.patient_ids[row] for row in rows)
+    return audit(
+        stage.films,
+        stage.prepared,
+        stage.split,
+        features=pooled_features(stage.data, stage.architecture, stage.weights),
+        sides=sides,
+        seed=stage.config.split.seed,
+    )
 
 
 def _assemble(stage: FinalStage, tail: TrainedTail) -> keras.Model:

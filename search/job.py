@@ -18,6 +18,7 @@ from search.environment import device_description, git_commit, library_noise_in,
 from search.errors import ConfigError, RunError, UserError
 from search.hyperband_plan import HyperbandPlan
 from search.interruption import interruptible
+from search.job_data import JobData, job_data
 from search.output import messages
 from search.plan_text import describe_banks, describe_plan, plan_search, plan_table
 from search.progress import RunProgress
@@ -27,8 +28,6 @@ from search.trial_log import drop_torn_line, read_records
 
 if TYPE_CHECKING:
     from mammo_data.layouts import ImageSource
-    from mammo_data.prepared import PreparedSet
-    from mammo_data.splits import Split
     from reports.trial_record import TrialRecord
     from search.bank_plan import BankPlan
     from search.bit_architecture import BitArchitecture
@@ -112,8 +111,7 @@ def run_job(request: JobRequest) -> FinalModel:
 class _Inputs:
     """What the search starts from."""
 
-    prepared: PreparedSet
-    split: Split
+    data: JobData
     architecture: BitArchitecture
     weights: BitWeights
     manifest: dict[str, Any]
@@ -137,18 +135,18 @@ def _inputs(
     weights = resolve_weights(config.backbone.weights, architecture, seed=config.backbone.weights_seed)
     device = device_description()
     progress.say(f"backbone {config.backbone.name}, {weights.provenance}; {device}")
-    prepared = _prepare(source, config, cache, progress)
-    split = _split(config, prepared)
-    progress.say(_describe_split(split, prepared))
-    manifest = _manifest(request, plan, prepared, split, weights, device)
+    data = job_data(source, config, cache, progress)
+    progress.say(data.describe())
+    manifest = _manifest(request, plan, data, weights, device)
     if directory.manifest_file.is_file():
         manifest = _resumed_manifest(directory, manifest)
     write_atomic(directory.config_file, to_toml(config))
     with replacing(directory.split_file) as temporary:
-        split.write_csv(temporary, prepared.table)
+        # Of the films in either mode, so that a search on whole images can take the split of one on crops.
+        data.split.write_csv(temporary, data.films.table)
     # Last: a folder with a manifest is a run that can be resumed.
     directory.write_manifest(manifest)
-    return _Inputs(prepared, split, architecture, weights, manifest)
+    return _Inputs(data, architecture, weights, manifest)
 
 
 def _resumed_manifest(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -186,8 +184,8 @@ def _search_and_finish(
         directory.write_manifest(inputs.manifest)
     progress.say(describe_banks(bank_plan))
     views = stored_views(
-        inputs.prepared,
-        inputs.split,
+        inputs.data.prepared,
+        inputs.data.split,
         bank_plan,
         seed=config.search.seed,
         augmentation=config.augmentation.settings(),
@@ -195,7 +193,7 @@ def _search_and_finish(
     with progress.station("trunk") as moved:
         data = development_data(
             views,
-            inputs.split,
+            inputs.data.split,
             bank_plan,
             architecture=inputs.architecture,
             weights=inputs.weights,
@@ -233,8 +231,9 @@ def _search_and_finish(
             directory=directory,
             manifest=inputs.manifest,
             plan=plan,
-            prepared=inputs.prepared,
-            split=inputs.split,
+            films=inputs.data.films,
+            prepared=inputs.data.prepared,
+            split=inputs.data.split,
             architecture=inputs.architecture,
             weights=inputs.weights,
             data=data,
@@ -252,10 +251,10 @@ def _plan_banks(config: Config, inputs: _Inputs) -> BankPlan:
     from search.bank_plan import plan_banks
     from search.development import boundary_shapes
 
-    table = inputs.prepared.table
+    table = inputs.data.prepared.table
     depths, augmentation = config.space.depths, config.augmentation
     return plan_banks(
-        table.labels[inputs.split.development_rows(table)],
+        table.labels[inputs.data.split.development_rows(table)],
         len(table.class_names),
         boundary_shapes(inputs.architecture, depths, config.preparation.image_size),
         base_views=augmentation.views,
@@ -278,35 +277,6 @@ def _finished_runs(directory: RunDirectory, progress: RunProgress) -> tuple[Tria
     return records
 
 
-def _prepare(source: ImageSource, config: Config, cache: Path, progress: RunProgress) -> PreparedSet:
-    from mammo_data.prepared import prepare
-
-    with progress.station("prepare") as moved:
-        return prepare(source, config.preparation.settings(), cache / "prepared", progress=moved)
-
-
-def _split(config: Config, prepared: PreparedSet) -> Split:
-    from mammo_data.splits import Split, patient_split
-
-    if config.split.file is None:
-        return patient_split(
-            prepared.table,
-            test_fraction=config.split.test_fraction,
-            folds=config.split.folds,
-            seed=config.split.seed,
-        )
-    split = Split.read_csv(config.split.file)
-    listed = {*split.test_patients, *(patient for fold in split.folds for patient in fold)}
-    present = set(prepared.table.patient_ids)
-    if listed != present:
-        raise ConfigError(
-            expected=f"{config.split.file} to list the patients of the data",
-            found=f"{len(present - listed)} that it lacks and {len(listed - present)} that are not there",
-            remedy="Use the split.csv of a run on the same data, or leave --split out.",
-        )
-    return split
-
-
 def _check_depths(config: Config) -> None:
     from search.bit_family import architecture_of
 
@@ -319,21 +289,10 @@ def _check_depths(config: Config) -> None:
         )
 
 
-def _describe_split(split: Split, prepared: PreparedSet) -> str:
-    table = prepared.table
-    test, development = split.test_rows(table), split.development_rows(table)
-    patients = len(set(table.patient_ids))
-    return (
-        f"{len(table)} images of {patients} patients: {len(development)} images for development in "
-        f"{len(split.folds)} folds, {len(test)} images of {len(split.test_patients)} patients held out"
-    )
-
-
 def _manifest(
     request: JobRequest,
     plan: HyperbandPlan,
-    prepared: PreparedSet,
-    split: Split,
+    data: JobData,
     weights: BitWeights,
     device: str,
 ) -> dict[str, Any]:
@@ -344,11 +303,12 @@ def _manifest(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "argv": list(request.argv),
         "demo": request.demo,
-        "endpoint": f"AUC of {prepared.table.class_names[-1]} versus rest, held-out patients",
+        "mode": request.config.data.mode,
+        "endpoint": f"AUC of {data.films.table.class_names[-1]} versus rest, held-out patients",
         "fingerprints": {
-            "prepared": prepared.fingerprint,
-            "cases": prepared.table.fingerprint,
-            "split": split.fingerprint,
+            "prepared": data.prepared.fingerprint,
+            "cases": data.prepared.table.fingerprint,
+            "split": data.split.fingerprint,
             "weights": weights.fingerprint,
         },
         "settings": result_settings(request.config),
@@ -356,7 +316,7 @@ def _manifest(
         "views_per_class": None,
         "seeds": {
             "search": request.config.search.seed,
-            "split": split.seed,
+            "split": data.split.seed,
             "weights": request.config.backbone.weights_seed,
         },
         "plan": plan_table(plan),

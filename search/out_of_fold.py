@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from reports.predictions import Predictions
+from reports.trial_record import TrialRecord
 from search.atomic_file import replacing
-from search.cross_validation import FoldResult
+from search.cross_validation import FoldResult, softmax
 from search.trial_data import TrialData
 
 
@@ -33,4 +35,29 @@ def write_out_of_fold(
                 [np.full(len(data.folds[fold][1]), fold, dtype=np.int32) for fold in range(len(folds))]
             ),
             label=data.labels[rows],
+        )
+
+
+def read_out_of_fold(
+    directory: Path, record: TrialRecord, records: Sequence[TrialRecord], class_names: Sequence[str]
+) -> Predictions:
+    """Out-of-fold predictions of a run at its best epoch.
+
+    Args:
+        directory: The folder ``oof`` of the search.
+        record: The run; it has a best epoch.
+        records: All runs, by their number: an epoch that a parent has trained is in the parent's file.
+        class_names: Ordered class names.
+    """
+    epoch = record.best_epoch or record.epochs
+    while epoch <= record.initial_epoch and record.parent is not None:
+        record = records[record.parent]
+    with np.load(directory / f"{record.run:04d}.npz", allow_pickle=False) as arrays:
+        logits = arrays["logits"][arrays["epoch"].tolist().index(epoch)]
+        return Predictions(
+            image_ids=tuple(arrays["image"].tolist()),
+            patient_ids=tuple(arrays["patient"].tolist()),
+            labels=arrays["label"],
+            probabilities=softmax(logits),
+            class_names=tuple(class_names),
         )

@@ -3,7 +3,7 @@
 run.json, schema 1: ``name``, ``status`` ("running", "complete"), ``created`` and ``finished`` (ISO 8601), ``argv``,
 ``demo``, ``fingerprints`` (cases, prepared, split, weights; SHA-256 hex), ``settings`` (what results depend on, by
 path), ``results_version``, ``views_per_class``, ``seeds``, ``versions``, ``git``, ``device``, ``host``, ``weights``,
-``plan`` (see `plan_text.plan_table`), ``endpoint``.
+``plan`` (see `plan_text.plan_table`), ``mode`` ("whole", "roi"), ``endpoint``.
 """
 
 from __future__ import annotations
@@ -85,6 +85,11 @@ class RunDirectory:
     def report_file(self) -> Path:
         """The report."""
         return self.best / "report.html"
+
+    @property
+    def audit_file(self) -> Path:
+        """Answers of the leak audit."""
+        return self.best / "audit.json"
 
     @property
     def figures(self) -> Path:

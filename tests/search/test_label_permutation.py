@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from search.demo import demo_config, demo_data
+from search.label_permutation import PERMUTATIONS, permutation_test
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +19,8 @@ def features(tmp_path_factory, tensorflow_started):
     from search.trunk import frozen_trunk
 
     config, workspace = demo_config(), tmp_path_factory.mktemp("permutation")
-    settings = PreparationSettings(image_size=config.preparation.image_size)
-    prepared = prepare(open_source(demo_data(workspace)), settings, workspace)
+    preparation = PreparationSettings(image_size=config.preparation.image_size)
+    prepared = prepare(open_source(demo_data(workspace)), preparation, workspace)
     architecture = architecture_of(config.backbone.name)
     weights = resolve_weights(config.backbone.weights, architecture, seed=config.backbone.weights_seed)
     trunk = frozen_trunk(architecture, weights, image_size=config.preparation.image_size, depths=(0,))
@@ -26,36 +29,38 @@ def features(tmp_path_factory, tensorflow_started):
     return pooled, prepared.table.labels, np.array(prepared.table.patient_ids)
 
 
-def cross_validated_auc(pooled, labels, patients):
-    from sklearn.linear_model import RidgeClassifier
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    from reports.metrics import macro_ovr_auc
-
-    model = make_pipeline(StandardScaler(), RidgeClassifier(alpha=1000.0))
-    folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
-    scores = cross_val_predict(model, pooled, labels, groups=patients, cv=folds, method="decision_function")
-    return macro_ovr_auc(labels, scores)
-
-
-def permuted(labels, patients, rng):
-    """Each woman's pair of labels given to another woman."""
-    names, position = np.unique(patients, return_inverse=True)
-    pairs = np.stack([labels[position == patient] for patient in range(len(names))])
-    result = np.empty_like(labels)
-    for patient, pair in enumerate(pairs[rng.permutation(len(names))]):
-        result[position == patient] = pair
-    return result
+def patient_folds(patients):
+    part = np.unique(patients, return_inverse=True)[1] % 5
+    return [(np.flatnonzero(part != fold), np.flatnonzero(part == fold)) for fold in range(5)]
 
 
 def test_true_labels_stand_out_of_a_null_around_chance(features):
-    pooled, labels, patients = features
-    rng = np.random.default_rng(0)
-    null = np.array([cross_validated_auc(pooled, permuted(labels, patients, rng), patients) for _ in range(100)])
-    observed = cross_validated_auc(pooled, labels, patients)
-    p_value = (1 + np.sum(null >= observed)) / (1 + len(null))
-    print(f"observed {observed:.3f}, null {null.mean():.3f} ± {null.std():.3f}, p {p_value:.3f}")
-    assert abs(null.mean() - 0.5) < 0.02
-    assert p_value < 0.05
+    found = permutation_test(*features, folds=patient_folds(features[2]), n_classes=3)
+    print(found.as_dict())
+    assert len(found.null) == PERMUTATIONS == 100
+    assert abs(found.null.mean() - 0.5) < 0.02
+    assert found.p_value < 0.05
+
+
+def test_folds_that_part_the_copies_of_an_image_lift_the_null(features):
+    """Augmented before the split: the classic leak. Even labels that mean nothing are then predicted."""
+    pooled, labels, patients = (np.concatenate([part, part]) for part in features)
+    pooled = pooled + np.random.default_rng(0).normal(scale=0.05 * pooled.std(axis=0), size=pooled.shape)
+    part = np.random.default_rng(1).integers(5, size=len(labels))
+    leaky = [(np.flatnonzero(part != fold), np.flatnonzero(part == fold)) for fold in range(5)]
+    found = permutation_test(pooled, labels, patients, folds=leaky, n_classes=3, permutations=20)
+    honest = permutation_test(pooled, labels, patients, folds=patient_folds(patients), n_classes=3, permutations=20)
+    print(found.null.mean(), honest.null.mean())
+    assert found.null.mean() > 0.7
+    assert abs(honest.null.mean() - 0.5) < 0.04
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 4), min_size=3, max_size=30), st.integers(0, 2**31))
+def test_women_may_have_any_number_of_images(counts, seed):
+    rng = np.random.default_rng(seed)
+    patients = np.repeat([f"p{number:03d}" for number in range(len(counts))], counts)
+    labels = rng.integers(3, size=len(patients))
+    features, folds = rng.normal(size=(len(patients), 8)), patient_folds(patients)
+    found = permutation_test(features, labels, patients, folds=folds, n_classes=3, permutations=9, seed=seed)
+    assert found is None or (0 < found.p_value <= 1 and np.isfinite(found.null).all())

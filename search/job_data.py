@@ -1,0 +1,98 @@
+"""What a job reads: prepared films, the split of their patients, and the images or crops that the search is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.config import Config
+from search.errors import ConfigError
+from search.progress import RunProgress
+
+if TYPE_CHECKING:
+    from mammo_data.layouts import ImageSource
+    from mammo_data.prepared import PreparedSet
+    from mammo_data.splits import Split
+
+ROI_NOTICE = (
+    "regions of interest: an easier task than whole images, for the annotations say where to look; "
+    "not to be compared with whole-image figures"
+)
+
+
+@dataclass(frozen=True)
+class JobData:
+    """The data of a job.
+
+    Attributes:
+        films: All images whole, in the order of the case table; the split is of their patients in either mode.
+        prepared: What the search is given: ``films`` themselves, or crops of them.
+        split: Which patients are held out, and the folds of the others.
+    """
+
+    films: PreparedSet
+    prepared: PreparedSet
+    split: Split
+
+    def describe(self) -> str:
+        """The counts in one line."""
+        table, noun = self.prepared.table, "images" if self.prepared is self.films else "crops"
+        test, development = self.split.test_rows(table), self.split.development_rows(table)
+        return (
+            f"{len(table)} {noun} of {len(set(table.patient_ids))} patients: {len(development)} {noun} for development "
+            f"in {len(self.split.folds)} folds, {len(test)} {noun} of {len(self.split.test_patients)} patients held out"
+        )
+
+
+def job_data(source: ImageSource, config: Config, cache: Path, progress: RunProgress) -> JobData:
+    """Prepare the images and split their patients.
+
+    Args:
+        source: The images.
+        config: Says how.
+        cache: Where prepared images are kept.
+        progress: Shows how far it is, and what has to be left out.
+
+    Raises:
+        DataError: If the images can't be used.
+        ConfigError: If the configured split is of other patients.
+    """
+    from mammo_data.prepared import prepare
+    from mammo_data.roi import cut_regions, film_settings
+
+    preparation = config.preparation.settings()
+    roi = config.data.mode == "roi"
+    settings = film_settings(source, remove_labels=preparation.remove_labels) if roi else preparation
+    with progress.station("prepare") as moved:
+        films = prepare(source, settings, cache / "prepared", progress=moved)
+    split = _split(config, films)
+    if not roi:
+        return JobData(films, films, split)
+    prepared = cut_regions(films, split, config.roi.settings(), preparation)
+    progress.say(f"[yellow]{ROI_NOTICE}[/yellow]")
+    if prepared.unlocatable:
+        progress.say(f"no crop of findings that can't be located: {', '.join(prepared.unlocatable)}")
+    return JobData(films, prepared, split)
+
+
+def _split(config: Config, films: PreparedSet) -> Split:
+    from mammo_data.splits import Split, patient_split
+
+    if config.split.file is None:
+        return patient_split(
+            films.table,
+            test_fraction=config.split.test_fraction,
+            folds=config.split.folds,
+            seed=config.split.seed,
+        )
+    split = Split.read_csv(config.split.file)
+    listed = {*split.test_patients, *(patient for fold in split.folds for patient in fold)}
+    present = set(films.table.patient_ids)
+    if listed != present:
+        raise ConfigError(
+            expected=f"{config.split.file} to list the patients of the data",
+            found=f"{len(present - listed)} that it lacks and {len(listed - present)} that are not there",
+            remedy="Use the split.csv of a run on the same data, or leave --split out.",
+        )
+    return split
