@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+NATURAL_PREVALENCE = ("class_weights", "logit_adjustment", "none")
+"""Choices of minority handling that draw every image equally often."""
+
 
 def epoch_rows(
     labels: NDArray[np.int64], *, draws: int, rng: np.random.Generator, minority: str = "balanced"
@@ -16,8 +19,9 @@ def epoch_rows(
         draws: Number of rows to draw; an epoch is a fixed number of steps, whatever the sampler.
         rng: Seeded by the caller with (seed, fold, epoch).
         minority: "balanced" draws each class that is present equally often (which of them get the rest of a division
-            is random); "none" keeps the natural prevalence. Either way a row comes back only after all others of its
-            class (of the whole set) have been drawn.
+            is random); "none" keeps the natural prevalence, and so do "class_weights" and "logit_adjustment", which
+            act in the loss. Either way a row comes back only after all others of its class (of the whole set) have
+            been drawn.
 
     Returns:
         int64 [draws], indices into ``labels``, shuffled.
@@ -28,10 +32,10 @@ def epoch_rows(
     labels = np.asarray(labels)
     if labels.size == 0 or draws < 0:
         raise ValueError(f"cannot draw {draws} rows from {labels.size}")
-    if minority == "none":
+    if minority in NATURAL_PREVALENCE:
         return _passes(np.arange(labels.size, dtype=np.int64), draws, rng)
     if minority != "balanced":
-        raise ValueError(f"minority must be 'balanced' or 'none'; received {minority!r}")
+        raise ValueError(f"minority must be 'balanced' or one of {NATURAL_PREVALENCE}; received {minority!r}")
     classes = np.unique(labels)
     shares = np.full(classes.size, draws // classes.size)
     shares[rng.permutation(classes.size)[: draws % classes.size]] += 1

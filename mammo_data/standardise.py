@@ -18,6 +18,7 @@ UNLOCATABLE_COVERAGE = 0.1
 """A circle with less of its area than this on the breast marks nothing: 0 for mdb212 and mdb214, at least 0.58 else."""
 
 _LABEL_MARGIN = 0.02
+_CLAHE_TILES = 8
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,21 @@ class PreparationSettings:
         crop: Crop to the breast's bounding box; a median lesion is 9 px at 224 px otherwise.
         remove_labels: Blacken what lies off the breast (labels, wedges, white frames, stray pixels), with a margin of
             2 % of the film's longer side around the mask.
+        clahe: Equalise contrast locally, see `equalise_contrast`.
+        clahe_limit: How steep the local grey curve may get, relative to one that changes nothing; above 0.
     """
 
     image_size: int = 448
     crop: bool = True
     remove_labels: bool = True
+    clahe: bool = False
+    clahe_limit: float = 2.0
 
     def __post_init__(self) -> None:
         if not 8 <= self.image_size <= 4096:
             raise ValueError(f"image_size must be 8 to 4096 pixels; received {self.image_size}")
+        if not 0 < self.clahe_limit < float("inf"):
+            raise ValueError(f"clahe_limit must be above 0; received {self.clahe_limit}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,23 @@ def standardise(
     canvas: NDArray[np.uint8] = np.zeros((settings.image_size, settings.image_size), np.uint8)
     x, y = placement.shift_x, placement.shift_y
     canvas[y : y + height, x : x + width] = resized
+    if settings.clahe:
+        canvas = equalise_contrast(canvas, settings.clahe_limit)
     return canvas, tuple(placement.carry(_if_locatable(finding, region.mask)) for finding in findings)
+
+
+def equalise_contrast(image: NDArray[np.uint8], limit: float) -> NDArray[np.uint8]:
+    """Contrast-limited adaptive histogram equalisation (Zuiderveld, Graphics Gems IV, 1994) in 8 × 8 tiles.
+
+    Args:
+        image: uint8 [height, width].
+        limit: OpenCV's clip limit.
+
+    Returns:
+        uint8 [height, width]; black stays black, for equalising would lift the padding by the film's own histogram.
+    """
+    equalised = cv2.createCLAHE(clipLimit=limit, tileGridSize=(_CLAHE_TILES, _CLAHE_TILES)).apply(image)
+    return np.asarray(np.where(image > 0, equalised, 0), dtype=np.uint8)
 
 
 def _place(shape: tuple[int, ...], region: BreastRegion, settings: PreparationSettings) -> Placement:

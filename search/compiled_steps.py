@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from search.class_emphasis import ClassEmphasis
+
 
 class CompiledSteps:
     """An optimizer's steps on a model that returns logits.
@@ -29,13 +31,15 @@ class CompiledSteps:
 
         # Values arrive as they are stored (float16 or float32) and are cast in the graph: half the bytes to move.
         @tf.function(reduce_retracing=True)
-        def train(values: Any, labels: Any, rates: Any) -> Any:
+        def train(values: Any, labels: Any, rates: Any, class_weights: Any, logit_offset: Any) -> Any:
             losses = tf.TensorArray(tf.float32, size=tf.shape(rates)[0])
             for step in tf.range(tf.shape(rates)[0]):
                 optimizer.learning_rate.assign(rates[step])
                 with tf.GradientTape() as tape:
                     logits = model(tf.ensure_shape(tf.cast(values[step], tf.float32), (None, *item)), training=True)
-                    loss = loss_function(labels[step], logits) + tf.add_n([tf.zeros(()), *model.losses])
+                    weights = tf.gather(class_weights, labels[step])
+                    loss = loss_function(labels[step], logits + logit_offset, sample_weight=weights)
+                    loss += tf.add_n([tf.zeros(()), *model.losses])
                 optimizer.apply(tape.gradient(loss, variables), variables)
                 losses = losses.write(step, loss)
             return losses.stack()
@@ -48,7 +52,11 @@ class CompiledSteps:
         self._infer = infer
 
     def train(
-        self, values: NDArray[Any], labels: NDArray[np.int32], rates: NDArray[np.float32]
+        self,
+        values: NDArray[Any],
+        labels: NDArray[np.int32],
+        rates: NDArray[np.float32],
+        emphasis: ClassEmphasis,
     ) -> NDArray[np.float32]:
         """Take one optimizer step a batch.
 
@@ -56,11 +64,12 @@ class CompiledSteps:
             values: Boundary values, float16 or float32 [steps, batch, ...].
             labels: Class indices, int32 [steps, batch].
             rates: Learning rates, float32 [steps].
+            emphasis: Weight and logit offset of each class in the loss; run-time values, so one graph serves all.
 
         Returns:
             The loss of each step, float32 [steps].
         """
-        return self._train(values, labels, rates).numpy()
+        return self._train(values, labels, rates, emphasis.weights, emphasis.logit_offset).numpy()
 
     def logits(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Logits in inference mode.

@@ -10,11 +10,15 @@ import difflib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from search.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mammo_data.augmentation import AugmentationSettings
+    from mammo_data.standardise import PreparationSettings
 
 DEFAULT_FILE = Path("tuner_config.toml")
 
@@ -48,16 +52,51 @@ class PreparationSection(Section):
     """From the film to the prepared image."""
 
     image_size: Annotated[int, Field(ge=32, le=1024)] = 448
+    """224 to 896 make sense; less is for trying things out."""
     crop: bool = True
+    """Crop to the breast."""
+    remove_labels: bool = True
+    """Blacken labels, wedges and frames off the breast."""
+    clahe: bool = False
+    """Equalise contrast locally."""
+    clahe_limit: Annotated[float, Field(gt=0, le=100)] = 2.0
+
+    def settings(self) -> PreparationSettings:
+        """As `mammo_data` takes them."""
+        from mammo_data.standardise import PreparationSettings
+
+        return PreparationSettings(**self.model_dump())
 
 
 class AugmentationSection(Section):
     """Random views of training images; validation and test images are never augmented."""
 
     strength: Annotated[float, Field(ge=0, le=3)] = 1.0
+    """Factor on all transforms; 0 switches them off. Each is described in `mammo_data.augmentation`."""
+    vertical_flip: Annotated[float, Field(ge=0, le=1)] = 0.5
+    horizontal_flip: Annotated[float, Field(ge=0, le=1)] = 0.0
+    rotation: Annotated[float, Field(ge=0, le=180)] = 12.0
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.10
+    translation: Annotated[float, Field(ge=0, le=0.5)] = 0.04
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    brightness: Annotated[float, Field(ge=0, le=128)] = 12.0
+    gamma: Annotated[float, Field(ge=0, le=2)] = 0.20
+    elastic: Annotated[float, Field(ge=0, le=0.1)] = 0.01
     views: Annotated[int, Field(ge=1, le=256)] = 4
     """Stored views of an image of the most frequent class; rarer classes get proportionally more."""
     most_views: Annotated[int, Field(ge=1, le=256)] = 16
+
+    @model_validator(mode="after")
+    def _invertible(self) -> AugmentationSection:
+        if self.strength * self.scale >= 1:
+            raise ValueError(f"expected strength × scale below 1; found {self.strength} × {self.scale}")
+        return self
+
+    def settings(self) -> AugmentationSettings:
+        """As `mammo_data` takes them."""
+        from mammo_data.augmentation import AugmentationSettings
+
+        return AugmentationSettings(**self.model_dump(exclude={"views", "most_views"}))
 
 
 class BackboneSection(Section):
@@ -135,7 +174,8 @@ class SearchSection(Section):
     """None: as many as show each training image once, on average."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     schedule: Literal["constant", "cosine"] = "constant"
-    minority: Literal["balanced", "none"] = "balanced"
+    minority: Literal["balanced", "class_weights", "logit_adjustment", "none"] = "balanced"
+    """What is done for rare classes, in training folds only and from their labels alone."""
     seed: Annotated[int, Field(ge=0)] = 0
     deterministic: bool = True
     """Deterministic operations: the same seed gives the same bits on one machine; costs nothing on a CPU."""

@@ -16,6 +16,7 @@ from mammo_data.sampling import epoch_rows
 from reports.calibration import log_loss
 from reports.confusion import balanced_accuracy, confusion_matrices
 from reports.metrics import macro_ovr_auc
+from search.class_emphasis import class_emphasis
 from search.schedule import learning_rates
 from search.seeding import generator
 from search.space import Configuration
@@ -149,7 +150,8 @@ def train_epoch(
         full_steps=settings.full_epochs * settings.steps_per_epoch,
     )
     rows = (bank.offsets[images] + views).reshape(shape)
-    return trainer.train(bank.values, rows, data.labels[images].reshape(shape), rates)
+    emphasis = class_emphasis(settings.minority, data.labels[training], len(data.class_names))
+    return trainer.train(bank.values, rows, data.labels[images].reshape(shape), rates, emphasis)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

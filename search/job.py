@@ -174,7 +174,6 @@ def _search_and_finish(
     request: JobRequest, plan: HyperbandPlan, inputs: _Inputs, directory: RunDirectory, progress: RunProgress
 ) -> FinalModel:
     clock = time.perf_counter()
-    from mammo_data.augmentation import AugmentationSettings
     from search.development import development_data, stored_views
     from search.final_stage import FinalStage, finish
     from search.search_stage import TrainerPool, run_search
@@ -191,7 +190,7 @@ def _search_and_finish(
         inputs.split,
         bank_plan,
         seed=config.search.seed,
-        augmentation=AugmentationSettings(strength=config.augmentation.strength),
+        augmentation=config.augmentation.settings(),
     )
     with progress.station("trunk") as moved:
         data = development_data(
@@ -249,17 +248,19 @@ def _search_and_finish(
 
 
 def _plan_banks(config: Config, inputs: _Inputs) -> BankPlan:
+    from mammo_data.sampling import NATURAL_PREVALENCE
     from search.bank_plan import plan_banks
     from search.development import boundary_shapes
 
     table = inputs.prepared.table
-    depths = config.space.depths
+    depths, augmentation = config.space.depths, config.augmentation
     return plan_banks(
         table.labels[inputs.split.development_rows(table)],
         len(table.class_names),
         boundary_shapes(inputs.architecture, depths, config.preparation.image_size),
-        base_views=config.augmentation.views,
-        most_views=config.augmentation.most_views,
+        base_views=augmentation.views,
+        # Only a sampler that draws the images of rare classes more often has use for more of their views.
+        most_views=augmentation.views if config.search.minority in NATURAL_PREVALENCE else augmentation.most_views,
         max_bytes=int(config.cache.max_gb * 1e9),
         fixed_views=inputs.manifest.get("views_per_class"),
     )
@@ -278,11 +279,10 @@ def _finished_runs(directory: RunDirectory, progress: RunProgress) -> tuple[Tria
 
 
 def _prepare(source: ImageSource, config: Config, cache: Path, progress: RunProgress) -> PreparedSet:
-    from mammo_data.prepared import PreparationSettings, prepare
+    from mammo_data.prepared import prepare
 
-    settings = PreparationSettings(image_size=config.preparation.image_size, crop=config.preparation.crop)
     with progress.station("prepare") as moved:
-        return prepare(source, settings, cache / "prepared", progress=moved)
+        return prepare(source, config.preparation.settings(), cache / "prepared", progress=moved)
 
 
 def _split(config: Config, prepared: PreparedSet) -> Split:

@@ -19,6 +19,7 @@ from search.bit_architecture import BitArchitecture
 from search.bit_backbone import assign_official, build_tail, official_variables
 from search.bit_weights import BitWeights
 from search.boundary_cache import BoundaryValues
+from search.class_emphasis import ClassEmphasis
 from search.compiled_steps import CompiledSteps
 from search.head import runtime_head
 from search.seeding import generator
@@ -121,7 +122,12 @@ class TailTrainer:
             variable.assign(configuration.l2)
 
     def train(
-        self, bank: BoundaryValues, rows: NDArray[np.int64], labels: NDArray[np.int64], rates: NDArray[np.float32]
+        self,
+        bank: BoundaryValues,
+        rows: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        rates: NDArray[np.float32],
+        emphasis: ClassEmphasis,
     ) -> float:
         """Take one optimizer step a row of ``rows``.
 
@@ -130,6 +136,7 @@ class TailTrainer:
             rows: Which of them make each batch, int64 [steps, batch].
             labels: Class index of each, int64 [steps, batch].
             rates: Learning rate of each step, float32 [steps].
+            emphasis: What rare classes weigh in the loss.
 
         Returns:
             The mean loss, penalty included.
@@ -143,6 +150,7 @@ class TailTrainer:
                 bank[rows[start : start + chunk]],
                 labels[start : start + chunk].astype(np.int32),
                 rates[start : start + chunk],
+                emphasis,
             )
             for start in range(0, len(rows), chunk)
         ]

@@ -43,7 +43,7 @@ class TrainingSettings:
         steps_per_epoch: Optimizer steps an epoch.
         full_epochs: Epochs of the full budget; schedules are functions of it.
         schedule: Learning-rate schedule, see ``search.schedule``.
-        minority: How rare classes are sampled, see ``mammo_data.sampling``.
+        minority: How rare classes are handled, see ``mammo_data.sampling`` and ``search.class_emphasis``.
     """
 
     seed: int

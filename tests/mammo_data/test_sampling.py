@@ -31,7 +31,7 @@ def test_the_rng_alone_decides() -> None:
 @given(
     labels=st.lists(st.integers(0, 4), min_size=1, max_size=50),
     draws=st.integers(0, 300),
-    minority=st.sampled_from(["balanced", "none"]),
+    minority=st.sampled_from(["balanced", "class_weights", "logit_adjustment", "none"]),
     seed=st.integers(0, 2**32),
 )
 def test_rows_of_a_class_are_drawn_equally_often(labels: list[int], draws: int, minority: str, seed: int) -> None:

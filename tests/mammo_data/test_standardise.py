@@ -78,3 +78,19 @@ def test_any_size_of_film_fits_the_canvas(height: int, width: int, size: int, va
 def test_an_absurd_size_is_refused() -> None:
     with pytest.raises(ValueError, match="image_size"):
         PreparationSettings(image_size=0)
+
+
+def test_clahe_lifts_local_contrast_and_leaves_black_and_findings_alone() -> None:
+    rng = np.random.default_rng(0)
+    image = film("left")
+    image[image == 100] = rng.integers(95, 106, int((image == 100).sum()))
+    finding = Finding("CIRC", "benign", 50.0, 300.0, 8.0)
+    plain, places = standardise(image, (finding,), PreparationSettings(image_size=256))
+    lifted, same = standardise(image, (finding,), PreparationSettings(image_size=256, clahe=True, clahe_limit=4.0))
+    milder, _ = standardise(image, (finding,), PreparationSettings(image_size=256, clahe=True, clahe_limit=1.2))
+    assert same == places
+    assert not lifted[plain == 0].any()
+    tissue = (plain > 90) & (plain < 110)
+    assert lifted[tissue].std() > milder[tissue].std() > plain[tissue].std()
+    with pytest.raises(ValueError, match="clahe_limit"):
+        PreparationSettings(clahe_limit=0.0)

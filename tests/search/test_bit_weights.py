@@ -1,9 +1,11 @@
 """Weights from every source there is, and from servers and files that do not keep their word."""
 
+import gc
 import io
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,17 @@ from tests.search.bit_stand_in import running_server, stand_in_arrays, write_arc
 
 TINY = BitArchitecture((2, 1), 8, 4, "tiny")
 ROOT = Path(__file__).parents[2]
+
+# tensorflow_hub does not close its connection when an answer is no archive; the collector finds it at any later time.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collect_leaked_connections():
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -61,3 +61,19 @@ def test_a_file_that_is_no_toml_is_one_line(tmp_path, text):
 def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.toml"):
         load_config(tmp_path / "none.toml")
+
+
+def test_every_preparation_and_augmentation_setting_can_be_configured_and_has_one_default():
+    from mammo_data.augmentation import AugmentationSettings
+    from mammo_data.standardise import PreparationSettings
+
+    assert Config().preparation.settings() == PreparationSettings()
+    assert Config().augmentation.settings() == AugmentationSettings()
+    changed = load_config(None, {"augmentation.rotation": 3.0, "preparation.clahe": True})
+    assert changed.augmentation.settings().rotation == 3.0
+    assert changed.preparation.settings().clahe
+
+
+def test_an_augmentation_that_turns_images_inside_out_is_refused():
+    with pytest.raises(ConfigError, match=r"augmentation: expected strength × scale below 1"):
+        load_config(None, {"augmentation.strength": 2.0, "augmentation.scale": 0.6})
