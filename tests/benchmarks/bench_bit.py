@@ -5,16 +5,17 @@ Run: uv run python tests/benchmarks/bench_bit.py [--batches 8,16,32] [--repeats 
 Goal: at least 60 % of the float32 matmul rate at 224 px. Each forward pass is timed right after a product of
 2048 x 2048 matrices, so that a busy machine slows both; the share is of the medians, the rates are given as well.
 
-Measured on 2 cores (Xeon with AMX, float32), share of the matmul rate of 390 to 400 GFLOP/s at batch 8 and 32:
-    Keras's own GroupNormalization, folded kernels                       0.45, 0.47
-    moments by reduction, one scale-and-shift, folded                    0.55, 0.56
-    the same, whole graph under XLA (jit_compile)                        0.59 at batch 8, 0.24 at batch 1
-    the same, only the norm under XLA                                    0.54 to 0.65, slowest at small batches
-    the same, variables made constants                                   no difference
-    E[x²] − E[x]² in place of two passes                                 0.55, 0.58 (and cancels)
-    moments as products with a row of 1/n (what is used)                 0.61, 0.62
-    the same and the scale-and-shift under XLA                           0.58, 0.62
-    no norm at all (what the convolutions alone reach)                   0.82 to 0.84
+Measured on 2 cores (Xeon with AMX, float32, all kernels folded). The first column is the share while the machine had
+nothing else to do (matmul 390 to 400 GFLOP/s), at the batch in brackets; where another process ran as well (matmul
+about 200), the share is marked with ~ and is less sure.
+    Keras's own GroupNormalization                                       0.47 (16)
+    moments by reduction, one scale-and-shift                            0.55 (8), 0.56 (32)
+    the same, whole graph under XLA (jit_compile)                        0.59 (8), 0.24 (1)
+    the same, only the norm under XLA                                    0.59 (16), ~0.65 (8), ~0.41 (1)
+    E[x²] − E[x]² in place of two passes                                 0.55 (8), 0.58 (16), and it cancels
+    moments as products with a row of 1/n (what is used)                 0.57 (8), 0.62 (16), 0.61 (32)
+    the same, the scale-and-shift under XLA                              0.58 (8), 0.62 (32)
+    no norm at all (what the convolutions alone reach)                   ~0.84 (8), ~0.82 (32)
 Batches of 1, 2 and 4 reach 0.31, 0.40 and 0.5: their tensors are too small for two cores.
 """
 
@@ -55,11 +56,11 @@ def interleaved(one: Callable[[], object], other: Callable[[], object], repeats:
     """Median seconds of two functions that are run in turn."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for turn in range(repeats + 2):
-        for function, list_ in zip((one, other), seconds, strict=True):
+        for function, runs in zip((one, other), seconds, strict=True):
             start = time.perf_counter()
             function()
             if turn > 1:
-                list_.append(time.perf_counter() - start)
+                runs.append(time.perf_counter() - start)
     return statistics.median(seconds[0]), statistics.median(seconds[1])
 
 
@@ -84,11 +85,8 @@ def main() -> None:
         assign(trunk, weights)
         for batch in map(int, options.batches.split(",")):
             images = np.random.default_rng(0).uniform(-1, 1, (batch, SIDE, SIDE, 3)).astype(np.float32)
-            matmul_s, forward_s = interleaved(
-                lambda: product().numpy(),
-                lambda images=images, trunk=trunk: trunk.predict_on_batch(images),
-                options.repeats,
-            )
+            forward = partial(trunk.predict_on_batch, images)
+            matmul_s, forward_s = interleaved(lambda: product().numpy(), forward, options.repeats)
             matmul_rate, forward_rate = 2 * MATRIX**3 / matmul_s / 1e9, flop * batch / forward_s / 1e9
             sys.stdout.write(
                 f"{policy}, batch {batch}: forward {forward_rate:.0f} of {matmul_rate:.0f} GFLOP/s (float32 matmul), "
