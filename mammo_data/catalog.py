@@ -43,6 +43,7 @@ class Case:
         label: Class name of the worst finding, or the first class where there is none.
         tissue: Background tissue: F (fatty), G (fatty-glandular), D (dense-glandular), or "" where unknown.
         findings: All findings, in the order of the source.
+        side: Where the source itself puts the patient: "test", "development", or "" where it does not say.
     """
 
     image_id: str
@@ -50,6 +51,7 @@ class Case:
     label: str
     tissue: str = ""
     findings: tuple[Finding, ...] = ()
+    side: str = ""
 
 
 @dataclass(frozen=True)

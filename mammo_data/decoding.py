@@ -1,4 +1,8 @@
-"""Encoded image bytes to grey pixels, strict enough that a damaged file can't pass for another image."""
+"""Encoded image bytes to grey pixels, strict enough that a damaged file can't pass for another image.
+
+More than 8 bits become 8 by the bit depth: a P5 file states its maxval and a DICOM file its BitsStored; a 16-bit PNG or
+TIFF states nothing, so the least of 8, 10, 12, 14 and 16 bits that holds its largest value is taken.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.errors import DataError
+from mammo_data.image_header import encoded_size, is_cut_short
 
 LARGEST_SIDE = 16_384
 """Pixels; a full-field mammogram at 50 µm has about 6,000. Larger headers are refused before any allocation."""
 
+_MAGICS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+_BIT_DEPTHS = (8, 10, 12, 14, 16)
+
 # Netpbm's pgm(5): magic, width, height, maxval, separated by white space or comments, then ONE white-space byte.
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])"
-_HEADER = re.compile(rb"P5" + _GAP + rb"+(\d{1,9})" + _GAP + rb"+(\d{1,9})" + _GAP + rb"+(\d{1,9})\s")
+_HEADER = re.compile(rb"P5" + _GAP + rb"+([0-9]{1,9})" + _GAP + rb"+([0-9]{1,9})" + _GAP + rb"+([0-9]{1,9})\s")
 _LONGEST_HEADER = 4_096
 
 
@@ -24,7 +32,7 @@ def decode_grey(data: bytes, name: str) -> NDArray[np.uint8]:
     A P5 file is read here, not by OpenCV, because OpenCV fills a truncated one with zeros in some versions.
 
     Args:
-        data: The encoded file.
+        data: The encoded file: PGM (P5), PNG, JPEG, TIFF or, with the extra ``dicom``, DICOM.
         name: What to call the image in an error.
 
     Returns:
@@ -35,7 +43,30 @@ def decode_grey(data: bytes, name: str) -> NDArray[np.uint8]:
     """
     if data[:2] == b"P5":
         return _decode_pgm(data, name)
+    if data[128:132] == b"DICM":
+        from mammo_data.dicom import decode_dicom
+
+        return to_eight_bits(*decode_dicom(data, name, LARGEST_SIDE))
     return _decode_with_opencv(data, name)
+
+
+def is_truncated(data: bytes) -> bool:
+    """Whether undecodable bytes are the beginning of a good image, as a broken download leaves them."""
+    header = _HEADER.match(data[:_LONGEST_HEADER])
+    if header is None:
+        return is_cut_short(data)
+    width, height, maxval = (int(group) for group in header.groups())
+    return len(data) - header.end() < width * height * (1 if maxval < 256 else 2)
+
+
+def to_eight_bits(pixels: NDArray[np.uint16], largest: int) -> NDArray[np.uint8]:
+    """Scale grey levels of 0 to ``largest`` to 0 to 255, rounded.
+
+    Args:
+        pixels: uint16 [height, width].
+        largest: White; 255 or more.
+    """
+    return np.rint(pixels.astype(np.float32) * (255.0 / largest)).astype(np.uint8)
 
 
 def _decode_pgm(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -43,12 +74,9 @@ def _decode_pgm(data: bytes, name: str) -> NDArray[np.uint8]:
     if header is None:
         raise _damaged(name, "a P5 header with width, height and maxval", repr(data[:20]))
     width, height, maxval = (int(group) for group in header.groups())
-    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and 0 < maxval < 65_536):
-        raise _damaged(
-            name,
-            f"sides of 1 to {LARGEST_SIDE} pixels and a maxval of 1 to 65535",
-            f"{width} × {height}, maxval {maxval}",
-        )
+    _require_size(name, width, height)
+    if not 0 < maxval < 65_536:
+        raise _damaged(name, "a maxval of 1 to 65535", f"{maxval}")
     sample = np.dtype(np.uint8) if maxval < 256 else np.dtype(">u2")
     expected, found = width * height * sample.itemsize, len(data) - header.end()
     if found != expected:
@@ -58,19 +86,37 @@ def _decode_pgm(data: bytes, name: str) -> NDArray[np.uint8]:
         return pixels.view(np.uint8)
     if int(pixels.max()) > maxval:
         raise _damaged(name, f"pixels of at most {maxval}, its maxval", f"{int(pixels.max())}")
-    return np.rint(pixels.astype(np.float32) * (255.0 / maxval)).astype(np.uint8)
+    return to_eight_bits(pixels.astype(np.uint16), maxval)
 
 
 def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
     import cv2
 
+    kind = next((kind for magic, kind in _MAGICS.items() if data.startswith(magic)), None)
+    size = encoded_size(data)
+    if kind is None or size is None:
+        raise _damaged(name, "a PGM, PNG, JPEG, TIFF or DICOM image", f"{len(data)} bytes of something else or damaged")
+    _require_size(name, *size)
+    if is_cut_short(data):
+        raise _damaged(name, f"a complete {kind} file", f"{len(data)} bytes without its end")
+    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     except cv2.error as error:
         raise _damaged(name, "an image that can be decoded", f"{len(data)} bytes that OpenCV refuses") from error
-    if pixels is None:
-        raise _damaged(name, "a PGM, PNG, JPEG or TIFF image", f"{len(data)} bytes of something else or damaged")
-    return np.ascontiguousarray(pixels, dtype=np.uint8)
+    if pixels is None or pixels.shape != (size[1], size[0]):
+        raise _damaged(name, f"a {kind} image that can be decoded", f"{len(data)} damaged bytes")
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels)
+    if pixels.dtype != np.uint16:
+        raise _damaged(name, "pixels of 8 to 16 bits", f"{pixels.dtype}")
+    largest = int(pixels.max())
+    return to_eight_bits(pixels, next(2**bits - 1 for bits in _BIT_DEPTHS if largest < 2**bits))
+
+
+def _require_size(name: str, width: int, height: int) -> None:
+    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
+        raise _damaged(name, f"sides of 1 to {LARGEST_SIDE} pixels", f"{width} × {height}")
 
 
 def _damaged(name: str, expected: str, found: str) -> DataError:

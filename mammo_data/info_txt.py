@@ -2,10 +2,14 @@
 
 A row is ``REFNUM TISSUE CLASS [SEVERITY [X Y RADIUS | *NOTE 3*]]``. Only lines that begin with a MIAS reference number
 are rows: the credits line "Truth-Data: C R M Boggis" would otherwise pass for a malignant finding.
+
+A label is one letter, so a damaged row can read as another label. The published table is known by its hash
+(`mias_facts`); a table of one's own may carry a line ``ROWS-SHA-256: <hex>`` (`rows_checksum`), which is then checked.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING
 
@@ -13,14 +17,15 @@ from mammo_data.catalog import MIAS_CLASSES, Case, CaseTable, Finding
 from mammo_data.errors import DataError
 
 if TYPE_CHECKING:
-    from mammo_data.layouts import ImageSource
+    from mammo_data.image_source import ImageSource
 
-_ROW = re.compile(r"^mdb\d{3}\b", re.IGNORECASE)
+_ROW = re.compile(r"^mdb[0-9]{3}$")
 _TISSUES = frozenset("FGD")
 _ABNORMALITIES = frozenset({"CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM"})
 _SEVERITIES = {"B": "benign", "M": "malignant"}
 _NOTE_3 = ["*NOTE", "3*"]
-_COORDINATE = re.compile(r"^\d{1,5}$")
+_COORDINATE = re.compile(r"^[0-9]{1,5}$")
+_CHECKSUM = re.compile(r"^ROWS-SHA-256: *(\S+)", re.MULTILINE)
 
 
 def patient_of(image_id: str) -> str:
@@ -36,7 +41,7 @@ def patient_of(image_id: str) -> str:
 
 
 def decode_info(data: bytes, name: str = "Info.txt") -> str:
-    """The text of a truth table's bytes.
+    """The text of a truth table's bytes; a cases.csv is read the same way.
 
     Raises:
         DataError: The bytes hold a NUL or are not UTF-8 (MIAS's file is plain ASCII).
@@ -45,7 +50,7 @@ def decode_info(data: bytes, name: str = "Info.txt") -> str:
         raise DataError(
             expected="a text file",
             found=f"a NUL byte at offset {data.index(0)} of {name}",
-            remedy="Get a fresh copy of Info.txt.",
+            remedy="Get a fresh copy of that file.",
         )
     try:
         return data.decode("utf-8-sig")
@@ -53,7 +58,7 @@ def decode_info(data: bytes, name: str = "Info.txt") -> str:
         raise DataError(
             expected="UTF-8 text",
             found=f"byte 0x{data[error.start]:02x} at offset {error.start} of {name}",
-            remedy="Get a fresh copy of Info.txt, or save it as UTF-8.",
+            remedy="Get a fresh copy of that file, or save it as UTF-8.",
         ) from error
 
 
@@ -77,12 +82,13 @@ def parse_info(text: str, image_height: int = 1024) -> CaseTable:
     tissues: dict[str, str] = {}
     findings: dict[str, list[Finding]] = {}
     declared_normal: set[str] = set()
+    _require_checksum(text)
     for number, line in enumerate(text.splitlines(), start=1):
         tokens = line.split()
         if not tokens or not tokens[0].lower().startswith("mdb"):
             continue
         image_id = tokens[0].lower()
-        if not _ROW.match(image_id) or len(image_id) != 6 or image_id == "mdb000":
+        if not _ROW.match(image_id) or image_id == "mdb000":
             raise _bad_row(number, line, "a reference number such as mdb001")
         tissue, finding = _parse_row(number, line, tokens, image_height)
         if tissues.setdefault(image_id, tissue) != tissue:
@@ -114,6 +120,12 @@ def parse_info(text: str, image_height: int = 1024) -> CaseTable:
     )
 
 
+def rows_checksum(text: str) -> str:
+    """SHA-256 (hex) of a truth table's rows; prose, white space and letter case of the numbers do not count."""
+    rows = [line.split() for line in text.splitlines() if line.split() and line.split()[0].lower().startswith("mdb")]
+    return hashlib.sha256("\n".join(" ".join([row[0].lower(), *row[1:]]) for row in rows).encode()).hexdigest()
+
+
 def worst_label(findings: list[Finding]) -> str:
     """Class name of the worst finding; the first class where there is none."""
     return MIAS_CLASSES[max((MIAS_CLASSES.index(finding.severity) for finding in findings), default=0)]
@@ -122,13 +134,17 @@ def worst_label(findings: list[Finding]) -> str:
 def load_cases(source: ImageSource) -> CaseTable:
     """The case table of a source, its findings in the frame of the source's own images.
 
-    The image height that the flip of y needs is that of the first image; `prepare` refuses a set of mixed sizes.
+    The image height that the flip of y needs is that of the first image; `prepare` refuses a set of mixed sizes. A
+    table of all 322 films that is not the one that MIAS published is refused (see `mias_facts`).
 
     Raises:
-        DataError: As `parse_info`, or a row without its image, or an image without its row.
+        DataError: As `parse_info`, or a row without its image, or an image without its row, or another truth table.
     """
     from mammo_data.decoding import decode_grey
+    from mammo_data.mias_facts import require_published_labels, require_published_size
 
+    if source.case_table is not None:
+        return source.case_table
     if not source.image_ids:
         raise DataError(
             expected="images named mdb001.pgm, mdb002.pgm, …",
@@ -136,11 +152,24 @@ def load_cases(source: ImageSource) -> CaseTable:
             remedy="Point --data at the folder or archive that holds them.",
         )
     first = source.image_ids[0]
-    table = parse_info(source.info_text, image_height=decode_grey(source.read(first), first).shape[0])
+    height, width = decode_grey(source.read(first), first).shape
+    require_published_size(source.image_ids, source.info_text, (height, width), source.location)
+    table = parse_info(source.info_text, image_height=height)
     images, rows = source.image_ids, table.image_ids
     _require_same("an image for every row of Info.txt", "no image for", rows, images, source.location)
     _require_same("a row of Info.txt for every image", "no row for", images, rows, source.location)
+    require_published_labels(table, source.info_text, source.location)
     return table
+
+
+def _require_checksum(text: str) -> None:
+    stated = _CHECKSUM.findall(text)
+    if stated and {found.lower() for found in stated} != {rows_checksum(text)}:
+        raise DataError(
+            expected=f"rows with the SHA-256 {stated[0][:16]}… that Info.txt states",
+            found=f"rows with {rows_checksum(text)[:16]}…",
+            remedy="Get a fresh copy of Info.txt; if you changed its rows yourself, remove the line with the hash.",
+        )
 
 
 def _parse_row(number: int, line: str, tokens: list[str], image_height: int) -> tuple[str, Finding | None]:

@@ -18,10 +18,12 @@ import numpy as np
 
 from mammo_data.catalog import MIAS_CLASSES, Finding
 from mammo_data.errors import DataError
+from mammo_data.info_txt import rows_checksum
+from mammo_data.mias_facts import PHANTOM_MARK
 from mammo_data.phantom_film import Film, render_film
 
-MARK = "SYNTHETIC PHANTOM, NOT MAMMOGRAMS"
-"""Stands in the prose of each phantom's Info.txt; a folder without it is never written to."""
+MARK = PHANTOM_MARK
+"""A folder without it in its Info.txt is never written to."""
 
 LARGEST = 499
 """Patients; a reference number has three digits."""
@@ -169,7 +171,8 @@ def _info(findings: dict[str, tuple[Finding, ...]], tissues: dict[str, str], ima
             elif finding.x is not None and finding.y is not None and finding.radius is not None:
                 y = image_size - 1 - round(finding.y)
                 rows.append(f"{row} {round(finding.x)} {y} {round(finding.radius)}")
-    return _PROSE + "\n".join(rows) + "\n\n" + "=" * 65 + "\n"
+    text = "\n".join(rows)
+    return f"{_PROSE}ROWS-SHA-256: {rows_checksum(text)}\n\n{text}\n\n{'=' * 65}\n"
 
 
 def _quirks(findings: dict[str, tuple[Finding, ...]]) -> dict[str, str]:

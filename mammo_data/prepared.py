@@ -15,7 +15,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,8 +27,9 @@ from numpy.typing import NDArray
 from mammo_data.catalog import Case, CaseTable, Finding
 from mammo_data.decoding import decode_grey
 from mammo_data.errors import DataError
+from mammo_data.film_work import work_on_films
+from mammo_data.image_source import ImageSource
 from mammo_data.info_txt import load_cases
-from mammo_data.layouts import ImageSource
 from mammo_data.standardise import PreparationSettings, standardise
 
 __all__ = ["PreparationSettings", "PreparedSet", "prepare"]
@@ -97,8 +97,7 @@ def prepare(
 ) -> PreparedSet:
     """The prepared set of a source: opened where it is on disk, else made.
 
-    Films are read in the source's cheapest order and worked on by threads (OpenCV and numpy release the GIL); only
-    a few films a worker are in memory at a time, whatever their number.
+    Films are worked on by threads, a few at a time (`film_work`), so memory does not grow with their number.
 
     Args:
         source: The films.
@@ -122,7 +121,7 @@ def prepare(
     table = load_cases(source)
     with _building_directory(cache_directory) as building:
         cases = _write_images(
-            source, table, settings, building / "images.npy", workers or os.cpu_count() or 1, progress
+            source, table, settings, building / "images.npy", workers, progress
         )
         manifest = {
             "format": FORMAT,
@@ -144,7 +143,7 @@ def _write_images(
     table: CaseTable,
     settings: PreparationSettings,
     path: Path,
-    workers: int,
+    workers: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> list[Case]:
     rows = {image_id: row for row, image_id in enumerate(table.image_ids)}
@@ -153,43 +152,23 @@ def _write_images(
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     frames: dict[tuple[int, ...], str] = {}
 
-    def work(row: int, data: bytes) -> None:
+    def work(image_id: str, data: bytes) -> None:
+        row = rows[image_id]
         case = table.cases[row]
         film = decode_grey(data, case.image_id)
         frames.setdefault(film.shape, case.image_id)
         images[row], findings = standardise(film, case.findings, settings)
         cases[row] = replace(case, findings=findings)
 
-    done = 0
-    with ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:
-        pending: set[Future[None]] = set()
-        try:
-            for image_id, data in source.stream():
-                pending.add(pool.submit(work, rows[image_id], data))
-                if len(pending) < 2 * workers:
-                    continue
-                done, pending = _collect(pending, FIRST_COMPLETED, done, len(table), progress)
-            done, pending = _collect(pending, "ALL_COMPLETED", done, len(table), progress)
-        finally:
-            for future in pending:
-                future.cancel()
-    _require_one_frame(frames, source.location)
+    for done, _ in enumerate(work_on_films(source, work, workers=workers), start=1):
+        if progress is not None:
+            progress(done, len(table))
+    if source.case_table is None:
+        _require_one_frame(frames, source.location)
     images.flush()
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return cases
-
-
-def _collect(
-    pending: set[Future[None]], until: str, done: int, total: int, progress: Callable[[int, int], None] | None
-) -> tuple[int, set[Future[None]]]:
-    finished, still = wait(pending, return_when=until)
-    for future in finished:
-        future.result()
-        done += 1
-        if progress is not None:
-            progress(done, total)
-    return done, still
 
 
 def _require_one_frame(frames: dict[tuple[int, ...], str], location: str) -> None:

@@ -123,7 +123,8 @@ def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int =
         seed: Same table and seed, same split.
 
     Returns:
-        A split in which the patients' classes are spread as evenly as their numbers allow: a class of at least two
+        A split with the test patients that the table itself names, where it names any and ``test_fraction`` is above
+        0; else one in which the patients' classes are spread as evenly as their numbers allow: a class of at least two
         patients has one on the test and one on the development side; a single one goes to development.
 
     Raises:
@@ -135,7 +136,13 @@ def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int =
     strata = _strata(table)
     rng = np.random.default_rng(seed)
     shuffled = [[stratum[int(position)] for position in rng.permutation(len(stratum))] for stratum in strata]
-    held_out = _allocate([len(stratum) for stratum in strata], test_fraction)
+    given = _given_test_patients(table) if test_fraction > 0 else set()
+    if given:
+        # Given ones first, so that the rest of each class is dealt as ever.
+        shuffled = [sorted(stratum, key=lambda patient: patient not in given) for stratum in shuffled]
+        held_out = [sum(patient in given for patient in stratum) for stratum in shuffled]
+    else:
+        held_out = _allocate([len(stratum) for stratum in strata], test_fraction)
     test = [patient for stratum, n in zip(shuffled, held_out, strict=True) for patient in stratum[:n]]
     # Dealing on where the last class stopped keeps the fold sizes within one of each other.
     development = [patient for stratum, n in zip(shuffled, held_out, strict=True) for patient in stratum[n:]]
@@ -151,6 +158,21 @@ def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int =
     else:
         dealt = [development[:: min(_SINGLE_FOLD_PARTS, len(development))]]
     return Split(tuple(sorted(test)), tuple(tuple(sorted(fold)) for fold in dealt), seed)
+
+
+def _given_test_patients(table: CaseTable) -> set[str]:
+    sides: dict[str, set[str]] = {}
+    for case in table.cases:
+        sides.setdefault(case.patient_id, set()).add(case.side)
+    test = {patient for patient, found in sides.items() if "test" in found}
+    for patient in sorted(test):
+        if len(sides[patient]) > 1:
+            raise DataError(
+                expected="each patient on one side of the split",
+                found=f"patient {patient} with images in test and outside it",
+                remedy="Correct the split column.",
+            )
+    return test
 
 
 def _strata(table: CaseTable) -> list[list[str]]:

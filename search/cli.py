@@ -12,6 +12,7 @@ import typer
 from mammo_data.errors import DataError
 from reports.errors import ReportError
 from search import __version__
+from search.commands import data as data_commands
 from search.commands import run as run_command
 from search.errors import UserError
 from search.output import complain, show
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run_command.run)
+app.add_typer(data_commands.app, name="data")
 
 
 def _print_version(wanted: bool) -> None:

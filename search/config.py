@@ -33,7 +33,9 @@ class DataSection(Section):
     """Where the mammograms are."""
 
     path: Path = Path("data/images")
-    """Folder or archive with the images and Info.txt."""
+    """Folder, archive or HDF5 file with the images and Info.txt, or a folder with a cases.csv."""
+    info: Path | None = None
+    """Info.txt, where it does not lie with the images."""
 
 
 class SplitSection(Section):

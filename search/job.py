@@ -84,7 +84,7 @@ def run_job(request: JobRequest) -> FinalModel:
 
     config = request.config
     cache = cache_directory(config)
-    source = open_source(demo.demo_data(cache) if request.demo else config.data.path)
+    source = open_source(demo.demo_data(cache)) if request.demo else open_source(config.data.path, config.data.info)
     plan = plan_search(config.search)
     _check_depths(config)
     directory = open_run_directory(

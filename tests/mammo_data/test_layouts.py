@@ -75,8 +75,8 @@ def test_rows_and_images_must_match(tmp_path: Path) -> None:
         load_cases(open_source(folder))
 
 
-def test_an_image_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    archive = write_tar(tmp_path / "a.tar.gz", {**FILES, "benign/MDB001.pgm": pgm(1)})
+def test_an_image_that_is_there_in_two_versions_is_refused(tmp_path: Path) -> None:
+    archive = write_tar(tmp_path / "a.tar.gz", {**FILES, "benign/MDB001.pgm": pgm(7)})
     with pytest.raises(DataError, match="mdb001"):
         open_source(archive)
 

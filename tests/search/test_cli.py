@@ -55,7 +55,7 @@ def test_a_run_shows_its_progress_on_stderr_and_its_answer_on_stdout_without_lib
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["run"], 3, ["data/images", "--demo"]),
+        (["run"], 3, ["data/images", "data fetch", "--demo"]),
         (["run", "--data", "nowhere.tar.gz"], 3, ["nowhere.tar.gz", "--demo"]),
         (["run", "--config", "none.toml"], 2, ["none.toml"]),
         (["run", "--max-trials", "0"], 2, ["search.max_trials", "greater than or equal to 1"]),

@@ -1,0 +1,117 @@
+"""What a file's name says: a MIAS film, the truth table, an archive, another image, or the 50 µm release."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from mammo_data.errors import DataError
+
+INFO_NAME = "info.txt"
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip")
+H5_SUFFIXES = (".h5", ".hdf5")
+IMAGE_SUFFIXES = (".pgm", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+
+_CLASS_WORDS = {
+    "normal": "normal",
+    "norm": "normal",
+    "benign": "benign",
+    "malignant": "malignant",
+    "abnormal": "abnormal",
+}
+_FILM = re.compile(rf"^(mdb[0-9]{{3}})(?:[-_ ]({'|'.join(_CLASS_WORDS)}))?$", re.IGNORECASE)
+# The 50 µm files carry the side (l, r) and the film's size (s, m, l, x) after the number.
+_FIFTY_MICRON_STEM = re.compile(r"^mdb[0-9]{3}[lr][smlx]?$", re.IGNORECASE)
+_FIFTY_MICRON_PART = re.compile(r"mias.{0,8}1\.21", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class FilmName:
+    """A film's name.
+
+    Attributes:
+        image_id: "mdb001", lower case.
+        claims: What a class suffix and class folders say of it: "normal", "benign", "malignant" or "abnormal".
+    """
+
+    image_id: str
+    claims: frozenset[str]
+
+
+def film_name(path: str) -> FilmName | None:
+    """The film that a path names, or None.
+
+    Class folders (``benign/mdb001_benign.pgm``) count as claims, not as part of the name.
+
+    Args:
+        path: A path with slashes, relative to the set.
+    """
+    pure = PurePosixPath(path)
+    if pure.suffix.lower() not in IMAGE_SUFFIXES or (match := _FILM.match(pure.stem)) is None:
+        return None
+    words = [match.group(2) or "", *pure.parts[:-1]]
+    claims = frozenset(_CLASS_WORDS[word.lower()] for word in words if word.lower() in _CLASS_WORDS)
+    return FilmName(match.group(1).lower(), claims)
+
+
+def is_info(path: str) -> bool:
+    """Whether a path names the truth table."""
+    return PurePosixPath(path).name.lower() == INFO_NAME
+
+
+def is_archive(path: str) -> bool:
+    """Whether a path's name is an archive's."""
+    return _visible(path) and path.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def is_h5(path: str) -> bool:
+    """Whether a path's name is an HDF5 file's."""
+    return _visible(path) and path.lower().endswith(H5_SUFFIXES)
+
+
+def is_image(path: str) -> bool:
+    """Whether a path's name is an image's, a film's or not; hidden files are none."""
+    return _visible(path) and PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_fifty_micron(path: str) -> bool:
+    """Whether a path belongs to the 50 µm release (v1.21), whose truth table counts in another frame."""
+    stem = PurePosixPath(path).name.split(".")[0]
+    return bool(_FIFTY_MICRON_STEM.match(stem) or _FIFTY_MICRON_PART.search(path))
+
+
+def require_plain_films(films: int, others: Sequence[str], location: str) -> None:
+    """Refuse a set that is not the 322 films and something beside them, but something else.
+
+    Args:
+        films: Number of images with a plain name.
+        others: Paths of all further images.
+        location: What to call the set.
+
+    Raises:
+        DataError: The set is the 50 µm release, or has more images without a plain name than with one: an augmented
+            copy of a film lands on the other side of a split than the film, and inflates every figure.
+    """
+    fifty = [path for path in others if is_fifty_micron(path)]
+    if fifty and len(fifty) > films:
+        raise DataError(
+            expected="the 200 µm mini-MIAS films, 1024 × 1024 pixels, with their own Info.txt",
+            found=f"the 50 µm release v1.21 ({fifty[0]} and {len(fifty) - 1} more) in {location}, whose names, frame "
+            "and truth table differ, so that circles would mark the wrong places",
+            remedy="Get the mini-MIAS set (`mammo-search data fetch`), or describe your own with a cases.csv.",
+        )
+    if len(others) > films:
+        raise DataError(
+            expected="films with plain names such as mdb001.pgm, one file each",
+            found=f"{films} of these and {len(others)} other images such as {others[0]} in {location}; copies made "
+            "before the split leak from training into test",
+            remedy="Use the original 322 films (augmentation is done here, in training only), or a cases.csv.",
+        )
+
+
+def _visible(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return not pure.name.startswith(".") and "__MACOSX" not in pure.parts

@@ -1,0 +1,289 @@
+"""The integrity check: everything that can be wrong with a set of films, found before the work, named one by one.
+
+Facts are counted, problems listed. What is known of the genuine set and can't be mended (its six findings without a
+place) is a fact there; the same in another set is a problem.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo_data import mias_facts
+from mammo_data.breast import circle_coverage, find_breast
+from mammo_data.catalog import CaseTable
+from mammo_data.decoding import decode_grey, is_truncated
+from mammo_data.errors import DataError
+from mammo_data.film_names import film_name
+from mammo_data.film_work import work_on_films
+from mammo_data.image_source import ImageSource
+from mammo_data.info_txt import parse_info
+from mammo_data.near_duplicates import near_duplicates, thumbnail
+from mammo_data.standardise import UNLOCATABLE_COVERAGE
+
+INSIDE = 0.95
+"""Part of a circle on the breast from which it counts as inside."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong.
+
+    Attributes:
+        kind: missing, unlisted, truncated, undecodable, wrong-size, altered, duplicate, look-alike, stray-image,
+            mislabelled-folder, unlocatable or labels.
+        subject: The image (or file) it is about.
+        detail: What is wrong with it.
+    """
+
+    kind: str
+    subject: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.subject}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class IntegrityReport:
+    """What a set is made of, and what is wrong with it.
+
+    Attributes:
+        location: Where it lies.
+        mias: Whether it lists exactly the films of mini-MIAS.
+        images: Number of images.
+        patients: Number of women.
+        labels: Images by label, in the order of the classes.
+        findings: Number of findings.
+        circles: How many of them have a place and a radius.
+        circles_inside: How many circles lie at least 95 % on the breast.
+        unlocatable: Images with a finding without a place, or with its circle in the background.
+        chest_wall: Films by number (odd, even) and side of the chest wall, as "odd right"; {} for other sets.
+        matching_checksums: Files whose SHA-256 is the genuine one.
+        problems: What is wrong, sorted; empty for a sound set.
+    """
+
+    location: str
+    mias: bool
+    images: int
+    patients: int
+    labels: dict[str, int]
+    findings: int
+    circles: int
+    circles_inside: int
+    unlocatable: tuple[str, ...]
+    chest_wall: dict[str, int]
+    matching_checksums: int
+    problems: tuple[Problem, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as one JSON document."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return fields | {
+            "unlocatable": list(self.unlocatable),
+            "checksums_confirmed_by_a_second_copy": mias_facts.CONFIRMED_BY_A_SECOND_COPY,
+            "problems": [
+                {"kind": problem.kind, "subject": problem.subject, "detail": problem.detail}
+                for problem in self.problems
+            ],
+        }
+
+    def as_text(self) -> str:
+        """The facts in a few lines."""
+        labels = ", ".join(f"{count} {label}" for label, count in self.labels.items())
+        lines = [
+            f"{self.location}: {self.images} images of {self.patients} patients ({labels})",
+            f"{self.findings} findings, {self.circles} with a circle, {self.circles_inside} of these at least "
+            f"{INSIDE:.0%} on the breast; not to be located: {', '.join(self.unlocatable) or 'none'}",
+        ]
+        if self.mias:
+            lines.append(f"{self.matching_checksums} of {mias_facts.IMAGES} images have the genuine SHA-256")
+        lines.append(f"{len(self.problems)} problems" if self.problems else "no problems")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _Film:
+    sha256: str
+    damage: Problem | None = None
+    shape: tuple[int, ...] = ()
+    pixels_sha256: str = ""
+    thumbnail: NDArray[np.float32] | None = None
+    coverages: tuple[float | None, ...] = ()
+    chest_wall: str = ""
+
+
+def check(
+    source: ImageSource, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> IntegrityReport:
+    """Check a set.
+
+    Args:
+        source: The set.
+        workers: Threads; as many as there are cores by default.
+        progress: Called with (images done, images in all).
+
+    Returns:
+        What was found; problems do not raise, so that all of them are seen at once.
+
+    Raises:
+        DataError: The truth table itself can't be understood, so that there is nothing to compare with.
+    """
+    table = source.case_table or parse_info(source.info_text, image_height=_frame_height(source))
+    cases = {case.image_id: case for case in table.cases}
+
+    def examine(image_id: str, data: bytes) -> _Film:
+        digest = hashlib.sha256(data).hexdigest()
+        try:
+            image = decode_grey(data, image_id)
+        except DataError as error:
+            kind = "truncated" if is_truncated(data) else "undecodable"
+            return _Film(digest, Problem(kind, image_id, error.found))
+        region = find_breast(image)
+        findings = cases[image_id].findings if image_id in cases else ()
+        coverages = tuple(
+            circle_coverage(region.mask, finding.x, finding.y, finding.radius)
+            if finding.x is not None and finding.y is not None and finding.radius is not None
+            else None
+            for finding in findings
+        )
+        pixels = hashlib.sha256(image.tobytes()).hexdigest()
+        return _Film(digest, None, image.shape, pixels, thumbnail(image), coverages, region.chest_wall)
+
+    films: dict[str, _Film] = {}
+    for image_id, film in work_on_films(source, examine, workers=workers):
+        films[image_id] = film
+        if progress is not None:
+            progress(len(films), len(source.image_ids))
+    mias = source.case_table is None and mias_facts.claims_to_be_mias(table, source.info_text)
+    problems = [*_of_the_listing(source, table, films, mias), *_of_the_films(source, films, mias)]
+    problems += [*_of_the_labels(source, table, films, mias), *_duplicates(films)]
+    return _report(source, table, films, mias, problems)
+
+
+def _frame_height(source: ImageSource) -> int:
+    """Height of the first image that can be decoded: the frame that Info.txt's y counts in."""
+    for image_id in source.image_ids:
+        try:
+            return decode_grey(source.read(image_id), image_id).shape[0]
+        except DataError:
+            # It is listed as a problem later; the next one will tell.
+            continue
+    return mias_facts.SIDE
+
+
+def _of_the_listing(
+    source: ImageSource, table: CaseTable, films: dict[str, _Film], mias: bool
+) -> Iterator[Problem]:
+    listed = set(table.image_ids)
+    for image_id in sorted(listed - set(films)):
+        yield Problem("missing", image_id, "listed in the truth table, but there is no such image")
+    for image_id in sorted(set(films) - listed):
+        yield Problem("unlisted", image_id, "not in the truth table")
+    for path in source.others:
+        yield Problem("stray-image", path, "no film's name; a copy made before the split would leak")
+    if mias and not mias_facts.has_published_labels(table):
+        yield Problem("labels", "Info.txt", "another label, tissue or place than MIAS published")
+
+
+def _of_the_films(source: ImageSource, films: dict[str, _Film], mias: bool) -> Iterator[Problem]:
+    sizes = Counter(film.shape for film in films.values() if film.shape)
+    frame = (mias_facts.SIDE, mias_facts.SIDE) if mias else sizes.most_common(1)[0][0] if sizes else ()
+    known = mias_facts.known_checksums()
+    for image_id, film in sorted(films.items()):
+        if film.damage is not None:
+            yield film.damage
+        elif source.case_table is None and film.shape != frame:
+            wanted = f"{frame[1]} × {frame[0]}"
+            yield Problem("wrong-size", image_id, f"{film.shape[1]} × {film.shape[0]} pixels instead of {wanted}")
+        elif mias and _is_pgm(source, image_id) and film.sha256 != known[f"{image_id}.pgm"]:
+            yield Problem("altered", image_id, f"SHA-256 {film.sha256[:16]}… is not the genuine file's")
+
+
+def _of_the_labels(
+    source: ImageSource, table: CaseTable, films: dict[str, _Film], mias: bool
+) -> Iterator[Problem]:
+    for case in table.cases:
+        if case.image_id not in films:
+            continue
+        true = {finding.severity for finding in case.findings} | {case.label}
+        true |= {"abnormal"} if case.label != table.class_names[0] else set()
+        for path in source.paths(case.image_id) if source.case_table is None else ():
+            name = film_name(path)
+            if name is not None and name.claims - true:
+                yield Problem("mislabelled-folder", path, f"the truth table says {case.label}")
+    known = mias_facts.UNLOCATABLE if mias else ()
+    for image_id in _unlocatable(table, films):
+        # A finding that was never given a place is the source's own statement; a circle off the breast is not.
+        if image_id not in known and any(_off_the_breast(value) for value in films[image_id].coverages):
+            yield Problem("unlocatable", image_id, "a finding's circle lies in the background")
+
+
+def _duplicates(films: dict[str, _Film]) -> Iterator[Problem]:
+    by_pixels: dict[str, list[str]] = defaultdict(list)
+    for image_id, film in sorted(films.items()):
+        if film.pixels_sha256:
+            by_pixels[film.pixels_sha256].append(image_id)
+    for first, *copies in by_pixels.values():
+        for copy in copies:
+            yield Problem("duplicate", copy, f"the same pixels as {first}")
+    seen = [(image_id, film) for image_id, film in sorted(films.items()) if film.thumbnail is not None]
+    if not seen:
+        return
+    thumbnails = np.stack([film.thumbnail for _, film in seen if film.thumbnail is not None])
+    for i, j, correlation in near_duplicates(thumbnails):
+        if seen[i][1].pixels_sha256 != seen[j][1].pixels_sha256:
+            detail = f"the same film as {seen[i][0]} (thumbnails correlate by {correlation:.4f})"
+            yield Problem("look-alike", seen[j][0], detail)
+
+
+def _unlocatable(table: CaseTable, films: dict[str, _Film]) -> list[str]:
+    return sorted(
+        case.image_id
+        for case in table.cases
+        if case.image_id in films
+        and any(value is None or _off_the_breast(value) for value in films[case.image_id].coverages)
+    )
+
+
+def _off_the_breast(coverage: float | None) -> bool:
+    return coverage is not None and coverage < UNLOCATABLE_COVERAGE
+
+
+def _is_pgm(source: ImageSource, image_id: str) -> bool:
+    # Kaggle's scans come as the P5 files that they were made from.
+    return source.paths(image_id)[0].lower().endswith((".pgm", ".h5", ".hdf5"))
+
+
+def _report(
+    source: ImageSource, table: CaseTable, films: dict[str, _Film], mias: bool, problems: list[Problem]
+) -> IntegrityReport:
+    coverages = [value for film in films.values() for value in film.coverages if value is not None]
+    known = mias_facts.known_checksums()
+    labels = Counter(case.label for case in table.cases)
+    numbered = {} if source.case_table is not None else films
+    sides = Counter(
+        f"{('even', 'odd')[int(image_id[3:]) % 2]} {film.chest_wall}"
+        for image_id, film in numbered.items()
+        if film.chest_wall
+    )
+    return IntegrityReport(
+        location=source.location,
+        mias=mias,
+        images=len(films),
+        patients=len(set(table.patient_ids)),
+        labels={name: labels[name] for name in table.class_names},
+        findings=sum(len(case.findings) for case in table.cases),
+        circles=len(coverages),
+        circles_inside=sum(value >= INSIDE for value in coverages),
+        unlocatable=tuple(_unlocatable(table, films)),
+        chest_wall=dict(sorted(sides.items())),
+        matching_checksums=sum(known.get(f"{image_id}.pgm") == film.sha256 for image_id, film in films.items()),
+        problems=tuple(sorted(problems, key=lambda problem: (problem.kind, problem.subject))),
+    )

@@ -1,0 +1,378 @@
+"""Files made to harm, and files damaged at random: each ends as one clear line, none as another error."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import stat
+import struct
+import tarfile
+import tracemalloc
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mammo_data import archive_members, mias_facts
+from mammo_data.catalog import CaseTable
+from mammo_data.decoding import decode_grey
+from mammo_data.errors import DataError
+from mammo_data.image_source import LARGEST_FILE
+from mammo_data.info_txt import decode_info, parse_info
+from mammo_data.layouts import open_source
+from mammo_data.mias_facts import claims_to_be_mias, has_published_labels
+from tests.mammo_data.packagings import put, tar_bytes, zip_bytes
+
+INFO = b"mdb001 G CIRC B 5 4 2\nmdb002 G NORM \n"
+PGM = b"P5\n8 8\n255\n" + bytes(64)
+FILES = {"Info.txt": INFO, "mdb001.pgm": PGM, "mdb002.pgm": PGM}
+
+
+def tar_with(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for member, data in members:
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def info(name: str, **attributes: object) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    for key, value in attributes.items():
+        setattr(member, key, value)
+    return member
+
+
+def tar_declaring(size: int) -> bytes:
+    """A member that claims to be large, with hardly anything behind it."""
+    return zlib_gzip(info("mdb001.pgm", size=size).tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+
+
+def zlib_gzip(data: bytes) -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return packer.compress(data) + packer.flush()
+
+
+def tar_bomb() -> bytes:
+    """A member that really has its size: zeros, a thousandth of that in the archive."""
+    size = LARGEST_FILE + 512
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    parts = [packer.compress(info("mdb001.pgm", size=size).tobuf(tarfile.GNU_FORMAT))]
+    parts += [packer.compress(bytes(2**20)) for _ in range(size // 2**20 + 2)]
+    return b"".join([*parts, packer.flush()])
+
+
+def header_bomb(kind: bytes) -> bytes:
+    """An extended header of 200 MiB: its size is no member's size."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    parts = [packer.compress(info("x", size=200 * 2**20, type=kind).tobuf(tarfile.GNU_FORMAT))]
+    parts += [packer.compress(bytes(2**20)) for _ in range(201)]
+    return b"".join([*parts, packer.flush()])
+
+
+def header_chain() -> bytes:
+    """Twenty thousand extended headers in a row; tarfile calls itself for each."""
+    header = info("x", size=512, type=tarfile.GNUTYPE_LONGNAME).tobuf(tarfile.GNU_FORMAT) + b"a".ljust(512, b"\0")
+    return zlib_gzip(header * 20_000)
+
+
+def zip_with(change: Callable[[zipfile.ZipInfo], None], data: bytes = PGM) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        entry = zipfile.ZipInfo("mdb001.pgm")
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        change(entry)
+        archive.writestr(entry, data)
+    return buffer.getvalue()
+
+
+def zip_declaring_less() -> bytes:
+    """64 bytes declared, 1 MiB inside."""
+    data = bytearray(zip_bytes({**FILES, "mdb001.pgm": bytes(2**20)}))
+    return bytes(data.replace(struct.pack("<I", 2**20), struct.pack("<I", 75)))
+
+
+def zip_encrypted() -> bytes:
+    data = bytearray(zip_bytes(FILES))
+    for magic, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = data.index(magic)
+        data[place + offset] |= 1
+    return bytes(data)
+
+
+def links(type_: bytes) -> bytes:
+    return tar_with((info("mdb001.pgm", type=type_, linkname="/etc/passwd"), b""))
+
+
+def set_link(entry: zipfile.ZipInfo) -> None:
+    entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+
+
+def deep_nesting() -> bytes:
+    data = tar_bytes(FILES, "w")
+    for level in range(6):
+        data = tar_bytes({f"level{level}.tar": data}, "w")
+    return data
+
+
+HOSTILE = {
+    "tar traversal": (lambda: tar_bytes({**FILES, "../../mdb003.pgm": PGM}), "outside"),
+    "tar absolute": (lambda: tar_bytes({**FILES, "/tmp/mdb003.pgm": PGM}), "outside"),
+    "tar backslashes": (lambda: tar_bytes({**FILES, "..\\..\\mdb003.pgm": PGM}), "outside"),
+    "zip traversal": (lambda: zip_bytes({**FILES, "a/../../mdb003.pgm": PGM}), "outside"),
+    "zip drive": (lambda: zip_bytes({**FILES, "C:/mdb003.pgm": PGM}), "outside"),
+    "symbolic link": (lambda: links(tarfile.SYMTYPE), "link"),
+    "hard link": (lambda: links(tarfile.LNKTYPE), "link"),
+    "device": (lambda: links(tarfile.CHRTYPE), "device"),
+    "fifo": (lambda: links(tarfile.FIFOTYPE), "device"),
+    "zip link": (lambda: zip_with(set_link, b"/etc/passwd"), "link"),
+    "declared bomb": (lambda: tar_declaring(2**40), "bytes"),
+    "negative size": (lambda: tar_declaring(-5), "archive"),
+    "real bomb": (tar_bomb, "bytes"),
+    "pax header bomb": (lambda: header_bomb(tarfile.XHDTYPE), "extended header"),
+    "long name bomb": (lambda: header_bomb(tarfile.GNUTYPE_LONGNAME), "extended header"),
+    "header chain": (header_chain, "archive"),
+    "zip bomb": (lambda: zip_with(lambda entry: None, bytes(LARGEST_FILE + 1)), "bytes"),
+    "zip that declares less": (zip_declaring_less, "archive"),
+    "encrypted zip": (zip_encrypted, "password"),
+    "deep nesting": (deep_nesting, "levels"),
+    "not nested at all": (lambda: tar_bytes({"a.tar.gz": b"no archive", **FILES}), "archive"),
+    "cut zip": (lambda: zip_bytes(FILES)[:-30], "archive"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_archive_is_refused_at_no_cost(kind: str, tmp_path: Path) -> None:
+    make, word = HOSTILE[kind]
+    path = tmp_path / "set.archive"
+    path.write_bytes(make())
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError) as caught:
+            open_source(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert word in str(caught.value)
+    assert all(part for part in (caught.value.expected, caught.value.found, caught.value.remedy))
+    assert "\n" not in str(caught.value)
+    assert peak < 64 * 2**20
+    assert list(tmp_path.iterdir()) == [path], "nothing is ever written"
+
+
+def test_many_members_and_many_bytes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "set.tar"
+    path.write_bytes(tar_bytes({**FILES, **{f"file{n}": b"x" for n in range(50)}}, "w"))
+    open_source(path)
+    monkeypatch.setattr(archive_members, "MOST_MEMBERS", 20)
+    with pytest.raises(DataError, match="in at most 20"):
+        open_source(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"P5\n999999999 999999999\n255\n",
+        b"P5\n16384 16384\n65535\n",
+        b"P5\n4294967297 1\n255\n",
+        b"P5\n\xd9\xa1 8\n255\n",
+        b"P5\n8 8\n0\n",
+        b"P5\n#" + b"a" * 100_000,
+        b"P5\n" + b"#\n" * 5_000,
+        b"P5\n8\n",
+        b"P6\n8 8\n255\n",
+    ],
+)
+def test_absurd_headers_cost_nothing(header: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="mdb001"):
+            decode_grey(header + bytes(64), "mdb001")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tiff"])
+def test_images_that_state_an_absurd_size_or_end_early(suffix: str) -> None:
+    film = np.random.default_rng(0).integers(0, 256, (60, 40), dtype=np.uint8)
+    data = cv2.imencode(suffix, film)[1].tobytes()
+    assert decode_grey(data, "film").shape == (60, 40)
+    with pytest.raises(DataError, match="film"):
+        decode_grey(data[: len(data) // 2], "film")
+    if suffix == ".png":
+        ihdr = b"IHDR" + struct.pack(">II", 60_000, 60_000) + data[24:29]
+        huge = data[:12] + ihdr + struct.pack(">I", zlib.crc32(ihdr)) + data[33:]
+    else:
+        huge = data.replace(struct.pack(">HH", 60, 40), struct.pack(">HH", 60_000, 60_000))
+        huge = huge.replace(struct.pack("<HHIHH", 256, 3, 1, 40, 0), struct.pack("<HHIHH", 256, 3, 1, 60_000, 0))
+    with pytest.raises(DataError, match="60000"):
+        decode_grey(huge, "film")
+
+
+def test_a_truth_table_with_nul_or_other_bytes(tmp_path: Path) -> None:
+    for bad in (INFO + b"\0", INFO + b"\xff\xfe", INFO.decode().encode("utf-16")):
+        with pytest.raises(DataError, match=r"Info\.txt"):
+            _ = open_source(put(tmp_path / "set", {**FILES, "Info.txt": bad})).info_text
+
+
+H5_FAULTS = ["not hdf5", "cut", "no scan", "group", "link", "object", "number"]
+H5_FAULTS += ["float scan", "flat scan", "short column"]
+
+
+@pytest.mark.parametrize("fault", H5_FAULTS)
+def test_h5_files_with_wrong_types(fault: str, tmp_path: Path) -> None:
+    import h5py
+
+    path = tmp_path / "all_mias_scans.h5"
+    if fault == "not hdf5":
+        path.write_bytes(b"no hdf5 at all")
+    else:
+        with h5py.File(path, "w") as file:
+            scan = np.zeros((2, 8, 8), np.uint8)
+            if fault == "group":
+                file.create_group("scan")
+            elif fault == "link":
+                file["scan"] = h5py.ExternalLink("/etc/hostname", "/x")
+            elif fault != "no scan":
+                file["scan"] = {"float scan": scan.astype(float), "flat scan": scan.ravel()}.get(fault, scan)
+            file["REFNUM"] = {"short column": [b"mdb001"], "number": [1, 2]}.get(fault, [b"mdb001", b"mdb002"])
+            file["BG"], file["CLASS"], file["SEVERITY"] = [b"G"] * 2, [b"NORM"] * 2, [b"nan"] * 2
+            if fault == "object":
+                del file["BG"]
+                file.create_dataset("BG", shape=(2,), dtype=h5py.ref_dtype)
+        if fault == "cut":
+            path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(DataError) as caught:
+        open_source(path)
+    assert str(path) in str(caught.value)
+    assert caught.value.remedy
+
+
+def mutated(text: bytes, draw: Callable[[st.SearchStrategy], object]) -> bytes:
+    """One local damage: bytes replaced, inserted, removed, swapped, or a line dropped, doubled or moved."""
+    kind = draw(st.sampled_from(["replace", "insert", "delete", "cut", "drop", "double", "swap", "letter"]))
+    place = draw(st.integers(0, len(text) - 1))
+    length = draw(st.integers(1, 6))
+    if kind == "replace":
+        return text[:place] + draw(st.binary(min_size=length, max_size=length)) + text[place + length :]
+    if kind == "insert":
+        return text[:place] + draw(st.binary(min_size=1, max_size=6)) + text[place:]
+    if kind == "delete":
+        return text[:place] + text[place + length :]
+    if kind == "cut":
+        return text[:place]
+    lines = text.splitlines(keepends=True)
+    line, other = place % len(lines), (place + length) % len(lines)
+    if kind == "drop":
+        return b"".join(lines[:line] + lines[line + 1 :])
+    if kind == "double":
+        return b"".join([*lines[: line + 1], lines[line], *lines[line + 1 :]])
+    if kind == "swap":
+        lines[line], lines[other] = lines[other], lines[line]
+        return b"".join(lines)
+    # The worst: a letter of a row becomes another letter that is valid in its place.
+    letters = [n for n, byte in enumerate(text) if byte in b"BMFGD0123456789" and text[n - 1 : n] in (b" ", b"b")]
+    spot = letters[place % len(letters)] if letters else place
+    return text[:spot] + draw(st.sampled_from([b"B", b"M", b"F", b"G", b"D", b"1", b"3"])) + text[spot + 1 :]
+
+
+@pytest.fixture(scope="module")
+def phantom_info(phantom: Path) -> tuple[bytes, CaseTable]:
+    data = (phantom / "Info.txt").read_bytes()
+    return data, parse_info(decode_info(data), image_height=256)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(data=st.data())
+def test_a_damaged_truth_table_is_right_or_refused(phantom_info: tuple[bytes, CaseTable], data: st.DataObject) -> None:
+    text, expected = phantom_info
+    damaged = mutated(text, data.draw)
+    try:
+        table = parse_info(decode_info(damaged), image_height=256)
+    except DataError:
+        return
+    assert sorted(table.cases, key=lambda case: case.image_id) == list(expected.cases)
+
+
+@pytest.mark.mias
+@settings(max_examples=2000, deadline=None)
+@given(data=st.data())
+def test_a_damaged_table_of_the_real_set_is_right_or_refused(mias_archive: Path, data: st.DataObject) -> None:
+    text, expected = real_info(mias_archive)
+    damaged = mutated(text, data.draw)
+    try:
+        info_text = decode_info(damaged)
+        table = parse_info(info_text)
+    except DataError:
+        return
+    # `load_cases` refuses the first two.
+    complete = table.image_ids == expected.image_ids
+    if complete and (has_published_labels(table) or not claims_to_be_mias(table, info_text)):
+        assert [(c.image_id, c.label, c.tissue) for c in table.cases] == [
+            (c.image_id, c.label, c.tissue) for c in expected.cases
+        ]
+
+
+_REAL: list[tuple[bytes, CaseTable]] = []
+
+
+def real_info(archive: Path) -> tuple[bytes, CaseTable]:
+    if not _REAL:
+        text = open_source(archive).info_text
+        _REAL.append((text.encode(), parse_info(text)))
+    return _REAL[0]
+
+
+@settings(max_examples=1000, deadline=None)
+@given(data=st.data())
+def test_a_damaged_film_is_a_film_of_that_size_or_refused(data: st.DataObject) -> None:
+    film = b"P5\n# a comment\n12 9\n255\n" + bytes(range(108))
+    damaged = mutated(film, data.draw)
+    try:
+        pixels = decode_grey(damaged, "film")
+    except DataError:
+        return
+    assert pixels.dtype == np.uint8
+    assert pixels.size in (108, 54), "a maxval above 255 makes two bytes a pixel"
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), suffix=st.sampled_from([".png", ".jpg", ".tiff"]))
+def test_damaged_bytes_of_other_formats_never_raise_anything_else(data: st.DataObject, suffix: str) -> None:
+    film = np.arange(30 * 20, dtype=np.uint8).reshape(30, 20)
+    damaged = mutated(cv2.imencode(suffix, film)[1].tobytes(), data.draw)
+    with contextlib.suppress(DataError):
+        assert decode_grey(damaged, "film").dtype == np.uint8
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), packed=st.sampled_from([tar_bytes(FILES), tar_bytes(FILES, "w"), zip_bytes(FILES)]))
+def test_a_damaged_archive_never_raises_anything_else(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, packed: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("archive") / "set.tar"
+    path.write_bytes(mutated(packed, data.draw))
+    try:
+        source = open_source(path)
+        for image_id in source.image_ids:
+            source.read(image_id)
+    except DataError:
+        pass
+
+
+def test_other_labels_for_the_published_films_are_refused() -> None:
+    rows = [f"mdb{number:03d} G NORM" for number in range(1, 323)]
+    table = parse_info("\n".join(rows))
+    assert claims_to_be_mias(table, "")
+    assert not has_published_labels(table)
+    with pytest.raises(DataError, match=r"published.*cases\.csv"):
+        mias_facts.require_published_labels(table, "", "here")
+    mias_facts.require_published_labels(table, mias_facts.PHANTOM_MARK, "here")
+    mias_facts.require_published_labels(table.take(range(321)), "", "here")

@@ -1,0 +1,44 @@
+"""The data commands as a user meets them: exit codes, stdout and stderr."""
+
+import json
+import shutil
+
+from tests.search.test_cli import run, workspace  # noqa: F401
+
+
+def test_a_sound_phantom_passes_and_a_damaged_one_is_named_line_by_line(workspace):  # noqa: F811
+    made = run("data", "phantom", "images", "--patients", "4", "--image-size", "128", cwd=workspace)
+    assert made.returncode == 0, made.stderr
+    sound = run("data", "check", "images", "--json", cwd=workspace)
+    assert sound.returncode == 0, sound.stderr
+    assert json.loads(sound.stdout)["images"] == 8
+    (workspace / "images" / "mdb002.pgm").unlink()
+    shutil.copy(workspace / "images" / "mdb003.pgm", workspace / "images" / "mdb004.pgm")
+    damaged = run("data", "check", "images", cwd=workspace)
+    assert damaged.returncode == 3
+    named = [line.split(": ")[1:3] for line in damaged.stderr.splitlines()]
+    assert ["duplicate", "mdb004"] in named
+    assert ["missing", "mdb002"] in named
+
+
+def test_the_preview_is_written_and_named(workspace, phantom):  # noqa: F811
+    answer = run("data", "preview", str(phantom), "--image", "mdb001", "--out", "sheet.png", cwd=workspace)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.strip() == "sheet.png"
+    assert (workspace / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_fetching_shows_the_licence_and_one_line_where_there_is_no_network(workspace):  # noqa: F811
+    answer = run("data", "fetch", "--url", "http://127.0.0.1:9/x.tar.gz", "--timeout", "0.5", cwd=workspace)
+    assert answer.returncode == 3
+    assert "research purposes only" in answer.stderr
+    assert "no connection" in answer.stderr.splitlines()[-1]
+    assert "Traceback" not in answer.stderr
+
+
+def test_no_data_are_one_line_with_the_remedy(workspace):  # noqa: F811
+    for command in ("check", "preview"):
+        answer = run("data", command, cwd=workspace)
+        assert answer.returncode == 3
+        (line,) = answer.stderr.splitlines()
+        assert "data fetch" in line
