@@ -52,6 +52,21 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class DepthRow:
+    """One row of the table of unfreeze depths.
+
+    Args:
+        depth: Unfreeze depth.
+        from_unit: The first unit that trains (`block4/unit03`, …, `root_block`), "" at depth 0.
+        parameters: How many numbers of the backbone train, the head not counted.
+    """
+
+    depth: int
+    from_unit: str
+    parameters: int
+
+
+@dataclass(frozen=True)
 class BitArchitecture:
     """A BiT of any size.
 
@@ -138,6 +153,20 @@ class BitArchitecture:
     def trained_parameters(self, depth: int) -> int:
         """How many numbers train at an unfreeze depth."""
         return sum(prod(self.variable_shapes[name]) for name in self.trained_variables(depth))
+
+    def depth_table(self) -> tuple[DepthRow, ...]:
+        """What each unfreeze depth trains, from the head only to everything."""
+        return tuple(
+            DepthRow(depth, self._first_trained(depth), self.trained_parameters(depth))
+            for depth in range(self.max_depth + 1)
+        )
+
+    def _first_trained(self, depth: int) -> str:
+        if depth == 0:
+            return ""
+        if depth == self.max_depth:
+            return "root_block"
+        return self.unit_sequence[self.n_units - depth].prefix.removeprefix("resnet/")
 
     def boundary_shape(self, depth: int, image_size: tuple[int, int]) -> tuple[int, ...]:
         """Shape of one image's boundary tensor, the input of what trains at `depth`.

@@ -77,6 +77,8 @@ def download_npz(url: str, cache: Path | None = None) -> Path:
     try:
         return Path(pooch.retrieve(url, known_hash=None, fname=name, path=(cache or cache_directory()) / "downloads"))
     except requests.HTTPError as error:
+        if error.response is not None:
+            error.response.close()
         raise _unreachable(url, f"HTTP {error}") from error
     except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
         raise _unreachable(url, "a download that broke off") from error

@@ -71,6 +71,11 @@ def backbone_source(name: str) -> BackboneSource:
         ) from None
 
 
+def has_checksums(source: BackboneSource) -> bool:
+    """Whether the published tensors' checksums are known (`bit_checksums.json`)."""
+    return source.name == DEFAULT_BACKBONE
+
+
 def source_for(arch: BitArchitecture) -> BackboneSource | None:
     """The BiT-M row of an architecture, or None for one that was never released."""
     return next((source for source in FAMILY.values() if source.architecture == arch), None)

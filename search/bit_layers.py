@@ -118,8 +118,8 @@ def _has_gpu() -> bool:
 def _mean_over_pixels(x: Any) -> Any:
     """Mean over rows and columns, [B, H, W, C] to [B, 1, 1, C].
 
-    On a CPU a product with a row of 1/n reads the image at the memory's speed, which the reduction does not: 8 % of the
-    whole forward pass. Not on a GPU, where a product may run in TF32 and round the statistics to ten bits.
+    On a CPU a product with a row of 1/n reads the image at the memory's speed, which the reduction does not: a tenth of
+    the whole forward pass. Not on a GPU, where a product may run in TF32 and round the statistics to ten bits.
     """
     rows, columns, channels = x.shape[1:]
     if rows is None or columns is None or _has_gpu():

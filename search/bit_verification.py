@@ -43,10 +43,9 @@ class Verification:
             return "not verified: no published checksums for these weights"
         if self.genuine:
             return "verified: genuine BiT-M-R50x1"
-        return (
-            f"warning: not the genuine BiT-M-R50x1, {len(self.differing)} of {self.n_tensors} tensors differ: "
-            f"{', '.join(self.differing)}"
-        )
+        some = f"{len(self.differing)} of {self.n_tensors} tensors differ: {', '.join(self.differing)}"
+        which = f"all {self.n_tensors} tensors differ" if len(self.differing) == self.n_tensors else some
+        return f"warning: not the genuine BiT-M-R50x1, {which}"
 
 
 def published_checksums() -> dict[str, int]:

@@ -13,6 +13,7 @@ import pytest
 
 from search.bit_architecture import R50X1, SMALL, BitArchitecture
 from search.bit_checkpoint import official_name
+from search.bit_family import FAMILY, has_checksums
 from search.bit_store import read_stored, write_stored
 from search.bit_verification import published_checksums, verify
 from search.bit_weights import BitWeights, fingerprint_of, load_npz, load_saved_model, random_weights, resolve_weights
@@ -302,6 +303,7 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_the_new(tmp_path):
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from search.bit_architecture import SMALL
+from search.bit_family import FAMILY, has_checksums
 from search.bit_store import write_stored
 from search.bit_weights import random_weights
 both = [random_weights(SMALL, seed) for seed in (0, 1)]
@@ -332,6 +334,12 @@ def test_tensors_that_differ_are_named():
     assert "resnet/group_norm/beta" in outcome.text
 
 
+def test_another_backbone_of_the_same_shape_is_not_held_against_bit_m():
+    rows = [row for row in FAMILY.values() if row.architecture == R50X1]
+    assert [has_checksums(row) for row in rows] == [True, False]
+    assert {row.licence for row in FAMILY.values()} == {"Apache-2.0"}
+
+
 def test_the_published_checksums_are_those_of_every_variable_of_r50x1():
     published = published_checksums()
     assert set(published) == set(R50X1.variable_shapes)
@@ -346,7 +354,7 @@ def test_a_full_size_module_from_its_handle_to_the_stored_file(server, tmp_path)
     handle = server.serve("/google/bit/m-r50x1/1", archive.read_bytes())
     weights = resolve_weights(handle, R50X1, cache=tmp_path / "cache")
     assert weights.genuine is False
-    assert weights.verification.startswith("warning: not the genuine BiT-M-R50x1, 151 of 151 tensors differ")
+    assert weights.verification.startswith("warning: not the genuine BiT-M-R50x1, all 151 tensors differ")
     script = f"""
 import sys, time; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
