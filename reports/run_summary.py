@@ -91,6 +91,8 @@ class PermutationResult:
         null_sd: Standard deviation over the permutations.
         permutations: Their number.
         p_value: (1 + permutations that score at least as high) / (1 + permutations).
+        null_lower: 2.5 % quantile of the permutations, or None.
+        null_upper: 97.5 % quantile, or None.
     """
 
     statistic: str
@@ -99,6 +101,13 @@ class PermutationResult:
     null_sd: float
     permutations: int
     p_value: float
+    null_lower: float | None = None
+    null_upper: float | None = None
+
+    @property
+    def null_is_chance(self) -> bool:
+        """Whether the mean is 0.5 but for the luck of so many permutations, or by less than anyone would mind."""
+        return abs(self.null_mean - 0.5) < max(0.02, 3 * self.null_sd / self.permutations**0.5)
 
 
 @dataclass(frozen=True)

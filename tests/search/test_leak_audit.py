@@ -114,3 +114,26 @@ def test_too_few_patients_are_no_answer_instead_of_a_wrong_one(prepared, split):
     found = audit(healthy, healthy, split)
     assert all(probe.auc is None for probe in found.probes)
     assert found.answers()["Do trifles in the pixels tell abnormal from normal?"].passed is None
+
+
+@pytest.mark.mias
+@pytest.mark.parametrize("mode", ["whole", "roi"])
+def test_on_the_real_set_trifles_tell_nothing_and_no_film_is_there_twice(mias_archive, tmp_path, mode):
+    from search.audit_job import audit_data
+    from search.config import load_config
+
+    settings = {
+        "data.path": mias_archive,
+        "data.mode": mode,
+        "preparation.image_size": 224,
+        "output.cache": tmp_path,
+    }
+    found = audit_data(load_config(None, settings), permutation=False)
+    print(mode, *found.probes, sep="\n  ")
+    assert not found.leaks
+    trivial = [probe for probe in found.probes if probe.trivial and probe.visible]
+    assert all(probe.auc <= 0.60 for probe in trivial)
+    (texture,) = [probe for probe in found.probes if not probe.trivial]
+    assert 0.45 < texture.auc < 0.70
+    (number,) = [probe for probe in found.probes if not probe.visible]
+    assert number.warns, "MIAS's file order encodes the label"
