@@ -13,6 +13,7 @@ from mammo_data.errors import DataError
 from reports.errors import ReportError
 from search import __version__
 from search.commands import data as data_commands
+from search.commands import data_audit, doctor, weights
 from search.commands import run as run_command
 from search.errors import UserError
 from search.output import complain, show
@@ -27,7 +28,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run_command.run)
+app.command("doctor")(doctor.doctor)
+data_commands.app.command("audit")(data_audit.audit)
 app.add_typer(data_commands.app, name="data")
+app.add_typer(weights.app, name="weights")
 
 
 def _print_version(wanted: bool) -> None:

@@ -12,7 +12,7 @@ def audit(
     data: Annotated[Path | None, typer.Option(help="Folder or archive of the images.")] = None,
     mode: Annotated[str | None, typer.Option(help="whole images, or roi: crops.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Synthetic data and a small random backbone; offline.")] = False,
-    config: Annotated[Path | None, typer.Option(help="Configuration [default: ./tuner_config.toml].")] = None,
+    config: Annotated[Path | None, typer.Option(help="Configuration; default: ./tuner_config.toml.")] = None,
     weights: Annotated[str | None, typer.Option(help="tf-hub, random, a handle, a SavedModel folder or .npz.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of the prepared images in pixels.")] = None,
     split: Annotated[
