@@ -13,6 +13,7 @@ instead of 5.7 ms a film), and no oversized read buffer.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tarfile
 import time
 import tracemalloc
@@ -71,6 +72,7 @@ def test_preparing_all_films_beside_decoding_them(
         print(f"read and imdecode         {files[0]:.2f} ({files[1]:.2f})")
         print(f"prepare a folder, 448 px  {whole[0]:.2f} ({whole[1]:.2f}): {whole[0] / files[0]:.1f} times the above")
         print(f"prepare the tar.gz        {packed[0]:.2f} ({packed[1]:.2f})")
+    shutil.rmtree(tmp_path)
     # Processor time, for others may be at work on the machine; two cores halve it.
     assert whole[1] < 6 * files[1]
 
