@@ -8,6 +8,7 @@ padding and two have a white frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -26,14 +27,36 @@ class BreastRegion:
     """What was found on one film.
 
     Attributes:
-        mask: bool [height, width], True on the breast (pectoral muscle included: removing it can remove lesions).
-        box: Left, top, right, bottom of the mask in pixels; right and bottom are exclusive.
+        small_mask: uint8 of 0 and 1, the breast at the working scale of about 256 pixels a side.
+        shape: Height and width of the film in pixels.
+        small_box: Left, top, right, bottom of ``small_mask``; right and bottom are exclusive.
         chest_wall: "left" or "right".
     """
 
-    mask: NDArray[np.bool_]
-    box: tuple[int, int, int, int]
+    small_mask: NDArray[np.uint8]
+    shape: tuple[int, int]
+    small_box: tuple[int, int, int, int]
     chest_wall: str
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """bool [height, width], True on the breast, pectoral muscle included: removing it can remove lesions."""
+        height, width = self.shape
+        # Made when asked for: passes over all pixels of a film cost more than finding the breast.
+        return cv2.resize(self.small_mask, (width, height), interpolation=cv2.INTER_NEAREST).view(np.bool_)
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of the mask in the film's pixels; right and bottom are exclusive."""
+        (height, width), (rows, columns) = self.shape, self.small_mask.shape
+        left, top, right, bottom = self.small_box
+        # Rounded up, as a film's pixel x belongs to the small column floor(x · columns / width).
+        return (
+            -(-left * width // columns),
+            -(-top * height // rows),
+            -(-right * width // columns),
+            -(-bottom * height // rows),
+        )
 
 
 def find_breast(image: NDArray[np.uint8]) -> BreastRegion:
@@ -48,12 +71,11 @@ def find_breast(image: NDArray[np.uint8]) -> BreastRegion:
     height, width = image.shape
     scale = min(1.0, _WORKING_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    small = _shrink(image, size) if scale < 1 else image
     component = _largest_component(small)
-    mask = cv2.resize(component, (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    columns, rows = np.flatnonzero(component.any(axis=0)), np.flatnonzero(component.any(axis=1))
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    return BreastRegion(mask=mask, box=box, chest_wall=_chest_wall(component))
+    return BreastRegion(component, (height, width), box, chest_wall=_chest_wall(component))
 
 
 def circle_coverage(mask: NDArray[np.bool_], x: float, y: float, radius: float) -> float:
@@ -72,6 +94,14 @@ def circle_coverage(mask: NDArray[np.bool_], x: float, y: float, radius: float) 
     on_image = ((rows >= 0) & (rows < mask.shape[0]))[:, None] & ((columns >= 0) & (columns < mask.shape[1]))[None, :]
     window = mask[np.clip(rows, 0, mask.shape[0] - 1)[:, None], np.clip(columns, 0, mask.shape[1] - 1)[None, :]]
     return float(np.count_nonzero(window & on_image & inside) / np.count_nonzero(inside))
+
+
+def _shrink(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """To ``size`` (width, height) by areas, over an exact half where that is still larger, which is the fast way."""
+    height, width = image.shape
+    if height % 2 == width % 2 == 0 and min(height // 2 - size[1], width // 2 - size[0]) > 0:
+        image = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _largest_component(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

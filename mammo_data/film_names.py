@@ -50,7 +50,7 @@ def film_name(path: str) -> FilmName | None:
         path: A path with slashes, relative to the set.
     """
     pure = PurePosixPath(path)
-    if pure.suffix.lower() not in IMAGE_SUFFIXES or (match := _FILM.match(pure.stem)) is None:
+    if not is_image(path) or (match := _FILM.match(pure.stem)) is None:
         return None
     words = [match.group(2) or "", *pure.parts[:-1]]
     claims = frozenset(_CLASS_WORDS[word.lower()] for word in words if word.lower() in _CLASS_WORDS)
@@ -59,7 +59,7 @@ def film_name(path: str) -> FilmName | None:
 
 def is_info(path: str) -> bool:
     """Whether a path names the truth table."""
-    return PurePosixPath(path).name.lower() == INFO_NAME
+    return _visible(path) and PurePosixPath(path).name.lower() == INFO_NAME
 
 
 def is_archive(path: str) -> bool:
@@ -73,7 +73,7 @@ def is_h5(path: str) -> bool:
 
 
 def is_image(path: str) -> bool:
-    """Whether a path's name is an image's, a film's or not; hidden files are none."""
+    """Whether a path's name is an image's, a film's or not; hidden files, and those in hidden folders, are none."""
     return _visible(path) and PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
 
 
@@ -114,4 +114,4 @@ def require_plain_films(films: int, others: Sequence[str], location: str) -> Non
 
 def _visible(path: str) -> bool:
     pure = PurePosixPath(path)
-    return not pure.name.startswith(".") and "__MACOSX" not in pure.parts
+    return not any(part.startswith(".") or part == "__MACOSX" for part in pure.parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -138,15 +139,17 @@ def read_file(path: Path, largest: int = LARGEST_FILE) -> bytes:
         DataError: It can't be read, or is larger than ``largest`` bytes.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(largest + 1)
+        # Unbuffered, and no more asked for than is there: a buffer of `largest` bytes costs more than the reading.
+        with path.open("rb", buffering=0) as file:
+            data = file.readall() if os.fstat(file.fileno()).st_size <= largest else b""
+            size = max(len(data), os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise DataError(
             expected="a readable file",
             found=f"{error.strerror or error} at {path}",
             remedy="Check the path and its permissions.",
         ) from error
-    if len(data) > largest:
+    if size > largest:
         raise DataError(
             expected=f"at most {largest} bytes in a file",
             found=f"more at {path}",

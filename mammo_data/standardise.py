@@ -103,21 +103,22 @@ def standardise(
     placement = _place(image.shape, region, settings)
     left, top, right, bottom = _crop_box(image.shape, region, settings)
     crop = image[top:bottom, left:right]
-    if settings.remove_labels:
-        crop = cv2.bitwise_and(crop, crop, mask=_with_margin(region.mask, image.shape)[top:bottom, left:right])
-    if placement.mirrored:
-        crop = cv2.flip(crop, 1)
     width = round(crop.shape[1] * placement.scale_x)
     height = round(crop.shape[0] * placement.scale_y)
     # INTER_AREA averages when it shrinks, so no small calcification falls between samples; it can't enlarge smoothly.
     shrinks = width <= crop.shape[1]
     resized = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    # Labels go and sides change on the small image: the same, for a fraction of the work.
+    if settings.remove_labels:
+        resized = cv2.bitwise_and(resized, resized, mask=_kept(region, settings, (width, height)))
+    if placement.mirrored:
+        resized = cv2.flip(resized, 1)
     canvas: NDArray[np.uint8] = np.zeros((settings.image_size, settings.image_size), np.uint8)
     x, y = placement.shift_x, placement.shift_y
     canvas[y : y + height, x : x + width] = resized
     if settings.clahe:
         canvas = equalise_contrast(canvas, settings.clahe_limit)
-    return canvas, tuple(placement.carry(_if_locatable(finding, region.mask)) for finding in findings)
+    return canvas, tuple(placement.carry(_if_locatable(finding, region)) for finding in findings)
 
 
 def equalise_contrast(image: NDArray[np.uint8], limit: float) -> NDArray[np.uint8]:
@@ -156,17 +157,21 @@ def _crop_box(shape: tuple[int, ...], region: BreastRegion, settings: Preparatio
     return region.box if settings.crop else (0, 0, shape[1], shape[0])
 
 
-def _with_margin(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The mask, dilated, as uint8: what is dim at the skin line must not be cut."""
-    margin = max(1, round(_LABEL_MARGIN * max(shape)))
+def _kept(region: BreastRegion, settings: PreparationSettings, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """What stays of a crop, uint8 of ``size`` (width, height): the breast, dilated, for it is dim at the skin line."""
+    small = region.small_mask
+    margin = max(1, round(_LABEL_MARGIN * max(small.shape)))
     # A box filter separates, so its cost does not grow with the margin as an ellipse's would.
-    kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
-    return np.asarray(cv2.dilate(mask.view(np.uint8), kernel), dtype=np.uint8)
+    dilated = cv2.dilate(small, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
+    if settings.crop:
+        left, top, right, bottom = region.small_box
+        dilated = dilated[top:bottom, left:right]
+    return np.asarray(cv2.resize(dilated, size, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
 
 
-def _if_locatable(finding: Finding, mask: NDArray[np.bool_]) -> Finding:
+def _if_locatable(finding: Finding, region: BreastRegion) -> Finding:
     if finding.x is None or finding.y is None or finding.radius is None:
         return finding
-    if circle_coverage(mask, finding.x, finding.y, finding.radius) >= UNLOCATABLE_COVERAGE:
+    if circle_coverage(region.mask, finding.x, finding.y, finding.radius) >= UNLOCATABLE_COVERAGE:
         return finding
     return replace(finding, x=None, y=None, radius=None)

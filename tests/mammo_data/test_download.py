@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -202,3 +203,16 @@ def test_the_known_files_are_the_films_the_truth_table_and_the_licence() -> None
     assert len(films) == 322
     assert set(known_checksums()) - set(films) == {"Info.txt", "Licence.txt"}
     assert all(mirror.url.startswith("http") for mirror in MIRRORS)
+
+
+@pytest.mark.mias
+def test_the_genuine_archive_passes_with_the_carried_checksums(
+    server: Server, mias_archive: Path, tmp_path: Path
+) -> None:
+    server.body = mias_archive.read_bytes()
+    server.cut_after, server.cuts = 2**24, 1
+    assert fetch(tmp_path / "images", urls=(server.url + "/x",)).files == 324
+    assert server.ranges == ["", f"bytes={2**24}-"]
+    assert open_source(tmp_path / "images").fingerprint == open_source(mias_archive).fingerprint
+    # Pixels of the real set stay nowhere, not even until pytest clears its folders.
+    shutil.rmtree(tmp_path)

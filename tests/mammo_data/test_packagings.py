@@ -113,7 +113,8 @@ def test_a_set_augmented_before_the_split_is_refused_with_the_reason(
 
 
 def test_a_few_other_images_beside_the_films_do_no_harm(small: Path, tmp_path: Path) -> None:
-    path = put(tmp_path / "set", files_of(small) | {"contact_sheet.png": b"x", "._mdb001.pgm": b"x"})
+    strays = {"contact_sheet.png": b"x", "._mdb001.pgm": b"x", ".old/mdb001.pgm": b"x"}
+    path = put(tmp_path / "set", files_of(small) | strays)
     source = open_source(path)
     assert load_cases(source) == load_cases(open_source(small))
     assert source.others == ("contact_sheet.png",)
