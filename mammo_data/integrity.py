@@ -10,7 +10,6 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,88 +23,9 @@ from mammo_data.film_names import film_name
 from mammo_data.film_work import work_on_films
 from mammo_data.image_source import ImageSource
 from mammo_data.info_txt import parse_info
+from mammo_data.integrity_report import INSIDE, IntegrityReport, Problem
 from mammo_data.near_duplicates import near_duplicates, thumbnail
 from mammo_data.standardise import UNLOCATABLE_COVERAGE
-
-INSIDE = 0.95
-"""Part of a circle on the breast from which it counts as inside."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong.
-
-    Attributes:
-        kind: missing, unlisted, truncated, undecodable, wrong-size, altered, duplicate, look-alike, stray-image,
-            mislabelled-folder, unlocatable or labels.
-        subject: The image (or file) it is about.
-        detail: What is wrong with it.
-    """
-
-    kind: str
-    subject: str
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.subject}: {self.detail}"
-
-
-@dataclass(frozen=True)
-class IntegrityReport:
-    """What a set is made of, and what is wrong with it.
-
-    Attributes:
-        location: Where it lies.
-        mias: Whether it lists exactly the films of mini-MIAS.
-        images: Number of images.
-        patients: Number of women.
-        labels: Images by label, in the order of the classes.
-        findings: Number of findings.
-        circles: How many of them have a place and a radius.
-        circles_inside: How many circles lie at least 95 % on the breast.
-        unlocatable: Images with a finding without a place, or with its circle in the background.
-        chest_wall: Films by number (odd, even) and side of the chest wall, as "odd right"; {} for other sets.
-        matching_checksums: Files whose SHA-256 is the genuine one.
-        problems: What is wrong, sorted; empty for a sound set.
-    """
-
-    location: str
-    mias: bool
-    images: int
-    patients: int
-    labels: dict[str, int]
-    findings: int
-    circles: int
-    circles_inside: int
-    unlocatable: tuple[str, ...]
-    chest_wall: dict[str, int]
-    matching_checksums: int
-    problems: tuple[Problem, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The report as one JSON document."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return fields | {
-            "unlocatable": list(self.unlocatable),
-            "checksums_confirmed_by_a_second_copy": mias_facts.CONFIRMED_BY_A_SECOND_COPY,
-            "problems": [
-                {"kind": problem.kind, "subject": problem.subject, "detail": problem.detail}
-                for problem in self.problems
-            ],
-        }
-
-    def as_text(self) -> str:
-        """The facts in a few lines."""
-        labels = ", ".join(f"{count} {label}" for label, count in self.labels.items())
-        lines = [
-            f"{self.location}: {self.images} images of {self.patients} patients ({labels})",
-            f"{self.findings} findings, {self.circles} with a circle, {self.circles_inside} of these at least "
-            f"{INSIDE:.0%} on the breast; not to be located: {', '.join(self.unlocatable) or 'none'}",
-        ]
-        if self.mias:
-            lines.append(f"{self.matching_checksums} of {mias_facts.IMAGES} images have the genuine SHA-256")
-        lines.append(f"{len(self.problems)} problems" if self.problems else "no problems")
-        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
