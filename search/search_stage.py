@@ -87,7 +87,7 @@ def run_search(
     """Carry out a plan.
 
     Raises:
-        RunError: If three runs in a row failed.
+        RunError: If three runs in a row failed, or the run's folder can't be written.
         ReportError: If no run ended with a score.
     """
     keras.utils.set_random_seed(settings.seed)
@@ -102,6 +102,14 @@ def run_search(
     )
     try:
         tuner.search(verbose=0)
+    except keras_tuner.errors.FatalError as fatal:
+        if not isinstance(fatal.__cause__, OSError):
+            raise (fatal.__cause__ or fatal) from None
+        raise RunError(
+            expected=f"to write in {run_directory}",
+            found=str(fatal.__cause__),
+            remedy="Make room or mend the folder; the same command then goes on.",
+        ) from None
     except RuntimeError as error:
         if "consecutive failures" not in str(error):
             raise

@@ -89,7 +89,20 @@ class MammoTuner(keras_tuner.Tuner):
 
         Returns:
             The mean fold curves since epoch 1, as KerasTuner takes them from ``Model.fit``.
+
+        Raises:
+            FailedTrialError: If training diverged; the search goes on.
+            FatalError: With any other exception as its cause; a run that is not recorded must end the search, for
+                KerasTuner would count it and a resumed search would not.
         """
+        try:
+            return self._run(trial)
+        except keras_tuner.errors.FailedTrialError:
+            raise
+        except Exception as error:
+            raise keras_tuner.errors.FatalError(str(error)) from error
+
+    def _run(self, trial: Any) -> keras.callbacks.History:
         run, assignment = int(trial.trial_id), self.oracle.assignment(trial)
         configuration = self.oracle.configuration_of(trial)
         self._listener.run_begins(run, assignment, configuration)

@@ -1,5 +1,7 @@
 """The trial runner under each oracle, with failures, known configurations and a time budget."""
 
+import errno
+import os
 from dataclasses import replace
 
 import pytest
@@ -91,3 +93,21 @@ def test_a_parent_whose_checkpoint_is_gone_is_trained_again_to_the_same_bits(eng
     found = search(engine, trainers, tmp_path / "lost")
     assert any(record.parent is not None for record in found.records)
     assert without_clocks(found.records) == without_clocks(expected.records)
+
+
+def test_a_full_disk_is_one_line_and_the_search_begins_again_where_it_was(engine, trainers, tmp_path, monkeypatch):
+    from search.errors import RunError
+    from search.trial_log import read_records
+
+    expected = search(engine, trainers, tmp_path / "roomy")
+
+    def no_room(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_room)
+        with pytest.raises(RunError, match="No space left"):
+            search(engine, trainers, tmp_path / "full")
+    again = search(engine, trainers, tmp_path / "full")
+    assert without_clocks(again.records) == without_clocks(expected.records)
+    assert len(read_records(tmp_path / "full" / "trials.jsonl")) == len(expected.records)
