@@ -85,3 +85,13 @@ def engine(tensorflow_started) -> Engine:
     )
     settings = TrainingSettings(seed=0, batch_size=8, steps_per_epoch=4, full_epochs=9)
     return Engine(SMALL, random_weights(SMALL, 0), data, settings)
+
+
+@pytest.fixture(scope="session")
+def finished(phantom, tmp_path_factory, tensorflow_started):
+    """A configuration and the result of its run, "first". A test that changes something copies the folder."""
+    from search.job import JobRequest, run_job
+    from tests.search.tiny import tiny_config
+
+    config = tiny_config(phantom, tmp_path_factory.mktemp("work"))
+    return config, run_job(JobRequest(config, name="first"))

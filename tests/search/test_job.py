@@ -20,12 +20,6 @@ from tests.search.tiny import tiny_config
 CLOCKS = ("started", "seconds", "overhead_seconds")
 
 
-@pytest.fixture(scope="module")
-def finished(phantom, tmp_path_factory, tensorflow_started):
-    config = tiny_config(phantom, tmp_path_factory.mktemp("work"))
-    return config, run_job(JobRequest(config, name="first"))
-
-
 def table_without_clocks(directory):
     return [replace(record, **dict.fromkeys(CLOCKS, 0)) for record in read_records(directory.trials_file)]
 
