@@ -19,6 +19,8 @@ from search.errors import ConfigError, RunError, UserError
 from search.hyperband_plan import HyperbandPlan
 from search.interruption import interruptible
 from search.job_data import JobData, job_data
+from search.machine_failures import machine_failures_in_one_line
+from search.manifest import SCHEMA
 from search.output import messages
 from search.plan_text import describe_banks, describe_plan, plan_search, plan_table
 from search.progress import RunProgress
@@ -79,6 +81,11 @@ def run_job(request: JobRequest) -> FinalModel:
         DataError: If the images can't be used.
         UserError: If weights, the configuration or the run's folder are not as they have to be.
     """
+    with machine_failures_in_one_line(request.config.output.runs / request.run_name):
+        return _run(request)
+
+
+def _run(request: JobRequest) -> FinalModel:
     from mammo_data.layouts import open_source
 
     config = request.config
@@ -140,12 +147,12 @@ def _inputs(
     manifest = _manifest(request, plan, data, weights, device)
     if directory.manifest_file.is_file():
         manifest = _resumed_manifest(directory, manifest)
+    # First: a folder with a manifest is a run that can be resumed, and the other two are made anew whenever it is.
+    directory.write_manifest(manifest)
     write_atomic(directory.config_file, to_toml(config))
     with replacing(directory.split_file) as temporary:
         # Of the films in either mode, so that a search on whole images can take the split of one on crops.
         data.split.write_csv(temporary, data.films.table)
-    # Last: a folder with a manifest is a run that can be resumed.
-    directory.write_manifest(manifest)
     return _Inputs(data, architecture, weights, manifest)
 
 
@@ -297,7 +304,7 @@ def _manifest(
     device: str,
 ) -> dict[str, Any]:
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "name": request.run_name,
         "status": "running",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
