@@ -198,6 +198,6 @@ def _array(variable: keras.Variable) -> NDArray[Any]:
 
 
 def _unique_names(variables: list[keras.Variable]) -> dict[str, keras.Variable]:
-    # Optimizer slots and seed generators may share a name; the position makes it unique and keeps the order. No path: in
-    # it Keras counts the objects of the process, so that it would depend on which other tails were built before.
+    # Optimizer slots and seed generators may share a name; the position makes it unique and keeps the order. Not the
+    # path: in it Keras counts the objects of the process, so it would depend on which other tails were built before.
     return {f"{position:04d}:{variable.name}": variable for position, variable in enumerate(variables)}

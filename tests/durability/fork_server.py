@@ -1,8 +1,9 @@
 """Runs the command line many times without loading the libraries each time, and kills it where it is told to.
 
 A process of its own, which has imported everything and started nothing, forks a child for each attempt. The child may
-be told to send itself SIGKILL in the place of its numbered write: before a file is flushed, before it is renamed, before
-something is deleted, before KerasTuner writes a file. This is the only injection point, and it is here, in the tests.
+be told to send itself SIGKILL in the place of its numbered write: before a file is flushed, before it is renamed,
+before something is deleted, before KerasTuner writes a file. This is the only injection point, and it is here, in the
+tests.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def _attempt(order: dict[str, object]) -> None:
         main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
+    except BaseException:  # noqa: BLE001  (whatever it was, the child has to end here)
         import traceback
 
         traceback.print_exc()
@@ -147,7 +148,7 @@ def _inject(trace, kill_at: int, kill_in: str) -> None:
         with lock:
             count += 1
             if isinstance(where, int):
-                where = os.readlink(f"/proc/self/fd/{where}")
+                where = Path(f"/proc/self/fd/{where}").readlink()
             trace.write(f"{what} {where}\n")
             if count == kill_at or (kill_in and kill_in in str(where)):
                 trace.flush()

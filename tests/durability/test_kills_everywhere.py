@@ -38,13 +38,16 @@ def workspace(phantom, tmp_path_factory):
 
 
 def table(directory):
-    return [replace(record, started="", seconds=0, overhead_seconds=0) for record in read_records(directory.trials_file)]
+    clocks = {"started": "", "seconds": 0, "overhead_seconds": 0}
+    return [replace(record, **clocks) for record in read_records(directory.trials_file)]
 
 
 def weights(directory):
     arrays = {}
-    with zipfile.ZipFile(directory.model_file) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as h5:
-        h5.visititems(lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    with zipfile.ZipFile(directory.model_file) as archive:
+        content = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(content) as file:
+        file.visititems(lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
     return arrays
 
 
@@ -91,9 +94,9 @@ def first_with(words, writes):
 
 def test_a_kill_in_each_kind_of_write_changes_nothing(server, workspace, finished):
     _, result = finished
-    cold = server.run(workspace, "run", "--name", "cold", kill_in="bank.json")
+    cold = server.run(workspace, "run", "--name", "cold", kill_in="/.bank-")
     assert cold.code == -9
-    for kill_in in ("oof", "checkpoints/0003", "trials.jsonl", "bit_mammography_final"):
+    for kill_in in ("oof", "checkpoints/0001", "trials.jsonl", "bit_mammography_final"):
         attempt = server.run(workspace, "run", "--name", "cold", kill_in=kill_in)
         assert attempt.code in (-9, 0), attempt.messages
     again = server.run(workspace, "run", "--name", "cold")
