@@ -25,7 +25,7 @@ class Attempt:
     """How one attempt ended.
 
     Attributes:
-        code: Exit code; negative: the signal that killed it.
+        code: Exit code; negative: the signal that killed it (SIGKILL, or SIGALRM where it was killed after a write).
         writes: What each write was to, in order, "fsync /path", "replace /path", …; empty unless traced.
         messages: What it wrote on stderr.
         output: What it wrote on stdout.
@@ -59,7 +59,7 @@ class ForkServer:
             arguments: Its arguments.
             kill_at: Number of the write, from 1, in whose place it is killed; 0: of none.
             kill_in: It is killed in the place of its first write to a path with this in it; "": of none.
-            kill_after: Seconds after which it is killed; 0: never.
+            kill_after: It is killed so many seconds after that write instead, wherever it is then.
         """
         order = {
             "workspace": str(workspace),
@@ -101,13 +101,7 @@ def _serve() -> None:
         child = os.fork()
         if not child:
             _attempt(order)
-        timer = None
-        if order["kill_after"]:
-            timer = threading.Timer(order["kill_after"], os.kill, (child, signal.SIGKILL))
-            timer.start()
         _, status = os.waitpid(child, 0)
-        if timer:
-            timer.cancel()
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
@@ -118,7 +112,7 @@ def _attempt(order: dict[str, object]) -> None:
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, descriptor)
     trace = Path("trace.txt").open("w")  # noqa: SIM115  (the process ends with it open)
-    _inject(trace, int(str(order["kill_at"])), str(order["kill_in"]))
+    _inject(trace, int(str(order["kill_at"])), str(order["kill_in"]), float(str(order["kill_after"])))
     sys.argv = ["mammo-search", *order["arguments"]]
     from search.cli import main
 
@@ -137,7 +131,7 @@ def _attempt(order: dict[str, object]) -> None:
     os._exit(code)
 
 
-def _inject(trace, kill_at: int, kill_in: str) -> None:
+def _inject(trace, kill_at: int, kill_in: str, kill_after: float) -> None:
     import keras_tuner.src.utils as tuner_files
 
     count = 0
@@ -152,7 +146,10 @@ def _inject(trace, kill_at: int, kill_in: str) -> None:
             trace.write(f"{what} {where}\n")
             if count == kill_at or (kill_in and kill_in in str(where)):
                 trace.flush()
-                os.kill(os.getpid(), signal.SIGKILL)
+                if not kill_after:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                # Its default action is the kernel's: the process ends at once, whatever its threads are doing.
+                signal.setitimer(signal.ITIMER_REAL, kill_after)
 
     def counted(name: str, function):
         def instead(path, *arguments, **settings):

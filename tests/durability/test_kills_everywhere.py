@@ -17,6 +17,7 @@ from tests.durability.fork_server import ForkServer
 from tests.search.tiny import tiny_config
 
 LEDGER = "holdout_ledger"
+ONE_DEPTH = {"space__unfreeze_depth": [0], "retrain__seeds": 1}
 
 
 @pytest.fixture(scope="module")
@@ -105,47 +106,55 @@ def test_a_kill_in_each_kind_of_write_changes_nothing(server, workspace, finishe
 
 
 @pytest.mark.slow
-def test_a_kill_at_every_write_of_a_job_changes_nothing(server, workspace, finished):
-    _, result = finished
+def test_a_kill_at_every_write_of_a_job_changes_nothing(server, phantom, tmp_path):
+    workspace = make_workspace(phantom, tmp_path / "one-depth", **ONE_DEPTH)
     whole = server.run(workspace, "run", "--name", "whole")
     assert whole.code == 0, whole.messages
     warm = server.run(workspace, "run", "--name", "warm")
-    total = len(warm.writes)
-    numbers = np.random.default_rng(0).permutation(np.arange(1, total + 1)).tolist()
-    print(f"{total} writes")
-    survive_all(server, workspace, result.directory, numbers, first_with(LEDGER, warm.writes))
+    # Shuffled, so that a part of them is of all kinds.
+    numbers = np.random.default_rng(0).permutation(np.arange(1, len(warm.writes) + 1)).tolist()
+    print(f"{len(numbers)} writes")
+    expected = RunDirectory(workspace / "runs" / "whole")
+    survive_all(server, workspace, expected, numbers, first_with(LEDGER, warm.writes))
 
 
 @pytest.mark.slow
-def test_a_kill_at_every_write_of_the_caches_changes_nothing(server, phantom, finished, tmp_path):
-    _, result = finished
-    whole = server.run(make_workspace(phantom, tmp_path / "whole"), "run", "--name", "whole")
+def test_a_kill_at_every_write_of_the_caches_changes_nothing(server, phantom, tmp_path):
+    workspace = make_workspace(phantom, tmp_path / "whole", **ONE_DEPTH)
+    whole = server.run(workspace, "run", "--name", "whole")
     numbers = [number for number, write in enumerate(whole.writes, start=1) if "/cache/" in write]
     print(f"{len(numbers)} writes")
     for number in numbers:
-        cold = make_workspace(phantom, tmp_path / str(number))
-        survive_all(server, cold, result.directory, [number], first_with(LEDGER, whole.writes))
+        cold = make_workspace(phantom, tmp_path / str(number), **ONE_DEPTH)
+        expected = RunDirectory(workspace / "runs" / "whole")
+        survive_all(server, cold, expected, [number], first_with(LEDGER, whole.writes))
 
 
 @pytest.mark.slow
 def test_fifty_kills_at_random_instants_of_one_search(server, phantom, tmp_path):
-    longer = {"search__max_trials": 22, "search__max_epochs": 9, "search__steps_per_epoch": 60}
+    longer = {"search__max_trials": 22, "search__max_epochs": 9}
     folder = make_workspace(phantom, tmp_path / "longer", **longer)
     whole = server.run(folder, "run", "--name", "whole")
     assert whole.code == 0, whole.messages
-    began = time.monotonic()
-    server.run(folder, "run", "--name", "timed", kill_in="trials.jsonl")
-    until_first = time.monotonic() - began
     directory, expected = (RunDirectory(folder / "runs" / name) for name in ("killed", "whole"))
     rng, kills, in_search, began = np.random.default_rng(0), 0, 0, time.monotonic()
-    while kills < 50 and not directory.is_complete:
-        before = directory.trials_file.stat().st_size if directory.trials_file.is_file() else 0
-        attempt = server.run(folder, "run", "--name", "killed", kill_after=rng.uniform(0.1, 1.4 * until_first))
-        kills += attempt.code == -9
-        in_search += directory.trials_file.is_file() and directory.trials_file.stat().st_size > before
-    print(f"{kills} kills, {in_search} after new runs, in {time.monotonic() - began:.0f} s")
+    while kills < 50 and not directory.model_file.is_file():
+        before = state(directory)
+        attempt = server.run(
+            folder, "run", "--name", "killed", kill_at=int(rng.integers(1, 45)), kill_after=rng.uniform(0.001, 0.5)
+        )
+        assert attempt.code < 0, attempt.messages
+        kills += 1
+        in_search += state(directory) != before
+    print(f"{kills} kills, {in_search} after new folds, {state(directory)[0]} runs, {time.monotonic() - began:.0f} s")
     assert kills == 50, "the search was over before it was killed fifty times"
     last = server.run(folder, "run", "--name", "killed")
     assert last.code == 0, last.messages
     assert "failed" not in last.messages
     assert_same(directory, expected, evaluated=True)
+
+
+def state(directory):
+    """Finished runs, and finished folds of the one in progress."""
+    runs = len(read_records(directory.trials_file)) if directory.trials_file.is_file() else 0
+    return runs, len(list((directory.path / "in_flight").glob("fold-*.npz")))
