@@ -15,12 +15,13 @@ from search import demo
 from search.atomic_file import replacing, write_atomic
 from search.config import Config, to_toml
 from search.environment import device_description, git_commit, library_noise_in, start_tensorflow, versions
-from search.errors import ConfigError, RunError, UserError
+from search.errors import RunError, UserError
 from search.hyperband_plan import HyperbandPlan
 from search.interruption import interruptible
 from search.job_data import JobData, job_data
 from search.output import messages
 from search.plan_text import describe_banks, describe_plan, plan_search, plan_table
+from search.precision import PrecisionChoice, choose_precision
 from search.progress import RunProgress
 from search.run_directory import RunDirectory, open_run_directory, owned
 from search.run_settings import RESULTS_VERSION, changes, result_settings
@@ -85,7 +86,6 @@ def run_job(request: JobRequest) -> FinalModel:
     cache = cache_directory(config)
     source = open_source(demo.demo_data(cache)) if request.demo else open_source(config.data.path, config.data.info)
     plan = plan_search(config.search)
-    _check_depths(config)
     directory = open_run_directory(
         config.output.runs, request.run_name, fresh=request.fresh, resume=request.resume
     )
@@ -114,6 +114,7 @@ class _Inputs:
     data: JobData
     architecture: BitArchitecture
     weights: BitWeights
+    precision: PrecisionChoice
     manifest: dict[str, Any]
 
 
@@ -127,17 +128,23 @@ def _inputs(
 ) -> _Inputs:
     """Get weights and data, and write down what the run is made of."""
     from search.bit_family import architecture_of
-    from search.bit_weights import resolve_weights
+    from search.bit_weights import backbone_weights
 
     config = request.config
     start_tensorflow(deterministic=config.search.deterministic)
     architecture = architecture_of(config.backbone.name)
-    weights = resolve_weights(config.backbone.weights, architecture, seed=config.backbone.weights_seed)
+    weights = backbone_weights(config.backbone.name, config.backbone.weights, seed=config.backbone.weights_seed)
     device = device_description()
-    progress.say(f"backbone {config.backbone.name}, {weights.provenance}; {device}")
+    progress.say(f"backbone {config.backbone.name}, {weights.provenance}")
+    progress.say(weights.verification if weights.genuine else f"[yellow]{weights.verification}[/yellow]")
+    before = directory.read_manifest() if directory.manifest_file.is_file() else {}
+    precision = choose_precision(
+        config.search.precision, began_with=before.get("precision", {}).get("name"), cache=cache
+    )
+    progress.say(f"{device}, {precision.name} ({precision.reason})")
     data = job_data(source, config, cache, progress)
     progress.say(data.describe())
-    manifest = _manifest(request, plan, data, weights, device)
+    manifest = _manifest(request, plan, data, weights, precision, device)
     if directory.manifest_file.is_file():
         manifest = _resumed_manifest(directory, manifest)
     write_atomic(directory.config_file, to_toml(config))
@@ -146,7 +153,7 @@ def _inputs(
         data.split.write_csv(temporary, data.films.table)
     # Last: a folder with a manifest is a run that can be resumed.
     directory.write_manifest(manifest)
-    return _Inputs(data, architecture, weights, manifest)
+    return _Inputs(data, architecture, weights, precision, manifest)
 
 
 def _resumed_manifest(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -159,6 +166,7 @@ def _resumed_manifest(directory: RunDirectory, manifest: dict[str, Any]) -> dict
     compared = ("settings", "fingerprints")
     changed = [line for part in compared for line in changes(before.get(part, {}), manifest[part])]
     changed += changes(*({"results_version": each.get("results_version")} for each in (before, manifest)))
+    changed += changes(*({"precision": each.get("precision", {}).get("name")} for each in (before, manifest)))
     if changed:
         raise RunError(
             expected=f"what {directory.path} was started with",
@@ -200,6 +208,7 @@ def _search_and_finish(
             folds=config.search.folds or config.split.folds,
             cache=cache_directory(config) / "banks",
             max_bytes=int(config.cache.max_gb * 1e9),
+            dtype=inputs.precision.policy,
             progress=moved,
         )
     training_images = max(len(training) for training, _ in data.folds)
@@ -210,9 +219,17 @@ def _search_and_finish(
         full_epochs=plan.max_epochs,
         schedule=config.search.schedule,
         minority=config.search.minority,
+        head_init=config.search.head_init,
+        backbone_lr_factor=config.search.backbone_lr_factor,
     )
     finished = _finished_runs(directory, progress)
-    trainers = TrainerPool(inputs.architecture, inputs.weights, data, optimizer=config.search.optimizer)
+    trainers = TrainerPool(
+        inputs.architecture,
+        inputs.weights,
+        data,
+        optimizer=config.search.optimizer,
+        dtype=inputs.precision.policy,
+    )
     with progress.search(plan, len(data.folds), finished):
         outcome = run_search(
             plan,
@@ -277,23 +294,12 @@ def _finished_runs(directory: RunDirectory, progress: RunProgress) -> tuple[Tria
     return records
 
 
-def _check_depths(config: Config) -> None:
-    from search.bit_family import architecture_of
-
-    deepest = architecture_of(config.backbone.name).max_depth
-    if max(config.space.depths) > deepest:
-        raise ConfigError(
-            expected=f"space.unfreeze_depth of at most {deepest} for {config.backbone.name}",
-            found=str(max(config.space.depths)),
-            remedy="Take the deeper ones out.",
-        )
-
-
 def _manifest(
     request: JobRequest,
     plan: HyperbandPlan,
     data: JobData,
     weights: BitWeights,
+    precision: PrecisionChoice,
     device: str,
 ) -> dict[str, Any]:
     return {
@@ -321,6 +327,8 @@ def _manifest(
         },
         "plan": plan_table(plan),
         "weights": weights.provenance,
+        "weights_verification": weights.verification,
+        "precision": {"name": precision.name, "reason": precision.reason, "deviation": precision.deviation},
         "versions": versions(),
         "git": git_commit(),
         "device": device,

@@ -3,7 +3,8 @@
 run.json, schema 1: ``name``, ``status`` ("running", "complete"), ``created`` and ``finished`` (ISO 8601), ``argv``,
 ``demo``, ``fingerprints`` (cases, prepared, split, weights; SHA-256 hex), ``settings`` (what results depend on, by
 path), ``results_version``, ``views_per_class``, ``seeds``, ``versions``, ``git``, ``device``, ``host``, ``weights``,
-``plan`` (see `plan_text.plan_table`), ``mode`` ("whole", "roi"), ``endpoint``.
+``weights_verification`` (a sentence), ``precision`` (``name``, ``reason`` and the measured relative ``deviation`` of
+the backbone's features), ``plan`` (see `plan_text.plan_table`), ``mode`` ("whole", "roi"), ``endpoint``.
 """
 
 from __future__ import annotations
