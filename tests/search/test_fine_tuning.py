@@ -32,7 +32,7 @@ def trainers(engine):
 
 
 def weights_of(trainer):
-    backbone = {f"{layer}": values.copy() for layer, values in trainer.trained_weights.items()}
+    backbone = {name: values.copy() for name, values in trainer.trained_weights.items()}
     head = {f"{name}/{i}": v.copy() for name, values in trainer.head_weights.items() for i, v in enumerate(values)}
     return backbone, head
 
@@ -61,7 +61,7 @@ def test_the_backbones_steps_are_scaled_under_every_optimizer_and_the_heads_are_
     backbone, head = one_step(trainer, engine, 1.0)
     smaller, same_head = one_step(trainer, engine, 0.25)
     for name, step in backbone.items():
-        assert np.linalg.norm(smaller[name]) == pytest.approx(0.25 * np.linalg.norm(step), rel=2e-3), name
+        assert np.linalg.norm(smaller[name]) == pytest.approx(0.25 * np.linalg.norm(step), rel=2e-2), name
     assert all(np.array_equal(same_head[name], step) for name, step in head.items())
     # One graph for every factor: it is an argument and not a constant.
     assert trainer._steps._train.experimental_get_tracing_count() == 1
@@ -110,7 +110,7 @@ def test_retraining_takes_the_same_choices(trainers, engine):
         settings = replace(engine.settings, **changes)
         configuration = replace(CONFIGURATION, learning_rate=learning_rate)
         (tail,) = retrain(trainers["sgd"], configuration, engine.data, settings, epochs=1, seeds=1)
-        moved = max(np.abs(values - engine.weights.arrays[name]).max() for name, values in tail.backbone.items())
+        moved = sum(np.linalg.norm(values - engine.weights.arrays[name]) for name, values in tail.backbone.items())
         return moved, np.abs(tail.head["head_logits"][0]).max()
 
     moved, last = retrained(1e-2)
@@ -119,8 +119,8 @@ def test_retraining_takes_the_same_choices(trainers, engine):
     assert retrained(1e-2, backbone_lr_factor=1e-6)[0] < 1e-3 * moved
     assert retrained(1e-9, head_init="zeros")[1] < 1e-6
     assert retrained(1e-9)[1] > 0.1
-    # BiT's schedule begins with a warm-up, so that four steps go less far than at a constant rate.
-    assert retrained(1e-2, schedule="bit", full_epochs=1)[0] < moved
+    # BiT's schedule begins with a warm-up, so that an epoch goes less far than at a constant rate.
+    assert retrained(1e-2, schedule="bit")[0] < 0.9 * moved
 
 
 def test_the_hypermodel_takes_the_zero_start_and_tells_what_a_depth_trains(engine):
