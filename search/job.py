@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mammo_data.errors import DataError
 from search import demo
 from search.atomic_file import replacing, write_atomic
-from search.config import Config, to_toml
+from search.config import Config
+from search.config_toml import to_toml
 from search.environment import device_description, git_commit, library_noise_in, start_tensorflow, versions
 from search.errors import ConfigError, RunError, UserError
 from search.hyperband_plan import HyperbandPlan
