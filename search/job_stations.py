@@ -1,0 +1,212 @@
+"""The stations of a job that its protocols share: backbone, search, and what the final stage is given.
+
+The station between the first two, the banks, is in `search.bank_station`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from search.config import Config
+from search.environment import device_description, start_tensorflow
+from search.errors import ConfigError
+from search.hyperband_plan import HyperbandPlan
+from search.job_request import JobRequest
+from search.progress import RunProgress
+from search.run_directory import RunDirectory
+from search.trial_log import drop_torn_line, read_records
+
+if TYPE_CHECKING:
+    from mammo_data.prepared import PreparedSet
+    from reports.trial_record import TrialRecord
+    from search.bit_architecture import BitArchitecture
+    from search.bit_weights import BitWeights
+    from search.final_stage import FinalStage
+    from search.job_data import JobData
+    from search.search_stage import SearchOutcome, TrainerPool
+    from search.trial_data import TrainingSettings, TrialData
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The pretrained network, and what it is computed on.
+
+    Attributes:
+        architecture: Its architecture.
+        weights: Its weights.
+        device: The device, in words.
+    """
+
+    architecture: BitArchitecture
+    weights: BitWeights
+    device: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a protocol starts from.
+
+    Attributes:
+        request: What was asked for.
+        plan: The plan of each search.
+        directory: The run's folder.
+        backbone: The pretrained network.
+        films: All images whole, in the order of the case table.
+        progress: Shows what goes on.
+    """
+
+    request: JobRequest
+    plan: HyperbandPlan
+    directory: RunDirectory
+    backbone: Backbone
+    films: PreparedSet
+    progress: RunProgress
+
+    @property
+    def config(self) -> Config:
+        """The resolved configuration."""
+        return self.request.config
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that is done.
+
+    Attributes:
+        data: What its trials read.
+        settings: What was constant over them.
+        outcome: What it found.
+        trainers: Compiled tails.
+    """
+
+    data: TrialData
+    settings: TrainingSettings
+    outcome: SearchOutcome
+    trainers: TrainerPool
+
+
+def check_depths(config: Config) -> None:
+    """See that the backbone is as deep as the search space asks.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    from search.bit_family import architecture_of
+
+    deepest = architecture_of(config.backbone.name).max_depth
+    if max(config.space.depths) > deepest:
+        raise ConfigError(
+            expected=f"space.unfreeze_depth of at most {deepest} for {config.backbone.name}",
+            found=str(max(config.space.depths)),
+            remedy="Take the deeper ones out.",
+        )
+
+
+def resolve_backbone(config: Config, progress: RunProgress) -> Backbone:
+    """Start TensorFlow and get the weights.
+
+    Raises:
+        WeightsError: If the weights are not as they have to be.
+    """
+    from search.bit_family import architecture_of
+    from search.bit_weights import resolve_weights
+
+    start_tensorflow(deterministic=config.search.deterministic)
+    architecture = architecture_of(config.backbone.name)
+    weights = resolve_weights(config.backbone.weights, architecture, seed=config.backbone.weights_seed)
+    device = device_description()
+    progress.say(f"backbone {config.backbone.name}, {weights.provenance}; {device}")
+    return Backbone(architecture, weights, device)
+
+
+def search_trials(
+    job: Job, config: Config, data: TrialData, directory: RunDirectory, trainers: TrainerPool | None = None
+) -> Searched:
+    """Carry out the plan, or the rest of it.
+
+    Args:
+        job: Gives the plan and the backbone.
+        config: The configuration of this search.
+        data: What its trials read.
+        directory: Where it is written down.
+        trainers: Compiled tails of another search of the same shapes, to be used again.
+    """
+    from search.search_stage import TrainerPool, run_search
+    from search.trial_data import TrainingSettings
+
+    training_images = max(len(training) for training, _ in data.folds)
+    settings = TrainingSettings(
+        seed=config.search.seed,
+        batch_size=config.search.batch_size,
+        steps_per_epoch=config.search.steps_per_epoch or -(-training_images // config.search.batch_size),
+        full_epochs=job.plan.max_epochs,
+        schedule=config.search.schedule,
+        minority=config.search.minority,
+    )
+    finished = finished_runs(directory, job.progress)
+    if trainers is None:
+        trainers = TrainerPool(job.backbone.architecture, job.backbone.weights, data, optimizer=config.search.optimizer)
+    with job.progress.search(job.plan, len(data.folds), finished):
+        outcome = run_search(
+            job.plan,
+            config,
+            data,
+            settings,
+            trainers=trainers,
+            run_directory=directory.path,
+            listener=job.progress,
+            finished=finished,
+        )
+    return Searched(data, settings, outcome, trainers)
+
+
+def finished_runs(directory: RunDirectory, progress: RunProgress) -> tuple[TrialRecord, ...]:
+    """Runs of an earlier part of a search."""
+    if drop_torn_line(directory.trials_file):
+        progress.say("[yellow]trials.jsonl ended in half a line; that run is trained again[/yellow]")
+    if not directory.trials_file.is_file():
+        return ()
+    records = read_records(directory.trials_file)
+    if records:
+        progress.say(f"resuming after {len(records)} finished run{'s' if len(records) != 1 else ''}")
+    return records
+
+
+def final_stage(
+    job: Job,
+    data: JobData,
+    searched: Searched,
+    *,
+    directory: RunDirectory,
+    manifest: dict[str, Any],
+    clock: float,
+) -> FinalStage:
+    """What the final stage is given.
+
+    Args:
+        job: Gives the rest.
+        data: What the search was given, and the split.
+        searched: The search.
+        directory: The folder of the run.
+        manifest: Its manifest.
+        clock: ``time.perf_counter()`` when the run started.
+    """
+    from search.final_stage import FinalStage
+
+    return FinalStage(
+        config=job.config,
+        demo=job.request.demo,
+        directory=directory,
+        manifest=manifest,
+        plan=job.plan,
+        films=data.films,
+        prepared=data.prepared,
+        split=data.split,
+        architecture=job.backbone.architecture,
+        weights=job.backbone.weights,
+        data=searched.data,
+        settings=searched.settings,
+        outcome=searched.outcome,
+        clock=clock,
+    )
