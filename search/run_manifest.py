@@ -7,7 +7,8 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from search.atomic_file import replacing, write_atomic
-from search.config import Config, to_toml
+from search.config import Config
+from search.config_toml import to_toml
 from search.environment import git_commit, versions
 from search.errors import RunError
 from search.hyperband_plan import HyperbandPlan
