@@ -13,6 +13,7 @@ from search.environment import git_commit, versions
 from search.errors import RunError
 from search.hyperband_plan import HyperbandPlan
 from search.job_request import JobRequest
+from search.manifest import SCHEMA
 from search.plan_text import plan_table
 from search.run_directory import RunDirectory
 from search.run_settings import RESULTS_VERSION, changes, result_settings
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def run_manifest(
     request: JobRequest, plan: HyperbandPlan, data: JobData, weights: BitWeights, device: str, *, name: str
 ) -> dict[str, Any]:
-    """The manifest of a run that begins; its schema is in `search.run_directory`.
+    """The manifest of a run that begins; its schema is in `search.manifest`.
 
     Args:
         request: What was asked for.
@@ -38,7 +39,7 @@ def run_manifest(
         name: Name of the run.
     """
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "name": name,
         "status": "running",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -91,11 +92,11 @@ def begin_or_resume(
     if directory.manifest_file.is_file():
         manifest = _resumed(directory, manifest)
     directory.path.mkdir(parents=True, exist_ok=True)
+    # First: a folder with a manifest is a run that can be resumed, and the other two are made anew whenever it is.
+    directory.write_manifest(manifest)
     write_atomic(directory.config_file, to_toml(config))
     with replacing(directory.split_file) as temporary:
         split.write_csv(temporary, films.table)
-    # Last: a folder with a manifest is a run that can be resumed.
-    directory.write_manifest(manifest)
     return manifest
 
 
