@@ -3,10 +3,12 @@
 Schema 2: ``schema``, ``name``, ``status`` ("running", "complete"), ``created`` and ``finished`` (ISO 8601), ``argv``,
 ``demo``, ``mode`` ("whole", "roi"), ``endpoint``, ``fingerprints`` (of cases, prepared images, split, weights; SHA-256
 hex), ``settings`` (what results depend on, by path: the space, the objective's folds, the plan's bounds, …),
-``results_version``, ``views_per_class``, ``seeds``, ``plan`` (see `plan_text.plan_table`), ``weights``, ``versions``,
-``git``, ``device``, ``host``, ``outputs`` (SHA-256 hex of each file in ``best/``, once complete) and ``checksum``
-(SHA-256 hex of all the rest as JSON with sorted keys). ``.run.json.copy`` is the same, written first, and read where
-``run.json`` is damaged. Schema 1 is the same without ``outputs``, ``checksum`` and copy.
+``results_version``, ``views_per_class``, ``seeds``, ``plan`` (see `plan_text.plan_table`), ``weights``,
+``weights_verification`` (a sentence), ``precision`` (``name``, ``reason`` and the measured relative ``deviation`` of
+the backbone's features), ``versions``, ``git``, ``device``, ``host``, ``outputs`` (SHA-256 hex of each file in
+``best/``, once complete) and ``checksum`` (SHA-256 hex of all the rest as JSON with sorted keys). ``.run.json.copy`` is
+the same, written first, and read where ``run.json`` is damaged.
+Schema 1 is the same without ``outputs``, ``checksum`` and copy.
 """
 
 from __future__ import annotations

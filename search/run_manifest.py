@@ -21,12 +21,12 @@ from search.run_settings import RESULTS_VERSION, changes, result_settings
 if TYPE_CHECKING:
     from mammo_data.prepared import PreparedSet
     from mammo_data.splits import Split
-    from search.bit_weights import BitWeights
     from search.job_data import JobData
+    from search.job_stations import Backbone
 
 
 def run_manifest(
-    request: JobRequest, plan: HyperbandPlan, data: JobData, weights: BitWeights, device: str, *, name: str
+    request: JobRequest, plan: HyperbandPlan, data: JobData, backbone: Backbone, *, name: str
 ) -> dict[str, Any]:
     """The manifest of a run that begins; its schema is in `search.manifest`.
 
@@ -34,8 +34,7 @@ def run_manifest(
         request: What was asked for.
         plan: Of its search.
         data: What the search is given, and the split.
-        weights: The backbone's.
-        device: What it computes on, in words.
+        backbone: The pretrained network, and what it is computed on.
         name: Name of the run.
     """
     return {
@@ -51,7 +50,7 @@ def run_manifest(
             "prepared": data.prepared.fingerprint,
             "cases": data.prepared.table.fingerprint,
             "split": data.split.fingerprint,
-            "weights": weights.fingerprint,
+            "weights": backbone.weights.fingerprint,
         },
         "settings": result_settings(request.config),
         "results_version": RESULTS_VERSION,
@@ -62,10 +61,16 @@ def run_manifest(
             "weights": request.config.backbone.weights_seed,
         },
         "plan": plan_table(plan),
-        "weights": weights.provenance,
+        "weights": backbone.weights.provenance,
+        "weights_verification": backbone.weights.verification,
+        "precision": {
+            "name": backbone.precision.name,
+            "reason": backbone.precision.reason,
+            "deviation": backbone.precision.deviation,
+        },
         "versions": versions(),
         "git": git_commit(),
-        "device": device,
+        "device": backbone.device,
         "host": platform.node(),
     }
 
@@ -105,6 +110,7 @@ def _resumed(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any
     compared = ("settings", "fingerprints")
     changed = [line for part in compared for line in changes(before.get(part, {}), manifest[part])]
     changed += changes(*({"results_version": each.get("results_version")} for each in (before, manifest)))
+    changed += changes(*({"precision": each.get("precision", {}).get("name")} for each in (before, manifest)))
     if changed:
         raise RunError(
             expected=f"what {directory.path} was started with",
