@@ -1,8 +1,4 @@
-"""One synthetic film: a breast of noise and ducts, lesions whose shape is their class, and the film around it.
-
-benign: CIRC is a smooth, well-circumscribed disc, MISC the same with a softer edge.
-malignant: SPIC is an irregular core with spicules, ARCH spicules that pull on the tissue with hardly a core, CALC an
-irregular core with a cluster of calcifications.
+"""One synthetic film: a breast of noise and ducts with its lesions, and the film around it.
 
 Shortcuts are closed by construction. After the lesions are in, the breast is scaled to a mean that is drawn without
 regard to the class; so is the variance of the Laplacian at the scale of a small prepared image, and film grain of a
@@ -19,24 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.catalog import Finding
+from mammo_data.phantom_lesions import Field, add_lesion, draw_lines, lesion_site
 
 _LARGEST_CANVAS = 512
 _STRIPS = tuple(np.linspace(0.62, 1.0, 14).tolist())
 _DENSITY = {"F": 0.06, "G": 0.09, "D": 0.12}
 
-# As parts of the film's side, in the frame of the breast; found by trial so that a logistic regression on the pooled
-# features of a small random BiT reaches a macro AUC of about 0.9 at 96 pixels: to be learned, and not trivial.
-_RADIUS = (0.10, 0.15)
-_SPICULE_WIDTH = 0.014
-_BENIGN_CONTRAST = (0.45, 0.65)
-_SPICULE_CONTRAST = (0.40, 0.60)
-
 # The scale of a small prepared image, and the Laplacian's variance that spiculated breasts have there by themselves.
 _TEXTURE_SIDE = 96
 _TEXTURE_CELLS = 110
 _TEXTURE_VARIANCE = (0.020, 0.040)
-
-Field = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -80,9 +68,9 @@ def render_film(
     findings = []
     taken: list[tuple[float, float, float]] = []
     for abnormality, severity in kinds:
-        x, y, radius = _site(depth, taken, rng)
+        x, y, radius = lesion_site(depth, taken, rng)
         taken.append((x, y, radius))
-        image = _add_lesion(image, abnormality, severity, x, y, radius, rng)
+        image = add_lesion(image, abnormality, severity, x, y, radius, rng)
         findings.append(Finding(abnormality, severity, x, y, radius))
     image = _even_texture(image, breast, rng)
     image *= np.clip(depth / 0.25, 0, 1) ** np.float32(0.5)
@@ -132,79 +120,8 @@ def _tissue(depth: Field, density: float, rng: np.random.Generator) -> Field:
         for _ in range(8):
             heading += rng.normal(0, 0.22)
             points.append(points[-1] + 0.055 * side * np.array([np.cos(heading), np.sin(heading)]))
-        _draw_lines(ducts, [np.array(points)], rng.uniform(0.05, 0.12), rng.uniform(0.006, 0.011) * side)
+        draw_lines(ducts, [np.array(points)], rng.uniform(0.05, 0.12), rng.uniform(0.006, 0.011) * side)
     return np.maximum(image + cv2.GaussianBlur(ducts, (0, 0), 0.004 * side), 0.2).astype(np.float32)
-
-
-def _draw_lines(canvas: Field, lines: list[NDArray[np.float64]], value: float, thickness: float) -> None:
-    fixed = [np.rint(line * 16).astype(np.int32).reshape(-1, 1, 2) for line in lines]
-    cv2.polylines(canvas, fixed, False, float(value), max(1, round(thickness)), cv2.LINE_8, 4)
-
-
-def _site(
-    depth: Field, taken: list[tuple[float, float, float]], rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """Centre and radius of a lesion, well inside the breast and apart from the others."""
-    side = depth.shape[0]
-    radius = float(rng.uniform(*_RADIUS)) * side
-    rows, columns = np.nonzero((depth > 0.25) & (np.arange(side)[None, :] > 1.1 * radius))
-    inner = (rows > 0.22 * side) & (rows < 0.86 * side)
-    rows, columns = rows[inner], columns[inner]
-    for x, y, other in taken:
-        apart = np.hypot(columns - x, rows - y) > radius + other
-        if apart.any():
-            rows, columns = rows[apart], columns[apart]
-    chosen = int(rng.integers(rows.size))
-    return float(columns[chosen]), float(rows[chosen]), radius
-
-
-def _add_lesion(
-    image: Field, abnormality: str, severity: str, x: float, y: float, radius: float, rng: np.random.Generator
-) -> Field:
-    side = image.shape[0]
-    rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
-    distance = np.hypot(columns - x, rows - y) / np.float32(radius)
-    if severity == "benign":
-        softness = 0.10 if abnormality == "CIRC" else 0.18
-        edge = 0.80
-        return image + np.float32(rng.uniform(*_BENIGN_CONTRAST)) * _disc(distance, edge, softness)
-    angle = np.arctan2(rows - y, columns - x)
-    ragged = sum(
-        np.float32(rng.uniform(0.04, 0.09)) * np.cos(k * angle + np.float32(rng.uniform(0, 2 * np.pi)))
-        for k in (3, 5, 7, 11)
-    )
-    core, contrast = {"SPIC": (0.42, 0.50), "ARCH": (0.22, 0.35), "CALC": (0.38, 0.35)}[abnormality]
-    image = image + np.float32(contrast * rng.uniform(0.8, 1.2)) * _disc(distance, core * (1 + 2 * ragged), 0.10)
-    image = image + np.float32(rng.uniform(*_SPICULE_CONTRAST)) * _spicules(side, x, y, radius, rng)
-    if abnormality == "CALC":
-        image = image + _calcifications(side, x, y, radius, rng)
-    return np.asarray(image, dtype=np.float32)
-
-
-def _disc(distance: Field, edge: Field | float, softness: float) -> Field:
-    return np.asarray(1 / (1 + np.exp(np.clip((distance - edge) / (softness / 4), -30, 30))), dtype=np.float32)
-
-
-def _spicules(side: int, x: float, y: float, radius: float, rng: np.random.Generator) -> Field:
-    canvas: Field = np.zeros((side, side), np.float32)
-    count = int(rng.integers(11, 17))
-    for spoke in range(count):
-        heading = 2 * np.pi * (spoke + rng.uniform(-0.3, 0.3)) / count
-        reach = radius * rng.uniform(0.85, 1.25)
-        steps = np.linspace(0.2, 1, 6)[:, None]
-        bend = heading + rng.normal(0, 0.12) * steps[:, 0]
-        line = np.array([x, y]) + reach * steps * np.stack([np.cos(bend), np.sin(bend)], axis=1)
-        _draw_lines(canvas, [line], 1.0, _SPICULE_WIDTH * side)
-    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.0025 * side), dtype=np.float32)
-
-
-def _calcifications(side: int, x: float, y: float, radius: float, rng: np.random.Generator) -> Field:
-    canvas: Field = np.zeros((side, side), np.float32)
-    for _ in range(int(rng.integers(14, 26))):
-        offset = rng.normal(0, 0.4 * radius, 2)
-        centre = (round(16 * (x + float(offset[0]))), round(16 * (y + float(offset[1]))))
-        cv2.circle(canvas, centre, max(16, round(16 * 0.004 * side)), float(rng.uniform(0.7, 1.2)), -1, cv2.LINE_8, 4)
-    return canvas
 
 
 def _even_texture(image: Field, breast: NDArray[np.bool_], rng: np.random.Generator) -> Field:

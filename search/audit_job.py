@@ -13,8 +13,8 @@ from search import demo as demonstration
 from search.atomic_file import write_atomic
 from search.config import Config
 from search.environment import library_noise_in, start_tensorflow
-from search.job import cache_directory
 from search.job_data import JobData, job_data
+from search.job_request import cache_directory
 from search.output import messages
 from search.progress import RunProgress
 

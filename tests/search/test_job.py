@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 
@@ -15,6 +14,7 @@ from mammo_data.splits import Split
 from search.errors import ConfigError, RunError
 from search.job import JobRequest, run_job
 from search.trial_log import read_records
+from tests.search.held_out_changes import with_other_held_out_patients
 from tests.search.tiny import tiny_config
 
 CLOCKS = ("started", "seconds", "overhead_seconds")
@@ -134,20 +134,7 @@ def test_nothing_before_the_evaluation_reads_the_held_out_patients(finished, pha
     import keras
 
     _, result = finished
-    split = Split.read_csv(result.directory.split_file)
-    changed = tmp_path / "images"
-    shutil.copytree(phantom, changed)
-    with result.directory.split_file.open(newline="") as file:
-        held_out = [row["image_id"] for row in csv.DictReader(file) if row["patient_id"] in split.test_patients]
-    rng = np.random.default_rng(0)
-    for image_id in held_out:
-        film = cv2.imread(str(changed / f"{image_id}.pgm"), cv2.IMREAD_GRAYSCALE)
-        film = np.where(film > 18, 255 - film // 2, 0) + rng.integers(0, 3, film.shape)
-        cv2.imwrite(str(changed / f"{image_id}.pgm"), film.astype(np.uint8))
-    info = (changed / "Info.txt").read_text(encoding="latin-1").splitlines()
-    kept = [line for line in info if line[:6] not in held_out and "SHA-256" not in line]
-    added = [f"{image_id} G CIRC M 60 60 12" for image_id in held_out]
-    (changed / "Info.txt").write_text("\n".join(kept + added), encoding="latin-1")
+    changed = with_other_held_out_patients(phantom, tmp_path / "images", result.directory.split_file, "M")
 
     other = run_job(
         JobRequest(tiny_config(changed, tmp_path, split__file=result.directory.split_file), name="changed")

@@ -4,7 +4,6 @@ import csv
 import json
 import shutil
 
-import cv2
 import numpy as np
 import pytest
 import typer
@@ -13,8 +12,9 @@ from typer.testing import CliRunner
 from mammo_data.splits import Split
 from reports.predictions import Predictions
 from search.commands.data_audit import audit
-from search.config import to_toml
+from search.config_toml import to_toml
 from search.job import JobRequest, run_job
+from tests.search.held_out_changes import with_other_held_out_patients
 from tests.search.tiny import tiny_config
 
 CROPS = {"data__mode": "roi", "search__minority": "logit_adjustment", "space__unfreeze_depth": [1]}
@@ -55,20 +55,7 @@ def test_nothing_before_the_evaluation_reads_the_held_out_patients(finished, pha
     from tests.search.test_job import table_without_clocks
 
     _, result = finished
-    split = Split.read_csv(result.directory.split_file)
-    changed = tmp_path / "images"
-    shutil.copytree(phantom, changed)
-    with result.directory.split_file.open(newline="") as file:
-        held_out = [row["image_id"] for row in csv.DictReader(file) if row["patient_id"] in split.test_patients]
-    rng = np.random.default_rng(0)
-    for image_id in held_out:
-        film = cv2.imread(str(changed / f"{image_id}.pgm"), cv2.IMREAD_GRAYSCALE)
-        film = np.where(film > 18, 255 - film // 2, 0) + rng.integers(0, 3, film.shape)
-        cv2.imwrite(str(changed / f"{image_id}.pgm"), film.astype(np.uint8))
-    info = (changed / "Info.txt").read_text(encoding="latin-1").splitlines()
-    kept = [line for line in info if line[:6] not in held_out and "SHA-256" not in line]
-    added = [f"{image_id} G CIRC {'BM'[number % 2]} 60 60 12" for number, image_id in enumerate(held_out)]
-    (changed / "Info.txt").write_text("\n".join(kept + added), encoding="latin-1")
+    changed = with_other_held_out_patients(phantom, tmp_path / "images", result.directory.split_file)
     config = tiny_config(changed, tmp_path, split__file=result.directory.split_file, **CROPS)
     other = run_job(JobRequest(config, name="changed"))
     assert table_without_clocks(other.directory) == table_without_clocks(result.directory)
