@@ -7,7 +7,6 @@ import pytest
 
 from search.space import Configuration
 
-
 BITS_OWN = {"schedule": "bit", "head_init": "zeros", "backbone_lr_factor": 0.1}
 
 
