@@ -69,7 +69,7 @@ def fill_banks(job: Job, data: JobData, bank_plan: BankPlan) -> TrialData:
             folds=folds_used(config),
             cache=cache_directory(config) / "banks",
             max_bytes=bank_budget(config),
-            dtype=job.backbone.precision.policy,
+            dtype=job.backbone.precision.trunk_policy,
             progress=moved,
         )
 

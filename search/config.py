@@ -199,7 +199,7 @@ class SearchSection(Section):
     """Start of the last layer; BiT's own fine-tuning starts from zeros."""
     backbone_lr_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Factor on the learning rate of the unfrozen backbone variables; the head's is 1."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16-tail", "bfloat16"] = "auto"
     """Arithmetic of the backbone in the search; see `search.precision`. Weights and statistics are float32 always."""
     minority: Literal["balanced", "class_weights", "logit_adjustment", "none"] = "balanced"
     """What is done for rare classes, in training folds only and from their labels alone."""

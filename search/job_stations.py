@@ -149,7 +149,7 @@ def search_trials(
             job.backbone.weights,
             data,
             optimizer=config.search.optimizer,
-            dtype=job.backbone.precision.policy,
+            dtype=job.backbone.precision.tail_policy,
         )
     with job.progress.search(job.plan, len(data.folds), finished):
         outcome = run_search(
