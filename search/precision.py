@@ -3,8 +3,9 @@
 Only the arithmetic of the trunk and of the tail's backbone is affected. Weights, weight standardisation, group-norm
 statistics, head, loss and optimizer are float32 under every policy, and so is the exported file.
 
-`auto` never touches the trunk. It runs once, and sixteen units of bfloat16 move the features by 2 % at 224 px and 5 % at
-96 px, which the exported file would not repeat; the few units of a tail, trained for most of a run, move them by 0.3 %.
+`auto` never touches the trunk. It runs once, and sixteen units of bfloat16 move the features by 2 % at 224 px and 5 %
+at 96 px, which the exported file would not repeat; the few units of a tail, trained for most of a run, move them by
+0.3 %.
 
 `auto` is settled once, when a run begins, and written into run.json: a search never mixes two policies. The probe is a
 measurement of time, so its answer is kept in the cache folder and asked again only on another processor or TensorFlow.
