@@ -114,17 +114,19 @@ class FinalModel:
         return "\n".join(lines)
 
 
-def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> FinalModel:
-    """Retrain, export, evaluate and report.
+def retrain_and_export(
+    stage: FinalStage, trainer: TailTrainer, progress: RunProgress, *, seeds: int
+) -> tuple[TrainedTail, ...]:
+    """Train the winner's configuration on all development patients and write the model of the first seed.
 
     Args:
         stage: What the stations before have made.
         trainer: The compiled tail of the winner's shape.
         progress: Shows what goes on.
+        seeds: How many models to train.
     """
     winner = stage.outcome.winner
     epochs = winner.best_epoch or winner.epochs
-    seeds = stage.config.retrain.seeds
     with progress.station("retrain") as moved:
         tails = retrain(
             trainer,
@@ -136,6 +138,19 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
             on_epoch=lambda seed, epoch: moved(seed * epochs + epoch, seeds * epochs),
         )
     save_model(_assemble(stage, tails[0]), stage.directory.model_file)
+    return tails
+
+
+def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> FinalModel:
+    """Retrain, export, evaluate and report.
+
+    Args:
+        stage: What the stations before have made.
+        trainer: The compiled tail of the winner's shape.
+        progress: Shows what goes on.
+    """
+    seeds = stage.config.retrain.seeds
+    tails = retrain_and_export(stage, trainer, progress, seeds=seeds)
     with progress.station("evaluate") as moved:
         # What is evaluated is the file that is handed over, opened as anyone would open it.
         exported = _held_out(stage, load_exported(stage.directory.model_file))

@@ -13,8 +13,9 @@ from search.job_data import prepare_films
 from search.job_request import JobRequest, cache_directory
 from search.job_stations import Job, check_depths, resolve_backbone
 from search.output import messages
-from search.plan_text import describe_plan, plan_search
+from search.plan_text import plan_search
 from search.progress import RunProgress
+from search.protocol_plan import describe_protocol
 from search.run_directory import open_run_directory, owned
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def run_job(request: JobRequest) -> FinalModel:
         progress.say(f"[bold]mammo-search[/bold]  run {directory.path}")
         if request.demo:
             progress.say(f"[yellow]{demo.NOTICE}[/yellow]")
-        progress.say(describe_plan(plan))
+        progress.say(describe_protocol(plan, config))
         try:
             backbone = resolve_backbone(config, progress)
             films = prepare_films(source, config, cache, progress)
@@ -60,5 +61,6 @@ def run_job(request: JobRequest) -> FinalModel:
 
 def _carry_out(job: Job) -> FinalModel:
     from search.holdout_protocol import run_holdout
+    from search.nested_protocol import run_nested
 
-    return run_holdout(job)
+    return run_nested(job) if job.config.split.protocol == "nested" else run_holdout(job)

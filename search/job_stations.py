@@ -120,14 +120,11 @@ def resolve_backbone(config: Config, progress: RunProgress) -> Backbone:
     return Backbone(architecture, weights, device)
 
 
-def search_trials(
-    job: Job, config: Config, data: TrialData, directory: RunDirectory, trainers: TrainerPool | None = None
-) -> Searched:
+def search_trials(job: Job, data: TrialData, directory: RunDirectory, trainers: TrainerPool | None = None) -> Searched:
     """Carry out the plan, or the rest of it.
 
     Args:
-        job: Gives the plan and the backbone.
-        config: The configuration of this search.
+        job: Gives configuration, plan and backbone.
         data: What its trials read.
         directory: Where it is written down.
         trainers: Compiled tails of another search of the same shapes, to be used again.
@@ -135,6 +132,7 @@ def search_trials(
     from search.search_stage import TrainerPool, run_search
     from search.trial_data import TrainingSettings
 
+    config = job.config
     training_images = max(len(training) for training, _ in data.folds)
     settings = TrainingSettings(
         seed=config.search.seed,

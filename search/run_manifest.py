@@ -10,8 +10,7 @@ from search.atomic_file import replacing, write_atomic
 from search.config import Config, to_toml
 from search.environment import git_commit, versions
 from search.errors import RunError
-from search.hyperband_plan import HyperbandPlan
-from search.job_request import JobRequest
+from search.job_stations import Job
 from search.plan_text import plan_table
 from search.run_directory import RunDirectory
 from search.run_settings import RESULTS_VERSION, changes, result_settings
@@ -19,51 +18,47 @@ from search.run_settings import RESULTS_VERSION, changes, result_settings
 if TYPE_CHECKING:
     from mammo_data.prepared import PreparedSet
     from mammo_data.splits import Split
-    from search.bit_weights import BitWeights
     from search.job_data import JobData
 
 
-def run_manifest(
-    request: JobRequest, plan: HyperbandPlan, data: JobData, weights: BitWeights, device: str, *, name: str
-) -> dict[str, Any]:
+def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, Any]:
     """The manifest of a run that begins; its schema is in `search.run_directory`.
 
     Args:
-        request: What was asked for.
-        plan: Of its search.
+        job: What was asked for, plan and backbone.
         data: What the search is given, and the split.
-        weights: The backbone's.
-        device: What it computes on, in words.
-        name: Name of the run.
+        directory: The run's folder.
     """
+    config = job.config
     return {
         "schema": 1,
-        "name": name,
+        "name": directory.name,
         "status": "running",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "argv": list(request.argv),
-        "demo": request.demo,
-        "mode": request.config.data.mode,
+        "argv": list(job.request.argv),
+        "demo": job.request.demo,
+        "mode": config.data.mode,
+        "protocol": config.split.protocol,
         "endpoint": f"AUC of {data.films.table.class_names[-1]} versus rest, held-out patients",
         "fingerprints": {
             "prepared": data.prepared.fingerprint,
             "cases": data.prepared.table.fingerprint,
             "split": data.split.fingerprint,
-            "weights": weights.fingerprint,
+            "weights": job.backbone.weights.fingerprint,
         },
-        "settings": result_settings(request.config),
+        "settings": result_settings(config),
         "results_version": RESULTS_VERSION,
         "views_per_class": None,
         "seeds": {
-            "search": request.config.search.seed,
+            "search": config.search.seed,
             "split": data.split.seed,
-            "weights": request.config.backbone.weights_seed,
+            "weights": config.backbone.weights_seed,
         },
-        "plan": plan_table(plan),
-        "weights": weights.provenance,
+        "plan": plan_table(job.plan),
+        "weights": job.backbone.weights.provenance,
         "versions": versions(),
         "git": git_commit(),
-        "device": device,
+        "device": job.backbone.device,
         "host": platform.node(),
     }
 
