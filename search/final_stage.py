@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from search.export import assemble_model, load_exported, predict_images, save_mo
 from search.holdout_ledger import record_reading
 from search.hyperband_plan import HyperbandPlan
 from search.job_data import ROI_NOTICE
-from search.leak_audit import LeakAudit, audit
+from search.leak_audit import LeakAudit, Probe, audit
 from search.out_of_fold import read_out_of_fold
 from search.pooled_features import pooled_features
 from search.progress import RunProgress
@@ -57,6 +58,8 @@ class FinalStage:
     outcome: SearchOutcome
     clock: float
     """``time.perf_counter()`` when the run started."""
+    probes: Callable[[], tuple[Probe, ...]] | None = None
+    """The shortcut probe of ``prepared``, where it is shared with other searches on the same images."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +216,7 @@ def _audit(stage: FinalStage) -> LeakAudit:
         stage.split,
         features=pooled_features(stage.data, stage.architecture, stage.weights),
         sides=sides,
+        probes=stage.probes,
         seed=stage.config.split.seed,
     )
 

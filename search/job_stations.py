@@ -5,6 +5,7 @@ The station between the first two, the banks, is in `search.bank_station`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from search.bit_weights import BitWeights
     from search.final_stage import FinalStage
     from search.job_data import JobData
+    from search.leak_audit import Probe
     from search.search_stage import SearchOutcome, TrainerPool
     from search.trial_data import TrainingSettings, TrialData
 
@@ -179,6 +181,7 @@ def final_stage(
     directory: RunDirectory,
     manifest: dict[str, Any],
     clock: float,
+    probes: Callable[[], tuple[Probe, ...]] | None = None,
 ) -> FinalStage:
     """What the final stage is given.
 
@@ -189,6 +192,7 @@ def final_stage(
         directory: The folder of the run.
         manifest: Its manifest.
         clock: ``time.perf_counter()`` when the run started.
+        probes: The shortcut probe, where other searches on the same images ask for it, too.
     """
     from search.final_stage import FinalStage
 
@@ -207,4 +211,5 @@ def final_stage(
         settings=searched.settings,
         outcome=searched.outcome,
         clock=clock,
+        probes=probes,
     )

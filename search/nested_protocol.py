@@ -11,7 +11,9 @@ goes on like any run, and everything after the searches is made anew from what t
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,8 @@ from search.run_manifest import begin_or_resume, run_manifest
 
 if TYPE_CHECKING:
     from mammo_data.splits import Split
+    from search.final_stage import FinalStage
+    from search.leak_audit import Probe
     from search.nested_outcome import NestedModel
     from search.search_stage import TrainerPool
 
@@ -39,28 +43,119 @@ def run_nested(job: Job) -> NestedModel:
         DataError: If the images can't be used.
         UserError: If the split, a search or the run's folder are not as they have to be.
     """
-    from search.final_stage import retrain_and_export
     from search.nested_outcome import finish_nested
 
-    progress, clock = job.progress, time.perf_counter()
-    outer = outer_split(job.config, job.films)
-    everyone = search_data(job.films, final_split(job.config, job.films), job.config, progress)
-    progress.say(_describe(outer, everyone))
-    manifest = _begin(job, outer, everyone)
-    searching = _with_share_of_minutes(job, len(outer.folds) + 1)
-    banks = _shared_banks(searching, everyone, manifest)
-    trainers = None
-    for fold in range(len(outer.folds)):
+    run = NestedRun(job)
+    for fold in range(len(run.outer.folds)):
+        run.search_outer(fold)
+    return finish_nested(run.search_everyone(), run.outer, job.progress)
+
+
+class NestedRun:
+    """The searches of a nested run, and what they share: outer folds, banks, compiled tails and the shortcut probe.
+
+    Args:
+        job: What was asked for; the run's folder is written at once.
+
+    Raises:
+        DataError: If the images can't be used.
+        UserError: If the split is not as it has to be, or the run can't go on with it.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._clock = time.perf_counter()
+        self.outer: Split = outer_split(job.config, job.films)
+        self._everyone = search_data(job.films, final_split(job.config, job.films), job.config, job.progress)
+        job.progress.say(_describe(self.outer, self._everyone))
+        self._manifest = self._begin(job)
+        self._job = _with_share_of_minutes(job, len(self.outer.folds) + 1)
+        self._trainers: TrainerPool | None = None
+        # The same images in every search, whoever is left out; crops differ.
+        self._probes: Callable[[], tuple[Probe, ...]] | None = (
+            functools.cache(lambda: _probes(self._everyone)) if job.config.data.mode == "whole" else None
+        )
+
+    def search_outer(self, fold: int) -> None:
+        """One outer fold, from 0, from its search to its evaluation; a complete one is left as it is.
+
+        Raises:
+            UserError: If the search or the fold's folder are not as they have to be.
+        """
+        from search.final_stage import finish
+
+        job, folds = self._job, len(self.outer.folds)
         directory = job.directory.outer(fold)
         if directory.is_complete:
-            progress.say(f"[bold]outer fold {fold + 1} of {len(outer.folds)}[/bold]  was finished before")
-            continue
-        trainers = _outer_search(searching, outer, fold, banks, manifest, trainers)
-    progress.say("[bold]the search on all patients[/bold]")
-    searched = _search(searching, everyone, job.directory, manifest, banks, trainers)
-    stage = final_stage(searching, everyone, searched, directory=job.directory, manifest=manifest, clock=clock)
-    retrain_and_export(stage, searched.trainers(searched.outcome.configuration), progress, seeds=1)
-    return finish_nested(stage, outer, progress)
+            job.progress.say(f"[bold]outer fold {fold + 1} of {folds}[/bold]  was finished before")
+            return
+        clock = time.perf_counter()
+        data = search_data(job.films, inner_split(self.outer, fold, job.config, job.films), job.config, job.progress)
+        job.progress.say(f"[bold]outer fold {fold + 1} of {folds}[/bold]  {data.describe()}")
+        manifest = run_manifest(job, data, directory)
+        manifest["outer"] = {"run": job.directory.name, "fold": fold + 1, "folds": folds}
+        if self._manifest["views_of_searches"] is not None:
+            manifest["views_per_class"] = self._manifest["views_of_searches"][directory.path.name]
+        manifest = begin_or_resume(directory, manifest, job.config, data.split, data.films)
+        stage, searched = self._search(data, directory, manifest, clock)
+        finish(stage, searched.trainers(searched.outcome.configuration), job.progress)
+
+    def search_everyone(self) -> FinalStage:
+        """The search on all patients, its winner retrained and exported.
+
+        Raises:
+            UserError: If the search or the run's folder are not as they have to be.
+        """
+        from search.final_stage import retrain_and_export
+
+        job = self._job
+        job.progress.say("[bold]the search on all patients[/bold]")
+        stage, searched = self._search(self._everyone, job.directory, self._manifest, self._clock)
+        # One seed: further ones would tell their spread on left-out patients, of whom there are none.
+        retrain_and_export(stage, searched.trainers(searched.outcome.configuration), job.progress, seeds=1)
+        return stage
+
+    def _begin(self, job: Job) -> dict[str, Any]:
+        """Write down what the run is made of, the number of views of every search included."""
+        manifest = run_manifest(job, self._everyone, job.directory)
+        manifest["fingerprints"]["outer_split"] = self.outer.fingerprint
+        manifest["endpoint"] = manifest["endpoint"].replace("held-out patients", "mean over outer folds")
+        manifest["views_of_searches"] = None
+        if job.config.data.mode == "whole":
+            views = views_of_searches(job, self._data_of_searches(job))
+            manifest |= {"views_of_searches": views, "views_per_class": views[FINAL]}
+        with replacing(job.directory.outer_split_file) as temporary:
+            self.outer.write_csv(temporary, job.films.table)
+        return begin_or_resume(job.directory, manifest, job.config, self._everyone.split, job.films)
+
+    def _data_of_searches(self, job: Job) -> dict[str, JobData]:
+        outer = {
+            job.directory.outer(fold).path.name: JobData(
+                job.films, job.films, inner_split(self.outer, fold, job.config, job.films)
+            )
+            for fold in range(len(self.outer.folds))
+        }
+        return {**outer, FINAL: self._everyone}
+
+    @functools.cached_property
+    def _banks(self) -> SharedBanks | None:
+        """Banks of all images, or None for crops: where their centres lie differs from search to search."""
+        views = self._manifest["views_of_searches"]
+        return None if views is None else shared_banks(self._job, self._everyone.prepared, views)
+
+    def _search(
+        self, data: JobData, directory: RunDirectory, manifest: dict[str, Any], clock: float
+    ) -> tuple[FinalStage, Searched]:
+        job, banks = self._job, self._banks
+        if banks is None:
+            trials = own_banks(job, data, directory, manifest)
+        else:
+            trials = banks.trial_data(data.split, manifest["views_per_class"], folds=folds_used(job.config))
+        searched = search_trials(job, trials, directory, self._trainers)
+        self._trainers = searched.trainers
+        stage = final_stage(
+            job, data, searched, directory=directory, manifest=manifest, clock=clock, probes=self._probes
+        )
+        return stage, searched
 
 
 def _describe(outer: Split, everyone: JobData) -> str:
@@ -74,71 +169,10 @@ def _describe(outer: Split, everyone: JobData) -> str:
     )
 
 
-def _begin(job: Job, outer: Split, everyone: JobData) -> dict[str, Any]:
-    """Write down what the run is made of, the number of views of every search included."""
-    manifest = run_manifest(job, everyone, job.directory)
-    manifest["fingerprints"]["outer_split"] = outer.fingerprint
-    manifest["endpoint"] = manifest["endpoint"].replace("held-out patients", "mean over outer folds")
-    manifest["views_of_searches"] = None
-    if job.config.data.mode == "whole":
-        searches = {
-            job.directory.outer(fold).path.name: JobData(
-                job.films, job.films, inner_split(outer, fold, job.config, job.films)
-            )
-            for fold in range(len(outer.folds))
-        }
-        manifest["views_of_searches"] = views_of_searches(job, {**searches, FINAL: everyone})
-        manifest["views_per_class"] = manifest["views_of_searches"][FINAL]
-    with replacing(job.directory.outer_split_file) as temporary:
-        outer.write_csv(temporary, job.films.table)
-    return begin_or_resume(job.directory, manifest, job.config, everyone.split, job.films)
+def _probes(everyone: JobData) -> tuple[Probe, ...]:
+    from search.leak_audit import shortcut_probes
 
-
-def _shared_banks(job: Job, everyone: JobData, manifest: dict[str, Any]) -> SharedBanks | None:
-    """Banks of all images, or None for crops: where their centres lie differs from search to search."""
-    if manifest["views_of_searches"] is None:
-        return None
-    return shared_banks(job, everyone.prepared, manifest["views_of_searches"])
-
-
-def _outer_search(
-    job: Job,
-    outer: Split,
-    fold: int,
-    banks: SharedBanks | None,
-    nested: dict[str, Any],
-    trainers: TrainerPool | None,
-) -> TrainerPool:
-    """One outer fold from its search to its evaluation; returns the compiled tails for the next one."""
-    from search.final_stage import finish
-
-    directory, clock = job.directory.outer(fold), time.perf_counter()
-    data = search_data(job.films, inner_split(outer, fold, job.config, job.films), job.config, job.progress)
-    job.progress.say(f"[bold]outer fold {fold + 1} of {len(outer.folds)}[/bold]  {data.describe()}")
-    manifest = run_manifest(job, data, directory)
-    manifest["outer"] = {"run": job.directory.name, "fold": fold + 1, "folds": len(outer.folds)}
-    if banks is not None:
-        manifest["views_per_class"] = nested["views_of_searches"][directory.path.name]
-    manifest = begin_or_resume(directory, manifest, job.config, data.split, data.films)
-    searched = _search(job, data, directory, manifest, banks, trainers)
-    stage = final_stage(job, data, searched, directory=directory, manifest=manifest, clock=clock)
-    finish(stage, searched.trainers(searched.outcome.configuration), job.progress)
-    return searched.trainers
-
-
-def _search(
-    job: Job,
-    data: JobData,
-    directory: RunDirectory,
-    manifest: dict[str, Any],
-    banks: SharedBanks | None,
-    trainers: TrainerPool | None,
-) -> Searched:
-    if banks is None:
-        trials = own_banks(job, data, directory, manifest)
-    else:
-        trials = banks.trial_data(data.split, manifest["views_per_class"], folds=folds_used(job.config))
-    return search_trials(job, trials, directory, trainers)
+    return shortcut_probes(everyone.prepared, everyone.split.seed)
 
 
 def _with_share_of_minutes(job: Job, searches: int) -> Job:

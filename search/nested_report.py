@@ -58,6 +58,7 @@ def write_nested_report(
         stage.prepared,
         outer,
         features=pooled_features(stage.data, stage.architecture, stage.weights),
+        probes=stage.probes,
         seed=outer.seed,
     )
     overlaps = _overlaps(stage, len(folds))
