@@ -12,6 +12,7 @@ from search.interruption import interruptible
 from search.job_data import prepare_films
 from search.job_request import JobRequest, cache_directory
 from search.job_stations import Job, check_depths, resolve_backbone
+from search.machine_failures import machine_failures_in_one_line
 from search.output import messages
 from search.plan_text import plan_search
 from search.progress import RunProgress
@@ -31,6 +32,11 @@ def run_job(request: JobRequest) -> FinalModel:
         DataError: If the images can't be used.
         UserError: If weights, the configuration or the run's folder are not as they have to be.
     """
+    with machine_failures_in_one_line(request.config.output.runs / request.run_name):
+        return _run(request)
+
+
+def _run(request: JobRequest) -> FinalModel:
     from mammo_data.layouts import open_source
 
     config = request.config

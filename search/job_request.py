@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.config import Config, to_toml
+from search.config import Config
+from search.config_toml import to_toml
 
 
 @dataclass(frozen=True)

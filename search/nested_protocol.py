@@ -123,9 +123,10 @@ class NestedRun:
         if job.config.data.mode == "whole":
             views = views_of_searches(job, self._data_of_searches(job))
             manifest |= {"views_of_searches": views, "views_per_class": views[FINAL]}
+        manifest = begin_or_resume(job.directory, manifest, job.config, self._everyone.split, job.films)
         with replacing(job.directory.outer_split_file) as temporary:
             self.outer.write_csv(temporary, job.films.table)
-        return begin_or_resume(job.directory, manifest, job.config, self._everyone.split, job.films)
+        return manifest
 
     def _data_of_searches(self, job: Job) -> dict[str, JobData]:
         outer = {

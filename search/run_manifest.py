@@ -7,10 +7,12 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from search.atomic_file import replacing, write_atomic
-from search.config import Config, to_toml
+from search.config import Config
+from search.config_toml import to_toml
 from search.environment import git_commit, versions
 from search.errors import RunError
 from search.job_stations import Job
+from search.manifest import SCHEMA
 from search.plan_text import plan_table
 from search.run_directory import RunDirectory
 from search.run_settings import RESULTS_VERSION, changes, result_settings
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, Any]:
-    """The manifest of a run that begins; its schema is in `search.run_directory`.
+    """The manifest of a run that begins; its schema is in `search.manifest`.
 
     Args:
         job: What was asked for, plan and backbone.
@@ -31,7 +33,7 @@ def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, 
     """
     config = job.config
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "name": directory.name,
         "status": "running",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -85,11 +87,11 @@ def begin_or_resume(
     if directory.manifest_file.is_file():
         manifest = _resumed(directory, manifest)
     directory.path.mkdir(parents=True, exist_ok=True)
+    # First: a folder with a manifest is a run that can be resumed, and the other two are made anew whenever it is.
+    directory.write_manifest(manifest)
     write_atomic(directory.config_file, to_toml(config))
     with replacing(directory.split_file) as temporary:
         split.write_csv(temporary, films.table)
-    # Last: a folder with a manifest is a run that can be resumed.
-    directory.write_manifest(manifest)
     return manifest
 
 

@@ -33,7 +33,7 @@ def run(
 
     Example: mammo-search run --data all-mias.tar.gz --max-trials 40
     """
-    from search.config import DEFAULT_FILE, load_config
+    from search.config_file import DEFAULT_FILE, load_config
     from search.demo import demo_config
     from search.errors import ConfigError
     from search.job import JobRequest, run_job
