@@ -112,6 +112,7 @@ def finish_nested(stage: FinalStage, outer: Split, progress: RunProgress) -> Nes
             **stage.manifest,
             "status": "complete",
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "outputs": directory.output_checksums(),
         }
     )
     return NestedModel(directory, stage.demo, metrics, stage.outcome)
@@ -127,9 +128,9 @@ def estimates(folds: int) -> str:
 
 def _read_outer(directory: RunDirectory, number: int) -> OuterFold:
     try:
-        metrics = json.loads((directory.best / "metrics.json").read_text(encoding="utf-8"))
+        metrics = json.loads(directory.check_output(directory.best / "metrics.json").read_text(encoding="utf-8"))
         winner = best_run(read_records(directory.trials_file))
-    except (OSError, ValueError, ReportError) as error:
+    except (OSError, ValueError, ReportError, RunError) as error:
         raise _incomplete(directory, error) from None
     return OuterFold(
         number=number,
@@ -146,11 +147,11 @@ def _join(directories: Sequence[RunDirectory]) -> OuterPredictions:
     exported, corrected = [], []
     for directory in directories:
         try:
-            exported.append(Predictions.read_csv(directory.best / "predictions.csv"))
+            exported.append(Predictions.read_csv(directory.check_output(directory.best / "predictions.csv")))
             file = directory.best / "predictions_corrected.csv"
             if file.is_file():
                 corrected.append(Predictions.read_csv(file))
-        except (OSError, ReportError) as error:
+        except (OSError, ReportError, RunError) as error:
             raise _incomplete(directory, error) from None
     fold_of_case = np.concatenate([np.full(len(part), number) for number, part in enumerate(exported, start=1)])
     return OuterPredictions(
@@ -194,8 +195,8 @@ def _metrics(stage: FinalStage, folds: Sequence[OuterFold], predictions: OuterPr
 def _incomplete(directory: RunDirectory, error: Exception) -> RunError:
     return RunError(
         expected=f"what the finished outer search in {directory.path} has left",
-        found=f"{type(error).__name__} {error}",
-        remedy="Delete that folder; the same command then makes it again.",
+        found=str(error),
+        remedy="Delete that folder; the same command then searches its fold again.",
     )
 
 
