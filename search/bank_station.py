@@ -89,6 +89,7 @@ def run_trunk(job: Job, views: StoredViews, bank_plan: BankPlan) -> dict[int, Bo
             weights=job.backbone.weights,
             cache=cache_directory(job.config) / "banks",
             max_bytes=bank_budget(job.config),
+            dtype=job.backbone.precision.policy,
             progress=moved,
         )
 

@@ -11,7 +11,7 @@ from search.errors import UserError
 from search.interruption import interruptible
 from search.job_data import prepare_films
 from search.job_request import JobRequest, cache_directory
-from search.job_stations import Job, check_depths, resolve_backbone
+from search.job_stations import Job, resolve_backbone
 from search.machine_failures import machine_failures_in_one_line
 from search.output import messages
 from search.plan_text import plan_search
@@ -43,7 +43,6 @@ def _run(request: JobRequest) -> FinalModel:
     cache = cache_directory(config)
     source = open_source(demo.demo_data(cache)) if request.demo else open_source(config.data.path, config.data.info)
     plan = plan_search(config.search)
-    check_depths(config)
     directory = open_run_directory(config.output.runs, request.run_name, fresh=request.fresh, resume=request.resume)
     with (
         owned(directory),
@@ -56,7 +55,7 @@ def _run(request: JobRequest) -> FinalModel:
             progress.say(f"[yellow]{demo.NOTICE}[/yellow]")
         progress.say(describe_protocol(plan, config))
         try:
-            backbone = resolve_backbone(config, progress)
+            backbone = resolve_backbone(config, directory, progress)
             films = prepare_films(source, config, cache, progress)
             job = Job(request, plan, directory, backbone, films, progress)
             return _carry_out(job)

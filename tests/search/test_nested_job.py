@@ -49,7 +49,7 @@ def outer_search_alone(config, name, fold):
     """One outer fold's search of a nested run, and nothing after it."""
     with RunProgress(messages()).shown() as progress:
         directory = open_run_directory(config.output.runs, name)
-        backbone = resolve_backbone(config, progress)
+        backbone = resolve_backbone(config, directory, progress)
         films = prepare_films(open_source(config.data.path), config, config.output.cache, progress)
         job = Job(JobRequest(config, name=name), plan_search(config.search), directory, backbone, films, progress)
         NestedRun(job).search_outer(fold)
@@ -119,7 +119,7 @@ def test_an_outer_search_reads_nothing_of_the_patients_it_leaves_out(nested, pha
     """Other pixels and other labels for them, same folds: same table, same choice, same weights."""
     _, result = nested
     expected = result.directory.outer(0)
-    changed = with_other_held_out_patients(phantom, tmp_path / "images", expected.split_file, "M")
+    changed = with_other_held_out_patients(phantom, tmp_path / "images", expected.split_file, "NBM")
     config = tiny_config(changed, tmp_path, **NESTED, split__file=result.directory.outer_split_file)
     directory = outer_search_alone(config, "changed", 0)
     assert_same_search(directory, expected)
@@ -171,7 +171,7 @@ def test_no_outer_search_reads_its_left_out_patients(phantom, tmp_path, mode, te
         expected = result.directory.outer(fold)
         folder = tmp_path / str(fold)
         folder.mkdir()
-        changed = with_other_held_out_patients(phantom, folder / "images", expected.split_file)
+        changed = with_other_held_out_patients(phantom, folder / "images", expected.split_file, "NBM")
         other = tiny_config(changed, folder, **settings, split__file=result.directory.outer_split_file)
         assert_same_search(outer_search_alone(other, "changed", fold), expected)
 
