@@ -47,6 +47,8 @@ OTHER_METRICS = (
 )
 
 FIGURES = {
+    "outer_folds": ("Outer folds", "AUC of each fold's model on the fold's own patients, and the mean over folds."),
+    "outer_roc": ("ROC curves of the outer folds", "The primary endpoint within each outer fold, and the mean curve."),
     "roc": ("ROC curves", "How well each class is told apart from the other two, whatever the threshold."),
     "confusion_matrix": ("Confusion matrix", "Which class was taken for which, when the most probable one is chosen."),
     "class_metrics": ("Class metrics", "Precision, recall, F1 and specificity of each class."),
@@ -173,15 +175,16 @@ def _headline(metrics: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _verdict(metrics: Mapping[str, Any]) -> str:
     """What the primary interval says, in one sentence without a medical claim."""
+    ranks = "models rank" if metrics.get("protocol") == "nested" else "model ranks"
     primary = metrics["primary_auc"]
     lower = primary.get("lower") if isinstance(primary, Mapping) else None
     if value_of(primary) is None or lower is None:
         return "The primary endpoint is not defined on these patients, so this run answers nothing about it."
     if lower > 0.5:
-        return "The interval lies above 0.5: on these patients the model ranks better than chance."
+        return f"The interval lies above 0.5: on these patients the {ranks} better than chance."
     if primary["upper"] < 0.5:
-        return "The interval lies below 0.5: on these patients the model ranks worse than chance. Look for a mistake."
-    return "The interval contains 0.5: this run does not show that the model ranks better than chance."
+        return f"The interval lies below 0.5: on these patients the {ranks} worse than chance. Look for a mistake."
+    return f"The interval contains 0.5: this run does not show that the {ranks} better than chance."
 
 
 def _other_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, Any, str, float | None]]:

@@ -39,7 +39,10 @@ def test_flags_beat_the_file_and_the_file_beats_the_base(tmp_path):
         ("\n# so\n[serch]\na = 1", "3: serch: unknown key; did you mean 'search'?"),
         ("folds = 3", "1: folds: unknown key; it belongs to [split] or [search]"),
         ("[search]\nimage_size = 3", "2: search.image_size: unknown key; it belongs to [preparation]"),
-        ("[split]\nxyz = 1", "2: split.xyz: unknown key; known are test_fraction, folds, seed, file"),
+        (
+            "[split]\nxyz = 1",
+            "2: split.xyz: unknown key; known are protocol, outer_folds, test_fraction, folds, seed, file",
+        ),
         ("[search]\nfactor = 1", "2: search.factor: expected a value greater than or equal to 2; found 1"),
         ("[search]\nfactor = 'much'", "2: search.factor: expected a valid integer"),
         ("[search]\nmax_minutes = inf", "2: search.max_minutes: expected a finite number; found inf"),
