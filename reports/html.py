@@ -47,6 +47,8 @@ OTHER_METRICS = (
 )
 
 FIGURES = {
+    "outer_folds": ("Outer folds", "AUC of each fold's model on the fold's own patients, and the mean over folds."),
+    "outer_roc": ("ROC curves of the outer folds", "The primary endpoint within each outer fold, and the mean curve."),
     "roc": ("ROC curves", "How well each class is told apart from the other two, whatever the threshold."),
     "confusion_matrix": ("Confusion matrix", "Which class was taken for which, when the most probable one is chosen."),
     "class_metrics": ("Class metrics", "Precision, recall, F1 and specificity of each class."),

@@ -128,6 +128,29 @@ class SeedScore:
 
 
 @dataclass(frozen=True)
+class OuterFold:
+    """One outer fold of a nested run: a search on the other folds' patients, evaluated on this fold's.
+
+    Attributes:
+        number: From 1.
+        patients: Patients of the fold.
+        class_counts: Their images by class name.
+        metrics: metrics.json of the fold's own run.
+        winner: The configuration that its search chose.
+        readings: How many times these patients have been evaluated under this split, this one included.
+        report: Link to the fold's own report, relative to that of the nested run, or "".
+    """
+
+    number: int
+    patients: int
+    class_counts: Mapping[str, int]
+    metrics: Mapping[str, Any]
+    winner: TrialRecord
+    readings: int
+    report: str = ""
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """A finished run.
 
@@ -161,6 +184,8 @@ class RunSummary:
         model_file: Name of the exported model.
         device: What it ran on, in words.
         seconds: Wall time of the whole run.
+        outer_folds: Those of a nested run; the metrics are means over them then (`reports.nested`), while the trials
+            and the model are those of the search on all patients.
     """
 
     name: str
@@ -191,6 +216,7 @@ class RunSummary:
     model_file: str = "bit_mammography_final.keras"
     device: str = ""
     seconds: float = 0.0
+    outer_folds: tuple[OuterFold, ...] = ()
 
     @property
     def winner(self) -> TrialRecord | None:

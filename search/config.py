@@ -39,13 +39,18 @@ class DataSection(Section):
 class SplitSection(Section):
     """Which patients are held out, and the folds of the others."""
 
+    protocol: Literal["holdout", "nested"] = "holdout"
+    """"holdout" sets patients aside once; "nested" searches anew for each of `outer_folds` parts of all patients, and
+    once more on all of them for the model."""
+    outer_folds: Annotated[int, Field(ge=2, le=20)] = 5
+    """Patient-grouped outer folds of the nested protocol; each is evaluated by a search on the others."""
     test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.25
     folds: Annotated[int, Field(ge=2, le=20)] = 5
     """Patient-grouped folds of the development patients; `search.folds` says how many of them a trial uses."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Apart from `search.seed`, so that another search seed keeps the same test patients."""
     file: Path | None = None
-    """A split.csv of an earlier run, used as it is instead of drawing one."""
+    """A split.csv of an earlier run (nested: an outer_split.csv), used as it is instead of drawing one."""
 
 
 class PreparationSection(Section):
@@ -184,7 +189,8 @@ class SearchSection(Section):
     """Random and Bayesian search train every run at the full budget."""
     max_trials: Annotated[int, Field(ge=1, le=100_000)] = 40
     max_minutes: Annotated[float, Field(gt=0)] | None = None
-    """No run is started later than so many minutes after the first; None: no bound."""
+    """No run is started later than so many minutes after the first; None: no bound. The searches of a nested run get
+    equal shares of it."""
     max_epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
     factor: Annotated[int, Field(ge=2, le=16)] = 3
     folds: Annotated[int, Field(ge=1, le=20)] | None = None

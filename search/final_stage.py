@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from search.export import assemble_model, load_exported, predict_images, save_mo
 from search.holdout_ledger import record_reading
 from search.hyperband_plan import HyperbandPlan
 from search.job_data import ROI_NOTICE
-from search.leak_audit import LeakAudit, audit
+from search.leak_audit import LeakAudit, Probe, audit
 from search.out_of_fold import read_out_of_fold
 from search.pooled_features import pooled_features
 from search.progress import RunProgress
@@ -57,6 +58,8 @@ class FinalStage:
     outcome: SearchOutcome
     clock: float
     """``time.perf_counter()`` when the run started."""
+    probes: Callable[[], tuple[Probe, ...]] | None = None
+    """The shortcut probe of ``prepared``, where it is shared with other searches on the same images."""
 
 
 @dataclass(frozen=True)
@@ -114,17 +117,19 @@ class FinalModel:
         return "\n".join(lines)
 
 
-def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> FinalModel:
-    """Retrain, export, evaluate and report.
+def retrain_and_export(
+    stage: FinalStage, trainer: TailTrainer, progress: RunProgress, *, seeds: int
+) -> tuple[TrainedTail, ...]:
+    """Train the winner's configuration on all development patients and write the model of the first seed.
 
     Args:
         stage: What the stations before have made.
         trainer: The compiled tail of the winner's shape.
         progress: Shows what goes on.
+        seeds: How many models to train.
     """
     winner = stage.outcome.winner
     epochs = winner.best_epoch or winner.epochs
-    seeds = stage.config.retrain.seeds
     with progress.station("retrain") as moved:
         tails = retrain(
             trainer,
@@ -136,6 +141,19 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
             on_epoch=lambda seed, epoch: moved(seed * epochs + epoch, seeds * epochs),
         )
     save_model(_assemble(stage, tails[0]), stage.directory.model_file)
+    return tails
+
+
+def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> FinalModel:
+    """Retrain, export, evaluate and report.
+
+    Args:
+        stage: What the stations before have made.
+        trainer: The compiled tail of the winner's shape.
+        progress: Shows what goes on.
+    """
+    seeds = stage.config.retrain.seeds
+    tails = retrain_and_export(stage, trainer, progress, seeds=seeds)
     with progress.station("evaluate") as moved:
         # What is evaluated is the file that is handed over, opened as anyone would open it.
         exported = _held_out(stage, load_exported(stage.directory.model_file))
@@ -198,6 +216,7 @@ def _audit(stage: FinalStage) -> LeakAudit:
         stage.split,
         features=pooled_features(stage.data, stage.architecture, stage.weights),
         sides=sides,
+        probes=stage.probes,
         seed=stage.config.split.seed,
     )
 

@@ -1,4 +1,9 @@
-"""The folder of a run: what lies where, and who owns it."""
+"""The folder of a run: what lies where, and who owns it.
+
+A nested run is the run of its last search, the one on all patients, with the outer searches in it: ``outer-1``,
+``outer-2``, … are folders of the same schema, ``outer_split.csv`` says which patient is in which outer fold, and
+``best/predictions.csv`` holds the outer predictions, with a column ``outer_fold``.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +32,20 @@ class RunDirectory:
 
     Attributes:
         path: The folder, ``runs/NAME``.
+        within: Name of the nested run that an outer search belongs to.
     """
 
     path: Path
+    within: str | None = None
 
     @property
     def name(self) -> str:
-        """The run's name."""
-        return self.path.name
+        """The run's name; that of an outer search has the nested run's before it."""
+        return f"{self.within}/{self.path.name}" if self.within else self.path.name
+
+    def outer(self, fold: int) -> RunDirectory:
+        """The folder of an outer search; folds count from 0, their folders from 1."""
+        return RunDirectory(self.path / f"outer-{fold + 1}", within=self.name)
 
     @property
     def manifest_file(self) -> Path:
@@ -50,6 +61,11 @@ class RunDirectory:
     def split_file(self) -> Path:
         """Patients and sides."""
         return self.path / "split.csv"
+
+    @property
+    def outer_split_file(self) -> Path:
+        """Patients and outer folds of a nested run."""
+        return self.path / "outer_split.csv"
 
     @property
     def trials_file(self) -> Path:

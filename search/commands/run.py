@@ -15,6 +15,7 @@ def run(
     data: Annotated[Path | None, typer.Option(help="Folder or archive of the MIAS images.")] = None,
     info: Annotated[Path | None, typer.Option(help="Info.txt, where it does not lie with the images.")] = None,
     mode: Annotated[str | None, typer.Option(help="whole images, or roi: crops, the easier task.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="holdout, or nested: a search for each outer fold.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Synthetic data and a small random backbone; offline.")] = False,
     config: Annotated[Path | None, typer.Option(help="Configuration; default: ./tuner_config.toml.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run's folder.")] = None,
@@ -38,7 +39,8 @@ def run(
     from search.errors import ConfigError
     from search.job import JobRequest, run_job
     from search.output import show, show_json
-    from search.plan_text import describe_plan, plan_search, plan_table
+    from search.plan_text import plan_search
+    from search.protocol_plan import describe_protocol, protocol_table
 
     if resume and fresh:
         raise ConfigError(expected="--resume or --fresh", found="both", remedy="Leave one out.")
@@ -48,6 +50,7 @@ def run(
         "data.path": data,
         "data.info": info,
         "data.mode": mode,
+        "split.protocol": protocol,
         "backbone.name": backbone,
         "backbone.weights": weights,
         "preparation.image_size": image_size,
@@ -63,7 +66,7 @@ def run(
     )
     if dry_run:
         plan = plan_search(settings.search)
-        show_json(plan_table(plan)) if json else show(describe_plan(plan))
+        show_json(protocol_table(plan, settings)) if json else show(describe_protocol(plan, settings))
         return
     result = run_job(JobRequest(settings, name=name, resume=resume, fresh=fresh, demo=demo, argv=tuple(sys.argv[1:])))
     show_json(result.as_json()) if json else show(result.as_text())
