@@ -276,6 +276,7 @@ def _epoch_of(depth: int, config: Any, trainers: Any, data: Any, settings: Any) 
     """An epoch on every fold with a compiled tail: seconds of training, of validation, and of the first build."""
     import tensorflow as tf
 
+    from search.bit_architecture import R50X1
     from search.cross_validation import train_epoch
     from search.space import draw_configurations
 
@@ -311,7 +312,8 @@ def _epoch_of(depth: int, config: Any, trainers: Any, data: Any, settings: Any) 
         parts.append(one(fold))
     train, validate = (statistics.median(column) for column in zip(*parts, strict=True))
     images = settings.steps_per_epoch * settings.batch_size
-    flop = 3 * tail_flop(depth, bank.shape) * images
+    forward = sum(R50X1.convolution_flop(config.preparation.image_size)[-depth:]) if depth else 0
+    flop = 3 * forward * images
     return {
         "train": train,
         "validate": validate,
@@ -319,26 +321,6 @@ def _epoch_of(depth: int, config: Any, trainers: Any, data: Any, settings: Any) 
         "gflops": flop / train / 1e9,
         "matmul_gflops": 2 * 2048**3 / statistics.median(products) / 1e9,
     }
-
-
-def tail_flop(depth: int, boundary_shape: tuple[int, ...]) -> int:
-    """Floating-point operations of one image through the tail's convolutions, a multiply-add counted as two.
-
-    A training step takes three times that: forward, to the weights, and to the inputs (needed down to the boundary,
-    for the first unit's norm is trained as well).
-    """
-    from search.bit_architecture import R50X1
-
-    if depth == 0:
-        return 2 * 2048 * 256
-    rows, total = boundary_shape[0], 0
-    for unit in R50X1.unit_sequence[-depth:]:
-        out_rows = -(-rows // unit.stride)
-        total += 2 * rows * rows * unit.in_channels * unit.width
-        total += 2 * out_rows * out_rows * unit.width * (9 * unit.width + unit.out_channels)
-        total += 2 * out_rows * out_rows * unit.in_channels * unit.out_channels if unit.projects else 0
-        rows = out_rows
-    return total
 
 
 def plain_wall(plain: dict[str, Any], runs: int, epochs: int, depths: tuple[int, ...]) -> float:
