@@ -37,6 +37,7 @@ def run(
     from search.config_file import DEFAULT_FILE, load_config
     from search.demo import demo_config
     from search.errors import ConfigError
+    from search.expected_cost import expected_text
     from search.job import JobRequest, run_job
     from search.output import show, show_json
     from search.plan_text import plan_search
@@ -66,7 +67,11 @@ def run(
     )
     if dry_run:
         plan = plan_search(settings.search)
-        show_json(protocol_table(plan, settings)) if json else show(describe_protocol(plan, settings))
+        expected, table = expected_text(settings, plan, demo=demo)
+        if json:
+            show_json(protocol_table(plan, settings) | {"expected": table})
+        else:
+            show(f"{describe_protocol(plan, settings)}\n{expected}")
         return
     result = run_job(JobRequest(settings, name=name, resume=resume, fresh=fresh, demo=demo, argv=tuple(sys.argv[1:])))
     show_json(result.as_json()) if json else show(result.as_text())
