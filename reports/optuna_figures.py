@@ -123,7 +123,7 @@ def draw_slice(plots: Any, study: Any, space: Sequence[Dimension], about: str) -
         space: The hyperparameters to show.
         about: What was compared, for the title.
     """
-    panels = np.atleast_1d(plots.plot_slice(study, [d.name for d in space], target_name=OBJECTIVE_NAME))
+    panels: Any = np.atleast_1d(plots.plot_slice(study, [d.name for d in space], target_name=OBJECTIVE_NAME))
     figure = _resized(panels[0], max(6.4, 1.9 * len(space)), 3.8)
     _without_other_axes(figure, panels)
     figure.suptitle(f"Slices: {about}", fontsize=TITLE, color=INK, x=0.01, ha="left")
@@ -151,7 +151,7 @@ def draw_rank(plots: Any, study: Any, space: Sequence[Dimension], about: str) ->
     """
     from matplotlib.gridspec import GridSpec
 
-    panels = np.atleast_2d(plots.plot_rank(study, [d.name for d in space], target_name=OBJECTIVE_NAME))
+    panels: Any = np.atleast_2d(plots.plot_rank(study, [d.name for d in space], target_name=OBJECTIVE_NAME))
     side = len(space) - 1
     figure = _resized(panels.flat[0], 1.8 + 1.8 * side, 0.9 + 1.6 * side)
     _without_other_axes(figure, panels)
@@ -189,7 +189,7 @@ def _draw_rank_scale(figure: Figure, panels: Sequence[Axes], scores: Sequence[fl
     words = zip(("worst", "median", "best"), np.quantile(scores, [0, 0.5, 1]), strict=True)
     bar.set_ticks([0, 0.5, 1], labels=[f"{word}\n{score:.3f}" for word, score in words])
     bar.ax.tick_params(labelsize=NOTE, colors=INK)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 def _resized(axes: Axes, width: float, height: float, *, constrained: bool = True) -> Figure:
@@ -237,8 +237,8 @@ def _span(axis: Axis, dimension: Dimension) -> None:
         return
     low, high = (np.log10(x) if dimension.log else x for x in (dimension.low, dimension.high))
     margin = 0.08 * (high - low)
-    limits = (low - margin, high + margin)
-    axis.set_view_interval(*(10**x for x in limits) if dimension.log else limits, ignore=True)
+    low, high = (10**x if dimension.log else x for x in (low - margin, high + margin))
+    axis.set_view_interval(low, high, ignore=True)
 
 
 def _without_other_axes(figure: Figure, panels: np.ndarray) -> None:

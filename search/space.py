@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reports.search_space import Dimension
 from search.config import Interval, SpaceSection
 from search.seeding import generator
 
@@ -52,23 +51,6 @@ def declare_space(hyperparameters: keras_tuner.HyperParameters, space: SpaceSect
     _float(hyperparameters, "l2", space.l2)
     _float(hyperparameters, "learning_rate", space.learning_rate)
     _choice(hyperparameters, "unfreeze_depth", space.unfreeze_depth)
-
-
-def dimensions(space: SpaceSection) -> tuple[Dimension, ...]:
-    """The space as reports take it."""
-    depth = sorted(set(space.unfreeze_depth))
-    return (
-        Dimension("unfreeze_depth", depth[0], depth[-1], choices=tuple(depth)),
-        Dimension.of_choices("head_width", space.head_width),
-        *(
-            Dimension(name, interval.min, interval.max, log=interval.sampling == "log")
-            for name, interval in (
-                ("learning_rate", space.learning_rate),
-                ("l2", space.l2),
-                ("dropout", space.dropout),
-            )
-        ),
-    )
 
 
 def draw_configurations(space: SpaceSection, count: int, *, seed: int) -> tuple[Configuration, ...]:

@@ -56,6 +56,8 @@ def draw_learning_curves(records: Sequence[TrialRecord]) -> Figure:
 def _draw_brackets(
     axes: Axes, runs: Sequence[TrialRecord], ends: Sequence[int], winner: TrialRecord | None
 ) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     last = {}
     for record in sorted(runs, key=lambda record: record.rung):
         last[record.configuration] = record
@@ -74,7 +76,7 @@ def _draw_brackets(
         )
     for epochs in sorted({record.epochs for record in runs}):
         axes.axvline(epochs, color=FAINT, linestyle=":", linewidth=1.1, zorder=1)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _colour(ends: Sequence[int], epochs: int) -> str:
