@@ -1,7 +1,8 @@
 """optuna's plots of a study, in the dress of this project's figures.
 
 What is drawn where is optuna's; its titles, colours, fonts and ticks are changed, because its matplotlib backend lets
-labels of log axes overlap, writes trial numbers that are not the runs', and hides the weakest runs in white.
+labels of log axes overlap, writes trial numbers that are not the runs', and hides the weakest runs in white. In which
+order the hyperparameters stand is optuna's too, so their names are read from its labels.
 """
 
 from __future__ import annotations
@@ -96,13 +97,14 @@ def draw_parallel_coordinates(plots: Any, study: Any, space: Sequence[Dimension]
     (lines,) = axes.collections
     lines.set_cmap(ListedColormap(matplotlib.colormaps["Blues"](np.linspace(0.3, 1, 256))))
     lines.set_linewidth(2)
-    names = ["objective", *(_words(d.name) for d in space)]
+    order = _in_order(space, [label.get_text() for label in axes.get_xticklabels()[1:]])
+    names = ["objective", *(_words(dimension.name) for dimension in order)]
     axes.set_xticks(range(len(names)), names, rotation=0, fontsize=LABEL - 0.5, color=INK)
     axes.tick_params(axis="x", length=0, pad=8)
     bar, *scales = [other for other in figure.axes if other is not axes]
     bar.set_ylabel("")
     bar.tick_params(labelsize=NOTE)
-    for scale, dimension in zip(scales, space, strict=True):
+    for scale, dimension in zip(scales, order, strict=True):
         _mark(scale.yaxis, dimension)
     for scale in (axes, *scales):
         scale.tick_params(axis="y", which="both", labelsize=NOTE, colors=INK)
@@ -128,7 +130,7 @@ def draw_slice(plots: Any, study: Any, space: Sequence[Dimension], about: str) -
     _without_other_axes(figure, panels)
     figure.suptitle(f"Slices: {about}", fontsize=TITLE, color=INK, x=0.01, ha="left")
     best = max(range(len(study.trials)), key=lambda number: study.trials[number].value)
-    for axes, dimension in zip(panels, space, strict=True):
+    for axes, dimension in zip(panels, _in_order(space, [axes.get_xlabel() for axes in panels]), strict=True):
         _dressed(axes, title="", x=_words(dimension.name), y=OBJECTIVE_NAME if axes is panels[0] else "")
         _span(axes.xaxis, dimension)
         _mark(axes.xaxis, dimension)
@@ -156,21 +158,23 @@ def draw_rank(plots: Any, study: Any, space: Sequence[Dimension], about: str) ->
     figure = _resized(panels.flat[0], 1.8 + 1.8 * side, 0.9 + 1.6 * side)
     _without_other_axes(figure, panels)
     figure.suptitle(f"Ranks: {about}", fontsize=TITLE, color=INK, x=0.01, ha="left")
+    across = _in_order(space, [axes.get_xlabel() for axes in panels[-1]])
+    down = _in_order(space, [axes.get_ylabel() for axes in panels[:, 0]])
     grid = GridSpec(side, side, figure=figure)
     kept = []
     for row, column in np.ndindex(panels.shape):
         axes = panels[row, column]
         # With two hyperparameters there is one panel. Of more, what stands above the diagonal stands below it too, and
         # on it nothing that the slices do not show.
-        y, x = (1, 0) if side == 1 else (row, column)
-        if x >= y:
+        if side > 1 and column >= row:
             axes.remove()
             continue
-        bottom, left = y == side, x == 0
-        axes.set_subplotspec(grid[y - 1, x])
-        names = (_words(space[x].name) if bottom else "", _words(space[y].name) if left else "")
-        _dressed(axes, title="", x=names[0], y=names[1])
-        for axis, dimension in ((axes.xaxis, space[x]), (axes.yaxis, space[y])):
+        top = 1 if side > 1 else 0
+        bottom, left = row == len(down) - 1, column == 0
+        axes.set_subplotspec(grid[row - top, column])
+        x, y = across[column], down[row]
+        _dressed(axes, title="", x=_words(x.name) if bottom else "", y=_words(y.name) if left else "")
+        for axis, dimension in ((axes.xaxis, x), (axes.yaxis, y)):
             _span(axis, dimension)
             _mark(axis, dimension)
         axes.tick_params(labelbottom=bottom, labelleft=left)
@@ -190,6 +194,11 @@ def _draw_rank_scale(figure: Figure, panels: Sequence[Axes], scores: Sequence[fl
     bar.set_ticks([0, 0.5, 1], labels=[f"{word}\n{score:.3f}" for word, score in words])
     bar.ax.tick_params(labelsize=NOTE, colors=INK)
     bar.outline.set_visible(False)
+
+
+def _in_order(space: Sequence[Dimension], names: Sequence[str]) -> list[Dimension]:
+    by_name = {dimension.name: dimension for dimension in space}
+    return [by_name[name] for name in names]
 
 
 def _resized(axes: Axes, width: float, height: float, *, constrained: bool = True) -> Figure:
@@ -225,7 +234,7 @@ def _mark(axis: Axis, dimension: Dimension) -> None:
         sparse = dimension.log and len(shown) > 4
         axis.set_ticks(shown, ["" if sparse and place % 2 else str(choice) for place, choice in enumerate(shown)])
     elif dimension.log:
-        axis.set_major_locator(LogLocator(base=10, numticks=5))
+        axis.set_major_locator(LogLocator(base=10, numticks=4))
         axis.set_major_formatter(LogFormatterSciNotation(base=10))
     else:
         axis.set_major_locator(MaxNLocator(4))
