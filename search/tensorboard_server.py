@@ -39,24 +39,31 @@ class Server:
 
 
 def events_of(directory: RunDirectory) -> Path:
-    """The folder of a run's events; of a run that has none yet, they are written from trials.jsonl.
+    """The folder of a run's events, of a nested run the one with all its searches'.
+
+    The events of a search that goes on are written from its trials.jsonl, as far as it is.
 
     Raises:
         RunError: If no run of the search has ended yet, or trials.jsonl is damaged.
     """
-    if any(directory.tensorboard.rglob("events.out.tfevents.*")):
-        return directory.tensorboard
-    if not directory.trials_file.is_file():
+    outer = [RunDirectory(path.parent) for path in sorted(directory.path.glob("outer-*/run.json"))]
+    for search in (directory, *outer):
+        if search.trials_file.is_file() and not search.is_complete:
+            _write_events(search)
+    if not any((directory.path if outer else directory.tensorboard).rglob("events.out.tfevents.*")):
         raise RunError(
             expected="a search with runs that have ended",
             found=f"none in {directory.path}",
             remedy=f"See how far it is: mammo-search status {directory.name}.",
         )
+    return directory.path if outer else directory.tensorboard
+
+
+def _write_events(directory: RunDirectory) -> None:
     from reports.tensorboard import write_trials
     from search.trial_log import read_records
 
     write_trials(read_records(directory.trials_file), directory.tensorboard, class_names=())
-    return directory.tensorboard
 
 
 @contextmanager
