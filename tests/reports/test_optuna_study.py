@@ -46,7 +46,7 @@ def test_on_the_scale_that_was_drawn_a_decade_is_a_decade() -> None:
     assert study.trials[0].distributions["learning_rate"] == optuna.distributions.FloatDistribution(-4, -1)
 
 
-@pytest.mark.parametrize("name", ["search.db", "search.log"])
+@pytest.mark.parametrize("name", [pytest.param("search.db", marks=pytest.mark.slow), "search.log"])
 def test_the_exported_file_is_opened_by_optuna_with_every_score_in_its_place(tmp_path: Path, name: str) -> None:
     trials = simulated_trials(failed=(7,))
     path = tmp_path / name
@@ -88,7 +88,8 @@ def test_another_ending_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_space_is_widened_to_what_was_run() -> None:
-    record = replace(simulated_trials()[0], hyperparameters={"dropout": 0.7, "dense_width": 2048, "learning_rate": 0.01})
+    values = {"dropout": 0.7, "dense_width": 2048, "learning_rate": 0.01}
+    record = replace(simulated_trials()[0], hyperparameters=values)
     found = {dimension.name: dimension for dimension in covering(SPACE, [record])}
     assert (found["dropout"].low, found["dropout"].high) == (0.0, 0.7)
     assert found["dense_width"].choices == (64, 128, 256, 512, 1024, 2048)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,10 +28,10 @@ def axes_named(figure, name: str):
 
 
 def test_files_are_small_pngs_the_same_bytes_twice_and_named_by_their_budget(tmp_path: Path) -> None:
-    first, second = (
-        write_plain_plots(TRIALS, folder) | write_budget_plots(TRIALS, SPACE, 30, folder)
-        for folder in (tmp_path / "a", tmp_path / "b")
-    )
+    runs = [record for record in TRIALS if record.epochs == 30]
+    first = write_plain_plots(TRIALS, tmp_path / "a") | write_budget_plots(TRIALS, SPACE, 30, tmp_path / "a")
+    # The runs of other budgets change nothing.
+    second = write_plain_plots(TRIALS, tmp_path / "b") | write_budget_plots(runs, SPACE, 30, tmp_path / "b")
     assert list(first) == [
         "learning_curves",
         "timeline",
@@ -140,20 +138,21 @@ def test_too_little_draws_less_and_never_fails(tmp_path: Path) -> None:
     assert len(write_budget_plots(text, (), 4, tmp_path)) == 4
 
 
-def test_drawing_leaves_pyplot_as_it_was(tmp_path: Path) -> None:
-    program = (
-        "import sys, matplotlib\n"
-        "from pathlib import Path\n"
-        "from reports.search_plots import write_budget_plots\n"
-        "from tests.reports.simulated import simulated_trials\n"
-        "from tests.reports.test_optuna_study import SPACE\n"
-        "matplotlib.use('svg')\n"
-        "from matplotlib import pyplot\n"
-        "mine = pyplot.figure()\n"
-        "before = dict(matplotlib.rcParams)\n"
-        "write_budget_plots(simulated_trials(), SPACE, 30, Path(sys.argv[1]))\n"
-        "assert dict(matplotlib.rcParams) == before\n"
-        "assert pyplot.get_fignums() == [mine.number]\n"
-        "assert matplotlib.get_backend() == 'svg'\n"
-    )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, cwd=Path(__file__).parents[2])
+def test_drawing_leaves_pyplot_as_it_was() -> None:
+    import matplotlib
+    from matplotlib import pyplot
+
+    backend = matplotlib.get_backend()
+    pyplot.switch_backend("svg")
+    mine = pyplot.figure()
+    try:
+        before = dict(matplotlib.rcParams)
+        with optuna_plots() as plots:
+            draw_slice(plots, study_at(TRIALS, 30, SPACE), SPACE, "10 runs of 30 epochs")
+            assert matplotlib.get_backend() == "agg"
+        assert dict(matplotlib.rcParams) == before
+        assert pyplot.get_fignums() == [mine.number]
+        assert matplotlib.get_backend() == "svg"
+    finally:
+        pyplot.close(mine)
+        pyplot.switch_backend(backend)
