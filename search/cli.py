@@ -13,7 +13,7 @@ from mammo_data.errors import DataError
 from reports.errors import ReportError
 from search import __version__
 from search.commands import data as data_commands
-from search.commands import data_audit, doctor, weights
+from search.commands import data_audit, doctor, status, tensorboard, trials, weights
 from search.commands import run as run_command
 from search.errors import UserError
 from search.output import complain, show
@@ -28,6 +28,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run_command.run)
+app.command("status")(status.status)
+app.command("trials")(trials.trials)
+app.command("tensorboard")(tensorboard.tensorboard)
 app.command("doctor")(doctor.doctor)
 data_commands.app.command("audit")(data_audit.audit)
 app.add_typer(data_commands.app, name="data")

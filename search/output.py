@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+
+OFF_TERMINAL_WIDTH = 100
 
 
 def messages(stream: TextIO | None = None) -> Console:
@@ -20,6 +23,18 @@ def messages(stream: TextIO | None = None) -> Console:
 def show(text: str) -> None:
     """Print an answer on stdout."""
     print(text, file=sys.stdout, flush=True)
+
+
+def answer_width() -> int:
+    """Columns of a table on stdout: the terminal's, 100 elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else OFF_TERMINAL_WIDTH
+
+
+def show_table(table: RenderableType) -> None:
+    """Print a table on stdout."""
+    from rich.console import Console
+
+    Console(file=sys.stdout, width=answer_width(), highlight=False).print(table)
 
 
 def show_json(value: Any) -> None:
