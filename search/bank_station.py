@@ -53,12 +53,16 @@ def bank_budget(config: Config) -> int:
 def fill_banks(job: Job, data: JobData, bank_plan: BankPlan) -> TrialData:
     """Fill or find the banks of the development patients."""
     from search.development import development_data, stored_views
+    from search.forecast import describe_time
 
     config = job.config
-    job.progress.say(describe_banks(bank_plan))
+    job.progress.fact("views", describe_banks(bank_plan))
     views = stored_views(
         data.prepared, data.split, bank_plan, seed=config.search.seed, augmentation=config.augmentation.settings()
     )
+    if not job.directory.trials_file.is_file():
+        images = len(views.offsets) - 1
+        job.progress.fact("time", describe_time(config, job.plan, job.backbone, bank_plan, images))
     with job.progress.station("trunk") as moved:
         return development_data(
             views,

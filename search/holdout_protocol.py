@@ -25,7 +25,7 @@ def run_holdout(job: Job) -> FinalModel:
 
     config, directory, progress = job.config, job.directory, job.progress
     data = search_data(job.films, holdout_split(config, job.films), config, progress)
-    progress.say(data.describe())
+    progress.fact("data", data.describe())
     manifest = begin_or_resume(
         directory,
         run_manifest(job.request, job.plan, data, job.backbone.weights, job.backbone.device, name=job.request.run_name),

@@ -112,11 +112,14 @@ def resolve_backbone(config: Config, progress: RunProgress) -> Backbone:
     from search.bit_family import architecture_of
     from search.bit_weights import resolve_weights
 
-    start_tensorflow(deterministic=config.search.deterministic)
+    with progress.station("starting", brief=True):
+        start_tensorflow(deterministic=config.search.deterministic)
     architecture = architecture_of(config.backbone.name)
-    weights = resolve_weights(config.backbone.weights, architecture, seed=config.backbone.weights_seed)
+    with progress.station("weights", brief=True):
+        weights = resolve_weights(config.backbone.weights, architecture, seed=config.backbone.weights_seed)
     device = device_description()
-    progress.say(f"backbone {config.backbone.name}, {weights.provenance}; {device}")
+    progress.fact("device", device)
+    progress.fact("backbone", f"{config.backbone.name}, {weights.provenance}")
     return Backbone(architecture, weights, device)
 
 
@@ -132,6 +135,7 @@ def search_trials(
         directory: Where it is written down.
         trainers: Compiled tails of another search of the same shapes, to be used again.
     """
+    from search.forecast import rough_cost_model, search_board
     from search.search_stage import TrainerPool, run_search
     from search.trial_data import TrainingSettings
 
@@ -147,7 +151,8 @@ def search_trials(
     finished = finished_runs(directory, job.progress)
     if trainers is None:
         trainers = TrainerPool(job.backbone.architecture, job.backbone.weights, data, optimizer=config.search.optimizer)
-    with job.progress.search(job.plan, len(data.folds), finished):
+    board = search_board(config, job.plan, rough_cost_model(config, job.backbone, len(data.labels)), finished)
+    with job.progress.search(board):
         outcome = run_search(
             job.plan,
             config,
