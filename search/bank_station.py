@@ -73,6 +73,7 @@ def fill_banks(job: Job, data: JobData, bank_plan: BankPlan) -> TrialData:
             folds=folds_used(config),
             cache=cache_directory(config) / "banks",
             max_bytes=bank_budget(config),
+            dtype=job.backbone.precision.policy,
             progress=moved,
         )
 

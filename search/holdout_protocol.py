@@ -28,7 +28,7 @@ def run_holdout(job: Job) -> FinalModel:
     progress.fact("data", data.describe())
     manifest = begin_or_resume(
         directory,
-        run_manifest(job.request, job.plan, data, job.backbone.weights, job.backbone.device, name=job.request.run_name),
+        run_manifest(job.request, job.plan, data, job.backbone, name=job.request.run_name),
         config,
         data.split,
         data.films,

@@ -38,11 +38,10 @@ def interruptible(directory: RunDirectory, argv: Sequence[str]) -> Iterator[None
     except KeyboardInterrupt:
         directory.remove_if_unstarted()
         command = shlex.join(["mammo-search", *(word for word in argv if word != "--fresh")])
-        raise InterruptedRunError(
-            expected="to finish",
-            found=f"an interruption; what was finished is kept in {directory.path}",
-            remedy=f"The same command goes on: {command}",
-        ) from None
+        kept = f"what is finished is kept in {directory.path}" if directory.path.exists() else "nothing had begun"
+        interrupted = InterruptedRunError(expected="to finish", found="an interruption", remedy=command)
+        interrupted.args = (f"interrupted; {kept}. The same command goes on: {command}",)
+        raise interrupted from None
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)

@@ -11,7 +11,8 @@ from search.errors import UserError
 from search.interruption import interruptible
 from search.job_data import prepare_films
 from search.job_request import JobRequest, cache_directory
-from search.job_stations import Job, check_depths, resolve_backbone
+from search.job_stations import Job, resolve_backbone
+from search.machine_failures import machine_failures_in_one_line
 from search.output import messages
 from search.plan_text import describe_plan, plan_search
 from search.progress import RunProgress
@@ -30,13 +31,17 @@ def run_job(request: JobRequest) -> FinalModel:
         DataError: If the images can't be used.
         UserError: If weights, the configuration or the run's folder are not as they have to be.
     """
+    with machine_failures_in_one_line(request.config.output.runs / request.run_name):
+        return _run(request)
+
+
+def _run(request: JobRequest) -> FinalModel:
     from mammo_data.layouts import open_source
 
     config = request.config
     cache = cache_directory(config)
     source = open_source(demo.demo_data(cache)) if request.demo else open_source(config.data.path, config.data.info)
     plan = plan_search(config.search)
-    check_depths(config)
     directory = open_run_directory(config.output.runs, request.run_name, fresh=request.fresh, resume=request.resume)
     with (
         owned(directory),
@@ -50,7 +55,7 @@ def run_job(request: JobRequest) -> FinalModel:
         progress.fact("run", str(directory.path))
         progress.fact("plan", describe_plan(plan))
         try:
-            backbone = resolve_backbone(config, progress)
+            backbone = resolve_backbone(config, directory, progress)
             films = prepare_films(source, config, cache, progress)
             job = Job(request, plan, directory, backbone, films, progress)
             return _carry_out(job)

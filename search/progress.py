@@ -73,17 +73,19 @@ class RunProgress:
         self._record(Text.from_markup(message).plain)
         self._print(Text.from_markup(message))
 
-    def fact(self, label: str, text: str) -> None:
-        """A line of the header: what is searched, on what, how long; further lines of the text stand below it."""
-        self._record("\n".join(f"{label if not number else '':{_LABEL_WIDTH}}{line.strip()}" for number, line in
-                               enumerate(text.splitlines())))  # fmt: skip
-        if not self._live:
-            for number, line in enumerate(text.splitlines()):
-                self._print(Text(f"{label if not number else '':{_LABEL_WIDTH}}{line.strip()}"))
-            return
+    def fact(self, label: str, text: str, *, style: str = "") -> None:
+        """A line of the header: what is searched, on what, how long.
+
+        Args:
+            label: One word; "" goes on with the fact before.
+            text: As it stands, without markup; further lines stand below the first.
+            style: Rich's name of a colour.
+        """
         for number, line in enumerate(text.splitlines()):
-            shown = Text.assemble((f"{label if not number else '':{_LABEL_WIDTH}}", "dim"), line.strip())
-            self._print(_Hanging(shown))
+            labelled = f"{'' if number else label:{_LABEL_WIDTH}}"
+            self._record(labelled + line.strip())
+            shown = Text.assemble((labelled, "dim"), (line.strip(), style))
+            self._print(_Hanging(shown) if self._live else shown)
 
     @contextmanager
     def station(self, name: str, *, brief: bool = False) -> Iterator[Callable[[int, int], None]]:

@@ -13,6 +13,7 @@ from search.environment import git_commit, versions
 from search.errors import RunError
 from search.hyperband_plan import HyperbandPlan
 from search.job_request import JobRequest
+from search.manifest import SCHEMA
 from search.plan_text import plan_table
 from search.run_directory import RunDirectory
 from search.run_settings import RESULTS_VERSION, changes, result_settings
@@ -20,25 +21,24 @@ from search.run_settings import RESULTS_VERSION, changes, result_settings
 if TYPE_CHECKING:
     from mammo_data.prepared import PreparedSet
     from mammo_data.splits import Split
-    from search.bit_weights import BitWeights
     from search.job_data import JobData
+    from search.job_stations import Backbone
 
 
 def run_manifest(
-    request: JobRequest, plan: HyperbandPlan, data: JobData, weights: BitWeights, device: str, *, name: str
+    request: JobRequest, plan: HyperbandPlan, data: JobData, backbone: Backbone, *, name: str
 ) -> dict[str, Any]:
-    """The manifest of a run that begins; its schema is in `search.run_directory`.
+    """The manifest of a run that begins; its schema is in `search.manifest`.
 
     Args:
         request: What was asked for.
         plan: Of its search.
         data: What the search is given, and the split.
-        weights: The backbone's.
-        device: What it computes on, in words.
+        backbone: The pretrained network, and what it is computed on.
         name: Name of the run.
     """
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "name": name,
         "status": "running",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -50,7 +50,7 @@ def run_manifest(
             "prepared": data.prepared.fingerprint,
             "cases": data.prepared.table.fingerprint,
             "split": data.split.fingerprint,
-            "weights": weights.fingerprint,
+            "weights": backbone.weights.fingerprint,
         },
         "settings": result_settings(request.config),
         "results_version": RESULTS_VERSION,
@@ -61,10 +61,16 @@ def run_manifest(
             "weights": request.config.backbone.weights_seed,
         },
         "plan": plan_table(plan),
-        "weights": weights.provenance,
+        "weights": backbone.weights.provenance,
+        "weights_verification": backbone.weights.verification,
+        "precision": {
+            "name": backbone.precision.name,
+            "reason": backbone.precision.reason,
+            "deviation": backbone.precision.deviation,
+        },
         "versions": versions(),
         "git": git_commit(),
-        "device": device,
+        "device": backbone.device,
         "host": platform.node(),
     }
 
@@ -91,11 +97,11 @@ def begin_or_resume(
     if directory.manifest_file.is_file():
         manifest = _resumed(directory, manifest)
     directory.path.mkdir(parents=True, exist_ok=True)
+    # First: a folder with a manifest is a run that can be resumed, and the other two are made anew whenever it is.
+    directory.write_manifest(manifest)
     write_atomic(directory.config_file, to_toml(config))
     with replacing(directory.split_file) as temporary:
         split.write_csv(temporary, films.table)
-    # Last: a folder with a manifest is a run that can be resumed.
-    directory.write_manifest(manifest)
     return manifest
 
 
@@ -104,6 +110,7 @@ def _resumed(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any
     compared = ("settings", "fingerprints")
     changed = [line for part in compared for line in changes(before.get(part, {}), manifest[part])]
     changed += changes(*({"results_version": each.get("results_version")} for each in (before, manifest)))
+    changed += changes(*({"precision": each.get("precision", {}).get("name")} for each in (before, manifest)))
     if changed:
         raise RunError(
             expected=f"what {directory.path} was started with",
