@@ -176,6 +176,18 @@ class SpaceSection(Section):
     known: tuple[KnownConfiguration, ...] = ()
     """Tried first, in this order; they may lie outside the ranges."""
 
+    @model_validator(mode="after")
+    def _meaningful(self) -> SpaceSection:
+        for name, sound, range_ in (
+            ("dropout", self.dropout.min >= 0 and self.dropout.max < 1, "0 <= min and max < 1"),
+            ("l2", self.l2.min >= 0, "min >= 0"),
+            ("learning_rate", self.learning_rate.min > 0, "min > 0"),
+        ):
+            if not sound:
+                found: Interval = getattr(self, name)
+                raise ValueError(f"space.{name}: expected {range_}; found min={found.min}, max={found.max}")
+        return self
+
     @property
     def depths(self) -> tuple[int, ...]:
         """All unfreeze depths that a search may train, ascending."""

@@ -49,6 +49,7 @@ def test_flags_beat_the_file_and_the_file_beats_the_base(tmp_path):
         ("[data]\nmode = 'hole'", "2: data.mode: expected 'whole' or 'roi'; found 'hole'; did you mean 'whole'?"),
         ("search = 3", "1: search: expected a table; found 3"),
         ("[space]\nl2 = { min = 0, max = 1, sampling = 'log' }", "2: space.l2: expected min <= max, and min > 0"),
+        ("[space]\nhead_width = [8]\ndropout = { max = 1 }", "3: space.dropout: expected 0 <= min and max < 1; found"),
         ("[space.l2]\nmini = 1", "2: space.l2.mini: unknown key; did you mean 'min'?"),
         ("[split]\nfolds = 3\n[search]\nfolds = 4", "4: search.folds: expected at most split.folds = 3; found 4"),
         (
