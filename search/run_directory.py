@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from search.atomic_file import make_durable_folder, remove_leftovers
+from search.atomic_file import is_leftover, make_durable_folder, remove_leftovers
 from search.errors import ConfigError, RunError
 from search.manifest import COPY, read_manifest, write_manifest
 from search.run_session import SESSION, begin_session, end_session, is_locked
@@ -112,8 +112,7 @@ class RunDirectory:
     def is_unstarted(self) -> bool:
         """Whether nothing is in the folder but what is there before the manifest: it is written first."""
         return all(
-            path.name in (_LOCK, SESSION, COPY, self.log_file.name)
-            or path.name.startswith((".run-", ".config-", "..session-", f"{COPY}-"))
+            path.name in (_LOCK, SESSION, COPY, self.log_file.name) or is_leftover(path.name)
             for path in self.path.iterdir()
         )
 
