@@ -115,6 +115,7 @@ def environment() -> Any:
     )
     made.filters |= {
         "number": number,
+        "signed": signed,
         "interval": interval_text,
         "duration": duration,
         "moment": moment,
@@ -132,6 +133,12 @@ def value_of(metric: Any) -> float | None:
 def number(value: float | None, digits: int = 2) -> str:
     """A number with a true minus sign, or "not defined"."""
     return "not defined" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """A difference with its sign, or "not defined"."""
+    text = number(value, digits)
+    return f"+{text}" if value is not None and value >= 0 else text
 
 
 def interval_text(metric: Any, digits: int = 2) -> str:

@@ -111,6 +111,19 @@ class PermutationResult:
 
 
 @dataclass(frozen=True)
+class HoldoutReading:
+    """One evaluation of the held-out patients of this split.
+
+    Attributes:
+        run: Name of the run that evaluated.
+        time: When, ISO 8601 with time zone.
+    """
+
+    run: str
+    time: str
+
+
+@dataclass(frozen=True)
 class SeedScore:
     """Held-out score of one retraining of the winner.
 
@@ -180,6 +193,7 @@ class RunSummary:
         audit: Question to answer; None where no audit was made.
         permutation: Label-permutation check; None where none was made.
         holdout_readings: How many times the held-out patients of this split have been evaluated, this one included.
+        readings: Each of them, this one last; empty where only their number is known.
         optimizer_steps: Steps of the final training, 0 where unknown.
         model_file: Name of the exported model.
         device: What it ran on, in words.
@@ -212,6 +226,7 @@ class RunSummary:
     audit: Mapping[str, AuditResult] | None = None
     permutation: PermutationResult | None = None
     holdout_readings: int = 1
+    readings: tuple[HoldoutReading, ...] = ()
     optimizer_steps: int = 0
     model_file: str = "bit_mammography_final.keras"
     device: str = ""

@@ -66,15 +66,11 @@ def write_nested_report(
         directory.audit_file,
         json.dumps(found.as_dict() | {"outer_overlap": overlaps}, indent=2, allow_nan=False) + "\n",
     )
-    # run_summary asks for what a hold-out run has: the scores of several final seeds.
-    summary = run_summary(
-        stage, {**metrics, "final_seeds": {"primary_auc": [], "macro_ovr_auc": []}}, figures, found, seconds=seconds
-    )
+    summary = run_summary(stage, metrics, figures, found, seconds=seconds)
     write_report(
         replace(
             summary,
             protocol="nested",
-            metrics=metrics,
             splits=_parts(stage, outer),
             audit=_answers(found, overlaps),
             outer_folds=tuple(folds),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +14,25 @@ from mammo_data.catalog import CaseTable
 from reports.evaluation import Evaluation
 from reports.figures import write_evaluation_figures, write_figures
 from reports.html import write_report
-from reports.run_summary import DataFacts, PlannedRung, RunSummary, SeedScore, SplitPart
+from reports.run_summary import DataFacts, HoldoutReading, PlannedRung, RunSummary, SeedScore, SplitPart
 from reports.tensorboard import write_trials
 from search.config_toml import to_toml
 from search.job_data import ROI_NOTICE
 
 if TYPE_CHECKING:
     from search.final_stage import FinalStage
+    from search.holdout_ledger import Reading
     from search.leak_audit import LeakAudit
 
 
 def write_run_report(
-    stage: FinalStage, evaluation: Evaluation, metrics: Mapping[str, Any], found: LeakAudit, *, seconds: float
+    stage: FinalStage,
+    evaluation: Evaluation,
+    metrics: Mapping[str, Any],
+    found: LeakAudit,
+    *,
+    readings: Sequence[Reading],
+    seconds: float,
 ) -> None:
     """Write figures/*.png, tensorboard/ and report.html of a run.
 
@@ -33,6 +41,7 @@ def write_run_report(
         evaluation: Of the held-out patients.
         metrics: The content of metrics.json.
         found: The leak audit.
+        readings: Of the held-out patients, this one last.
         seconds: Wall time of the run so far.
     """
     directory = stage.directory
@@ -40,7 +49,9 @@ def write_run_report(
     figures = write_figures(predictions, stage.outcome.winner, directory.figures)
     figures |= write_evaluation_figures(evaluation, directory.figures)
     write_trials(stage.outcome.records, directory.tensorboard, class_names=predictions.class_names)
-    write_report(run_summary(stage, metrics, figures, found, seconds=seconds), directory.report_file)
+    summary = run_summary(stage, metrics, figures, found, seconds=seconds)
+    summary = replace(summary, readings=tuple(HoldoutReading(reading.run, reading.time) for reading in readings))
+    write_report(summary, directory.report_file)
 
 
 def run_summary(
@@ -88,17 +99,23 @@ def run_summary(
         versions=manifest["versions"],
         fingerprints=manifest["fingerprints"],
         seeds=manifest["seeds"],
-        seed_spread=tuple(
-            SeedScore(number, primary, macro, exported=number == 0)
-            for number, (primary, macro) in enumerate(
-                zip(metrics["final_seeds"]["primary_auc"], metrics["final_seeds"]["macro_ovr_auc"], strict=True)
-            )
-        ),
+        seed_spread=_seed_spread(metrics),
         holdout_readings=metrics["holdout_readings"],
         optimizer_steps=(stage.outcome.winner.best_epoch or 0) * stage.settings.steps_per_epoch,
         model_file=stage.directory.model_file.name,
         device=manifest["device"],
         seconds=seconds,
+    )
+
+
+def _seed_spread(metrics: Mapping[str, Any]) -> tuple[SeedScore, ...]:
+    """Scores of the final seeds; none in a nested run, which has nobody left to score its final model on."""
+    scores = metrics.get("final_seeds")
+    if not scores:
+        return ()
+    pairs = zip(scores["primary_auc"], scores["macro_ovr_auc"], strict=True)
+    return tuple(
+        SeedScore(number, primary, macro, exported=number == 0) for number, (primary, macro) in enumerate(pairs)
     )
 
 
