@@ -13,9 +13,9 @@ made), and these sections, each only where its inputs are given:
     final_seeds        primary_auc, macro_ovr_auc, balanced_accuracy: a list each, the exported model first
     ensemble           `reports.final_models.ensemble_section`: the mean of the winner's fold models
     errors             list of `reports.confident_cases.ConfidentCase`: the most confident wrong cases of each class
-    localisation       `reports.localisation.LocalisationResult`: the pointing game, where lesions have a position
 
-A run adds ``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split have been read)
+A run adds ``localisation`` (`reports.localisation.LocalisationResult`: the pointing game, where held-out lesions have a
+position), ``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split have been read)
 and ``nested_seconds`` (what the nested protocol would take, estimated).
 
 The plain metrics stay those of the model as it is exported; corrections stand beside them, never in their place.

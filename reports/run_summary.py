@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reports.confident_cases import ConfidentCase
 from reports.trial_record import TrialRecord
 from reports.trial_table import best_run, ranked
 
@@ -124,6 +125,26 @@ class HoldoutReading:
 
 
 @dataclass(frozen=True)
+class CaseToSee:
+    """A held-out case that a reader should look at.
+
+    Attributes:
+        case: What the model said of it.
+        tissue: Background tissue code, "" where unknown.
+        findings: Its findings in words, "" without any.
+        overlay: Path of its overlay beside the report, or "".
+        picture: The overlay's PNG file where it is to be embedded, or None: a report is made to be passed on, and holds
+            no pixel of the data set unless asked to.
+    """
+
+    case: ConfidentCase
+    tissue: str = ""
+    findings: str = ""
+    overlay: str = ""
+    picture: Path | None = None
+
+
+@dataclass(frozen=True)
 class SeedScore:
     """Held-out score of one retraining of the winner.
 
@@ -194,6 +215,7 @@ class RunSummary:
         permutation: Label-permutation check; None where none was made.
         holdout_readings: How many times the held-out patients of this split have been evaluated, this one included.
         readings: Each of them, this one last; empty where only their number is known.
+        cases: The most confident wrong and right held-out cases of each class.
         optimizer_steps: Steps of the final training, 0 where unknown.
         model_file: Name of the exported model.
         device: What it ran on, in words.
@@ -227,6 +249,7 @@ class RunSummary:
     permutation: PermutationResult | None = None
     holdout_readings: int = 1
     readings: tuple[HoldoutReading, ...] = ()
+    cases: tuple[CaseToSee, ...] = ()
     optimizer_steps: int = 0
     model_file: str = "bit_mammography_final.keras"
     device: str = ""

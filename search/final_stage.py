@@ -25,6 +25,7 @@ from search.holdout_ledger import record_reading
 from search.hyperband_plan import HyperbandPlan
 from search.job_data import ROI_NOTICE
 from search.leak_audit import LeakAudit, Probe, audit
+from search.localisation_stage import localise
 from search.pooled_features import pooled_features
 from search.progress import RunProgress
 from search.protocol_plan import nested_seconds
@@ -164,6 +165,10 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
         metrics["nested_seconds"] = round(
             nested_seconds(stage.outcome.records, stage.config, other_seconds=max(0.0, others))
         )
+    with progress.station("localise"):
+        localisation = localise(stage, tails[0], evaluation.predictions)
+    if localisation.result is not None:
+        metrics["localisation"] = localisation.result.as_dict()
     write_predictions(stage, evaluation)
     write_atomic(stage.directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     with progress.station("audit"):
@@ -172,7 +177,7 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
     write_atomic(stage.directory.audit_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
     with progress.station("report"):
         seconds = time.perf_counter() - stage.clock
-        write_run_report(stage, evaluation, metrics, found, readings=readings, seconds=seconds)
+        write_run_report(stage, evaluation, metrics, found, localisation.overlays, readings=readings, seconds=seconds)
     manifest = {
         **stage.manifest,
         "status": "complete",

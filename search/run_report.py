@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mammo_data.catalog import CaseTable
+from mammo_data.catalog import CaseTable, Finding
+from reports.confident_cases import confident_cases
 from reports.evaluation import Evaluation
 from reports.figures import write_evaluation_figures, write_figures
 from reports.html import write_report
-from reports.run_summary import DataFacts, HoldoutReading, PlannedRung, RunSummary, SeedScore, SplitPart
-from reports.tensorboard import write_trials
+from reports.model_card import write_model_card
+from reports.run_summary import CaseToSee, DataFacts, HoldoutReading, PlannedRung, RunSummary, SeedScore, SplitPart
+from reports.tensorboard import write_final, write_trials
 from search.config_toml import to_toml
 from search.job_data import ROI_NOTICE
 
@@ -30,17 +32,19 @@ def write_run_report(
     evaluation: Evaluation,
     metrics: Mapping[str, Any],
     found: LeakAudit,
+    overlays: Mapping[str, Path],
     *,
     readings: Sequence[Reading],
     seconds: float,
 ) -> None:
-    """Write figures/*.png, tensorboard/ and report.html of a run.
+    """Write figures/*.png, tensorboard/, model_card.md and report.html of a run.
 
     Args:
         stage: What the run is made of.
         evaluation: Of the held-out patients.
         metrics: The content of metrics.json.
         found: The leak audit.
+        overlays: Image id to PNG file, of the cases that a reader should look at.
         readings: Of the held-out patients, this one last.
         seconds: Wall time of the run so far.
     """
@@ -48,10 +52,16 @@ def write_run_report(
     predictions = evaluation.predictions
     figures = write_figures(predictions, stage.outcome.winner, directory.figures)
     figures |= write_evaluation_figures(evaluation, directory.figures)
-    write_trials(stage.outcome.records, directory.tensorboard, class_names=predictions.class_names)
-    summary = run_summary(stage, metrics, figures, found, seconds=seconds)
-    summary = replace(summary, readings=tuple(HoldoutReading(reading.run, reading.time) for reading in readings))
+    summary = replace(
+        run_summary(stage, metrics, figures, found, seconds=seconds),
+        readings=tuple(HoldoutReading(reading.run, reading.time) for reading in readings),
+        cases=_cases_to_see(stage, evaluation, overlays),
+    )
     write_report(summary, directory.report_file)
+    card = write_model_card(summary, directory.model_card)
+    write_trials(stage.outcome.records, directory.tensorboard, class_names=predictions.class_names)
+    pictures = {f"localisation/{path.stem}": path for path in overlays.values()}
+    write_final({**figures, **pictures}, card.read_text(encoding="utf-8"), directory.tensorboard)
 
 
 def run_summary(
@@ -106,6 +116,32 @@ def run_summary(
         device=manifest["device"],
         seconds=seconds,
     )
+
+
+def _cases_to_see(
+    stage: FinalStage, evaluation: Evaluation, overlays: Mapping[str, Path]
+) -> tuple[CaseToSee, ...]:
+    by_id = {case.image_id: case for case in stage.prepared.table.cases}
+    cases = []
+    for confident in confident_cases(evaluation.predictions):
+        case, overlay = by_id[confident.image_id], overlays.get(confident.image_id)
+        cases.append(
+            CaseToSee(
+                confident,
+                tissue=case.tissue,
+                findings=", ".join(map(_in_words, case.findings)),
+                overlay=overlay.relative_to(stage.directory.best).as_posix() if overlay else "",
+                picture=overlay if stage.config.report.embed_images else None,
+            )
+        )
+    return tuple(cases)
+
+
+def _in_words(finding: Finding) -> str:
+    kind = f"{finding.abnormality or 'finding'} ({finding.severity})"
+    if finding.film_radius is None:
+        return f"{kind}, not located"
+    return f"{kind}, radius {finding.film_radius:.0f} px"
 
 
 def _seed_spread(metrics: Mapping[str, Any]) -> tuple[SeedScore, ...]:

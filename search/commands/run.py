@@ -26,6 +26,7 @@ def run(
     folds: Annotated[int | None, typer.Option(help="Folds a trial is cross-validated on.")] = None,
     split: Annotated[Path | None, typer.Option(help="Use this split.csv instead of drawing one.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the search; the split has its own.")] = None,
+    embed_images: Annotated[bool, typer.Option("--embed-images", help="Pictures of images in report.html.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -55,6 +56,7 @@ def run(
         "search.folds": folds,
         "split.file": split,
         "search.seed": seed,
+        "report.embed_images": embed_images or None,
     }
     file = config or (DEFAULT_FILE if DEFAULT_FILE.is_file() and not demo else None)
     settings = load_config(
