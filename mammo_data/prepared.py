@@ -34,7 +34,7 @@ from mammo_data.standardise import PreparationSettings, standardise
 
 __all__ = ["PreparationSettings", "PreparedSet", "prepare"]
 
-FORMAT = 2
+FORMAT = 3
 """Raise it with every change to the code that changes a pixel or the manifest's keys."""
 
 _STALE_SECONDS = 24 * 3600

@@ -233,6 +233,14 @@ class RetrainSection(Section):
     """Models trained from different seeds; the first is exported, the spread of all is reported."""
 
 
+class ReportSection(Section):
+    """report.html."""
+
+    embed_images: bool = False
+    """Put pictures of held-out images into the file. It is made to be passed on, and a data set's licence may forbid
+    that; without them they lie beside it in figures/localisation."""
+
+
 class CacheSection(Section):
     """Boundary banks on disk."""
 
@@ -260,6 +268,7 @@ class Config(Section):
     space: SpaceSection = SpaceSection()
     search: SearchSection = SearchSection()
     retrain: RetrainSection = RetrainSection()
+    report: ReportSection = ReportSection()
     cache: CacheSection = CacheSection()
     output: OutputSection = OutputSection()
 

@@ -99,6 +99,11 @@ class RunDirectory:
         return self.best / "report.html"
 
     @property
+    def model_card(self) -> Path:
+        """The model card."""
+        return self.best / "model_card.md"
+
+    @property
     def audit_file(self) -> Path:
         """Answers of the leak audit."""
         return self.best / "audit.json"

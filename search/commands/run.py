@@ -31,6 +31,7 @@ def run(
     folds: Annotated[int | None, typer.Option(help="Folds a trial is validated on.")] = None,
     split: Annotated[Path | None, typer.Option(help="Use this split.csv; draw none.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
+    embed_images: Annotated[bool, typer.Option("--embed-images", help="Show images in the report.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The answer and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line an epoch, and the log.")] = False,
@@ -65,6 +66,7 @@ def run(
         "--folds": ("search.folds", folds),
         "--split": ("split.file", split),
         "--seed": ("search.seed", seed),
+        "--embed-images": ("report.embed_images", embed_images or None),
     }
     settings = resolve_settings(flags, assignments, file=config, base=demo_config() if demo else None)
     if dry_run:
