@@ -30,6 +30,8 @@ class TrialRecord:
         seconds: Wall time of the run.
         overhead_seconds: The part of it that was neither training nor validation arithmetic.
         error: One line, where it failed.
+        diverged_epoch: Epoch in which the loss or the logits were not finite, from 1; None where nothing diverged. A
+            run that diverged has failed, has no objective and ranks behind every run that has one.
     """
 
     run: int
@@ -48,3 +50,4 @@ class TrialRecord:
     seconds: float = 0.0
     overhead_seconds: float = 0.0
     error: str | None = None
+    diverged_epoch: int | None = None

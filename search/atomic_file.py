@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_UNFINISHED = ".part"
 
 
 @contextmanager
@@ -14,10 +16,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path``; rename it to ``path`` when the block ends well, else remove it.
 
     The data is flushed to the disk before the rename and the folder after it, so that a crash or a power cut leaves
-    either the old file or the new one. The temporary name keeps the suffix, for writers that go by it.
+    either the old file or the new one. The temporary name keeps the suffix, for writers that go by it. The file's
+    folder is made where it is missing, but not the folder's folder: state must not go on in the ruins of a run's
+    folder that has vanished.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    path.parent.mkdir(exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=_UNFINISHED + path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -28,13 +32,59 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a whole file, text as UTF-8."""
     with replacing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line and flush it to the disk; where that fails, the file is left as it was.
+
+    A last line that a crash cut short is ended first, so that it can't spoil this one.
+
+    Raises:
+        OSError: If it can't be written.
+    """
+    is_new = not path.exists()
+    # Unbuffered: what failed to reach the disk must not be written again when the file is closed.
+    with path.open("ab+", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        if before:
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else "\n" + line
+        data = memoryview(line.encode() + b"\n")
+        try:
+            while data:
+                data = data[file.write(data) :]
+            os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                file.truncate(before)
+            raise
+    if is_new:
+        _sync(path.parent)
+
+
+def make_durable_folder(path: Path) -> None:
+    """Make a folder, with its parents, that is still there after a power cut."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        _sync(folder.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files that killed processes have left in a folder and below; nobody may be writing there."""
+    # reports' own writer leaves .NAME.XXXX.tmp
+    for pattern in (f".*{_UNFINISHED}*", ".*.tmp"):
+        for path in folder.rglob(pattern):
+            if path.is_file() and not path.is_symlink():
+                path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

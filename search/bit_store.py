@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from search.atomic_file import replacing
 from search.bit_architecture import BitArchitecture
 from search.bit_checkpoint import match_official
 from search.bit_weights import BitWeights, fingerprint_of
 from search.errors import WeightsError
+from search.tensor_file import save_safetensors
 
 FORMAT = "mammo-search bit weights 1"
 SUFFIX = ".safetensors"
@@ -23,8 +23,6 @@ _GENUINE = {"true": True, "false": False, "unknown": None}
 
 def write_stored(path: Path, weights: BitWeights, arch: BitArchitecture) -> None:
     """Write weights to a safetensors file, atomically."""
-    from safetensors.numpy import save_file
-
     metadata = {
         "format": FORMAT,
         "architecture": arch.name,
@@ -33,8 +31,7 @@ def write_stored(path: Path, weights: BitWeights, arch: BitArchitecture) -> None
         "genuine": next(word for word, value in _GENUINE.items() if value is weights.genuine),
         "verification": weights.verification,
     }
-    with replacing(path) as temporary:
-        save_file(dict(weights.arrays), temporary, metadata=metadata)
+    save_safetensors(path, weights.arrays, metadata)
 
 
 def read_stored(path: Path, arch: BitArchitecture) -> BitWeights:

@@ -1,9 +1,8 @@
 """checkpoints/RUN/fold-K.safetensors: where a run stopped, for its promotion to go on from.
 
 A file holds every variable of the tail, its optimizer and its random generator, and nothing of the frozen trunk.
-safetensors carries arrays only, so that reading one can't run code; a checksum of all arrays (``crc32c`` in its
-metadata) tells a damaged file, which counts as one that was not kept. Files are written by a thread while the next fold
-trains; what can't be promoted any more is deleted.
+safetensors carries arrays only, so that reading one can't run code; a damaged file (see `tensor_file`) counts as one
+that was not kept. Files are written by a thread while the next fold trains; what can't be promoted any more is deleted.
 """
 
 from __future__ import annotations
@@ -13,13 +12,10 @@ from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
-from search.atomic_file import replacing
 from search.tail_trainer import State
+from search.tensor_file import load_checked_safetensors, save_checked_safetensors
 
 _STATES_IN_FLIGHT = 2
-_CHECKSUM = "crc32c"
 
 
 class CheckpointStore:
@@ -43,20 +39,12 @@ class CheckpointStore:
         # A slow disk must not pile up states in memory: beyond a few the training waits.
         while len(self._pending) >= _STATES_IN_FLIGHT:
             self._pending.pop(0).result()
-        self._pending.append(self._writer.submit(_write, self._path(run, fold), state))
+        self._pending.append(self._writer.submit(self._write, self._path(run, fold), state))
 
     def load(self, run: int, fold: int) -> State | None:
         """Read the state of one fold; None where it was not kept or is damaged."""
-        from safetensors import SafetensorError, safe_open
-
         self.wait()
-        try:
-            with safe_open(self._path(run, fold), framework="numpy") as file:
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
-                intact = (file.metadata() or {}).get(_CHECKSUM) == _checksum(state)
-        except (OSError, SafetensorError):
-            return None
-        return state if intact else None
+        return load_checked_safetensors(self._path(run, fold))
 
     def wait(self) -> None:
         """Return when everything is on the disk.
@@ -87,19 +75,7 @@ class CheckpointStore:
     def _path(self, run: int, fold: int) -> Path:
         return self._folder(run) / f"fold-{fold}.safetensors"
 
-
-def _write(path: Path, state: State) -> None:
-    from safetensors.numpy import save_file
-
-    with replacing(path) as temporary:
-        save_file(state, temporary, metadata={_CHECKSUM: _checksum(state)})
-
-
-def _checksum(state: State) -> str:
-    import google_crc32c
-
-    total = 0
-    for name in sorted(state):
-        total = google_crc32c.extend(total, name.encode())
-        total = google_crc32c.extend(total, np.ascontiguousarray(state[name]).tobytes())
-    return f"{total:08x}"
+    def _write(self, path: Path, state: State) -> None:
+        # One level: where the search's folder has vanished, it must not come back with this alone in it.
+        self.directory.mkdir(exist_ok=True)
+        save_checked_safetensors(path, state)

@@ -27,7 +27,17 @@ OBJECTIVE = "val_macro_auc"
 
 
 class DivergedError(Exception):
-    """Training left the real numbers; the text names the fold and the epoch."""
+    """Training left the real numbers.
+
+    Args:
+        what: The loss, or the validation logits.
+        epoch: When, from 1.
+        where: In which fold or final model.
+    """
+
+    def __init__(self, what: str, epoch: int, where: str) -> None:
+        super().__init__(f"{what} in epoch {epoch} of {where}")
+        self.epoch = epoch
 
 
 @dataclass(frozen=True)
@@ -93,12 +103,12 @@ def train_fold(
         on_epoch: Called with the number of each finished epoch, from 1.
 
     Raises:
-        DivergedError: If a loss is not finite.
+        DivergedError: If the loss or a validation logit is not finite.
     """
     training, validation = data.folds[fold]
     bank = data.banks[configuration.unfreeze_depth]
     if parent is None:
-        trainer.begin(configuration, settings.seed, "fold", fold)
+        trainer.begin(configuration, settings.seed, "fold", fold, head_init=settings.head_init)
     else:
         trainer.restore(parent)
     curves: dict[str, list[float]] = {name: [] for name in ("loss", "val_loss", OBJECTIVE, "val_balanced_accuracy")}
@@ -108,8 +118,8 @@ def train_fold(
     for epoch in range(initial_epoch + 1, epochs + 1):
         loss = train_epoch(trainer, configuration, data, settings, training, epoch, "fold", fold)
         outputs = trainer.logits(bank.values, bank.offsets[validation])
-        if not (np.isfinite(loss) and np.isfinite(outputs).all()):
-            raise DivergedError(f"the loss became {loss} in epoch {epoch} of fold {fold + 1}")
+        if not np.isfinite(outputs).all():
+            raise DivergedError("validation logits that are not finite", epoch, f"fold {fold + 1}")
         probabilities = softmax(outputs)
         curves["loss"].append(loss)
         matrix = confusion_matrices(labels, probabilities.argmax(axis=1), len(data.class_names), unweighted)
@@ -135,6 +145,9 @@ def train_epoch(
 
     Returns:
         The mean loss of its steps.
+
+    Raises:
+        DivergedError: If it is not finite.
     """
     bank = data.banks[configuration.unfreeze_depth]
     rng = generator(settings.seed, *purpose, "epoch", epoch)
@@ -148,10 +161,22 @@ def train_epoch(
         first_step=(epoch - 1) * settings.steps_per_epoch,
         steps=settings.steps_per_epoch,
         full_steps=settings.full_epochs * settings.steps_per_epoch,
+        steps_per_epoch=settings.steps_per_epoch,
     )
     rows = (bank.offsets[images] + views).reshape(shape)
     emphasis = class_emphasis(settings.minority, data.labels[training], len(data.class_names))
-    return trainer.train(bank.values, rows, data.labels[images].reshape(shape), rates, emphasis)
+    loss = trainer.train(
+        bank.values,
+        rows,
+        data.labels[images].reshape(shape),
+        rates,
+        emphasis,
+        backbone_lr_factor=settings.backbone_lr_factor,
+    )
+    if not np.isfinite(loss):
+        part, number = purpose
+        raise DivergedError(f"the loss became {loss}", epoch, f"{part} {int(number) + 1}")
+    return loss
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

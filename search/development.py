@@ -112,6 +112,7 @@ def development_data(
     folds: int,
     cache: Path,
     max_bytes: int,
+    dtype: str = "float32",
     progress: Callable[[int, int], None] | None = None,
 ) -> TrialData:
     """Fill or find the banks of the development patients.
@@ -125,6 +126,7 @@ def development_data(
         folds: How many of the split's folds trials use.
         cache: Folder of the banks.
         max_bytes: Budget of the banks.
+        dtype: Dtype policy of the trunk's arithmetic.
         progress: Called with (views done, views in all).
     """
     from search.trunk import frozen_trunk
@@ -134,10 +136,10 @@ def development_data(
     shapes = boundary_shapes(architecture, (*plan.stored, *plan.recomputed), image_size)
 
     def trunk_of(depths: Sequence[int]):  # type: ignore[no-untyped-def]
-        return frozen_trunk(architecture, weights, image_size=image_size, depths=depths)
+        return frozen_trunk(architecture, weights, image_size=image_size, depths=depths, dtype=dtype)
 
     keys = {
-        depth: BankKey(weights.fingerprint, prepared.fingerprint, views.fingerprint, depth, TRUNK_BATCH)
+        depth: BankKey(weights.fingerprint, prepared.fingerprint, views.fingerprint, depth, TRUNK_BATCH, dtype=dtype)
         for depth in plan.stored
     }
     values = BankStore(cache, max_bytes=max_bytes).ensure(

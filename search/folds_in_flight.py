@@ -1,22 +1,21 @@
 """in_flight/: the folds that the run in progress has finished, so that an interrupted run goes on at the next one.
 
 ``fold-K.npz`` holds ``logits`` float32 [epochs, images, classes], one float64 array [epochs] a curve, named
-``curve/NAME``, and ``key``, the text that names run and assignment. Whatever does not carry the present run's key is
-what another run left, and is deleted.
+``curve/NAME``, and ``key``, the text that names run and assignment (with the checksum of `tensor_file`). What is
+damaged or carries another run's key does not count: the fold is trained again, to the same bits.
 """
 
 from __future__ import annotations
 
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from search.atomic_file import replacing
 from search.cross_validation import FoldResult
 from search.plan_execution import Assignment
+from search.tensor_file import load_checked_npz, save_checked_npz
 
 _CURVE = "curve/"
 
@@ -35,27 +34,19 @@ class FoldsInFlight:
         """Keep a finished fold."""
         arrays: dict[str, Any] = {_CURVE + name: np.array(curve) for name, curve in result.curves.items()}
         arrays |= {"key": np.array(_key(run, assignment)), "logits": result.logits}
-        with replacing(self._path(fold)) as temporary:
-            np.savez(temporary, **arrays)
+        save_checked_npz(self._path(fold), arrays)
 
     def load(self, run: int, assignment: Assignment, fold: int) -> FoldResult | None:
         """A fold that an interrupted attempt at this very run has finished, or None."""
-        path = self._path(fold)
-        if not path.is_file():
+        arrays = load_checked_npz(self._path(fold))
+        if arrays is None or str(arrays["key"]) != _key(run, assignment):
             return None
-        try:
-            # Opened here: numpy would leave a damaged file open.
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                if str(file["key"]) != _key(run, assignment):
-                    return None
-                curves = {
-                    name.removeprefix(_CURVE): tuple(float(value) for value in file[name])
-                    for name in file.files
-                    if name.startswith(_CURVE)
-                }
-                return FoldResult(curves, file["logits"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None  # damaged: the fold is trained again, to the same bits
+        curves = {
+            name.removeprefix(_CURVE): tuple(float(value) for value in values)
+            for name, values in arrays.items()
+            if name.startswith(_CURVE)
+        }
+        return FoldResult(curves, arrays["logits"])
 
     def clear(self) -> None:
         """Forget all folds."""

@@ -18,6 +18,9 @@ from search.hyperband_plan import HyperbandPlan
 from search.plan_execution import Assignment, RunState, next_assignment, promotable_runs
 from search.space import Configuration
 
+NEVER = 2**31
+"""The tuner counts failures in a row itself; KerasTuner would count diverged runs, and those before a resumption."""
+
 _BARRIER_POLL_SECONDS = 0.05
 _STATUS: dict[str, Literal["running", "completed", "failed"]] = {
     "RUNNING": "running",
@@ -54,6 +57,7 @@ class PlannedOracle(keras_tuner.Oracle):
             tune_new_entries=False,
             # KerasTuner takes 0 for "draw one".
             seed=seed + 1,
+            max_consecutive_failed_trials=NEVER,
         )
         self.plan = plan
         self.configurations = tuple(configurations)

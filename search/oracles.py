@@ -13,7 +13,8 @@ import keras_tuner
 
 from reports.trial_record import TrialRecord
 from search.cross_validation import OBJECTIVE
-from search.oracle import assignment_values
+from search.errors import RunError
+from search.oracle import NEVER, PlannedOracle, assignment_values
 from search.plan_execution import Assignment
 from search.space import Configuration
 
@@ -55,6 +56,7 @@ class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):
             tune_new_entries=False,
             # KerasTuner takes 0 for "draw one".
             seed=seed + 1,
+            max_consecutive_failed_trials=NEVER,
         )
         self._epochs = epochs
 
@@ -71,20 +73,46 @@ class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         """None."""
         return frozenset()
 
+    def _vectorize_trials(self) -> Any:
+        # A failed run counts as the worst of the completed ones: KerasTuner leaves it out, and the Gaussian process,
+        # none the wiser, would propose the same place again and again.
+        failed = [trial for trial in self.trials.values() if trial.status == "FAILED"]
+        worst = min(trial.score for trial in self.trials.values() if trial.status == "COMPLETED")
+        for trial in failed:
+            trial.status, trial.score = "COMPLETED", worst
+        try:
+            return super()._vectorize_trials()
+        finally:
+            for trial in failed:
+                trial.status, trial.score = "FAILED", None
+
 
 def restore_trials(oracle: keras_tuner.Oracle, finished: Sequence[TrialRecord]) -> None:
     """Put the runs of an earlier part of a search into a fresh oracle, as if it had carried them out.
 
+    The oracle is asked for each of them again: one that draws as it goes is then where it was.
+
     Args:
         oracle: Without trials, its project folder set.
         finished: The runs, in their order.
+
+    Raises:
+        RunError: If a plan has another run in the place of one of them.
     """
     for record in finished:
+        trial_id, assignment = f"{record.run:04d}", record_assignment(record)
         hyperparameters = oracle.get_space()
-        hyperparameters.values = {**record.hyperparameters, **assignment_values(record_assignment(record))}
+        hyperparameters.values = {**record.hyperparameters, **assignment_values(assignment)}
+        proposed = _asked_again(oracle, trial_id)
+        if isinstance(oracle, PlannedOracle) and proposed["values"] != hyperparameters.values:
+            raise RunError(
+                expected="finished runs that the plan of this search has",
+                found=f"another one in trials.jsonl as run {record.run}",
+                remedy="Restore the file, or search again with --fresh.",
+            )
         trial = keras_tuner.engine.trial.Trial(
             hyperparameters=hyperparameters,
-            trial_id=f"{record.run:04d}",
+            trial_id=trial_id,
             status="COMPLETED" if record.status == "completed" else "FAILED",
         )
         trial.score, trial.best_step, trial.message = record.objective, record.best_epoch or 0, record.error
@@ -97,6 +125,16 @@ def restore_trials(oracle: keras_tuner.Oracle, finished: Sequence[TrialRecord]) 
         oracle._record_values(trial)
         oracle._save_trial(trial)
     oracle.save()
+
+
+def _asked_again(oracle: keras_tuner.Oracle, trial_id: str) -> dict[str, Any]:
+    if not isinstance(oracle, PlannedOracle):
+        return oracle.populate_space(trial_id)
+    deadline, oracle.deadline = oracle.deadline, None
+    try:
+        return oracle.populate_space(trial_id)
+    finally:
+        oracle.deadline = deadline
 
 
 def record_assignment(record: TrialRecord) -> Assignment:

@@ -2,7 +2,8 @@
 
 Arrays: ``logits`` float32 [epochs, rows, classes]; ``epoch`` int32 [epochs], from 1, those trained in this run (its
 parents' are in their own files); ``image`` and ``patient`` str [rows]; ``fold`` int32 [rows]; ``label`` int64 [rows].
-Rows are the validation images of all folds, fold by fold. Calibration and operating points read nothing else.
+Rows are the validation images of all folds, fold by fold. Calibration and operating points read nothing else. A damaged
+file is told by its checksum (see `tensor_file`); its run is trained again when the search is resumed.
 """
 
 from __future__ import annotations
@@ -11,31 +12,48 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports.predictions import Predictions
 from reports.trial_record import TrialRecord
-from search.atomic_file import replacing
 from search.cross_validation import FoldResult, softmax
+from search.errors import RunError
+from search.tensor_file import load_checked_npz, save_checked_npz
 from search.trial_data import TrialData
+
+
+def out_of_fold_file(directory: Path, run: int) -> Path:
+    """Where a run's logits lie under the folder ``oof``."""
+    return directory / f"{run:04d}.npz"
 
 
 def write_out_of_fold(
     path: Path, data: TrialData, folds: Sequence[FoldResult], *, initial_epoch: int, epochs: int
 ) -> None:
     """Write the logits of one run."""
-    rows = np.concatenate([data.folds[fold][1] for fold in range(len(folds))])
-    with replacing(path) as temporary:
-        np.savez(
-            temporary,
-            logits=np.concatenate([result.logits for result in folds], axis=1),
-            epoch=np.arange(initial_epoch + 1, epochs + 1, dtype=np.int32),
-            image=np.array(data.image_ids)[rows],
-            patient=np.array(data.patient_ids)[rows],
-            fold=np.concatenate(
-                [np.full(len(data.folds[fold][1]), fold, dtype=np.int32) for fold in range(len(folds))]
-            ),
-            label=data.labels[rows],
-        )
+    rows = _rows(data)
+    logits = np.concatenate([result.logits for result in folds], axis=1)
+    arrays = {
+        "logits": logits,
+        "epoch": np.arange(initial_epoch + 1, epochs + 1, dtype=np.int32),
+        "image": np.array(data.image_ids)[rows],
+        "patient": np.array(data.patient_ids)[rows],
+        "fold": np.concatenate(
+            [np.full(len(validation), fold, dtype=np.int32) for fold, (_, validation) in enumerate(data.folds)]
+        ),
+        "label": data.labels[rows],
+    }
+    save_checked_npz(path, arrays)
+
+
+def is_intact(path: Path, data: TrialData, record: TrialRecord) -> bool:
+    """Whether a file is what `write_out_of_fold` writes for this run on these data."""
+    arrays = load_checked_npz(path)
+    return (
+        arrays is not None
+        and arrays["image"].tolist() == np.array(data.image_ids)[_rows(data)].tolist()
+        and arrays["epoch"].tolist() == list(range(record.initial_epoch + 1, record.epochs + 1))
+    )
 
 
 def read_out_of_fold(
@@ -48,16 +66,29 @@ def read_out_of_fold(
         record: The run; it has a best epoch.
         records: All runs, by their number: an epoch that a parent has trained is in the parent's file.
         class_names: Ordered class names.
+
+    Raises:
+        RunError: If the file is missing or damaged.
     """
     epoch = record.best_epoch or record.epochs
     while epoch <= record.initial_epoch and record.parent is not None:
         record = records[record.parent]
-    with np.load(directory / f"{record.run:04d}.npz", allow_pickle=False) as arrays:
-        logits = arrays["logits"][arrays["epoch"].tolist().index(epoch)]
-        return Predictions(
-            image_ids=tuple(arrays["image"].tolist()),
-            patient_ids=tuple(arrays["patient"].tolist()),
-            labels=arrays["label"],
-            probabilities=softmax(logits),
-            class_names=tuple(class_names),
+    path = out_of_fold_file(directory, record.run)
+    arrays = load_checked_npz(path)
+    if arrays is None:
+        raise RunError(
+            expected="the out-of-fold logits as they were written",
+            found=f"{path}, missing or damaged",
+            remedy="If the run is unfinished, the same command trains that part again; else restore the file.",
         )
+    return Predictions(
+        image_ids=tuple(arrays["image"].tolist()),
+        patient_ids=tuple(arrays["patient"].tolist()),
+        labels=arrays["label"],
+        probabilities=softmax(arrays["logits"][arrays["epoch"].tolist().index(epoch)]),
+        class_names=tuple(class_names),
+    )
+
+
+def _rows(data: TrialData) -> NDArray[np.int64]:
+    return np.concatenate([validation for _, validation in data.folds])

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search.cross_validation import train_epoch
+from search.cross_validation import DivergedError, train_epoch
+from search.errors import RunError
 from search.space import Configuration
 from search.tail_trainer import TailTrainer
 from search.trial_data import TrainingSettings, TrialData
@@ -56,14 +57,25 @@ def retrain(
 
     Returns:
         One trained tail a seed, in order.
+
+    Raises:
+        RunError: If the loss is not finite.
     """
     everything = np.arange(len(data.labels))
     trained = []
     for number in range(seeds):
-        trainer.begin(configuration, settings.seed, "final", number)
+        trainer.begin(configuration, settings.seed, "final", number, head_init=settings.head_init)
         losses = []
         for epoch in range(1, epochs + 1):
-            losses.append(train_epoch(trainer, configuration, data, settings, everything, epoch, "final", number))
+            try:
+                loss = train_epoch(trainer, configuration, data, settings, everything, epoch, "final", number)
+            except DivergedError as divergence:
+                raise RunError(
+                    expected="the best configuration to train on all development patients",
+                    found=str(divergence),
+                    remedy="Search again under another --name with a lower space.learning_rate.max.",
+                ) from None
+            losses.append(loss)
             if on_epoch:
                 on_epoch(number, epoch)
         trained.append(TrainedTail(trainer.trained_weights, trainer.head_weights, tuple(losses)))

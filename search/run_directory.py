@@ -1,14 +1,8 @@
-"""The folder of a run: what lies where, and the manifest.
-
-run.json, schema 1: ``name``, ``status`` ("running", "complete"), ``created`` and ``finished`` (ISO 8601), ``argv``,
-``demo``, ``fingerprints`` (cases, prepared, split, weights; SHA-256 hex), ``settings`` (what results depend on, by
-path), ``results_version``, ``views_per_class``, ``seeds``, ``versions``, ``git``, ``device``, ``host``, ``weights``,
-``plan`` (see `plan_text.plan_table`), ``mode`` ("whole", "roi"), ``endpoint``.
-"""
+"""The folder of a run: what lies where, and who owns it."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -19,8 +13,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from search.atomic_file import write_atomic
+from search.atomic_file import make_durable_folder, remove_leftovers
 from search.errors import ConfigError, RunError
+from search.manifest import COPY, read_manifest, write_manifest
 
 _LOCK = ".lock"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -98,8 +93,11 @@ class RunDirectory:
 
     @property
     def is_unstarted(self) -> bool:
-        """Whether nothing is in the folder but what is there before the manifest."""
-        return {path.name for path in self.path.iterdir()} <= {_LOCK, self.log_file.name}
+        """Whether nothing is in the folder but what is there before the manifest: it is written first."""
+        return all(
+            path.name in (_LOCK, COPY, self.log_file.name) or path.name.startswith((".run-", ".config-", f"{COPY}-"))
+            for path in self.path.iterdir()
+        )
 
     @property
     def is_complete(self) -> bool:
@@ -113,7 +111,7 @@ class RunDirectory:
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Replace run.json."""
-        write_atomic(self.manifest_file, json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+        write_manifest(self.manifest_file, manifest)
 
     def read_manifest(self) -> dict[str, Any]:
         """Read run.json.
@@ -121,14 +119,27 @@ class RunDirectory:
         Raises:
             RunError: If it is missing or damaged.
         """
-        try:
-            return json.loads(self.manifest_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        return read_manifest(self.manifest_file)
+
+    def output_checksums(self) -> dict[str, str]:
+        """SHA-256 (hex) of each file in ``best/``, by its path there."""
+        files = sorted(path for path in self.best.rglob("*") if path.is_file())
+        return {path.relative_to(self.best).as_posix(): _sha256(path) for path in files}
+
+    def check_output(self, path: Path) -> Path:
+        """A file in ``best/`` of a complete run, after making sure that it is what the run wrote.
+
+        Raises:
+            RunError: If it is missing, or has changed since.
+        """
+        expected = self.read_manifest().get("outputs", {}).get(path.relative_to(self.best).as_posix())
+        if not path.is_file() or (expected is not None and _sha256(path) != expected):
             raise RunError(
-                expected="the folder of a run, with run.json",
-                found=f"{self.path}: {error}",
-                remedy="Check the name; `ls` the folder of runs for those that are there.",
-            ) from None
+                expected=f"{path} as the run wrote it",
+                found="a changed or damaged file" if path.is_file() else "no such file",
+                remedy="Restore it, or run the search again with --fresh.",
+            )
+        return path
 
 
 def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bool = False) -> RunDirectory:
@@ -142,7 +153,7 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
 
     Raises:
         ConfigError: If the name can't be a folder's.
-        RunError: If the run is complete, there is nothing to resume, or the folder is no run's.
+        RunError: If the run is complete, there is nothing to resume, or the folder is no run's or has links in it.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -157,6 +168,7 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
         )
     if fresh and directory.manifest_file.is_file():
         shutil.rmtree(directory.path)
+    _refuse_links(directory.path)
     if not directory.manifest_file.is_file() and resume:
         raise RunError(
             expected=f"an unfinished run in {directory.path}", found="none", remedy="Leave --resume out to begin one."
@@ -167,13 +179,24 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
             found=f"a complete one in {directory.path}",
             remedy="Read its best/report.html, replace it with --fresh, or choose another --name.",
         )
-    directory.path.mkdir(parents=True, exist_ok=True)
+    make_durable_folder(directory.path)
     return directory
+
+
+def _refuse_links(folder: Path) -> None:
+    """A run writes and deletes in its folder; in one from somebody else, a link would lead that elsewhere."""
+    link = next((path for path in folder.rglob("*") if path.is_symlink()), None)
+    if link is not None:
+        raise RunError(
+            expected=f"files and folders in {folder}",
+            found=f"a link, {link.relative_to(folder)}",
+            remedy="Replace it with what it links to.",
+        )
 
 
 @contextmanager
 def owned(directory: RunDirectory) -> Iterator[None]:
-    """Keep every other process out of a run's folder.
+    """Keep every other process out of a run's folder, and clear away what killed ones have left half-written.
 
     The lock is the operating system's and ends with the process that holds it, however that ends.
 
@@ -190,6 +213,12 @@ def owned(directory: RunDirectory) -> Iterator[None]:
             remedy="Wait for it, end it, or choose another --name.",
         ) from None
     try:
+        remove_leftovers(directory.path)
         yield
     finally:
         lock.release()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,7 +15,7 @@ from reports.figures import write_evaluation_figures, write_figures
 from reports.html import write_report
 from reports.run_summary import DataFacts, PlannedRung, RunSummary, SeedScore, SplitPart
 from reports.tensorboard import write_trials
-from search.config import to_toml
+from search.config_toml import to_toml
 from search.job_data import ROI_NOTICE
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ from reports.trial_table import best_run
 from search.bit_architecture import BitArchitecture
 from search.bit_weights import BitWeights
 from search.config import Config
-from search.errors import RunError
 from search.hyperband_plan import HyperbandPlan
+from search.machine_failures import machine_failures_in_one_line
 from search.oracle import PlannedOracle
 from search.oracles import BayesianOracle, SearchOracle
+from search.run_failures import without_last_failures
 from search.space import Configuration, declare_space, draw_configurations
 from search.tail_trainer import TailTrainer
 from search.trial_data import TrainingSettings, TrialData
@@ -33,13 +34,23 @@ class TrainerPool:
         weights: Its pretrained weights.
         data: Development data; the banks give the boundary shapes.
         optimizer: Name of the optimizer.
+        dtype: Dtype policy of the backbone's part.
     """
 
-    def __init__(self, architecture: BitArchitecture, weights: BitWeights, data: TrialData, *, optimizer: str) -> None:
+    def __init__(
+        self,
+        architecture: BitArchitecture,
+        weights: BitWeights,
+        data: TrialData,
+        *,
+        optimizer: str,
+        dtype: str = "float32",
+    ) -> None:
         self._architecture = architecture
         self._weights = weights
         self._data = data
         self._optimizer = optimizer
+        self._dtype = dtype
         self._trainers: dict[tuple[int, int], TailTrainer] = {}
 
     def __call__(self, configuration: Configuration) -> TailTrainer:
@@ -54,6 +65,7 @@ class TrainerPool:
                 head_width=configuration.head_width,
                 n_classes=len(self._data.class_names),
                 optimizer=self._optimizer,
+                dtype=self._dtype,
             )
         return self._trainers[shape]
 
@@ -87,37 +99,25 @@ def run_search(
     """Carry out a plan.
 
     Raises:
-        RunError: If three runs in a row failed, or the run's folder can't be written.
+        RunError: If three runs in a row failed, or the run's folder can't be written; either way the search can go on
+            when the cause is mended.
         ReportError: If no run ended with a score.
     """
     keras.utils.set_random_seed(settings.seed)
-    tuner = MammoTuner(
-        build_oracle(plan, config, seed=settings.seed),
-        trainer_of=trainers,
-        data=data,
-        settings=settings,
-        run_directory=run_directory,
-        listener=listener,
-        finished=finished,
-    )
-    try:
-        tuner.search(verbose=0)
-    except keras_tuner.errors.FatalError as fatal:
-        if not isinstance(fatal.__cause__, OSError):
+    with machine_failures_in_one_line(run_directory):
+        tuner = MammoTuner(
+            build_oracle(plan, config, seed=settings.seed),
+            trainer_of=trainers,
+            data=data,
+            settings=settings,
+            run_directory=run_directory,
+            listener=listener,
+            finished=without_last_failures(finished),
+        )
+        try:
+            tuner.search(verbose=0)
+        except keras_tuner.errors.FatalError as fatal:
             raise (fatal.__cause__ or fatal) from None
-        raise RunError(
-            expected=f"to write in {run_directory}",
-            found=str(fatal.__cause__),
-            remedy="Make room or mend the folder; the same command then goes on.",
-        ) from None
-    except RuntimeError as error:
-        if "consecutive failures" not in str(error):
-            raise
-        raise RunError(
-            expected="trials that train",
-            found=f"three failures in a row, the last: {tuner.records[-1].error}",
-            remedy="Lower space.learning_rate.max, or see the run's log.txt.",
-        ) from None
     winner = best_run(tuner.records)
     return SearchOutcome(tuple(tuner.records), winner, Configuration.from_values(winner.hyperparameters))
 

@@ -1,48 +1,58 @@
 """trials.jsonl: one line a finished run, only ever appended.
 
 Schema of a line: ``{"crc32": "8 hex digits of the record's JSON", "record": {the fields of TrialRecord}}``. NaN
-(a metric that a fold does not define) is written as null.
+(a metric that a fold does not define) is written as null. Runs are numbered from 0 without gaps; a line with a number
+that is there already takes back that run and all after it, which is how runs are tried again (`run_failures`).
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import zlib
 from dataclasses import asdict, fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reports.trial_record import TrialRecord
-from search.atomic_file import write_atomic
+from search.atomic_file import append_line, write_atomic
 from search.errors import RunError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 def append_record(path: Path, record: TrialRecord) -> None:
-    """Append one record and flush it to the disk."""
+    """Append one record and flush it to the disk.
+
+    Raises:
+        OSError: If it can't be written; the file is then as it was.
+    """
     text = json.dumps(_without_nan(asdict(record)), sort_keys=True, allow_nan=False)
-    line = f'{{"crc32": "{zlib.crc32(text.encode()):08x}", "record": {text}}}\n'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write(line.encode())
-        file.flush()
-        os.fsync(file.fileno())
+    append_line(path, f'{{"crc32": "{zlib.crc32(text.encode()):08x}", "record": {text}}}')
 
 
 def read_records(path: Path) -> tuple[TrialRecord, ...]:
-    """Read all records.
+    """Read all records; a last line without its end, which is still being written or never was, does not count.
 
     Raises:
         RunError: If the file is missing, or a line is not what was written.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_bytes()
     except OSError as error:
         raise RunError(
             expected="a run with trials.jsonl", found=f"{path}: {error.strerror}", remedy="Check the run's name."
         ) from None
-    return tuple(_record(path, number, line) for number, line in enumerate(lines, start=1))
+    records: list[TrialRecord] = []
+    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
+        record = _record(path, number, line)
+        if record.run > len(records) or (record.parent is not None and record.parent >= record.run):
+            raise _damaged(path, number, f"run {record.run} after {len(records)} runs")
+        del records[record.run :]
+        records.append(record)
+    return tuple(records)
 
 
 def drop_torn_line(path: Path) -> bool:
@@ -61,26 +71,44 @@ def drop_torn_line(path: Path) -> bool:
     return True
 
 
-def _record(path: Path, number: int, line: str) -> TrialRecord:
+def _record(path: Path, number: int, line: bytes) -> TrialRecord:
     try:
         parsed = json.loads(line)
         text = json.dumps(parsed["record"], sort_keys=True)
         intact = f"{zlib.crc32(text.encode()):08x}" == parsed["crc32"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         intact = False
     if not intact:
-        raise RunError(
-            expected="a record with its checksum",
-            found=f"{path} line {number}, damaged",
-            remedy="Restore the file, or search again with --fresh.",
-        )
+        raise _damaged(path, number, "damaged")
     known = {field.name for field in fields(TrialRecord)}
-    values = {name: value for name, value in parsed["record"].items() if name in known}
-    values["curves"] = {
-        name: tuple(tuple(math.nan if value is None else float(value) for value in fold) for fold in folds)
-        for name, folds in values.get("curves", {}).items()
-    }
-    return TrialRecord(**values)
+    # The checksum is no proof of who wrote the line: what is in it is checked as well.
+    try:
+        values = {name: value for name, value in parsed["record"].items() if name in known}
+        values["curves"] = {
+            name: tuple(tuple(math.nan if value is None else float(value) for value in fold) for fold in folds)
+            for name, folds in values.get("curves", {}).items()
+        }
+        record = _schema().validate_python(values)
+    except (ValueError, TypeError, AttributeError):
+        raise _damaged(path, number, "not a record of a run") from None
+    if min(record.run, record.configuration, record.bracket, record.rung, record.initial_epoch) < 0:
+        raise _damaged(path, number, "a negative number")
+    return record
+
+
+@cache
+def _schema() -> TypeAdapter[TrialRecord]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(TrialRecord)
+
+
+def _damaged(path: Path, number: int, found: str) -> RunError:
+    return RunError(
+        expected="a record with its checksum",
+        found=f"{path} line {number}, {found}",
+        remedy="Restore the file, or delete that line and all after it: these runs are then trained again.",
+    )
 
 
 def _without_nan(value: Any) -> Any:

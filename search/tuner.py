@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -12,14 +13,20 @@ from typing import Any, Protocol
 
 import keras
 import keras_tuner
+import numpy as np
 
+from mammo_data.errors import DataError
 from reports.trial_record import TrialRecord
+from search.atomic_file import make_durable_folder
 from search.checkpoints import CheckpointStore
 from search.cross_validation import OBJECTIVE, DivergedError, FoldResult, score, train_fold
+from search.errors import RunError, UserError
 from search.folds_in_flight import FoldsInFlight
-from search.oracles import SearchOracle, restore_trials
-from search.out_of_fold import write_out_of_fold
+from search.machine_failures import is_disk_failure
+from search.oracles import SearchOracle, record_assignment, restore_trials
+from search.out_of_fold import is_intact, out_of_fold_file, write_out_of_fold
 from search.plan_execution import Assignment
+from search.run_failures import IN_A_ROW, describe_failure, last_failures, stopped_by_failures
 from search.space import Configuration
 from search.tail_trainer import State, TailTrainer
 from search.trial_data import TrainingSettings, TrialData
@@ -49,7 +56,11 @@ class MammoTuner(keras_tuner.Tuner):
         settings: What is constant over the trials.
         run_directory: The run's folder: trials.jsonl, oof/, checkpoints/ and search/ are written in it.
         listener: Shows the progress.
-        finished: Runs of an earlier part of the same search, in their order; they are not run again.
+        finished: Runs of an earlier part of the same search, in their order; they are not run again, except where
+            their out-of-fold logits are missing or damaged.
+
+    Raises:
+        RunError: If they are not of this search.
     """
 
     oracle: SearchOracle
@@ -70,6 +81,8 @@ class MammoTuner(keras_tuner.Tuner):
         self._settings = settings
         self._run_directory = run_directory
         self._listener = listener
+        make_durable_folder(run_directory)
+        self._folder_identity = _identity(run_directory)
         self._checkpoints = CheckpointStore(run_directory / "checkpoints")
         self._in_flight = FoldsInFlight(run_directory / "in_flight")
         self._curves = {record.run: record.curves for record in finished}
@@ -79,6 +92,10 @@ class MammoTuner(keras_tuner.Tuner):
         shutil.rmtree(run_directory / "search", ignore_errors=True)
         super().__init__(oracle=oracle, directory=str(run_directory), project_name="search")
         restore_trials(oracle, finished)
+        for record in finished:
+            path = out_of_fold_file(run_directory / "oof", record.run)
+            if record.status == "completed" and not is_intact(path, data, record):
+                self._mend_out_of_fold(record)
 
     def _populate_initial_space(self) -> None:
         # The space is declared; KerasTuner would build a model to find it.
@@ -91,9 +108,9 @@ class MammoTuner(keras_tuner.Tuner):
             The mean fold curves since epoch 1, as KerasTuner takes them from ``Model.fit``.
 
         Raises:
-            FailedTrialError: If training diverged; the search goes on.
+            FailedTrialError: If the run has failed and is recorded as such; the search goes on.
             FatalError: With any other exception as its cause; a run that is not recorded must end the search, for
-                KerasTuner would count it and a resumed search would not.
+                KerasTuner would count it and a resumed search would not. So does the third failure in a row.
         """
         try:
             return self._run(trial)
@@ -107,16 +124,26 @@ class MammoTuner(keras_tuner.Tuner):
         configuration = self.oracle.configuration_of(trial)
         self._listener.run_begins(run, assignment, configuration)
         started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-        trainer = self._trainer_of(configuration)
-        arithmetic = trainer.arithmetic_seconds
-        status, error, results = "completed", None, []
+        arithmetic, trainer = 0.0, None
+        error, diverged_epoch, results = None, None, []
         try:
+            trainer = self._trainer_of(configuration)
+            arithmetic = trainer.arithmetic_seconds
             results = self._train_folds(run, assignment, configuration, trainer)
         except DivergedError as divergence:
-            status, error = "failed", str(divergence)
+            error, diverged_epoch = str(divergence), divergence.epoch
+        except (UserError, DataError):
+            raise  # says itself what the user has to do, and the next run would meet it as well
+        except Exception as failure:
+            if is_disk_failure(failure):
+                raise
+            error = describe_failure(
+                failure, self._run_directory, run, assignment, configuration, self._settings.batch_size
+            )
         curves = self._joined_curves(assignment, results) if results else {}
         outcome = score(curves[OBJECTIVE]) if results else None
         seconds = time.perf_counter() - clock
+        arithmetic = trainer.arithmetic_seconds - arithmetic if trainer else 0.0
         record = TrialRecord(
             run=run,
             configuration=assignment.configuration,
@@ -128,24 +155,32 @@ class MammoTuner(keras_tuner.Tuner):
             hyperparameters={
                 name: value for name, value in trial.hyperparameters.values.items() if not name.startswith("tuner/")
             },
-            status=status,  # type: ignore[arg-type]
+            status="failed" if error else "completed",
             objective=outcome.objective if outcome else None,
             best_epoch=outcome.best_epoch if outcome else None,
             curves=curves,
             started=started.isoformat(timespec="milliseconds"),
             seconds=round(seconds, 3),
-            overhead_seconds=round(seconds - (trainer.arithmetic_seconds - arithmetic), 3),
+            overhead_seconds=round(seconds - arithmetic, 3),
             error=error,
+            diverged_epoch=diverged_epoch,
         )
         self._checkpoints.wait()
+        self._require_folder()
         append_record(self._run_directory / "trials.jsonl", record)
         self._in_flight.clear()
         self._curves[run] = curves
         self.records.append(record)
         self._listener.run_ended(record)
+        if last_failures(self.records) >= IN_A_ROW:
+            raise stopped_by_failures(self.records)
         if error:
             raise keras_tuner.errors.FailedTrialError(error)
         return _history(curves)
+
+    def pre_create_trial(self) -> None:
+        """Before KerasTuner writes anything: make sure that it is still into the folder that the search began in."""
+        self._require_folder()
 
     def on_trial_end(self, trial: Any) -> None:
         """Close the trial, then delete what can't be promoted any more."""
@@ -166,37 +201,77 @@ class MammoTuner(keras_tuner.Tuner):
         results = []
         for fold in range(len(self._data.folds)):
             finished = self._in_flight.load(run, assignment, fold)
-            if finished is not None:
-                results.append(finished)
-                continue
-            parent = None
-            if assignment.parent is not None:
-                parent = self._checkpoints.load(assignment.parent, fold) or self._trained_again(
-                    trainer, configuration, fold, assignment.initial_epoch
-                )
-            result = train_fold(
-                trainer,
-                configuration,
-                self._data,
-                self._settings,
-                fold=fold,
-                initial_epoch=assignment.initial_epoch,
-                epochs=assignment.epochs,
-                parent=parent,
-                on_epoch=partial(self._listener.epoch_ended, run, fold),
+            if finished is None:
+                finished = self._train_fold(assignment, configuration, trainer, fold, partial(self._epoch, run, fold))
+                if assignment.epochs < self._settings.full_epochs:
+                    self._checkpoints.save(run, fold, trainer.state())
+                self._in_flight.save(run, assignment, fold, finished)
+            results.append(finished)
+        self._write_out_of_fold(run, assignment, results)
+        return results
+
+    def _train_fold(
+        self,
+        assignment: Assignment,
+        configuration: Configuration,
+        trainer: TailTrainer,
+        fold: int,
+        on_epoch: Callable[[int], None] | None = None,
+    ) -> FoldResult:
+        parent = None
+        if assignment.parent is not None:
+            parent = self._checkpoints.load(assignment.parent, fold) or self._trained_again(
+                trainer, configuration, fold, assignment.initial_epoch
             )
-            if assignment.epochs < self._settings.full_epochs:
-                self._checkpoints.save(run, fold, trainer.state())
-            self._in_flight.save(run, assignment, fold, result)
-            results.append(result)
+        return train_fold(
+            trainer,
+            configuration,
+            self._data,
+            self._settings,
+            fold=fold,
+            initial_epoch=assignment.initial_epoch,
+            epochs=assignment.epochs,
+            parent=parent,
+            on_epoch=on_epoch,
+        )
+
+    def _write_out_of_fold(self, run: int, assignment: Assignment, results: list[FoldResult]) -> None:
         write_out_of_fold(
-            self._run_directory / "oof" / f"{run:04d}.npz",
+            out_of_fold_file(self._run_directory / "oof", run),
             self._data,
             results,
             initial_epoch=assignment.initial_epoch,
             epochs=assignment.epochs,
         )
-        return results
+
+    def _mend_out_of_fold(self, record: TrialRecord) -> None:
+        """Make the logits of a finished run anew, by training it again to the same bits.
+
+        Raises:
+            RunError: If it gives other values, as on a machine that is not deterministic.
+        """
+        configuration = Configuration.from_values(record.hyperparameters)
+        assignment, trainer = record_assignment(record), self._trainer_of(configuration)
+        results = [
+            self._train_fold(assignment, configuration, trainer, fold) for fold in range(len(self._data.folds))
+        ]
+        again = np.array([result.curves[OBJECTIVE] for result in results])
+        before = np.array(record.curves[OBJECTIVE])[:, record.initial_epoch :]
+        if not np.array_equal(again, before, equal_nan=True):
+            raise RunError(
+                expected=f"the logits of run {record.run} as they were written",
+                found="a missing or damaged file, and other values when the run was trained again",
+                remedy="Restore the folder oof, or search again with --fresh.",
+            )
+        self._write_out_of_fold(record.run, assignment, results)
+
+    def _epoch(self, run: int, fold: int, epoch: int) -> None:
+        self._listener.epoch_ended(run, fold, epoch)
+
+    def _require_folder(self) -> None:
+        """Make sure that the folder is the one that the search began in; nothing may go on in the ruins of it."""
+        if _identity(self._run_directory) != self._folder_identity:
+            raise FileNotFoundError(errno.ENOENT, "the folder has vanished", str(self._run_directory))
 
     def _trained_again(
         self, trainer: TailTrainer, configuration: Configuration, fold: int, epochs: int
@@ -218,9 +293,15 @@ class MammoTuner(keras_tuner.Tuner):
         }
 
 
-def _history(curves: dict[str, tuple[tuple[float, ...], ...]]) -> keras.callbacks.History:
-    import numpy as np
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
+
+def _history(curves: dict[str, tuple[tuple[float, ...], ...]]) -> keras.callbacks.History:
     history = keras.callbacks.History()
     history.history = {name: np.nanmean(np.array(folds), axis=0).tolist() for name, folds in curves.items()}
     return history

@@ -31,7 +31,7 @@ def audit(
     Example: mammo-search data audit --data all-mias.tar.gz --no-permutation
     """
     from search.audit_job import audit_data
-    from search.config import DEFAULT_FILE, load_config
+    from search.config_file import DEFAULT_FILE, load_config
     from search.demo import demo_config
     from search.output import show, show_json
 

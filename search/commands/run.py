@@ -20,6 +20,7 @@ def run(
     name: Annotated[str | None, typer.Option(help="Name of the run's folder.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run; the default if any.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace a run of that name.")] = False,
+    backbone: Annotated[str | None, typer.Option(help="bit-m-r50x1, bit-s-r50x1, bit-m-r101x1, …")] = None,
     weights: Annotated[str | None, typer.Option(help="tf-hub, random, a handle, a SavedModel folder or .npz.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of the prepared images in pixels.")] = None,
     folds: Annotated[int | None, typer.Option(help="Folds a trial is cross-validated on.")] = None,
@@ -32,7 +33,7 @@ def run(
 
     Example: mammo-search run --data all-mias.tar.gz --max-trials 40
     """
-    from search.config import DEFAULT_FILE, load_config
+    from search.config_file import DEFAULT_FILE, load_config
     from search.demo import demo_config
     from search.errors import ConfigError
     from search.job import JobRequest, run_job
@@ -47,6 +48,7 @@ def run(
         "data.path": data,
         "data.info": info,
         "data.mode": mode,
+        "backbone.name": backbone,
         "backbone.weights": weights,
         "preparation.image_size": image_size,
         "search.folds": folds,

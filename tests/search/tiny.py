@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search.config import Config, load_config
+from search.config import Config
+from search.config_file import load_config
 
 
 def tiny_config(data: Path, workspace: Path, **changes: object) -> Config:

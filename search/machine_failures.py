@@ -1,0 +1,86 @@
+"""A disk that is full or not writable, a folder that has vanished, a memory that is too small: one line each."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from search.errors import RunError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@contextmanager
+def machine_failures_in_one_line(folder: Path) -> Iterator[None]:
+    """Turn what the machine refuses inside the block into one line; what is on the disk is a state to go on from.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        RunError: If a file could not be read or written, or the memory was too small.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise RunError(
+                expected="enough memory",
+                found=first_line(error),
+                remedy="End other programs, or take a smaller preparation.image_size or search.batch_size in a run of "
+                "another --name.",
+            ) from error
+        if is_disk_failure(error):
+            raise disk_failure(error, folder) from error
+        raise
+
+
+def disk_failure(error: BaseException, folder: Path) -> RunError:
+    """The line about a disk failure."""
+    if not folder.is_dir():
+        return RunError(
+            expected=f"the run's folder {folder}",
+            found=f"none ({first_line(error)})",
+            remedy="Bring it back, and the same command goes on; or begin anew.",
+        )
+    number = getattr(error, "errno", None)
+    if number in _NO_ROOM or os.strerror(errno.ENOSPC) in str(error):
+        remedy = "Make room; the same command then goes on."
+    elif number in _NOT_WRITABLE:
+        remedy = "Make it writable; the same command then goes on."
+    else:
+        remedy = "Mend the disk or the folder; the same command then goes on."
+    place = getattr(error, "filename", None) or folder
+    return RunError(expected=f"to read and write in {Path(place).parent}", found=first_line(error), remedy=remedy)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception, or what caused it, says that memory of the host or of the GPU has run out."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    # By name: TensorFlow and JAX are not to be imported for this. A full disk has the same type in TensorFlow.
+    text = f"{type(error).__name__} {error}"
+    words = ("ResourceExhausted", "RESOURCE_EXHAUSTED", "out of memory", "bad_alloc")
+    if any(word in text for word in words) and not is_disk_failure(error):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)
+
+
+def is_disk_failure(error: BaseException) -> bool:
+    """Whether an exception says that a file could not be read or written."""
+    if isinstance(error, OSError):
+        return error.errno != errno.ENOMEM
+    # TensorFlow's files have errors of their own, with the system's words in them.
+    words = [os.strerror(number) for number in (*_NO_ROOM, *_NOT_WRITABLE, errno.EIO, errno.ENOENT, errno.ESTALE)]
+    return type(error).__module__.startswith(("tensorflow", "h5py")) and any(word in str(error) for word in words)
+
+
+def first_line(error: BaseException) -> str:
+    """Type and text of an exception in one line of bounded length."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= 200 else text[:199] + "…"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
