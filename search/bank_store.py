@@ -44,6 +44,7 @@ class BankKey:
         depth: The unfreeze depth.
         batch_size: Size of the trunk's batches.
         code: Version of the code.
+        dtype: Dtype policy of the trunk's arithmetic.
     """
 
     weights: str
@@ -52,6 +53,7 @@ class BankKey:
     depth: int
     batch_size: int
     code: int = CODE_VERSION
+    dtype: str = "float32"
 
     @property
     def fingerprint(self) -> str:

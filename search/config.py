@@ -1,33 +1,28 @@
 """The schema of tuner_config.toml: every setting, its default, its range and what it means.
 
-The file is read by pydantic, which forbids unknown keys. Sections are frozen: a run's configuration is written into
-its folder as it was resolved and never changes.
+Unknown keys are forbidden. Sections are frozen: a run's configuration is written into its folder as it was resolved
+and never changes. `config_file` reads the file, `config_toml` writes it.
 """
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from search.errors import ConfigError
+from search.bit_family import architecture_of
 
 if TYPE_CHECKING:
     from mammo_data.augmentation import AugmentationSettings
     from mammo_data.roi import RoiSettings
     from mammo_data.standardise import PreparationSettings
 
-DEFAULT_FILE = Path("tuner_config.toml")
-
 
 class Section(BaseModel):
     """A table of the file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataSection(Section):
@@ -44,13 +39,18 @@ class DataSection(Section):
 class SplitSection(Section):
     """Which patients are held out, and the folds of the others."""
 
+    protocol: Literal["holdout", "nested"] = "holdout"
+    """"holdout" sets patients aside once; "nested" searches anew for each of `outer_folds` parts of all patients, and
+    once more on all of them for the model."""
+    outer_folds: Annotated[int, Field(ge=2, le=20)] = 5
+    """Patient-grouped outer folds of the nested protocol; each is evaluated by a search on the others."""
     test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.25
     folds: Annotated[int, Field(ge=2, le=20)] = 5
     """Patient-grouped folds of the development patients; `search.folds` says how many of them a trial uses."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Apart from `search.seed`, so that another search seed keeps the same test patients."""
     file: Path | None = None
-    """A split.csv of an earlier run, used as it is instead of drawing one."""
+    """A split.csv of an earlier run (nested: an outer_split.csv), used as it is instead of drawing one."""
 
 
 class PreparationSection(Section):
@@ -126,9 +126,10 @@ class AugmentationSection(Section):
 class BackboneSection(Section):
     """The pretrained network."""
 
-    name: Literal["bit-m-r50x1", "bit-small"] = "bit-m-r50x1"
+    name: Literal["bit-m-r50x1", "bit-s-r50x1", "bit-m-r101x1", "bit-s-r101x1", "bit-small"] = "bit-m-r50x1"
+    """BiT-M is pretrained on ImageNet-21k, BiT-S on ImageNet-1k; bit-small was never released and is for trying out."""
     weights: str = "tf-hub"
-    """"tf-hub", "random", a TF-Hub handle, a SavedModel folder or an .npz file."""
+    """"tf-hub" (what `name` was released with), "random", a handle, an address, or the path of a file or folder."""
     weights_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of random weights."""
 
@@ -175,6 +176,18 @@ class SpaceSection(Section):
     known: tuple[KnownConfiguration, ...] = ()
     """Tried first, in this order; they may lie outside the ranges."""
 
+    @model_validator(mode="after")
+    def _meaningful(self) -> SpaceSection:
+        for name, sound, range_ in (
+            ("dropout", self.dropout.min >= 0 and self.dropout.max < 1, "0 <= min and max < 1"),
+            ("l2", self.l2.min >= 0, "min >= 0"),
+            ("learning_rate", self.learning_rate.min > 0, "min > 0"),
+        ):
+            if not sound:
+                found: Interval = getattr(self, name)
+                raise ValueError(f"space.{name}: expected {range_}; found min={found.min}, max={found.max}")
+        return self
+
     @property
     def depths(self) -> tuple[int, ...]:
         """All unfreeze depths that a search may train, ascending."""
@@ -188,7 +201,8 @@ class SearchSection(Section):
     """Random and Bayesian search train every run at the full budget."""
     max_trials: Annotated[int, Field(ge=1, le=100_000)] = 40
     max_minutes: Annotated[float, Field(gt=0)] | None = None
-    """No run is started later than so many minutes after the first; None: no bound."""
+    """No run is started later than so many minutes after the first; None: no bound. The searches of a nested run get
+    equal shares of it."""
     max_epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
     factor: Annotated[int, Field(ge=2, le=16)] = 3
     folds: Annotated[int, Field(ge=1, le=20)] | None = None
@@ -197,7 +211,14 @@ class SearchSection(Section):
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     """None: as many as show each training image once, on average."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "bit"] = "constant"
+    """Functions of step / full-budget steps; "bit" warms up and divides by ten at 2/5, 3/5 and 4/5."""
+    head_init: Literal["glorot", "zeros"] = "glorot"
+    """Start of the last layer; BiT's own fine-tuning starts from zeros."""
+    backbone_lr_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Factor on the learning rate of the unfrozen backbone variables; the head's is 1."""
+    precision: Literal["auto", "float32", "bfloat16-tail", "bfloat16"] = "auto"
+    """Arithmetic of the backbone in the search; see `search.precision`. Weights and statistics are float32 always."""
     minority: Literal["balanced", "class_weights", "logit_adjustment", "none"] = "balanced"
     """What is done for rare classes, in training folds only and from their labels alone."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -210,6 +231,14 @@ class RetrainSection(Section):
 
     seeds: Annotated[int, Field(ge=1, le=20)] = 3
     """Models trained from different seeds; the first is exported, the spread of all is reported."""
+
+
+class ReportSection(Section):
+    """report.html."""
+
+    embed_images: bool = False
+    """Put pictures of held-out images into the file. It is made to be passed on, and a data set's licence may forbid
+    that; without them they lie beside it in figures/localisation."""
 
 
 class CacheSection(Section):
@@ -239,6 +268,7 @@ class Config(Section):
     space: SpaceSection = SpaceSection()
     search: SearchSection = SearchSection()
     retrain: RetrainSection = RetrainSection()
+    report: ReportSection = ReportSection()
     cache: CacheSection = CacheSection()
     output: OutputSection = OutputSection()
 
@@ -248,100 +278,10 @@ class Config(Section):
             raise ValueError(
                 f"search.folds: expected at most split.folds = {self.split.folds}; found {self.search.folds}"
             )
+        deepest = architecture_of(self.backbone.name).max_depth
+        if max(self.space.depths) > deepest:
+            raise ValueError(
+                f"space.unfreeze_depth: expected at most {deepest} for {self.backbone.name}; "
+                f"found {max(self.space.depths)}"
+            )
         return self
-
-
-def load_config(path: Path | None, overrides: dict[str, Any] | None = None, *, base: Config | None = None) -> Config:
-    """Read a configuration file and put the command line's values over it.
-
-    Args:
-        path: The file; None for none (defaults alone).
-        overrides: Values by dotted path, for example ``{"search.max_trials": 40}``.
-        base: What the file and the overrides change, instead of the defaults.
-
-    Returns:
-        The resolved configuration.
-
-    Raises:
-        ConfigError: If the file can't be read, is no TOML, has unknown keys or values out of range: one line each.
-    """
-    source = str(path) if path else "command line"
-    table: dict[str, Any] = base.model_dump() if base else {}
-    if path is not None:
-        _merge(table, _read_toml(path))
-    for dotted, value in (overrides or {}).items():
-        *sections, key = dotted.split(".")
-        place = table
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[key] = value
-    try:
-        return Config.model_validate(table)
-    except ValidationError as error:
-        lines = "\n".join(f"{source}: {line}" for line in _error_lines(error))
-        raise ConfigError.from_lines(lines) from None
-
-
-def to_toml(config: Config) -> str:
-    """The configuration as TOML, every setting written out; reading it gives an equal one."""
-    lines: list[str] = []
-    for name, section in config.model_dump(mode="json").items():
-        lines.append(f"[{name}]")
-        lines += [f"{key} = {_toml_value(value)}" for key, value in section.items() if value not in (None, [])]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _merge(table: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(table.get(key), dict):
-            _merge(table[key], value)
-        else:
-            table[key] = value
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            expected="a readable configuration file", found=f"{path}: {error.strerror}", remedy="Check --config."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(expected="a TOML file", found=f"{path}: {error}", remedy="Mend that line.") from None
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return repr(value)
-
-
-def _error_lines(error: ValidationError) -> Iterator[str]:
-    for item in error.errors():
-        path = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            yield f"{path}: unknown key{_nearest(item['loc'])}"
-            continue
-        message = item["msg"].removeprefix("Value error, ")
-        message = message[0].lower() + message[1:]
-        found = "" if isinstance(item["input"], dict) or not path else f"; found {item['input']!r}"
-        yield f"{path}: {message}{found}" if path else message
-
-
-def _nearest(location: tuple[int | str, ...]) -> str:
-    """The valid key most like an unknown one, as the end of a sentence."""
-    model: type[BaseModel] = Config
-    for part in location[:-1]:
-        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return ""
-        model = annotation
-    close = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(model.model_fields)}"

@@ -46,7 +46,7 @@ class JobData:
 
 
 def job_data(source: ImageSource, config: Config, cache: Path, progress: RunProgress) -> JobData:
-    """Prepare the images and split their patients.
+    """Prepare the images and split their patients, for the hold-out protocol.
 
     Args:
         source: The images.
@@ -58,40 +58,84 @@ def job_data(source: ImageSource, config: Config, cache: Path, progress: RunProg
         DataError: If the images can't be used.
         ConfigError: If the configured split is of other patients.
     """
+    films = prepare_films(source, config, cache, progress)
+    return search_data(films, holdout_split(config, films), config, progress)
+
+
+def prepare_films(source: ImageSource, config: Config, cache: Path, progress: RunProgress) -> PreparedSet:
+    """All images whole, as the search or the cutting of crops takes them.
+
+    Raises:
+        DataError: If the images can't be used.
+    """
     from mammo_data.prepared import prepare
-    from mammo_data.roi import cut_regions, film_settings
+    from mammo_data.roi import film_settings
 
     preparation = config.preparation.settings()
     roi = config.data.mode == "roi"
     settings = film_settings(source, remove_labels=preparation.remove_labels) if roi else preparation
     with progress.station("prepare") as moved:
-        films = prepare(source, settings, cache / "prepared", progress=moved)
-    split = _split(config, films)
-    if not roi:
+        return prepare(source, settings, cache / "prepared", progress=moved)
+
+
+def search_data(films: PreparedSet, split: Split, config: Config, progress: RunProgress) -> JobData:
+    """What a search is given under a split: the films, or crops whose normal centres follow its development patients.
+
+    Raises:
+        DataError: If crops are asked for and no development patient has a lesion that can be located.
+    """
+    from mammo_data.roi import cut_regions
+
+    if config.data.mode != "roi":
         return JobData(films, films, split)
-    prepared = cut_regions(films, split, config.roi.settings(), preparation)
+    prepared = cut_regions(films, split, config.roi.settings(), config.preparation.settings())
     progress.say(f"[yellow]{ROI_NOTICE}[/yellow]")
     if prepared.unlocatable:
         progress.say(f"no crop of findings that can't be located: {', '.join(prepared.unlocatable)}")
     return JobData(films, prepared, split)
 
 
-def _split(config: Config, films: PreparedSet) -> Split:
-    from mammo_data.splits import Split, patient_split
+def holdout_split(config: Config, films: PreparedSet) -> Split:
+    """Who is held out, and the folds of the others: as the configured file says, or drawn.
 
-    if config.split.file is None:
-        return patient_split(
-            films.table,
-            test_fraction=config.split.test_fraction,
-            folds=config.split.folds,
-            seed=config.split.seed,
-        )
-    split = Split.read_csv(config.split.file)
+    Raises:
+        DataError: If there are too few patients, or the file is no split.
+        ConfigError: If the file is of other patients.
+    """
+    from mammo_data.splits import patient_split
+
+    if config.split.file is not None:
+        split = split_from_file(config.split.file, films)
+        if not split.test_patients:
+            raise ConfigError(
+                expected=f"{config.split.file} to name test patients",
+                found="none",
+                remedy="Use the split.csv of a hold-out run, or --protocol nested with an outer_split.csv.",
+            )
+        return split
+    return patient_split(
+        films.table,
+        test_fraction=config.split.test_fraction,
+        folds=config.split.folds,
+        seed=config.split.seed,
+    )
+
+
+def split_from_file(file: Path, films: PreparedSet) -> Split:
+    """The split of an earlier run on the same patients.
+
+    Raises:
+        DataError: If the file is no split.
+        ConfigError: If it is of other patients.
+    """
+    from mammo_data.splits import Split
+
+    split = Split.read_csv(file)
     listed = {*split.test_patients, *(patient for fold in split.folds for patient in fold)}
     present = set(films.table.patient_ids)
     if listed != present:
         raise ConfigError(
-            expected=f"{config.split.file} to list the patients of the data",
+            expected=f"{file} to list the patients of the data",
             found=f"{len(present - listed)} that it lacks and {len(listed - present)} that are not there",
             remedy="Use the split.csv of a run on the same data, or leave --split out.",
         )

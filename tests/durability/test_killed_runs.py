@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.config import to_toml
+from search.config_toml import to_toml
 from search.errors import RunError
 from search.job import JobRequest, run_job
 from search.manifest import COPY

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from search.config import load_config
+from search.config_file import load_config
 from search.plan_text import plan_search
 from search.tensor_file import load_checked_npz
 from search.trial_log import drop_torn_line, read_records

@@ -74,7 +74,7 @@ def test_whatever_the_choice_a_rare_class_is_answered_for_as_often_as_the_others
 
 
 def test_an_unknown_choice_is_one_line_with_its_place():
-    from search.config import load_config
+    from search.config_file import load_config
     from search.errors import ConfigError
 
     with pytest.raises(ConfigError, match=r"search\.minority.*'smote'"):

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from mammo_data.splits import Split
 from reports.predictions import Predictions
 from search.commands.data_audit import audit
-from search.config import to_toml
+from search.config_toml import to_toml
 from search.job import JobRequest, run_job
 from tests.search.held_out_changes import with_other_held_out_patients
 from tests.search.tiny import tiny_config

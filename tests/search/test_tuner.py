@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from search.config import load_config
+from search.config_file import load_config
 from search.hyperband_plan import plan_hyperband
 from search.plan_text import plan_search
 

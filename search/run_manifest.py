@@ -1,0 +1,116 @@
+"""What run.json says of a run, and whether a run may go on with what it was started with."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from typing import TYPE_CHECKING, Any
+
+from search.atomic_file import replacing, write_atomic
+from search.config import Config
+from search.config_toml import to_toml
+from search.environment import git_commit, versions
+from search.errors import RunError
+from search.job_stations import Job
+from search.manifest import SCHEMA
+from search.plan_text import plan_table
+from search.run_directory import RunDirectory
+from search.run_settings import RESULTS_VERSION, changes, result_settings
+
+if TYPE_CHECKING:
+    from mammo_data.prepared import PreparedSet
+    from mammo_data.splits import Split
+    from search.job_data import JobData
+
+
+def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, Any]:
+    """The manifest of a run that begins; its schema is in `search.manifest`.
+
+    Args:
+        job: What was asked for, plan and backbone.
+        data: What the search is given, and the split.
+        directory: The run's folder.
+    """
+    config = job.config
+    return {
+        "schema": SCHEMA,
+        "name": directory.name,
+        "status": "running",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "argv": list(job.request.argv),
+        "demo": job.request.demo,
+        "mode": config.data.mode,
+        "protocol": config.split.protocol,
+        "endpoint": f"AUC of {data.films.table.class_names[-1]} versus rest, held-out patients",
+        "fingerprints": {
+            "prepared": data.prepared.fingerprint,
+            "cases": data.prepared.table.fingerprint,
+            "split": data.split.fingerprint,
+            "weights": job.backbone.weights.fingerprint,
+        },
+        "settings": result_settings(config),
+        "results_version": RESULTS_VERSION,
+        "views_per_class": None,
+        "seeds": {
+            "search": config.search.seed,
+            "split": data.split.seed,
+            "weights": config.backbone.weights_seed,
+        },
+        "plan": plan_table(job.plan),
+        "weights": job.backbone.weights.provenance,
+        "weights_verification": job.backbone.weights.verification,
+        "precision": {
+            "name": job.backbone.precision.name,
+            "reason": job.backbone.precision.reason,
+            "deviation": job.backbone.precision.deviation,
+        },
+        "versions": versions(),
+        "git": git_commit(),
+        "device": job.backbone.device,
+        "host": platform.node(),
+    }
+
+
+def begin_or_resume(
+    directory: RunDirectory, manifest: dict[str, Any], config: Config, split: Split, films: PreparedSet
+) -> dict[str, Any]:
+    """Write down what a run is made of.
+
+    Args:
+        directory: The run's folder.
+        manifest: What it would begin with.
+        config: Its configuration.
+        split: Its split.
+        films: All images whole: split.csv lists them in either mode, so that a search on whole images can take the
+            split of one on crops.
+
+    Returns:
+        The manifest that stands: the given one, or that of the run that goes on.
+
+    Raises:
+        RunError: If something that results depend on has changed since the run began.
+    """
+    if directory.manifest_file.is_file():
+        manifest = _resumed(directory, manifest)
+    directory.path.mkdir(parents=True, exist_ok=True)
+    # First: a folder with a manifest is a run that can be resumed, and the other two are made anew whenever it is.
+    directory.write_manifest(manifest)
+    write_atomic(directory.config_file, to_toml(config))
+    with replacing(directory.split_file) as temporary:
+        split.write_csv(temporary, films.table)
+    return manifest
+
+
+def _resumed(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:
+    before = directory.read_manifest()
+    compared = ("settings", "fingerprints")
+    changed = [line for part in compared for line in changes(before.get(part, {}), manifest[part])]
+    changed += changes(*({"results_version": each.get("results_version")} for each in (before, manifest)))
+    changed += changes(*({"precision": each.get("precision", {}).get("name")} for each in (before, manifest)))
+    if changed:
+        raise RunError(
+            expected=f"what {directory.path} was started with",
+            found=f"changes: {', '.join(changed)}",
+            remedy="Undo them to resume, or use --fresh or another --name.",
+        )
+    return before
