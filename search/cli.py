@@ -15,7 +15,7 @@ from mammo_data.errors import DataError
 from reports.errors import ReportError
 from search import __version__
 from search.commands import data as data_commands
-from search.commands import data_audit, doctor, init, weights
+from search.commands import data_audit, doctor, init, status, tensorboard, trials, weights
 from search.commands import run as run_command
 from search.errors import UserError
 from search.output import complain, show
@@ -33,6 +33,9 @@ app = typer.Typer(
 )
 app.command("run")(run_command.run)
 app.command("init")(init.init)
+app.command("status")(status.status)
+app.command("trials")(trials.trials)
+app.command("tensorboard")(tensorboard.tensorboard)
 app.command("doctor")(doctor.doctor)
 data_commands.app.command("audit")(data_audit.audit)
 app.add_typer(data_commands.app, name="data")

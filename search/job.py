@@ -14,8 +14,9 @@ from search.job_request import JobRequest, cache_directory
 from search.job_stations import Job, resolve_backbone
 from search.machine_failures import machine_failures_in_one_line
 from search.output import messages
-from search.plan_text import describe_plan, plan_search
+from search.plan_text import plan_search
 from search.progress import RunProgress
+from search.protocol_plan import describe_protocol
 from search.run_directory import open_run_directory, owned
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _run(request: JobRequest) -> FinalModel:
         if request.demo:
             progress.say(f"[yellow]{demo.NOTICE}[/yellow]")
         progress.fact("run", str(directory.path))
-        progress.fact("plan", describe_plan(plan))
+        progress.fact("plan", describe_protocol(plan, config))
         try:
             backbone = resolve_backbone(config, directory, progress)
             films = prepare_films(source, config, cache, progress)
@@ -66,5 +67,6 @@ def _run(request: JobRequest) -> FinalModel:
 
 def _carry_out(job: Job) -> FinalModel:
     from search.holdout_protocol import run_holdout
+    from search.nested_protocol import run_nested
 
-    return run_holdout(job)
+    return run_nested(job) if job.config.split.protocol == "nested" else run_holdout(job)

@@ -8,7 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+
+OFF_TERMINAL_WIDTH = 100
 
 # One for one, so that a layout made for the original stands.
 _PLAIN = str.maketrans(
@@ -62,6 +64,18 @@ def terminal_size(stream: Any) -> tuple[int, int]:
 def show(text: str) -> None:
     """Print an answer on stdout."""
     print(_encodable(text, sys.stdout), file=sys.stdout, flush=True)
+
+
+def answer_width() -> int:
+    """Columns of a table on stdout: the terminal's, 100 elsewhere."""
+    return terminal_size(sys.stdout)[0] if sys.stdout.isatty() else OFF_TERMINAL_WIDTH
+
+
+def show_table(table: RenderableType) -> None:
+    """Print a table on stdout."""
+    from rich.console import Console
+
+    Console(file=sys.stdout, width=answer_width(), highlight=False).print(table)
 
 
 def show_json(value: Any) -> None:

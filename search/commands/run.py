@@ -18,6 +18,7 @@ def run(
     data: Annotated[Path | None, typer.Option(help="Folder or archive of the images.")] = None,
     info: Annotated[Path | None, typer.Option(help="Info.txt, if it lies elsewhere.")] = None,
     mode: Annotated[str | None, typer.Option(help="whole images, or roi: crops (easier).")] = None,
+    protocol: Annotated[str | None, typer.Option(help="holdout, or nested: honest, longer.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Synthetic data, small backbone; offline.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings [./tuner_config.toml].")] = None,
     assignments: SetOption = None,
@@ -30,6 +31,7 @@ def run(
     folds: Annotated[int | None, typer.Option(help="Folds a trial is validated on.")] = None,
     split: Annotated[Path | None, typer.Option(help="Use this split.csv; draw none.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
+    embed_images: Annotated[bool, typer.Option("--embed-images", help="Show images in the report.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The answer and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line an epoch, and the log.")] = False,
@@ -42,9 +44,11 @@ def run(
     from search.closing import next_commands
     from search.demo import demo_config
     from search.errors import ConfigError
+    from search.expected_cost import expected_text
     from search.job import JobRequest, run_job
     from search.output import messages, show, show_json
-    from search.plan_text import describe_plan, plan_search, plan_table
+    from search.plan_text import plan_search
+    from search.protocol_plan import describe_protocol, protocol_table
 
     if resume and fresh:
         raise ConfigError(expected="--resume or --fresh", found="both", remedy="Leave one out.")
@@ -56,17 +60,23 @@ def run(
         "--data": ("data.path", data),
         "--info": ("data.info", info),
         "--mode": ("data.mode", mode),
+        "--protocol": ("split.protocol", protocol),
         "--backbone": ("backbone.name", backbone),
         "--weights": ("backbone.weights", weights),
         "--image-size": ("preparation.image_size", image_size),
         "--folds": ("search.folds", folds),
         "--split": ("split.file", split),
         "--seed": ("search.seed", seed),
+        "--embed-images": ("report.embed_images", embed_images or None),
     }
     settings = resolve_settings(flags, assignments, file=config, base=demo_config() if demo else None)
     if dry_run:
         plan = plan_search(settings.search)
-        show_json(plan_table(plan)) if json else show(describe_plan(plan))
+        expected, table = expected_text(settings, plan, demo=demo)
+        if json:
+            show_json(protocol_table(plan, settings) | {"expected": table})
+        else:
+            show(f"{describe_protocol(plan, settings)}\n{expected}")
         return
     request = JobRequest(
         settings,
