@@ -103,8 +103,12 @@ class Split:
             sides = sorted({(row["patient_id"], row["side"]) for row in rows})
             numbers = sorted({int(side) for _, side in sides if side not in (_TEST, _TRAINING)})
             seed = int(rows[0]["seed"])
-        except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, IndexError, TypeError) as error:
-            raise _unreadable(path, f"{type(error).__name__} {error}") from error
+        except OSError as error:
+            raise _unreadable(path, error.strerror or str(error)) from error
+        except KeyError as error:
+            raise _unreadable(path, f"no column {error}") from error
+        except (UnicodeDecodeError, csv.Error, ValueError, IndexError, TypeError) as error:
+            raise _unreadable(path, f"another kind of file ({type(error).__name__})") from error
         if numbers != list(range(len(numbers))):
             raise _unreadable(path, f"folds {numbers}")
         if len(dict(sides)) != len(sides):
@@ -207,5 +211,5 @@ def _unreadable(path: Path, found: str) -> DataError:
     return DataError(
         expected=f"a split table with the columns {', '.join(_COLUMNS)}",
         found=f"{found} in {path}",
-        remedy="Start a fresh run, or restore the file.",
+        remedy="Name the split.csv of a run, or restore it.",
     )

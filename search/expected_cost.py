@@ -8,7 +8,7 @@ the tails reach. A GPU, which this does not measure, is faster.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -127,15 +127,12 @@ def expected_cost(
     )
     rate = (matrix_product_gflops() if gflops is None else gflops) * 1e9
     flop = architecture.convolution_flop(side)
-    training, validation = _images_an_epoch(config, len(rows))
+    training, validation = images_an_epoch(config, len(rows))
     folds = config.search.folds or config.split.folds
-    seconds = []
-    for depth in depths:
-        tail = sum(flop[len(flop) - depth :]) if depth < len(flop) else sum(flop)
-        epoch = tail * (3 * training + validation) / (TAIL_SHARE * rate) + HEAD_SECONDS * (training + validation)
-        if depth in banks.recomputed:
-            epoch += (sum(flop) - tail) * (training + validation) / (TRUNK_SHARE * rate)
-        seconds.append(epoch * folds * plan.epochs / len(depths))
+    costs = epoch_costs(
+        architecture, depths, side, training=training, validation=validation, rate=rate, recomputed=banks.recomputed
+    )
+    seconds = [costs[depth] * folds * plan.epochs / len(depths) for depth in depths]
     graphs = min(plan.runs, len(depths) * len(config.space.head_width))
     return ExpectedCost(
         development_images=len(rows),
@@ -180,8 +177,40 @@ def matrix_product_gflops(seconds: float = 0.6) -> float:
     return 2 * 1024**3 / best / 1e9
 
 
-def _images_an_epoch(config: Config, images: int) -> tuple[int, int]:
-    """Images trained and validated in an epoch of a fold."""
+def epoch_costs(
+    architecture: BitArchitecture,
+    depths: Sequence[int],
+    side: int,
+    *,
+    training: int,
+    validation: int,
+    rate: float,
+    recomputed: Sequence[int] = (),
+) -> dict[int, float]:
+    """Seconds of an epoch of one fold, by unfreeze depth.
+
+    Args:
+        architecture: The backbone's.
+        depths: Unfreeze depths.
+        side: Of the prepared images, in pixels.
+        training: Images trained.
+        validation: Images validated.
+        rate: Operations a second of float32 matrix products.
+        recomputed: Depths whose boundary values are computed whenever they are read.
+    """
+    flop = architecture.convolution_flop(side)
+    costs = {}
+    for depth in depths:
+        tail = sum(flop[len(flop) - depth :]) if depth < len(flop) else sum(flop)
+        epoch = tail * (3 * training + validation) / (TAIL_SHARE * rate) + HEAD_SECONDS * (training + validation)
+        if depth in recomputed:
+            epoch += (sum(flop) - tail) * (training + validation) / (TRUNK_SHARE * rate)
+        costs[depth] = epoch
+    return costs
+
+
+def images_an_epoch(config: Config, images: int) -> tuple[int, int]:
+    """Images trained and validated in an epoch of a fold, of so many development images."""
     batch = config.search.batch_size
     validation = images // config.split.folds
     steps = config.search.steps_per_epoch or -(-(images - validation) // batch)

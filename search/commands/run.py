@@ -41,6 +41,7 @@ def run(
 
     Example: mammo-search run --data all-mias.tar.gz --max-trials 40
     """
+    from search.closing import next_commands
     from search.demo import demo_config
     from search.errors import ConfigError
     from search.expected_cost import expected_text
@@ -87,8 +88,10 @@ def run(
         detail="quiet" if quiet else "verbose" if verbose else "normal",
     )
     result = run_job(request)
-    show_json(result.as_json()) if json else show(result.as_text())
-    if not (quiet or json):
-        from search.closing import next_commands
-
-        messages().print(next_commands(result.directory), highlight=False, soft_wrap=True, markup=False)
+    if quiet or json:
+        show_json(result.as_json()) if json else show(result.as_text())
+        return
+    console = messages()
+    console.print()
+    show(result.as_text())
+    console.print(next_commands(result.directory, width=console.width), highlight=False, soft_wrap=True, markup=False)
