@@ -69,7 +69,9 @@ def write_run_report(
     card = write_model_card(summary, directory.model_card)
     write_trials(stage.outcome.records, directory.tensorboard, class_names=predictions.class_names)
     pictures = {f"localisation/{path.stem}": path for path in overlays.values()}
-    write_final({**figures, **pictures}, card.read_text(encoding="utf-8"), directory.tensorboard)
+    write_final(
+        {**figures, **pictures}, card.read_text(encoding="utf-8"), directory.tensorboard, created=summary.created
+    )
 
 
 def run_summary(
@@ -128,9 +130,7 @@ def run_summary(
     )
 
 
-def _cases_to_see(
-    stage: FinalStage, evaluation: Evaluation, overlays: Mapping[str, Path]
-) -> tuple[CaseToSee, ...]:
+def _cases_to_see(stage: FinalStage, evaluation: Evaluation, overlays: Mapping[str, Path]) -> tuple[CaseToSee, ...]:
     by_id = {case.image_id: case for case in stage.prepared.table.cases}
     cases = []
     for confident in confident_cases(evaluation.predictions):
