@@ -7,6 +7,7 @@ Nothing is fetched: figures are embedded, styles are inline, and a content secur
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -61,6 +62,23 @@ FIGURES = {
     "subgroups": ("Subgroups", "How well slices of the held-out patients are ranked; small slices have no value."),
 }
 
+SEARCH_FIGURES = {
+    "learning_curves": (
+        "Learning curves",
+        "Mean over the folds; a panel for each kind of bracket. At one epoch, all lines are the same quantity.",
+    ),
+    "timeline": ("Timeline", "When each run was at work; the paler, the lower its rung."),
+    "history": ("History", "Objectives in the order of the runs of one epoch count, and the best so far."),
+    "parallel_coordinates": ("Parallel coordinates", "A line a run; the darker, the better."),
+    "slice": ("Slices", "The objective against each hyperparameter, over its whole range; the best run in wine."),
+    "rank": ("Ranks", "Pairs of hyperparameters, each run coloured by its rank."),
+    "importance": (
+        "Importance",
+        "What moved the objective, as two methods see it. A bar that stays below its mark is what shuffled scores "
+        "give, too: no evidence of anything.",
+    ),
+}
+
 
 def write_report(summary: RunSummary, path: Path) -> Path:
     """Renders the report and writes it atomically.
@@ -94,7 +112,8 @@ def render_report(summary: RunSummary) -> str:
         headline=_headline(summary.metrics),
         verdict=_verdict(summary.metrics),
         other_metrics=_other_metrics(summary.metrics),
-        figures=[_figure(name, path) for name, path in summary.figures.items()],
+        figures=[_figure(name, path, FIGURES) for name, path in summary.figures.items()],
+        search_figures=[_figure(name, path, SEARCH_FIGURES) for name, path in summary.search_figures.items()],
         trials=_trial_rows(summary.trials),
         hyperparameter_names=sorted({name for record in summary.trials for name in record.hyperparameters}),
         winner=summary.winner,
@@ -185,15 +204,16 @@ def _headline(metrics: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _verdict(metrics: Mapping[str, Any]) -> str:
     """What the primary interval says, in one sentence without a medical claim."""
+    ranks = "models rank" if metrics.get("protocol") == "nested" else "model ranks"
     primary = metrics["primary_auc"]
     lower = primary.get("lower") if isinstance(primary, Mapping) else None
     if value_of(primary) is None or lower is None:
         return "The primary endpoint is not defined on these patients, so this run answers nothing about it."
     if lower > 0.5:
-        return "The interval lies above 0.5: on these patients the model ranks better than chance."
+        return f"The interval lies above 0.5: on these patients the {ranks} better than chance."
     if primary["upper"] < 0.5:
-        return "The interval lies below 0.5: on these patients the model ranks worse than chance. Look for a mistake."
-    return "The interval contains 0.5: this run does not show that the model ranks better than chance."
+        return f"The interval lies below 0.5: on these patients the {ranks} worse than chance. Look for a mistake."
+    return f"The interval contains 0.5: this run does not show that the {ranks} better than chance."
 
 
 def _other_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, Any, str, float | None]]:
@@ -214,8 +234,9 @@ def _other_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, Any, str, floa
     ]
 
 
-def _figure(name: str, path: Path) -> dict[str, str]:
-    title, caption = FIGURES.get(name, (name.replace("_", " ").capitalize(), ""))
+def _figure(name: str, path: Path, captions: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    kind = re.sub(r"_\d+_epochs$", "", name)
+    title, caption = captions.get(kind, (name.replace("_", " ").capitalize(), ""))
     return {"name": name, "title": title, "caption": caption, "source": _embedded(path)}
 
 

@@ -199,6 +199,7 @@ class RunSummary:
         trials: All runs of the search.
         metrics: From `reports.evaluation.evaluate`: the content of metrics.json.
         figures: Figure name to PNG file, in the order of the report.
+        search_figures: The same of the search, from `reports.search_plots`.
         is_demo: Whether data are synthetic; the report then says so on every page.
         mode: "whole" (image) or "roi".
         protocol: "holdout" or "nested".
@@ -236,6 +237,7 @@ class RunSummary:
     trials: tuple[TrialRecord, ...]
     metrics: Mapping[str, Any]
     figures: Mapping[str, Path] = field(default_factory=dict)
+    search_figures: Mapping[str, Path] = field(default_factory=dict)
     is_demo: bool = False
     mode: str = "whole"
     protocol: str = "holdout"

@@ -65,7 +65,7 @@ def write_trials(records: Sequence[TrialRecord], directory: Path, *, class_names
     Args:
         records: Runs in any order.
         directory: TensorBoard's ``--logdir``.
-        class_names: Ordered class names; they stand in the experiment's description.
+        class_names: Ordered class names; they stand in the experiment's description. Empty where not known.
     """
     write_experiment(records, directory, class_names=class_names)
     for record in records:
@@ -87,7 +87,8 @@ def write_experiment(records: Sequence[TrialRecord], directory: Path, *, class_n
         for name, value in _session_values(record).items():
             values.setdefault(name, []).append(value)
     experiment = api_pb2.Experiment(
-        description=f"mammo-search: Hyperband over {len(records)} runs; classes {', '.join(class_names)}. "
+        description=f"mammo-search: Hyperband over {len(records)} runs"
+        f"{'; classes ' if class_names else ''}{', '.join(class_names)}. "
         "Objectives are cross-validated, selected and therefore optimistic.",
         hparam_infos=[
             _hparam_info(name, column) for name, column in sorted(values.items(), key=_hyperparameters_first)

@@ -44,11 +44,12 @@ def audit_data(
 
     cache = cache_directory(config)
     source = open_source(demonstration.demo_data(cache) if demo else config.data.path)
-    with library_noise_in(cache / "audit-log.txt") as terminal, RunProgress(messages(terminal)).shown() as progress:
+    log = cache / "audit-log.txt"
+    with library_noise_in(log) as terminal, RunProgress(messages(terminal), log=log).shown() as progress:
         if demo:
             progress.say(f"[yellow]{demonstration.NOTICE}[/yellow]")
         data = job_data(source, config, cache, progress)
-        progress.say(data.describe())
+        progress.fact("data", data.describe())
         features = _features(data, config, progress) if permutation else None
         with progress.station("audit"):
             found = audit(data.films, data.prepared, data.split, features=features, seed=data.split.seed)
@@ -62,12 +63,12 @@ def _features(data: JobData, config: Config, progress: RunProgress) -> NDArray[n
     start_tensorflow(deterministic=config.search.deterministic)
     from mammo_data.pipeline import view_dataset
     from search.bit_family import architecture_of
-    from search.bit_weights import resolve_weights
+    from search.bit_weights import backbone_weights
     from search.boundary_cache import whole_batch
     from search.trunk import frozen_trunk
 
     architecture = architecture_of(config.backbone.name)
-    weights = resolve_weights(config.backbone.weights, architecture, seed=config.backbone.weights_seed)
+    weights = backbone_weights(config.backbone.name, config.backbone.weights, seed=config.backbone.weights_seed)
     rows = data.split.development_rows(data.prepared.table)
     pixels = view_dataset(
         data.prepared.images,

@@ -53,6 +53,8 @@ FAMILY: dict[str, BackboneSource] = {
     for source in (_source(size, architecture) for size in ("m", "s") for architecture in (R50X1, R101X1))
 }
 DEFAULT_BACKBONE = "bit-m-r50x1"
+SMALL_BACKBONE = "bit-small"
+"""Never released; for the demonstration and for trying things out."""
 
 
 def backbone_source(name: str) -> BackboneSource:
@@ -83,4 +85,9 @@ def source_for(arch: BitArchitecture) -> BackboneSource | None:
 
 def architecture_of(name: str) -> BitArchitecture:
     """The architecture of a backbone that the configuration can name."""
-    return SMALL if name == "bit-small" else backbone_source(name).architecture
+    return SMALL if name == SMALL_BACKBONE else backbone_source(name).architecture
+
+
+def weights_spec(backbone: str, weights: str) -> str:
+    """What `search.bit_weights.resolve_weights` is to look for: `tf-hub` means what the backbone was released with."""
+    return backbone if weights == "tf-hub" and backbone in FAMILY else weights

@@ -1,8 +1,9 @@
 """BiT's own transfer recipe, as functions of the position in the full budget.
 
 Source: Kolesnikov et al. 2020, section 3.3 and appendix ("BiT-HyperRule", small data sets: fewer than 20,000 images),
-500 steps, warm-up over the first 100, learning rate divided by 10 after 200, 300 and 400. The fractions are kept and
-the length is not: 500 steps of 512 images would be 1,000 passes over the 257 images of this data set.
+500 steps of SGD with momentum 0.9 at a peak of 0.003 for 512 images (in proportion to the batch), warm-up over the
+first 100, learning rate divided by 10 after 200, 300 and 400. The fractions are kept and the length is not: 500 steps
+of 512 images would be 1,000 passes over the 257 images of this data set.
 """
 
 from __future__ import annotations
@@ -12,11 +13,6 @@ from numpy.typing import NDArray
 
 _DECAYS = (2 / 5, 3 / 5, 4 / 5)
 _WARM_UP = 1 / 5
-
-
-def hyperrule_learning_rate(batch_size: int) -> float:
-    """Peak learning rate for SGD with momentum 0.9: 0.003 for 512 images, in proportion to the batch."""
-    return 0.003 * batch_size / 512
 
 
 def hyperrule_factors(
@@ -45,24 +41,3 @@ def hyperrule_factors(
         warm_up = max(1.0, min(warm_up, steps_per_epoch))
     decays = np.sum([step >= round(share * full_steps) for share in _DECAYS], axis=0)
     return (np.minimum(1, (step + 1) / warm_up) * 0.1**decays).astype(np.float32)
-
-
-def learning_rate_factors(variable_names: list[str], backbone_factor: float) -> NDArray[np.float32]:
-    """Each trainable variable's factor on the learning rate.
-
-    With plain or momentum SGD, multiplying a gradient by the factor is the same as a learning rate of its own; with
-    optimizers that normalise gradients, multiply the update instead.
-
-    Args:
-        variable_names: Names or paths of the trainable variables; BiT's begin with `resnet`.
-        backbone_factor: The backbone's factor, the head's being 1.
-
-    Returns:
-        float32 [variables].
-
-    Raises:
-        ValueError: If the factor is not positive; a depth of 0 is what trains no backbone.
-    """
-    if not backbone_factor > 0:
-        raise ValueError(f"Expected a positive factor. Received: backbone_factor={backbone_factor}")
-    return np.array([backbone_factor if name.startswith("resnet") else 1 for name in variable_names], np.float32)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from search.bit_architecture import R50X1, BitArchitecture
+from search.bit_family import DEFAULT_BACKBONE
 
 # Two float32 implementations of the same network differ by about 1e-5; two exchanged kernels by more than 1.
 FORWARD_AGREEMENT = 1e-4
@@ -30,15 +31,19 @@ class Verification:
         genuine: True if all tensors are the published ones, False if some differ, None if there is nothing to compare.
         differing: Official names of the tensors that differ, in the order of the forward pass.
         n_tensors: How many were compared.
+        asked_for: Name of the other backbone that genuine BiT-M-R50x1 tensors were given for, "" if none was.
     """
 
     genuine: bool | None
     differing: tuple[str, ...] = ()
     n_tensors: int = 0
+    asked_for: str = ""
 
     @property
     def text(self) -> str:
         """The outcome in one line."""
+        if self.asked_for:
+            return f"warning: these are the genuine BiT-M-R50x1, not {self.asked_for}"
         if self.genuine is None:
             return "not verified: no published checksums for these weights"
         if self.genuine:
@@ -76,6 +81,20 @@ def verify(
         if google_crc32c.value(np.ascontiguousarray(array, dtype="<f4").tobytes()) != published[name]
     )
     return Verification(not differing, differing, len(published))
+
+
+def verify_backbone(name: str, arrays: Mapping[str, np.ndarray], arch: BitArchitecture) -> Verification:
+    """Are these the weights of the backbone of that name?
+
+    Args:
+        name: As in `search.bit_family`; checksums are known of BiT-M-R50x1 alone.
+        arrays: Official name to float32 array.
+        arch: Their architecture.
+    """
+    outcome = verify(arrays, arch)
+    if name == DEFAULT_BACKBONE:
+        return outcome
+    return Verification(None, asked_for=name if outcome.genuine else "")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import numpy as np
 
 from search.bit_architecture import R50X1, BitArchitecture
 from search.bit_checkpoint import match_official, read_npz, read_saved_model
+from search.bit_family import architecture_of, weights_spec
 from search.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -90,7 +91,12 @@ def random_weights(arch: BitArchitecture, seed: int = 0) -> BitWeights:
     kernels are normal (their scale does not matter under weight standardisation); gammas are 1 and betas 0.
     """
     arrays = {name: _random_array(name, shape, seed) for name, shape in arch.variable_shapes.items()}
-    return BitWeights(arrays, fingerprint_of(arrays), f"random (architecture {arch.name}, seed {seed})")
+    return BitWeights(
+        arrays,
+        fingerprint_of(arrays),
+        f"random (architecture {arch.name}, seed {seed})",
+        verification="not verified: random weights, nothing is pretrained",
+    )
 
 
 def _random_array(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
@@ -190,6 +196,30 @@ def resolve_weights(
     from search.bit_import import imported_weights
 
     return imported_weights(spec, arch, cache)
+
+
+def backbone_weights(backbone: str, spec: str, *, seed: int = 0, cache: Path | None = None) -> BitWeights:
+    """The weights of a configured backbone, compared anew with the published ones.
+
+    What a stored file says about itself is not taken on trust.
+
+    Args:
+        backbone: A name of `search.bit_family`.
+        spec: As for `resolve_weights`; `tf-hub` means what that backbone was released with.
+        seed: For `random`.
+        cache: Where downloads and imports are kept; the user's cache folder if None.
+
+    Raises:
+        WeightsError: If the weights can't be had.
+    """
+    from search.bit_verification import verify_backbone
+
+    arch = architecture_of(backbone)
+    weights = resolve_weights(weights_spec(backbone, spec), arch, seed, cache=cache)
+    if spec == "random":
+        return weights
+    verification = verify_backbone(backbone, weights.arrays, arch)
+    return replace(weights, genuine=verification.genuine, verification=verification.text)
 
 
 def verified(arrays: Mapping[str, np.ndarray], arch: BitArchitecture, provenance: str) -> BitWeights:

@@ -6,6 +6,8 @@ steps of an epoch is inside the graph.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -16,17 +18,33 @@ from numpy.typing import NDArray
 from search.class_emphasis import ClassEmphasis
 
 
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Variables that share a learning rate.
+
+    A group has an optimizer of its own: scaling gradients is no learning rate under an optimizer that normalises them,
+    and AdamW's weight decay goes with the rate too.
+
+    Args:
+        optimizer: Built over ``variables``, with a learning rate that is a variable.
+        variables: Trainable variables, in no other group.
+    """
+
+    optimizer: keras.Optimizer
+    variables: list[keras.Variable]
+
+
 class CompiledSteps:
-    """An optimizer's steps on a model that returns logits.
+    """Optimizer steps on a model that returns logits.
 
     Args:
         model: From a batch of boundary values to logits; its layers' ``losses`` are added to the cross-entropy.
-        optimizer: Built over the model's trainable variables, with a learning rate that is a variable.
+        groups: All trainable variables.
     """
 
-    def __init__(self, model: keras.Model, optimizer: keras.Optimizer) -> None:
+    def __init__(self, model: keras.Model, groups: Sequence[ParameterGroup]) -> None:
         loss_function = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        variables = model.trainable_variables
+        variables = [variable for group in groups for variable in group.variables]
         item = model.input_shape[1:]
 
         # Values arrive as they are stored (float16 or float32) and are cast in the graph: half the bytes to move.
@@ -34,13 +52,15 @@ class CompiledSteps:
         def train(values: Any, labels: Any, rates: Any, class_weights: Any, logit_offset: Any) -> Any:
             losses = tf.TensorArray(tf.float32, size=tf.shape(rates)[0])
             for step in tf.range(tf.shape(rates)[0]):
-                optimizer.learning_rate.assign(rates[step])
                 with tf.GradientTape() as tape:
                     logits = model(tf.ensure_shape(tf.cast(values[step], tf.float32), (None, *item)), training=True)
                     weights = tf.gather(class_weights, labels[step])
                     loss = loss_function(labels[step], logits + logit_offset, sample_weight=weights)
                     loss += tf.add_n([tf.zeros(()), *model.losses])
-                optimizer.apply(tape.gradient(loss, variables), variables)
+                gradients = iter(tape.gradient(loss, variables))
+                for position, group in enumerate(groups):
+                    group.optimizer.learning_rate.assign(rates[step, position])
+                    group.optimizer.apply([next(gradients) for _ in group.variables], group.variables)
                 losses = losses.write(step, loss)
             return losses.stack()
 
@@ -63,7 +83,7 @@ class CompiledSteps:
         Args:
             values: Boundary values, float16 or float32 [steps, batch, ...].
             labels: Class indices, int32 [steps, batch].
-            rates: Learning rates, float32 [steps].
+            rates: Learning rate of each group, float32 [steps, groups].
             emphasis: Weight and logit offset of each class in the loss; run-time values, so one graph serves all.
 
         Returns:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from search.bit_family import architecture_of
+
 if TYPE_CHECKING:
     from mammo_data.augmentation import AugmentationSettings
     from mammo_data.roi import RoiSettings
@@ -124,9 +126,10 @@ class AugmentationSection(Section):
 class BackboneSection(Section):
     """The pretrained network."""
 
-    name: Literal["bit-m-r50x1", "bit-small"] = "bit-m-r50x1"
+    name: Literal["bit-m-r50x1", "bit-s-r50x1", "bit-m-r101x1", "bit-s-r101x1", "bit-small"] = "bit-m-r50x1"
+    """BiT-M is pretrained on ImageNet-21k, BiT-S on ImageNet-1k; bit-small was never released and is for trying out."""
     weights: str = "tf-hub"
-    """"tf-hub", "random", a TF-Hub handle, a SavedModel folder or an .npz file."""
+    """"tf-hub" (what `name` was released with), "random", a handle, an address, or the path of a file or folder."""
     weights_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of random weights."""
 
@@ -173,6 +176,18 @@ class SpaceSection(Section):
     known: tuple[KnownConfiguration, ...] = ()
     """Tried first, in this order; they may lie outside the ranges."""
 
+    @model_validator(mode="after")
+    def _meaningful(self) -> SpaceSection:
+        for name, sound, range_ in (
+            ("dropout", self.dropout.min >= 0 and self.dropout.max < 1, "0 <= min and max < 1"),
+            ("l2", self.l2.min >= 0, "min >= 0"),
+            ("learning_rate", self.learning_rate.min > 0, "min > 0"),
+        ):
+            if not sound:
+                found: Interval = getattr(self, name)
+                raise ValueError(f"space.{name}: expected {range_}; found min={found.min}, max={found.max}")
+        return self
+
     @property
     def depths(self) -> tuple[int, ...]:
         """All unfreeze depths that a search may train, ascending."""
@@ -196,7 +211,14 @@ class SearchSection(Section):
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     """None: as many as show each training image once, on average."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "bit"] = "constant"
+    """Functions of step / full-budget steps; "bit" warms up and divides by ten at 2/5, 3/5 and 4/5."""
+    head_init: Literal["glorot", "zeros"] = "glorot"
+    """Start of the last layer; BiT's own fine-tuning starts from zeros."""
+    backbone_lr_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Factor on the learning rate of the unfrozen backbone variables; the head's is 1."""
+    precision: Literal["auto", "float32", "bfloat16-tail", "bfloat16"] = "auto"
+    """Arithmetic of the backbone in the search; see `search.precision`. Weights and statistics are float32 always."""
     minority: Literal["balanced", "class_weights", "logit_adjustment", "none"] = "balanced"
     """What is done for rare classes, in training folds only and from their labels alone."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -255,5 +277,11 @@ class Config(Section):
         if self.search.folds is not None and self.search.folds > self.split.folds:
             raise ValueError(
                 f"search.folds: expected at most split.folds = {self.split.folds}; found {self.search.folds}"
+            )
+        deepest = architecture_of(self.backbone.name).max_depth
+        if max(self.space.depths) > deepest:
+            raise ValueError(
+                f"space.unfreeze_depth: expected at most {deepest} for {self.backbone.name}; "
+                f"found {max(self.space.depths)}"
             )
         return self

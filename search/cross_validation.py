@@ -108,7 +108,7 @@ def train_fold(
     training, validation = data.folds[fold]
     bank = data.banks[configuration.unfreeze_depth]
     if parent is None:
-        trainer.begin(configuration, settings.seed, "fold", fold)
+        trainer.begin(configuration, settings.seed, "fold", fold, head_init=settings.head_init)
     else:
         trainer.restore(parent)
     curves: dict[str, list[float]] = {name: [] for name in ("loss", "val_loss", OBJECTIVE, "val_balanced_accuracy")}
@@ -161,10 +161,18 @@ def train_epoch(
         first_step=(epoch - 1) * settings.steps_per_epoch,
         steps=settings.steps_per_epoch,
         full_steps=settings.full_epochs * settings.steps_per_epoch,
+        steps_per_epoch=settings.steps_per_epoch,
     )
     rows = (bank.offsets[images] + views).reshape(shape)
     emphasis = class_emphasis(settings.minority, data.labels[training], len(data.class_names))
-    loss = trainer.train(bank.values, rows, data.labels[images].reshape(shape), rates, emphasis)
+    loss = trainer.train(
+        bank.values,
+        rows,
+        data.labels[images].reshape(shape),
+        rates,
+        emphasis,
+        backbone_lr_factor=settings.backbone_lr_factor,
+    )
     if not np.isfinite(loss):
         part, number = purpose
         raise DivergedError(f"the loss became {loss}", epoch, f"{part} {int(number) + 1}")

@@ -17,7 +17,7 @@ def demo_config() -> Config:
     return Config(
         preparation=PreparationSection(image_size=96),
         backbone=BackboneSection(name="bit-small", weights="random"),
-        search=SearchSection(max_trials=16, max_epochs=18),
+        search=SearchSection(max_trials=16, max_epochs=18, precision="float32"),
     )
 
 

@@ -110,6 +110,7 @@ def boundary_values(
     weights: BitWeights,
     cache: Path,
     max_bytes: int,
+    dtype: str = "float32",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[int, BoundaryValues]:
     """Fill or find the banks of some views.
@@ -121,6 +122,7 @@ def boundary_values(
         weights: Its weights.
         cache: Folder of the banks.
         max_bytes: Budget of the banks.
+        dtype: Dtype policy of the trunk's arithmetic.
         progress: Called with (views done, views in all).
 
     Returns:
@@ -133,10 +135,10 @@ def boundary_values(
     shapes = boundary_shapes(architecture, (*plan.stored, *plan.recomputed), image_size)
 
     def trunk_of(depths: Sequence[int]):  # type: ignore[no-untyped-def]
-        return frozen_trunk(architecture, weights, image_size=image_size, depths=depths)
+        return frozen_trunk(architecture, weights, image_size=image_size, depths=depths, dtype=dtype)
 
     keys = {
-        depth: BankKey(weights.fingerprint, prepared.fingerprint, views.fingerprint, depth, TRUNK_BATCH)
+        depth: BankKey(weights.fingerprint, prepared.fingerprint, views.fingerprint, depth, TRUNK_BATCH, dtype=dtype)
         for depth in plan.stored
     }
     stored = BankStore(cache, max_bytes=max_bytes).ensure(

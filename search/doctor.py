@@ -59,7 +59,7 @@ def examine(data: Path, weights: str, backbone: str, workspace: Path, cache: Pat
 
 def examine_weights(weights: str, backbone: str, cache: Path) -> Check:
     """Whether the weights are there and genuine, by the stored file's metadata."""
-    from search.bit_family import architecture_of
+    from search.bit_family import architecture_of, weights_spec
     from search.bit_import import stored_path
     from search.bit_store import SUFFIX, stored_metadata
 
@@ -69,7 +69,7 @@ def examine_weights(weights: str, backbone: str, cache: Path) -> Check:
     try:
         path = Path(weights).expanduser()
         named = path.is_file() and path.suffix == SUFFIX
-        stored = path if named else stored_path(weights, architecture_of(backbone), cache)
+        stored = path if named else stored_path(weights_spec(backbone, weights), architecture_of(backbone), cache)
         if not stored.is_file():
             if path.exists():
                 return Check("weights", "ok", f"{path}, not imported yet")
@@ -96,12 +96,12 @@ def _versions() -> tuple[Check, ...]:
 
 def _devices() -> Check:
     from search.environment import device_description, start_tensorflow
-    from search.precision import has_bfloat16_tiles
+    from search.precision import has_bfloat16_instructions
 
     start_tensorflow(deterministic=False)
     device = device_description()
     if device.startswith("CPU"):
-        tiles = ", AMX bfloat16" if has_bfloat16_tiles() else ""
+        tiles = ", bfloat16" if has_bfloat16_instructions() else ""
         return Check("devices", "ok", f"{device}{tiles}; no GPU", "For NVIDIA: install mammo-search[gpu].")
     return Check("devices", "ok", device)
 

@@ -182,6 +182,7 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
         **stage.manifest,
         "status": "complete",
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "outputs": stage.directory.output_checksums(),
     }
     stage.directory.write_manifest(manifest)
     return FinalModel(stage.directory, stage.demo, metrics, stage.outcome)

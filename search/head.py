@@ -70,6 +70,18 @@ class RuntimeL2Dense(keras.layers.Dense):
         return super().call(inputs)
 
 
+def keras_initializer(head_init: str) -> str:
+    """Keras's name for the start of the head's last kernel.
+
+    Raises:
+        ValueError: If it is neither "glorot" nor "zeros".
+    """
+    starts = {"glorot": "glorot_uniform", "zeros": "zeros"}
+    if head_init not in starts:
+        raise ValueError(f"Expected head_init 'glorot' or 'zeros'. Received: head_init={head_init!r}")
+    return starts[head_init]
+
+
 def runtime_head(features: Any, *, width: int, n_classes: int) -> Any:
     """The head with run-time strengths, for the search.
 
@@ -89,7 +101,9 @@ def runtime_head(features: Any, *, width: int, n_classes: int) -> Any:
     return RuntimeL2Dense(n_classes, name="head_logits")(x)
 
 
-def plain_head(features: Any, *, width: int, n_classes: int, dropout: float = 0.0, l2: float = 0.0) -> Any:
+def plain_head(
+    features: Any, *, width: int, n_classes: int, dropout: float = 0.0, l2: float = 0.0, head_init: str = "glorot"
+) -> Any:
     """The same head of Keras's own layers, for export and for a user's own tuner.
 
     Args:
@@ -98,14 +112,18 @@ def plain_head(features: Any, *, width: int, n_classes: int, dropout: float = 0.
         n_classes: Number of classes.
         dropout: Dropout rate, in [0, 1).
         l2: Factor of the squared dense kernels in the loss.
+        head_init: Start of the last layer's kernel, "glorot" or "zeros".
 
     Returns:
         Symbolic logits, float32 [batch, n_classes].
     """
+    start = keras_initializer(head_init)
     penalty = keras.regularizers.L2(l2) if l2 else None
     x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_input_norm")(features)
     x = keras.layers.Dense(width, kernel_regularizer=penalty, name="head_dense")(x)
     x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_norm")(x)
     x = keras.layers.ReLU(name="head_relu")(x)
     x = keras.layers.Dropout(dropout, name="head_dropout")(x)
-    return keras.layers.Dense(n_classes, kernel_regularizer=penalty, name="head_logits")(x)
+    return keras.layers.Dense(
+        n_classes, kernel_initializer=start, kernel_regularizer=penalty, name="head_logits"
+    )(x)

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from search.bit_architecture import BitArchitecture
+from search.bit_architecture import BitArchitecture, DepthRow
 from search.bit_backbone import assign_official, build_backbone
 from search.bit_weights import BitWeights
 from search.config import SpaceSection
@@ -30,6 +30,10 @@ class MammoHyperModel(keras_tuner.HyperModel):
         n_classes: Number of classes.
         space: The five ranges.
         optimizer: "sgd", "adam" or "adamw".
+        head_init: Start of the last layer, "glorot" or "zeros".
+
+    What a depth trains is told by ``depth_table``: of R50x1, 4,466,688 parameters at depth 1, 14,962,688 at depth 3 and
+    23,490,944 at depth 16, beside the head.
 
     Example:
         >>> hypermodel = MammoHyperModel(R50X1, weights, image_size=224)
@@ -46,6 +50,7 @@ class MammoHyperModel(keras_tuner.HyperModel):
         n_classes: int = 3,
         space: SpaceSection | None = None,
         optimizer: str = "sgd",
+        head_init: str = "glorot",
     ) -> None:
         super().__init__(name="mammo_search")
         self.architecture = architecture
@@ -54,6 +59,12 @@ class MammoHyperModel(keras_tuner.HyperModel):
         self.n_classes = n_classes
         self.space = space or SpaceSection()
         self.optimizer = optimizer
+        self.head_init = head_init
+
+    @property
+    def depth_table(self) -> tuple[DepthRow, ...]:
+        """What each unfreeze depth trains of the backbone, from depth 0 to everything."""
+        return self.architecture.depth_table()
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         """Declare the five ranges without building a model."""
@@ -87,6 +98,7 @@ class MammoHyperModel(keras_tuner.HyperModel):
             n_classes=self.n_classes,
             dropout=configuration.dropout,
             l2=configuration.l2,
+            head_init=self.head_init,
         )
         model = keras.Model(pixels, keras.layers.Softmax(name="probabilities")(logits), name="mammo_search")
         model.compile(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mammo_data.errors import DataError
-from search import demo
+from search import __version__, demo
 from search.environment import library_noise_in
 from search.errors import UserError
 from search.interruption import interruptible
 from search.job_data import prepare_films
 from search.job_request import JobRequest, cache_directory
-from search.job_stations import Job, check_depths, resolve_backbone
+from search.job_stations import Job, resolve_backbone
 from search.machine_failures import machine_failures_in_one_line
 from search.output import messages
 from search.plan_text import plan_search
@@ -43,20 +43,20 @@ def _run(request: JobRequest) -> FinalModel:
     cache = cache_directory(config)
     source = open_source(demo.demo_data(cache)) if request.demo else open_source(config.data.path, config.data.info)
     plan = plan_search(config.search)
-    check_depths(config)
     directory = open_run_directory(config.output.runs, request.run_name, fresh=request.fresh, resume=request.resume)
     with (
         owned(directory),
         interruptible(directory, request.argv),
         library_noise_in(directory.log_file) as terminal,
-        RunProgress(messages(terminal)).shown() as progress,
+        RunProgress(messages(terminal), log=directory.log_file, detail=request.detail).shown() as progress,
     ):
-        progress.say(f"[bold]mammo-search[/bold]  run {directory.path}")
+        progress.say(f"[bold]mammo-search {__version__}[/bold]")
         if request.demo:
             progress.say(f"[yellow]{demo.NOTICE}[/yellow]")
-        progress.say(describe_protocol(plan, config))
+        progress.fact("run", str(directory.path))
+        progress.fact("plan", describe_protocol(plan, config))
         try:
-            backbone = resolve_backbone(config, progress)
+            backbone = resolve_backbone(config, directory, progress)
             films = prepare_films(source, config, cache, progress)
             job = Job(request, plan, directory, backbone, films, progress)
             return _carry_out(job)

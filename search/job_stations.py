@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from search.config import Config
 from search.environment import device_description, start_tensorflow
-from search.errors import ConfigError
 from search.hyperband_plan import HyperbandPlan
-from search.job_request import JobRequest
+from search.job_request import JobRequest, cache_directory
+from search.precision import PrecisionChoice, choose_precision
 from search.progress import RunProgress
 from search.run_directory import RunDirectory
 from search.trial_log import drop_torn_line, read_records
@@ -37,11 +37,13 @@ class Backbone:
     Attributes:
         architecture: Its architecture.
         weights: Its weights.
+        precision: Of its arithmetic.
         device: The device, in words.
     """
 
     architecture: BitArchitecture
     weights: BitWeights
+    precision: PrecisionChoice
     device: str
 
 
@@ -88,38 +90,35 @@ class Searched:
     trainers: TrainerPool
 
 
-def check_depths(config: Config) -> None:
-    """See that the backbone is as deep as the search space asks.
+def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgress) -> Backbone:
+    """Start TensorFlow, get the weights and settle the precision.
+
+    Args:
+        config: Names both.
+        directory: The run's folder; a run that goes on keeps the precision that it began with.
+        progress: Shows what was found.
 
     Raises:
-        ConfigError: If it is not.
+        UserError: If the weights or the precision are not to be had.
     """
     from search.bit_family import architecture_of
+    from search.bit_weights import backbone_weights
 
-    deepest = architecture_of(config.backbone.name).max_depth
-    if max(config.space.depths) > deepest:
-        raise ConfigError(
-            expected=f"space.unfreeze_depth of at most {deepest} for {config.backbone.name}",
-            found=str(max(config.space.depths)),
-            remedy="Take the deeper ones out.",
-        )
-
-
-def resolve_backbone(config: Config, progress: RunProgress) -> Backbone:
-    """Start TensorFlow and get the weights.
-
-    Raises:
-        WeightsError: If the weights are not as they have to be.
-    """
-    from search.bit_family import architecture_of
-    from search.bit_weights import resolve_weights
-
-    start_tensorflow(deterministic=config.search.deterministic)
+    with progress.station("starting", brief=True):
+        start_tensorflow(deterministic=config.search.deterministic)
     architecture = architecture_of(config.backbone.name)
-    weights = resolve_weights(config.backbone.weights, architecture, seed=config.backbone.weights_seed)
+    with progress.station("weights", brief=True):
+        weights = backbone_weights(config.backbone.name, config.backbone.weights, seed=config.backbone.weights_seed)
     device = device_description()
-    progress.say(f"backbone {config.backbone.name}, {weights.provenance}; {device}")
-    return Backbone(architecture, weights, device)
+    before = directory.read_manifest() if directory.manifest_file.is_file() else {}
+    with progress.station("precision", brief=True):
+        precision = choose_precision(
+            config.search.precision, began_with=before.get("precision", {}).get("name"), cache=cache_directory(config)
+        )
+    progress.fact("device", f"{device}, {precision.name} ({precision.reason})")
+    progress.fact("backbone", f"{config.backbone.name}, {weights.provenance}")
+    progress.fact("", weights.verification, style="" if weights.genuine else "yellow")
+    return Backbone(architecture, weights, precision, device)
 
 
 def search_trials(job: Job, data: TrialData, directory: RunDirectory, trainers: TrainerPool | None = None) -> Searched:
@@ -131,6 +130,7 @@ def search_trials(job: Job, data: TrialData, directory: RunDirectory, trainers: 
         directory: Where it is written down.
         trainers: Compiled tails of another search of the same shapes, to be used again.
     """
+    from search.forecast import rough_cost_model, search_board
     from search.search_stage import TrainerPool, run_search
     from search.trial_data import TrainingSettings
 
@@ -143,11 +143,20 @@ def search_trials(job: Job, data: TrialData, directory: RunDirectory, trainers: 
         full_epochs=job.plan.max_epochs,
         schedule=config.search.schedule,
         minority=config.search.minority,
+        head_init=config.search.head_init,
+        backbone_lr_factor=config.search.backbone_lr_factor,
     )
     finished = finished_runs(directory, job.progress)
     if trainers is None:
-        trainers = TrainerPool(job.backbone.architecture, job.backbone.weights, data, optimizer=config.search.optimizer)
-    with job.progress.search(job.plan, len(data.folds), finished):
+        trainers = TrainerPool(
+            job.backbone.architecture,
+            job.backbone.weights,
+            data,
+            optimizer=config.search.optimizer,
+            dtype=job.backbone.precision.tail_policy,
+        )
+    board = search_board(config, job.plan, rough_cost_model(config, job.backbone, len(data.labels)), finished)
+    with job.progress.search(board):
         outcome = run_search(
             job.plan,
             config,

@@ -127,6 +127,16 @@ def estimates(folds: int) -> str:
     )
 
 
+def check_outer(directory: RunDirectory) -> None:
+    """See that a finished outer search still has what the end of the run will ask of it.
+
+    Raises:
+        RunError: If a file is missing, or has changed since.
+    """
+    _read_outer(directory, 1)
+    _join([directory])
+
+
 def _read_outer(directory: RunDirectory, number: int) -> OuterFold:
     try:
         metrics = json.loads(directory.check_output(directory.best / "metrics.json").read_text(encoding="utf-8"))

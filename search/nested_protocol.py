@@ -82,10 +82,12 @@ class NestedRun:
             UserError: If the search or the fold's folder are not as they have to be.
         """
         from search.final_stage import finish
+        from search.nested_outcome import check_outer
 
         job, folds = self._job, len(self.outer.folds)
         directory = job.directory.outer(fold)
         if directory.is_complete:
+            check_outer(directory)
             job.progress.say(f"[bold]outer fold {fold + 1} of {folds}[/bold]  was finished before")
             return
         clock = time.perf_counter()

@@ -64,7 +64,7 @@ def retrain(
     everything = np.arange(len(data.labels))
     trained = []
     for number in range(seeds):
-        trainer.begin(configuration, settings.seed, "final", number)
+        trainer.begin(configuration, settings.seed, "final", number, head_init=settings.head_init)
         losses = []
         for epoch in range(1, epochs + 1):
             try:

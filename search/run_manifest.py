@@ -58,6 +58,12 @@ def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, 
         },
         "plan": plan_table(job.plan),
         "weights": job.backbone.weights.provenance,
+        "weights_verification": job.backbone.weights.verification,
+        "precision": {
+            "name": job.backbone.precision.name,
+            "reason": job.backbone.precision.reason,
+            "deviation": job.backbone.precision.deviation,
+        },
         "versions": versions(),
         "git": git_commit(),
         "device": job.backbone.device,
@@ -100,6 +106,7 @@ def _resumed(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any
     compared = ("settings", "fingerprints")
     changed = [line for part in compared for line in changes(before.get(part, {}), manifest[part])]
     changed += changes(*({"results_version": each.get("results_version")} for each in (before, manifest)))
+    changed += changes(*({"precision": each.get("precision", {}).get("name")} for each in (before, manifest)))
     if changed:
         raise RunError(
             expected=f"what {directory.path} was started with",

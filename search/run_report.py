@@ -16,10 +16,13 @@ from reports.evaluation import Evaluation
 from reports.figures import write_evaluation_figures, write_figures
 from reports.html import write_report
 from reports.model_card import write_model_card
+from reports.optuna_study import has_optuna
 from reports.run_summary import CaseToSee, DataFacts, HoldoutReading, PlannedRung, RunSummary, SeedScore, SplitPart
+from reports.search_plots import write_optuna_plots, write_plain_plots
 from reports.tensorboard import write_final, write_trials
 from search.config_toml import to_toml
 from search.job_data import ROI_NOTICE
+from search.search_dimensions import recorded_dimensions
 
 if TYPE_CHECKING:
     from search.final_stage import FinalStage
@@ -82,7 +85,7 @@ def run_summary(
     *,
     seconds: float,
 ) -> RunSummary:
-    """Gather what the page prints."""
+    """Gather what the page prints; the search's own figures are drawn for it."""
     table, split, manifest = stage.prepared.table, stage.split, stage.manifest
     test, development = table.take(split.test_rows(table)), table.take(split.development_rows(table))
     return RunSummary(
@@ -109,6 +112,7 @@ def run_summary(
         trials=stage.outcome.records,
         metrics=metrics,
         figures=figures,
+        search_figures=_search_figures(stage),
         is_demo=stage.demo,
         mode=stage.config.data.mode,
         audit=found.answers(),
@@ -128,6 +132,15 @@ def run_summary(
         device=manifest["device"],
         seconds=seconds,
     )
+
+
+def _search_figures(stage: FinalStage) -> dict[str, Path]:
+    """Of the largest budget alone; `mammo-search trials --plot` draws all. Without optuna, fewer kinds of them."""
+    records, directory = stage.outcome.records, stage.directory.figures / "search"
+    figures = write_plain_plots(records, directory)
+    if has_optuna():
+        figures |= write_optuna_plots(records, recorded_dimensions(stage.manifest["settings"]), directory)
+    return figures
 
 
 def _cases_to_see(stage: FinalStage, evaluation: Evaluation, overlays: Mapping[str, Path]) -> tuple[CaseToSee, ...]:

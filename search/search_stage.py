@@ -34,13 +34,23 @@ class TrainerPool:
         weights: Its pretrained weights.
         data: Development data; the banks give the boundary shapes.
         optimizer: Name of the optimizer.
+        dtype: Dtype policy of the backbone's part.
     """
 
-    def __init__(self, architecture: BitArchitecture, weights: BitWeights, data: TrialData, *, optimizer: str) -> None:
+    def __init__(
+        self,
+        architecture: BitArchitecture,
+        weights: BitWeights,
+        data: TrialData,
+        *,
+        optimizer: str,
+        dtype: str = "float32",
+    ) -> None:
         self._architecture = architecture
         self._weights = weights
         self._data = data
         self._optimizer = optimizer
+        self._dtype = dtype
         self._trainers: dict[tuple[int, int], TailTrainer] = {}
 
     def __call__(self, configuration: Configuration) -> TailTrainer:
@@ -55,6 +65,7 @@ class TrainerPool:
                 head_width=configuration.head_width,
                 n_classes=len(self._data.class_names),
                 optimizer=self._optimizer,
+                dtype=self._dtype,
             )
         return self._trainers[shape]
 

@@ -20,8 +20,8 @@ from search.bit_backbone import assign_official, build_tail, official_variables
 from search.bit_weights import BitWeights
 from search.boundary_cache import BoundaryValues
 from search.class_emphasis import ClassEmphasis
-from search.compiled_steps import CompiledSteps
-from search.head import runtime_head
+from search.compiled_steps import CompiledSteps, ParameterGroup
+from search.head import keras_initializer, runtime_head
 from search.seeding import generator
 from search.space import Configuration
 
@@ -63,6 +63,7 @@ class TailTrainer:
         head_width: Units of the head's hidden layer.
         n_classes: Number of classes.
         optimizer: Its name.
+        dtype: Dtype policy of the backbone's part; the head, the loss and all variables are float32.
 
     Attributes:
         arithmetic_seconds: Time spent in training and validation steps so far, tracing included.
@@ -78,24 +79,28 @@ class TailTrainer:
         head_width: int,
         n_classes: int,
         optimizer: str,
+        dtype: str = "float32",
     ) -> None:
         self.arithmetic_seconds = 0.0
         boundary = keras.Input(boundary_shape, name="boundary")
-        self.tail = build_tail(architecture, depth, boundary_shape)
+        self.tail = build_tail(architecture, depth, boundary_shape, dtype=dtype)
         logits = runtime_head(self.tail(boundary), width=head_width, n_classes=n_classes)
         self.model = keras.Model(boundary, logits, name=f"tail_{depth}_{head_width}")
-        self.optimizer = build_optimizer(optimizer, 0.0)
-        self.optimizer.build(self.model.trainable_variables)
-        self._steps = CompiledSteps(self.model, self.optimizer)
+        groups = _parameter_groups(self.model, self.tail, optimizer)
+        self._is_backbone = np.arange(len(groups)) > 0
+        self._steps = CompiledSteps(self.model, groups)
         self._strengths = {
             "dropout": [self.model.get_layer("head_dropout").rate],
             "l2": [self.model.get_layer("head_dense").l2, self.model.get_layer("head_logits").l2],
         }
         assign_official(self.tail, weights.arrays)
-        self._variables = _unique_names([*self.model.variables, *self.optimizer.variables])
+        slots = [variable for group in groups for variable in group.optimizer.variables]
+        self._variables = _unique_names([*self.model.variables, *slots])
         self._start = self.state()
 
-    def begin(self, configuration: Configuration, seed: int, *purpose: str | int) -> None:
+    def begin(
+        self, configuration: Configuration, seed: int, *purpose: str | int, head_init: str = "glorot"
+    ) -> None:
         """Set every variable to its start value and the strengths to the configuration's.
 
         Args:
@@ -103,13 +108,19 @@ class TailTrainer:
             seed: Seed of the search.
             purpose: Names the random draws, for example ``("fold", 3)``: head kernels and dropout depend on it and on
                 the seed alone.
+            head_init: Start of the last layer's kernel, "glorot" or "zeros"; its bias starts from zero.
+
+        Raises:
+            ValueError: If the start is unknown.
         """
+        zeros = keras_initializer(head_init) == "zeros"
         self.restore(self._start)
         for layer_name in ("head_dense", "head_logits"):
             kernel = self.model.get_layer(layer_name).kernel
             limit = math.sqrt(6.0 / sum(kernel.shape))  # Glorot and Bengio 2010, Keras's default for dense layers
             rng = generator(seed, *purpose, layer_name)
-            kernel.assign(rng.uniform(-limit, limit, kernel.shape).astype(np.float32))
+            drawn = rng.uniform(-limit, limit, kernel.shape).astype(np.float32)
+            kernel.assign(np.zeros_like(drawn) if zeros and layer_name == "head_logits" else drawn)
         dropout_state = self.model.get_layer("head_dropout").seed_generator.state
         dropout_state.assign(generator(seed, *purpose, "dropout").integers(2**31, size=2).astype(dropout_state.dtype))
         self.configure(configuration)
@@ -128,6 +139,8 @@ class TailTrainer:
         labels: NDArray[np.int64],
         rates: NDArray[np.float32],
         emphasis: ClassEmphasis,
+        *,
+        backbone_lr_factor: float = 1.0,
     ) -> float:
         """Take one optimizer step a row of ``rows``.
 
@@ -137,10 +150,13 @@ class TailTrainer:
             labels: Class index of each, int64 [steps, batch].
             rates: Learning rate of each step, float32 [steps].
             emphasis: What rare classes weigh in the loss.
+            backbone_lr_factor: Factor on the learning rate of the backbone's variables, a run-time value.
 
         Returns:
             The mean loss, penalty included.
         """
+        factors = np.where(self._is_backbone, backbone_lr_factor, 1.0).astype(np.float32)
+        group_rates = rates[:, None] * factors
         # Deep boundaries of a whole epoch would not fit the memory at large image sizes: take as many steps a call
         # as do. The arithmetic does not depend on it.
         chunk = max(1, _STEP_BYTES // (math.prod(bank.shape[1:]) * bank.dtype.itemsize * rows.shape[1]))
@@ -149,7 +165,7 @@ class TailTrainer:
             self._steps.train(
                 bank[rows[start : start + chunk]],
                 labels[start : start + chunk].astype(np.int32),
-                rates[start : start + chunk],
+                group_rates[start : start + chunk],
                 emphasis,
             )
             for start in range(0, len(rows), chunk)
@@ -192,11 +208,26 @@ class TailTrainer:
         }
 
 
+def _parameter_groups(model: keras.Model, tail: keras.Model, optimizer: str) -> list[ParameterGroup]:
+    """The head's variables, then the backbone's where any train, with an optimizer each."""
+    backbone = tail.trainable_variables
+    in_backbone = {id(variable) for variable in backbone}
+    head = [variable for variable in model.trainable_variables if id(variable) not in in_backbone]
+    groups = []
+    for variables in (head, backbone):
+        if variables:
+            group = ParameterGroup(build_optimizer(optimizer, 0.0), variables)
+            group.optimizer.build(variables)
+            groups.append(group)
+    return groups
+
+
 def _array(variable: keras.Variable) -> NDArray[Any]:
     # A copy: what the backend hands out may be the variable's own memory.
     return np.array(keras.ops.convert_to_numpy(variable.value))
 
 
 def _unique_names(variables: list[keras.Variable]) -> dict[str, keras.Variable]:
-    # Optimizer slots and seed generators may share a path; the position makes the name unique and keeps the order.
-    return {f"{position:04d}:{variable.path}": variable for position, variable in enumerate(variables)}
+    # Optimizer slots and seed generators may share a name; the position makes it unique and keeps the order. Not the
+    # path: in it Keras counts the objects of the process, so it would depend on which other tails were built before.
+    return {f"{position:04d}:{variable.name}": variable for position, variable in enumerate(variables)}

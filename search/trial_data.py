@@ -43,6 +43,8 @@ class TrainingSettings:
         steps_per_epoch: Optimizer steps an epoch.
         full_epochs: Epochs of the full budget; schedules are functions of it.
         schedule: Learning-rate schedule, see ``search.schedule``.
+        head_init: Start of the head's last layer, "glorot" or "zeros".
+        backbone_lr_factor: Factor on the learning rate of the unfrozen backbone variables.
         minority: How rare classes are handled, see ``mammo_data.sampling`` and ``search.class_emphasis``.
     """
 
@@ -52,3 +54,5 @@ class TrainingSettings:
     full_epochs: int
     schedule: str = "constant"
     minority: str = "balanced"
+    head_init: str = "glorot"
+    backbone_lr_factor: float = 1.0

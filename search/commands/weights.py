@@ -1,4 +1,4 @@
-"""mammo-search weights fetch|verify: get the backbone's weights on one machine, carry them, check them on another."""
+"""mammo-search weights: get the backbone's weights on one machine, carry them, check them, see what a depth trains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from search.bit_weights import BitWeights
 
-app = typer.Typer(help="Fetch and verify the backbone's weights.", no_args_is_help=True)
+app = typer.Typer(help="Fetch and verify the backbone's weights; see what each depth trains.", no_args_is_help=True)
 
 Backbone = Annotated[str, typer.Option(help="bit-m-r50x1, bit-s-r50x1, bit-m-r101x1 or bit-s-r101x1.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
@@ -29,12 +29,12 @@ def fetch(
     """
     from search.bit_family import backbone_source
     from search.bit_store import write_stored
-    from search.bit_weights import resolve_weights
+    from search.bit_weights import backbone_weights
     from search.environment import start_tensorflow
 
     row = backbone_source(backbone)
     start_tensorflow(deterministic=False)
-    weights = resolve_weights(source or row.name, row.architecture)
+    weights = backbone_weights(row.name, source or "tf-hub")
     if output:
         write_stored(output, weights, row.architecture)
     _answer(weights, output, json=json)
@@ -46,22 +46,42 @@ def verify(
     backbone: Backbone = "bit-m-r50x1",
     json: Json = False,
 ) -> None:
-    """Compare weights with the published BiT-M-R50x1, tensor by tensor; exit code 1 if they differ."""
-    from search.bit_family import backbone_source, has_checksums
-    from search.bit_weights import resolve_weights, verified
+    """Compare weights with the published BiT-M-R50x1, tensor by tensor; exit code 1 if they differ.
+
+    Example: mammo-search weights verify bit-m-r50x1.safetensors
+    """
+    from search.bit_family import backbone_source
+    from search.bit_weights import backbone_weights
     from search.environment import start_tensorflow
 
-    row = backbone_source(backbone)
     start_tensorflow(deterministic=False)
-    weights = resolve_weights(file or row.name, row.architecture)
-    if not has_checksums(row):
-        _answer(weights, None, json=json)
-        return
-    # What a file says about itself is not taken on trust.
-    weights = verified(weights.arrays, row.architecture, weights.provenance)
+    weights = backbone_weights(backbone_source(backbone).name, file or "tf-hub")
     _answer(weights, None, json=json)
     if weights.genuine is False:
         raise typer.Exit(1)
+
+
+@app.command()
+def depths(
+    backbone: Annotated[str, typer.Option(help="bit-m-r50x1, bit-m-r101x1, …, bit-small.")] = "bit-m-r50x1",
+    json: Json = False,
+) -> None:
+    """Show what each unfreeze depth trains: the first unit, and how many parameters of the backbone.
+
+    Example: mammo-search weights depths --backbone bit-m-r101x1
+    """
+    from search.bit_family import architecture_of
+    from search.output import show, show_json
+
+    rows = architecture_of(backbone).depth_table()
+    if json:
+        show_json(
+            [{"depth": row.depth, "from_unit": row.from_unit or None, "parameters": row.parameters} for row in rows]
+        )
+        return
+    show(f"{'depth':>5}  {'trains from':13}  {'parameters':>10}")
+    for row in rows:
+        show(f"{row.depth:5}  {row.from_unit or 'head alone':13}  {row.parameters:10,}")
 
 
 def _answer(weights: BitWeights, output: Path | None, *, json: bool) -> None:
