@@ -77,6 +77,9 @@ SEARCH_FIGURES = {
     ),
 }
 
+WIDE_FIGURES = {"learning_curves", "parallel_coordinates"}
+"""Too wide for half a page."""
+
 
 def write_report(summary: RunSummary, path: Path) -> Path:
     """Renders the report and writes it atomically.
@@ -221,11 +224,12 @@ def _other_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, Any, str, floa
     ]
 
 
-def _figure(name: str, path: Path, captions: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+def _figure(name: str, path: Path, captions: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     kind = re.sub(r"_\d+_epochs$", "", name)
     title, caption = captions.get(kind, (name.replace("_", " ").capitalize(), ""))
     encoded = base64.b64encode(path.read_bytes()).decode("ascii")
-    return {"name": name, "title": title, "caption": caption, "source": f"data:image/png;base64,{encoded}"}
+    source = f"data:image/png;base64,{encoded}"
+    return {"name": name, "title": title, "caption": caption, "source": source, "wide": kind in WIDE_FIGURES}
 
 
 def _trial_rows(records: tuple[TrialRecord, ...]) -> list[tuple[int | None, TrialRecord, float | None]]:

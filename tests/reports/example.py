@@ -20,6 +20,7 @@ from reports.run_summary import (
     SeedScore,
     SplitPart,
 )
+from reports.search_plots import write_plain_plots
 from reports.subgroups import CaseAttributes
 from reports.trial_table import best_run
 
@@ -101,6 +102,7 @@ def example_summary(directory: Path, *, is_demo: bool = True, resamples: int = 2
         metrics=evaluation.metrics,
         figures=write_figures(predictions, best_run(trials), directory)
         | write_evaluation_figures(evaluation, directory),
+        search_figures=write_plain_plots(trials, directory / "search"),
         is_demo=is_demo,
         weights_provenance="random, seed 0" if is_demo else "a local archive of BiT-M-R50x1",
         weights_genuine=not is_demo,
@@ -135,6 +137,7 @@ def unhappy_summary(directory: Path) -> RunSummary:
         config_toml='name = "</code></pre><script>alert(1)</script>"',
         metrics=with_intervals(without, resamples=50),
         figures={},
+        search_figures={},
         audit=None,
         permutation=None,
         seed_spread=(),

@@ -58,7 +58,7 @@ def test_the_report_is_one_file_that_asks_the_network_for_nothing(summary: RunSu
     html = path.read_text(encoding="utf-8")
     reader = Reader(html)
     assert all(address.startswith(("data:", "#")) for address in reader.addresses)
-    assert sum(address.startswith("data:image/png;base64,") for address in reader.addresses) == 7
+    assert sum(address.startswith("data:image/png;base64,") for address in reader.addresses) == 9
     assert "script" not in reader.tags
     assert "url(" not in html
     assert "@import" not in html
@@ -69,7 +69,7 @@ def test_the_sections_come_in_the_order_a_reader_asks(summary: RunSummary) -> No
     html = render_report(summary)
     places = [html.index(f'<section id="{name}">') for name in ("asked", "answer", "honest", "figures", "search")]
     assert places == sorted(places)
-    assert html.index('id="reproduce"') > places[-1]
+    assert html.index('id="reproduce"') > html.index('id="figure-timeline"') > places[-1]
 
 
 def test_the_answer_stands_with_its_interval_and_its_numbers(summary: RunSummary) -> None:
