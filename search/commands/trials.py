@@ -2,9 +2,10 @@
 
 JSON: ``{"run", "path", "objective", "trials", "plots", "export"}``. ``trials`` is a list of ``{"run", "configuration",
 "bracket", "rung", "parent", "lineage" (the runs it continues, the nearest first), "initial_epoch", "epochs", "status",
-"objective", "objective_sd", "best_epoch", "rank" (1 is the best of the runs of most epochs; null for others), "started", "seconds", "overhead_seconds", "error", "hyperparameters" ({name: value})}`` in the order of the
-table; ``plots`` is a name to file mapping, empty without --plot; ``export`` is null, or ``{"file", "studies"}``. The
-curves are in trials.jsonl.
+"objective", "objective_sd", "best_epoch", "rank" (1 is the best of the runs of most epochs; null for the others),
+"started", "seconds", "overhead_seconds", "error", "hyperparameters" ({name: value})}`` in the order of the table;
+``plots`` is a name to file mapping, empty without --plot; ``export`` is null, or ``{"file", "studies"}``. The curves
+are in trials.jsonl.
 """
 
 from __future__ import annotations
