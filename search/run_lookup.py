@@ -21,7 +21,7 @@ _CONFIG_FILE = Path("tuner_config.toml")
 
 RunArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[RUN]", help="Name of a run, or its folder [default: the newest].", show_default=False),
+    typer.Argument(metavar="RUN", help="Name of a run, or its folder; default: the newest.", show_default=False),
 ]
 """The RUN of a command that takes the newest run where none is named."""
 

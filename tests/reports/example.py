@@ -26,6 +26,7 @@ from reports.run_summary import (
     SeedScore,
     SplitPart,
 )
+from reports.search_plots import write_plain_plots
 from reports.subgroups import CaseAttributes
 from reports.trial_table import best_run
 
@@ -120,6 +121,7 @@ def example_summary(
         metrics=metrics,
         figures=write_figures(predictions, best_run(trials), directory)
         | write_evaluation_figures(evaluation, directory),
+        search_figures=write_plain_plots(trials, directory / "search"),
         is_demo=is_demo,
         weights_provenance="random, seed 0" if is_demo else "a local archive of BiT-M-R50x1",
         weights_genuine=not is_demo,
@@ -206,6 +208,7 @@ def unhappy_summary(summary: RunSummary) -> RunSummary:
         config_toml='name = "</code></pre><script>alert(1)</script>"',
         metrics=with_intervals(without, resamples=50),
         figures={},
+        search_figures={},
         audit=None,
         permutation=None,
         seed_spread=(),

@@ -57,7 +57,7 @@ def test_the_report_is_one_file_that_asks_the_network_for_nothing(summary: RunSu
     html = path.read_text(encoding="utf-8")
     reader = Reader(html)
     assert all(address.startswith(("data:", "#")) for address in reader.addresses)
-    assert sum(address.startswith("data:image/png;base64,") for address in reader.addresses) == 7
+    assert sum(address.startswith("data:image/png;base64,") for address in reader.addresses) == 9
     assert "script" not in reader.tags
     assert "url(" not in html
     assert "@import" not in html
@@ -68,6 +68,7 @@ def test_the_sections_come_in_the_order_a_reader_asks(summary: RunSummary) -> No
     html = render_report(summary)
     places = [html.index(f'<section id="{name}">') for name in SECTIONS]
     assert places == sorted(places)
+    assert html.index('id="errors"') > html.index('id="figure-timeline"') > html.index('id="search"')
 
 
 def test_the_answer_stands_with_its_interval_and_its_numbers(summary: RunSummary) -> None:
@@ -137,8 +138,9 @@ def test_errors_are_named_and_pictures_of_the_data_are_in_it_only_when_asked_for
         assert f"{seen.case.image_id} {seen.case.label} {seen.case.predicted}" in text
         assert seen.overlay in text
     assert "No picture of the data set is in this file" in text
-    assert html.count("data:image/png") == len(summary.figures)
-    assert with_pictures.count("data:image/png") == len(summary.figures) + len(summary.cases)
+    drawn = len(summary.figures) + len(summary.search_figures)
+    assert html.count("data:image/png") == drawn
+    assert with_pictures.count("data:image/png") == drawn + len(summary.cases)
     assert "mind its licence" in Reader(with_pictures).text
 
 
