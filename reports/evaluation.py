@@ -36,7 +36,8 @@ from reports.bbc_cv import SelectionCorrection
 from reports.confident_cases import confident_errors
 from reports.decision_curve import DecisionCurve, decision_curve
 from reports.final_models import FoldEnsemble, ensemble_section, seed_scores
-from reports.intervals import RESAMPLES, Method, metric_intervals, with_intervals
+from reports.intervals import RESAMPLES, Method
+from reports.metric_intervals import metric_intervals, with_intervals
 from reports.metrics import primary_scores
 from reports.operating_points import operating_points
 from reports.predictions import Predictions

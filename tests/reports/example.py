@@ -13,8 +13,8 @@ from reports.evaluation import evaluate
 from reports.figures import write_evaluation_figures, write_figures
 from reports.figures.overlays import Overlay, write_overlay
 from reports.final_models import FoldEnsemble
-from reports.intervals import with_intervals
 from reports.localisation import LocalisationResult, LocatedCase, localisation_result
+from reports.metric_intervals import with_intervals
 from reports.predictions import Predictions
 from reports.run_summary import (
     AuditResult,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mammo_data.splits import Split
-from reports.intervals import paired_difference
+from reports.metric_intervals import paired_difference
 from reports.metrics import classification_metrics, metric_values
 from reports.predictions import Predictions
 from search.trial_log import read_records
