@@ -36,6 +36,7 @@ NESTED = {
     "search__max_epochs": 2,
     "space__unfreeze_depth": [0],
     "retrain__seeds": 1,
+    "search__precision": "float32",
 }
 
 
