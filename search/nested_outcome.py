@@ -21,6 +21,7 @@ from reports.trial_table import best_run
 from search.atomic_file import replacing, write_atomic
 from search.demo import NOTICE
 from search.errors import RunError
+from search.evaluation_inputs import selection_correction
 from search.final_stage import FinalModel, FinalStage
 from search.job_data import ROI_NOTICE
 from search.nested_report import write_nested_report
@@ -195,6 +196,11 @@ def _metrics(stage: FinalStage, folds: Sequence[OuterFold], predictions: OuterPr
             "uncorrected": {name: metrics[name] for name in CALIBRATION},
             "corrected": {name: after[name] for name in CALIBRATION},
         }
+    selection = selection_correction(
+        stage.directory.path / "oof", stage.outcome.records, stage.data.class_names, seed=seed
+    )
+    if selection is not None:
+        metrics["selection"] = selection.as_dict()
     metrics["protocol"] = "nested"
     metrics["mode"] = stage.config.data.mode
     metrics["estimates"] = estimates(len(folds))
