@@ -153,7 +153,8 @@ def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int =
     parts = max(folds, 2)
     if len(development) < parts or (test_fraction > 0 and not test):
         raise DataError(
-            expected=f"a test set ({test_fraction:.0%} of the patients) and at least {parts} more for {folds} folds",
+            expected=(f"a test set ({test_fraction:.0%} of the patients) and " if test_fraction > 0 else "")
+            + f"at least {parts}{' more' if test_fraction > 0 else ' patients'} for {folds} folds",
             found=f"{len(test) + len(development)} patients",
             remedy="Use fewer folds, a smaller test set or more data.",
         )

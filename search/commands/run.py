@@ -18,7 +18,7 @@ def run(
     data: Annotated[Path | None, typer.Option(help="Folder or archive of the images.")] = None,
     info: Annotated[Path | None, typer.Option(help="Info.txt, if it lies elsewhere.")] = None,
     mode: Annotated[str | None, typer.Option(help="whole images, or roi: crops (easier).")] = None,
-    protocol: Annotated[str | None, typer.Option(help="holdout, or nested: honest, longer.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="holdout, or nested: everybody, longer.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Synthetic data, small backbone; offline.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings [./tuner_config.toml].")] = None,
     assignments: SetOption = None,
