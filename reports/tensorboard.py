@@ -30,6 +30,8 @@ from reports.trial_record import TrialRecord
 EVENT_FILE = "events.out.tfevents.0000000000.mammo-search"
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+"""Channels by a PNG file's colour type (ISO/IEC 15948, table 11.1)."""
 
 LINEAGE = {
     "lineage/status": "completed or failed",
@@ -163,7 +165,10 @@ def write_final(figures: Mapping[str, Path], text: str, directory: Path) -> None
         if not content.startswith(PNG_SIGNATURE):
             raise ReportError(expected=f"a PNG file as {path}", found="other content", remedy="Draw the figure again.")
         width, height = struct.unpack(">II", content[16:24])
-        image = summary_pb2.Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=content)
+        channels = PNG_CHANNELS.get(content[25], 4)
+        image = summary_pb2.Summary.Image(
+            width=width, height=height, colorspace=channels, encoded_image_string=content
+        )
         value = summary_pb2.Summary.Value(tag=name, image=image)
         events.append(event_pb2.Event(step=0, summary=summary_pb2.Summary(value=[value])))
     _write_events(directory / "final", events)

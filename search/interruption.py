@@ -46,11 +46,11 @@ def interruptible(directory: RunDirectory, argv: Sequence[str]) -> Iterator[None
         yield
     except KeyboardInterrupt:
         directory.remove_if_unstarted()
-        raise InterruptedRunError(
-            expected="to finish",
-            found=f"an interruption; what was finished is kept in {directory.path}",
-            remedy=f"The same command goes on: {command_to_resume(argv)}",
-        ) from None
+        command = command_to_resume(argv)
+        kept = f"what is finished is kept in {directory.path}" if directory.path.exists() else "nothing had begun"
+        interrupted = InterruptedRunError(expected="to finish", found="an interruption", remedy=command)
+        interrupted.args = (f"interrupted; {kept}. The same command goes on: {command}",)
+        raise interrupted from None
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
