@@ -24,7 +24,7 @@ RunArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="RUN",
-        help="Name of a run, or its folder (default: the newest).",
+        help="Name of a run, or its folder; default: the newest.",
         show_default=False,
         autocompletion=complete_run,
     ),
