@@ -14,6 +14,8 @@ from reports.errors import ReportError
 from search import __version__
 from search.commands import data as data_commands
 from search.commands import data_audit, doctor, weights
+from search.commands import export as export_command
+from search.commands import predict as predict_command
 from search.commands import run as run_command
 from search.errors import UserError
 from search.output import complain, show
@@ -28,6 +30,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run_command.run)
+app.command("export")(export_command.export)
+app.command("predict")(predict_command.predict)
 app.command("doctor")(doctor.doctor)
 data_commands.app.command("audit")(data_audit.audit)
 app.add_typer(data_commands.app, name="data")

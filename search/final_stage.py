@@ -31,6 +31,7 @@ from search.pooled_features import pooled_features
 from search.progress import RunProgress
 from search.retrain import TrainedTail, retrain
 from search.run_directory import RunDirectory
+from search.run_metadata import write_run_metadata
 from search.run_report import write_run_report
 from search.search_stage import SearchOutcome
 from search.tail_trainer import TailTrainer
@@ -159,6 +160,7 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
         with replacing(stage.directory.best / "predictions_corrected.csv") as temporary:
             evaluation.corrected.write_csv(temporary)
     write_atomic(stage.directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    write_run_metadata(stage.directory, stage.prepared, stage.split)
     with progress.station("audit"):
         # Only now: the model is exported and evaluated, so what the audit sees of the held-out patients moves nothing.
         found = _audit(stage)
