@@ -22,7 +22,7 @@ SMALLEST_BREAST = 0.02
 """Part of the film that the breast covers; MIAS 0.14 to 0.90."""
 
 MOST_WHITE = 0.5
-"""Part of the film at 250 or brighter; MIAS at most 0.11. A printed page, or a film that is still inverted, has more."""
+"""Part of the film at 250 or brighter; MIAS at most 0.11. A printed page, or an inverted film, has more."""
 
 _WHITE = 250
 

@@ -14,6 +14,7 @@ from reports.errors import ReportError
 from search import __version__
 from search.commands import data as data_commands
 from search.commands import data_audit, doctor, weights
+from search.commands import evaluate as evaluate_command
 from search.commands import export as export_command
 from search.commands import predict as predict_command
 from search.commands import run as run_command
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command("run")(run_command.run)
 app.command("export")(export_command.export)
+app.command("evaluate")(evaluate_command.evaluate)
 app.command("predict")(predict_command.predict)
 app.command("doctor")(doctor.doctor)
 data_commands.app.command("audit")(data_audit.audit)
