@@ -1,13 +1,22 @@
-"""The whole evaluation of a model on held-out patients: what metrics.json holds beyond the plain metrics.
+"""The whole evaluation of a model on held-out patients: what metrics.json holds.
 
-Sections that `evaluate` adds to the table of `reports.metrics`, each only where its inputs are given:
+``metrics.json`` has the table of `reports.metrics` (``n`` to ``confusion_matrix``; each metric as ``{"value", "lower",
+"upper", "level", "method", "undefined"}``, value and limits null where not defined), ``intervals`` (how the limits were
+made), and these sections, each only where its inputs are given:
 
     calibration        temperature, log_prior_shift, cases (fitted on), uncorrected and corrected: brier, log_loss and
                        classwise_ece with intervals
     operating_points   list of `reports.operating_points.OperatingPoint`
     decision_curve     thresholds, model, lower, upper, all_positive of the primary endpoint (corrected probabilities)
     subgroups          list of `reports.subgroups.SubgroupResult`
-    selection          `reports.bbc_cv.SelectionCorrection`
+    selection          `reports.bbc_cv.SelectionCorrection`: the winner's inner score before and after the correction
+    final_seeds        primary_auc, macro_ovr_auc, balanced_accuracy: a list each, the exported model first
+    ensemble           `reports.final_models.ensemble_section`: the mean of the winner's fold models
+    errors             list of `reports.confident_cases.ConfidentCase`: the most confident wrong cases of each class
+
+A run adds ``localisation`` (`reports.localisation.LocalisationResult`: the pointing game, where held-out lesions have a
+position), ``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split have been read)
+and ``nested_seconds`` (what the nested protocol would take, estimated).
 
 The plain metrics stay those of the model as it is exported; corrections stand beside them, never in their place.
 """
@@ -22,7 +31,9 @@ import numpy as np
 
 from reports.auc import Floats
 from reports.bbc_cv import SelectionCorrection
+from reports.confident_cases import confident_errors
 from reports.decision_curve import DecisionCurve, decision_curve
+from reports.final_models import FoldEnsemble, ensemble_section, seed_scores
 from reports.intervals import RESAMPLES, Method, metric_intervals, with_intervals
 from reports.metrics import primary_scores
 from reports.operating_points import operating_points
@@ -46,6 +57,7 @@ class Evaluation:
         corrected: The same with corrected probabilities, or None.
         curve: Decision curve of the primary endpoint, or None.
         subgroups: Slices; empty where no attributes were given.
+        ensemble: The winner's fold models, or None.
     """
 
     metrics: Mapping[str, Any]
@@ -53,6 +65,7 @@ class Evaluation:
     corrected: Predictions | None = None
     curve: DecisionCurve | None = None
     subgroups: tuple[SubgroupResult, ...] = ()
+    ensemble: FoldEnsemble | None = None
 
 
 def evaluate(
@@ -63,6 +76,8 @@ def evaluate(
     attributes: Mapping[str, CaseAttributes] | None = None,
     radius_cuts: tuple[float, float] | None = None,
     selection: SelectionCorrection | None = None,
+    other_seeds: Sequence[Predictions] = (),
+    ensemble: FoldEnsemble | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     method: Method = "bca",
@@ -78,6 +93,8 @@ def evaluate(
         attributes: Image id to attributes, for the subgroups.
         radius_cuts: From `reports.subgroups.radius_terciles` on development images.
         selection: BBC-CV's correction of the winner's score.
+        other_seeds: Predictions of the final models that were not exported.
+        ensemble: The winner's fold models.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draws.
         method: How the limits of the plain metrics are found.
@@ -98,7 +115,7 @@ def evaluate(
                 corrected_predictions(held_out, correction),
                 corrected_predictions(development, correction),
             )
-            table["calibration"] = _calibration(held_out, corrected, correction, resamples, seed, method)
+            table["calibration"] = _calibration(table, corrected, correction, resamples, seed, method)
             curve = decision_curve(corrected, *primary_scores(corrected), resamples=resamples, seed=seed)
             table["decision_curve"] = {
                 name: getattr(curve, name).tolist()
@@ -114,7 +131,11 @@ def evaluate(
         table["subgroups"] = [result.as_dict() for result in slices]
     if selection is not None:
         table["selection"] = selection.as_dict()
-    return Evaluation(table, held_out, corrected, curve, slices)
+    table["final_seeds"] = seed_scores([held_out, *other_seeds])
+    if ensemble is not None:
+        table["ensemble"] = ensemble_section(held_out, ensemble, resamples=resamples, seed=seed, method=method)
+    table["errors"] = [case.as_dict() for case in confident_errors(held_out)]
+    return Evaluation(table, held_out, corrected, curve, slices, ensemble)
 
 
 def fit_correction(
@@ -147,19 +168,18 @@ def corrected_predictions(predictions: Predictions, correction: ProbabilityCorre
 
 
 def _calibration(
-    before: Predictions,
-    after: Predictions,
+    plain: Mapping[str, Any],
+    corrected: Predictions,
     correction: ProbabilityCorrection,
     resamples: int,
     seed: int,
     method: Method,
 ) -> dict[str, Any]:
-    section: dict[str, Any] = {
+    after = metric_intervals(corrected, resamples=resamples, seed=seed, method=method)
+    return {
         "temperature": correction.temperature,
         "log_prior_shift": list(correction.log_prior_shift),
         "cases": correction.cases,
+        "uncorrected": {metric: plain[metric] for metric in CALIBRATION_METRICS},
+        "corrected": {metric: after[metric,].as_dict() for metric in CALIBRATION_METRICS},
     }
-    for name, table in (("uncorrected", before), ("corrected", after)):
-        found = metric_intervals(table, resamples=resamples, seed=seed, method=method)
-        section[name] = {metric: found[metric,].as_dict() for metric in CALIBRATION_METRICS}
-    return section

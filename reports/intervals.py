@@ -45,6 +45,9 @@ LEVEL = 0.95
 LEAST_DEFINED = 0.5
 """An interval from fewer than this share of the resamples would describe the lucky ones: it is "not defined"."""
 
+ROUNDING = 1e-12
+"""Replicates that are all equal to the value differ from it by this at most."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -139,11 +142,12 @@ def interval(
     else:
         # On the border (an AUC of exactly 1) the logit is infinite; the quantiles still say something.
         limits = np.quantile(good, tails)
-    if not limits[0] <= value <= limits[1]:
+    if not limits[0] - ROUNDING <= value <= limits[1] + ROUNDING:
         # Replicates that miss their own estimate are ruled by bias (the calibration error of few cases grows with every
         # case drawn twice); no quantile of them is an interval.
         return Interval(float(value), None, None, level, method, undefined)
-    return Interval(float(value), float(limits[0]), float(limits[1]), level, method, undefined)
+    lower, upper = min(float(limits[0]), float(value)), max(float(limits[1]), float(value))
+    return Interval(float(value), lower, upper, level, method, undefined)
 
 
 def with_intervals(

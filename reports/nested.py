@@ -8,6 +8,7 @@ retraining) on the outer training patients, not the model that is trained on all
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ from reports.errors import ReportError
 from reports.intervals import LEVEL, RESAMPLES, interval, metric_intervals, patient_weights
 from reports.metrics import MetricPath, classification_metrics, metric_values, place
 from reports.predictions import Predictions
+
+HEADLINE = (("abnormal_auc", "abnormal versus normal AUC"), ("macro_ovr_auc", "macro one-vs-rest AUC"))
+
+_COUNTS = ("n", "n_patients", "class_counts")
 
 
 def nested_metrics(
@@ -39,7 +44,9 @@ def nested_metrics(
 
     Returns:
         As `reports.intervals.with_intervals`; the metrics are means over the outer folds (folds in which a metric is
-        not defined are left out), ``pooled`` holds those over all cases, ``outer_folds`` the values of each fold.
+        not defined are left out), ``pooled`` holds those over all cases, ``outer_folds`` for each fold ``fold``, ``n``,
+        ``n_patients``, ``class_counts`` and the values of the metrics, ``notes`` says of which folds a headline metric
+        is not the mean.
 
     Raises:
         ReportError: If a patient stands in two folds.
@@ -52,15 +59,16 @@ def nested_metrics(
             remedy="Make the outer folds by patient.",
         )
     points, replicates = [], []
+    by_fold: list[dict[str, Any]] = []
     for position, fold in enumerate(np.unique(folds)):
         part = predictions.take(np.flatnonzero(folds == fold))
+        by_fold.append({"fold": int(fold)} | {key: classification_metrics(part)[key] for key in _COUNTS})
         points.append(metric_values(part, np.ones((1, len(part)))))
         # A seed for each fold: with a common one, folds of equal size would draw the same positions together.
         weights = patient_weights(part.patient_ids, resamples=resamples, seed=seed + position)
         replicates.append(metric_values(part, weights))
     table = classification_metrics(predictions)
     pooled: dict[str, Any] = {}
-    by_fold: list[dict[str, Any]] = [{} for _ in points]
     for path, limits in metric_intervals(
         predictions, resamples=resamples, seed=seed, level=level, method="percentile"
     ).items():
@@ -73,6 +81,7 @@ def nested_metrics(
             place(by_fold[position], path, number if np.isfinite(number) else None)
     table["pooled"] = pooled
     table["outer_folds"] = by_fold
+    table["notes"] = undefined_notes(by_fold, table["primary_endpoint"])
     table["intervals"] = {
         "unit": "patient, within outer folds",
         "resamples": resamples,
@@ -81,6 +90,27 @@ def nested_metrics(
         "method": "percentile",
     }
     return table
+
+
+def undefined_notes(by_fold: Sequence[Mapping[str, Any]], primary_endpoint: str) -> list[str]:
+    """A sentence for each headline metric that is not defined in some folds, or in none.
+
+    Args:
+        by_fold: ``outer_folds`` of `nested_metrics`.
+        primary_endpoint: Its name.
+    """
+    notes = []
+    for key, name in (("primary_auc", f"{primary_endpoint} AUC"), *HEADLINE):
+        missing = [entry for entry in by_fold if entry[key] is None]
+        if not missing:
+            continue
+        where = f"outer fold{'s' if len(missing) > 1 else ''} {', '.join(str(entry['fold']) for entry in missing)}"
+        absent = sorted({label for entry in missing for label, count in entry["class_counts"].items() if not count})
+        why = f" (no {' or '.join(absent)} image)" if absent else ""
+        rest = len(by_fold) - len(missing)
+        mean = "so it has no mean" if not rest else f"its mean is over the other {rest}" if rest > 1 else "one is left"
+        notes.append(f"{name[0].upper()}{name[1:]} is not defined in {where}{why}; {mean}.")
+    return notes
 
 
 def _mean_over_folds(values: list[dict[MetricPath, Floats]], path: MetricPath) -> Floats:

@@ -4,15 +4,16 @@ The file ``predictions.csv`` has one row an image, in table order, and the colum
 
     image_id, patient_id, label, predicted, p_<class>, p_<class>, …
 
-``label`` and ``predicted`` are class names; the probability columns stand in class order, from harmless to worst, and
-hold the shortest decimal text that reads back as the same float64.
+and in a nested run ``outer_fold``, from 1, at the end. ``label`` and ``predicted`` are class names; the probability
+columns stand in class order, from harmless to worst, and hold the shortest decimal text that reads back as the same
+float64.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from reports.errors import ReportError
 
 PROBABILITY_PREFIX = "p_"
 LEADING_COLUMNS = ("image_id", "patient_id", "label", "predicted")
+OUTER_FOLD = "outer_fold"
 
 ROW_SUM_TOLERANCE = 1e-4
 """How far a row may be from 1: a float32 softmax over a few classes is well inside, a logit or a typo is not."""
@@ -103,21 +105,25 @@ class Predictions:
             class_names=self.class_names,
         )
 
-    def write_csv(self, path: Path) -> Path:
+    def write_csv(self, path: Path, *, outer_folds: Sequence[int] | None = None) -> Path:
         """Writes the table as the module's docstring describes, atomically.
 
         Args:
             path: The file to make.
+            outer_folds: Outer fold of each case in a nested protocol, from 1, n.
 
         Returns:
             ``path``.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*LEADING_COLUMNS, *(PROBABILITY_PREFIX + name for name in self.class_names)])
+        last = [] if outer_folds is None else [OUTER_FOLD]
+        writer.writerow([*LEADING_COLUMNS, *(PROBABILITY_PREFIX + name for name in self.class_names), *last])
         for row, (image, patient) in enumerate(zip(self.image_ids, self.patient_ids, strict=True)):
             label, predicted = self.class_names[self.labels[row]], self.class_names[self.predicted[row]]
-            writer.writerow([image, patient, label, predicted, *(repr(float(p)) for p in self.probabilities[row])])
+            numbers = [repr(float(p)) for p in self.probabilities[row]]
+            fold = [] if outer_folds is None else [int(outer_folds[row])]
+            writer.writerow([image, patient, label, predicted, *numbers, *fold])
         return write_atomically(path, text.getvalue())
 
     @classmethod
@@ -125,7 +131,7 @@ class Predictions:
         """Reads a file that `write_csv` wrote, or that keeps to its schema.
 
         Args:
-            path: The file; ``predicted`` is not read, for it follows from the probabilities.
+            path: The file; ``predicted`` is not read, for it follows from the probabilities, nor ``outer_fold``.
 
         Returns:
             The table, with the bits that were written.
@@ -137,6 +143,9 @@ class Predictions:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.reader(stream))
         header = rows[0] if rows else []
+        if header[-1:] == [OUTER_FOLD]:
+            # A row that is too short keeps its length, to be named below.
+            header, rows = header[:-1], [row[:-1] if len(row) == len(header) else row for row in rows]
         class_names = tuple(name.removeprefix(PROBABILITY_PREFIX) for name in header[len(LEADING_COLUMNS) :])
         if tuple(header) != LEADING_COLUMNS + tuple(PROBABILITY_PREFIX + name for name in class_names):
             raise ReportError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reports.confident_cases import ConfidentCase
 from reports.trial_record import TrialRecord
 from reports.trial_table import best_run, ranked
 
@@ -111,6 +112,39 @@ class PermutationResult:
 
 
 @dataclass(frozen=True)
+class HoldoutReading:
+    """One evaluation of the held-out patients of this split.
+
+    Attributes:
+        run: Name of the run that evaluated.
+        time: When, ISO 8601 with time zone.
+    """
+
+    run: str
+    time: str
+
+
+@dataclass(frozen=True)
+class CaseToSee:
+    """A held-out case that a reader should look at.
+
+    Attributes:
+        case: What the model said of it.
+        tissue: Background tissue code, "" where unknown.
+        findings: Its findings in words, "" without any.
+        overlay: Path of its overlay beside the report, or "".
+        picture: The overlay's PNG file where it is to be embedded, or None: a report is made to be passed on, and holds
+            no pixel of the data set unless asked to.
+    """
+
+    case: ConfidentCase
+    tissue: str = ""
+    findings: str = ""
+    overlay: str = ""
+    picture: Path | None = None
+
+
+@dataclass(frozen=True)
 class SeedScore:
     """Held-out score of one retraining of the winner.
 
@@ -128,6 +162,29 @@ class SeedScore:
 
 
 @dataclass(frozen=True)
+class OuterFold:
+    """One outer fold of a nested run: a search on the other folds' patients, evaluated on this fold's.
+
+    Attributes:
+        number: From 1.
+        patients: Patients of the fold.
+        class_counts: Their images by class name.
+        metrics: metrics.json of the fold's own run.
+        winner: The configuration that its search chose.
+        readings: How many times these patients have been evaluated under this split, this one included.
+        report: Link to the fold's own report, relative to that of the nested run, or "".
+    """
+
+    number: int
+    patients: int
+    class_counts: Mapping[str, int]
+    metrics: Mapping[str, Any]
+    winner: TrialRecord
+    readings: int
+    report: str = ""
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """A finished run.
 
@@ -142,6 +199,7 @@ class RunSummary:
         trials: All runs of the search.
         metrics: From `reports.evaluation.evaluate`: the content of metrics.json.
         figures: Figure name to PNG file, in the order of the report.
+        search_figures: The same of the search, from `reports.search_plots`.
         is_demo: Whether data are synthetic; the report then says so on every page.
         mode: "whole" (image) or "roi".
         protocol: "holdout" or "nested".
@@ -157,10 +215,14 @@ class RunSummary:
         audit: Question to answer; None where no audit was made.
         permutation: Label-permutation check; None where none was made.
         holdout_readings: How many times the held-out patients of this split have been evaluated, this one included.
+        readings: Each of them, this one last; empty where only their number is known.
+        cases: The most confident wrong and right held-out cases of each class.
         optimizer_steps: Steps of the final training, 0 where unknown.
         model_file: Name of the exported model.
         device: What it ran on, in words.
         seconds: Wall time of the whole run.
+        outer_folds: Those of a nested run; the metrics are means over them then (`reports.nested`), while the trials
+            and the model are those of the search on all patients.
     """
 
     name: str
@@ -173,6 +235,7 @@ class RunSummary:
     trials: tuple[TrialRecord, ...]
     metrics: Mapping[str, Any]
     figures: Mapping[str, Path] = field(default_factory=dict)
+    search_figures: Mapping[str, Path] = field(default_factory=dict)
     is_demo: bool = False
     mode: str = "whole"
     protocol: str = "holdout"
@@ -187,10 +250,13 @@ class RunSummary:
     audit: Mapping[str, AuditResult] | None = None
     permutation: PermutationResult | None = None
     holdout_readings: int = 1
+    readings: tuple[HoldoutReading, ...] = ()
+    cases: tuple[CaseToSee, ...] = ()
     optimizer_steps: int = 0
     model_file: str = "bit_mammography_final.keras"
     device: str = ""
     seconds: float = 0.0
+    outer_folds: tuple[OuterFold, ...] = ()
 
     @property
     def winner(self) -> TrialRecord | None:

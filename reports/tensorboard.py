@@ -30,6 +30,8 @@ from reports.trial_record import TrialRecord
 EVENT_FILE = "events.out.tfevents.0000000000.mammo-search"
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+"""Channels by a PNG file's colour type (ISO/IEC 15948, table 11.1)."""
 
 LINEAGE = {
     "lineage/status": "completed or failed",
@@ -63,7 +65,7 @@ def write_trials(records: Sequence[TrialRecord], directory: Path, *, class_names
     Args:
         records: Runs in any order.
         directory: TensorBoard's ``--logdir``.
-        class_names: Ordered class names; they stand in the experiment's description.
+        class_names: Ordered class names; they stand in the experiment's description. Empty where not known.
     """
     write_experiment(records, directory, class_names=class_names)
     for record in records:
@@ -85,7 +87,8 @@ def write_experiment(records: Sequence[TrialRecord], directory: Path, *, class_n
         for name, value in _session_values(record).items():
             values.setdefault(name, []).append(value)
     experiment = api_pb2.Experiment(
-        description=f"mammo-search: Hyperband over {len(records)} runs; classes {', '.join(class_names)}. "
+        description=f"mammo-search: Hyperband over {len(records)} runs"
+        f"{'; classes ' if class_names else ''}{', '.join(class_names)}. "
         "Objectives are cross-validated, selected and therefore optimistic.",
         hparam_infos=[_hparam_info(name, column) for name, column in sorted(values.items())],
         metric_infos=[
@@ -162,7 +165,10 @@ def write_final(figures: Mapping[str, Path], text: str, directory: Path) -> None
         if not content.startswith(PNG_SIGNATURE):
             raise ReportError(expected=f"a PNG file as {path}", found="other content", remedy="Draw the figure again.")
         width, height = struct.unpack(">II", content[16:24])
-        image = summary_pb2.Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=content)
+        channels = PNG_CHANNELS.get(content[25], 4)
+        image = summary_pb2.Summary.Image(
+            width=width, height=height, colorspace=channels, encoded_image_string=content
+        )
         value = summary_pb2.Summary.Value(tag=name, image=image)
         events.append(event_pb2.Event(step=0, summary=summary_pb2.Summary(value=[value])))
     _write_events(directory / "final", events)

@@ -105,13 +105,17 @@ def make_durable_folder(path: Path) -> None:
         _sync(folder.parent)
 
 
+def is_leftover(name: str) -> bool:
+    """Whether a file of this name is one that a killed process was writing."""
+    # reports' own writer leaves .NAME.XXXX.tmp
+    return name.startswith(".") and (_UNFINISHED in name or name.endswith(".tmp"))
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files that killed processes have left in a folder and below; nobody may be writing there."""
-    # reports' own writer leaves .NAME.XXXX.tmp
-    for pattern in (f".*{_UNFINISHED}*", ".*.tmp"):
-        for path in folder.rglob(pattern):
-            if path.is_file() and not path.is_symlink():
-                path.unlink(missing_ok=True)
+    for path in folder.rglob(".*"):
+        if is_leftover(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

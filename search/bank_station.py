@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from search.config import Config
 from search.job_request import cache_directory
 from search.job_stations import Job
 from search.plan_text import describe_banks
+from search.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from search.bank_plan import BankPlan
+    from search.boundary_cache import BoundaryValues
+    from search.development import StoredViews
     from search.job_data import JobData
     from search.trial_data import TrialData
 
@@ -50,26 +53,47 @@ def bank_budget(config: Config) -> int:
     return int(config.cache.max_gb * 1e9)
 
 
-def fill_banks(job: Job, data: JobData, bank_plan: BankPlan) -> TrialData:
-    """Fill or find the banks of the development patients."""
+def own_banks(job: Job, data: JobData, directory: RunDirectory, manifest: dict[str, Any]) -> TrialData:
+    """Fill or find banks that hold the development patients of one search and nobody else.
+
+    Args:
+        job: Gives configuration and backbone.
+        data: What the search is given, and the split.
+        directory: The folder of the run.
+        manifest: Its manifest; ``views_per_class`` is added where it is missing.
+    """
     from search.development import development_data, stored_views
 
     config = job.config
-    job.progress.say(describe_banks(bank_plan))
+    bank_plan = plan_search_banks(job, data, fixed_views=manifest.get("views_per_class"))
+    if manifest.get("views_per_class") is None:
+        manifest["views_per_class"] = list(bank_plan.views_per_class)
+        directory.write_manifest(manifest)
     views = stored_views(
         data.prepared, data.split, bank_plan, seed=config.search.seed, augmentation=config.augmentation.settings()
     )
+    values = run_trunk(job, views, bank_plan)
+    return development_data(values, views.offsets, data.prepared, data.split, folds=folds_used(config))
+
+
+def run_trunk(job: Job, views: StoredViews, bank_plan: BankPlan) -> dict[int, BoundaryValues]:
+    """Boundary values of some views, by unfreeze depth: found on the disk, or made."""
+    from search.development import boundary_values
+    from search.forecast import describe_time
+
+    job.progress.fact("views", describe_banks(bank_plan))
+    if not job.directory.trials_file.is_file():
+        images = len(views.offsets) - 1
+        job.progress.fact("time", describe_time(job.config, job.plan, job.backbone, bank_plan, images))
     with job.progress.station("trunk") as moved:
-        return development_data(
+        return boundary_values(
             views,
-            data.split,
             bank_plan,
             architecture=job.backbone.architecture,
             weights=job.backbone.weights,
-            folds=folds_used(config),
-            cache=cache_directory(config) / "banks",
-            max_bytes=bank_budget(config),
-            dtype=job.backbone.precision.policy,
+            cache=cache_directory(job.config) / "banks",
+            max_bytes=bank_budget(job.config),
+            dtype=job.backbone.precision.trunk_policy,
             progress=moved,
         )
 

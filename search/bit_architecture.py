@@ -131,6 +131,29 @@ class BitArchitecture:
             shapes |= unit.variable_shapes
         return shapes | _norm_shapes("resnet", self.n_features)
 
+    def convolution_flop(self, image_size: int) -> tuple[int, ...]:
+        """Floating-point operations of the convolutions for one image, a multiply-add counted as two.
+
+        Args:
+            image_size: Side of the image in pixels.
+
+        Returns:
+            Those of the root, then those of each residual unit; the last n are a tail of unfreeze depth n. A training
+            step takes three times as many: forward, to the weights, and to the inputs (needed down to the boundary,
+            for the first unit's norm is trained as well).
+        """
+        rows = (image_size + 6 - 7) // 2 + 1
+        counts = [2 * rows * rows * 7 * 7 * 3 * self.width]
+        rows = (rows + 2 - 3) // 2 + 1
+        for unit in self.unit_sequence:
+            out_rows = -(-rows // unit.stride)
+            count = rows * rows * unit.in_channels * unit.width
+            count += out_rows * out_rows * unit.width * (9 * unit.width + unit.out_channels)
+            count += out_rows * out_rows * unit.in_channels * unit.out_channels if unit.projects else 0
+            counts.append(2 * count)
+            rows = out_rows
+        return tuple(counts)
+
     def check_depth(self, depth: int) -> int:
         """Give back `depth` if this architecture has it.
 

@@ -39,13 +39,18 @@ class DataSection(Section):
 class SplitSection(Section):
     """Which patients are held out, and the folds of the others."""
 
+    protocol: Literal["holdout", "nested"] = "holdout"
+    """"holdout" sets patients aside once; "nested" searches anew for each of `outer_folds` parts of all patients, and
+    once more on all of them for the model."""
+    outer_folds: Annotated[int, Field(ge=2, le=20)] = 5
+    """Patient-grouped outer folds of the nested protocol; each is evaluated by a search on the others."""
     test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.25
     folds: Annotated[int, Field(ge=2, le=20)] = 5
     """Patient-grouped folds of the development patients; `search.folds` says how many of them a trial uses."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Apart from `search.seed`, so that another search seed keeps the same test patients."""
     file: Path | None = None
-    """A split.csv of an earlier run, used as it is instead of drawing one."""
+    """A split.csv of an earlier run (nested: an outer_split.csv), used as it is instead of drawing one."""
 
 
 class PreparationSection(Section):
@@ -171,6 +176,18 @@ class SpaceSection(Section):
     known: tuple[KnownConfiguration, ...] = ()
     """Tried first, in this order; they may lie outside the ranges."""
 
+    @model_validator(mode="after")
+    def _meaningful(self) -> SpaceSection:
+        for name, sound, range_ in (
+            ("dropout", self.dropout.min >= 0 and self.dropout.max < 1, "0 <= min and max < 1"),
+            ("l2", self.l2.min >= 0, "min >= 0"),
+            ("learning_rate", self.learning_rate.min > 0, "min > 0"),
+        ):
+            if not sound:
+                found: Interval = getattr(self, name)
+                raise ValueError(f"space.{name}: expected {range_}; found min={found.min}, max={found.max}")
+        return self
+
     @property
     def depths(self) -> tuple[int, ...]:
         """All unfreeze depths that a search may train, ascending."""
@@ -184,7 +201,8 @@ class SearchSection(Section):
     """Random and Bayesian search train every run at the full budget."""
     max_trials: Annotated[int, Field(ge=1, le=100_000)] = 40
     max_minutes: Annotated[float, Field(gt=0)] | None = None
-    """No run is started later than so many minutes after the first; None: no bound."""
+    """No run is started later than so many minutes after the first; None: no bound. The searches of a nested run get
+    equal shares of it."""
     max_epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
     factor: Annotated[int, Field(ge=2, le=16)] = 3
     folds: Annotated[int, Field(ge=1, le=20)] | None = None
@@ -199,7 +217,7 @@ class SearchSection(Section):
     """Start of the last layer; BiT's own fine-tuning starts from zeros."""
     backbone_lr_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Factor on the learning rate of the unfrozen backbone variables; the head's is 1."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16-tail", "bfloat16"] = "auto"
     """Arithmetic of the backbone in the search; see `search.precision`. Weights and statistics are float32 always."""
     minority: Literal["balanced", "class_weights", "logit_adjustment", "none"] = "balanced"
     """What is done for rare classes, in training folds only and from their labels alone."""
@@ -213,6 +231,14 @@ class RetrainSection(Section):
 
     seeds: Annotated[int, Field(ge=1, le=20)] = 3
     """Models trained from different seeds; the first is exported, the spread of all is reported."""
+
+
+class ReportSection(Section):
+    """report.html."""
+
+    embed_images: bool = False
+    """Put pictures of held-out images into the file. It is made to be passed on, and a data set's licence may forbid
+    that; without them they lie beside it in figures/localisation."""
 
 
 class CacheSection(Section):
@@ -242,6 +268,7 @@ class Config(Section):
     space: SpaceSection = SpaceSection()
     search: SearchSection = SearchSection()
     retrain: RetrainSection = RetrainSection()
+    report: ReportSection = ReportSection()
     cache: CacheSection = CacheSection()
     output: OutputSection = OutputSection()
 

@@ -17,7 +17,7 @@ from search.toml_places import key_lines
 Location = tuple[int | str, ...]
 
 _LIMIT = re.compile(r"^Input should be (?=greater|less)")
-# A check that spans sections has no place of its own; its message begins with the setting that it blames.
+# A check that spans settings has no place of its own; its message begins with the setting that it blames.
 _BLAMED = re.compile(r"([a-z0-9_]+(?:\.[a-z0-9_]+)+): ")
 
 
@@ -38,7 +38,7 @@ def error_lines(
     lines = key_lines(text)
     for item in error.errors():
         location, message = item["loc"], _message(item)
-        if not location and (blamed := _BLAMED.match(message)):
+        if len(location) < 2 and (blamed := _BLAMED.match(message)):
             location = tuple(blamed[1].split("."))
             message = message[blamed.end() :]
         path = ".".join(str(part) for part in location)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from search.bank_plan import BankPlan
 from search.bank_store import BankKey, BankStore
 from search.bit_architecture import BitArchitecture
 from search.bit_weights import BitWeights
-from search.boundary_cache import BoundaryBank, RecomputedValues, bank_dtype
+from search.boundary_cache import BoundaryBank, BoundaryValues, RecomputedValues, bank_dtype
 from search.trial_data import TrialData
 
 TRUNK_BATCH = 32
@@ -102,32 +102,31 @@ def boundary_shapes(
     return {depth: architecture.boundary_shape(depth, (image_size, image_size)) for depth in depths}
 
 
-def development_data(
+def boundary_values(
     views: StoredViews,
-    split: Split,
     plan: BankPlan,
     *,
     architecture: BitArchitecture,
     weights: BitWeights,
-    folds: int,
     cache: Path,
     max_bytes: int,
     dtype: str = "float32",
     progress: Callable[[int, int], None] | None = None,
-) -> TrialData:
-    """Fill or find the banks of the development patients.
+) -> dict[int, BoundaryValues]:
+    """Fill or find the banks of some views.
 
     Args:
         views: The stored views.
-        split: Which patients are held out, and the folds of the others.
         plan: Which depths are stored and which recomputed.
         architecture: The backbone's.
         weights: Its weights.
-        folds: How many of the split's folds trials use.
         cache: Folder of the banks.
         max_bytes: Budget of the banks.
         dtype: Dtype policy of the trunk's arithmetic.
         progress: Called with (views done, views in all).
+
+    Returns:
+        Unfreeze depth to the values of all views.
     """
     from search.trunk import frozen_trunk
 
@@ -142,7 +141,7 @@ def development_data(
         depth: BankKey(weights.fingerprint, prepared.fingerprint, views.fingerprint, depth, TRUNK_BATCH, dtype=dtype)
         for depth in plan.stored
     }
-    values = BankStore(cache, max_bytes=max_bytes).ensure(
+    stored = BankStore(cache, max_bytes=max_bytes).ensure(
         keys,
         trunk_of=trunk_of,
         pixels_from=views.batches,
@@ -150,9 +149,9 @@ def development_data(
         shapes={depth: shapes[depth] for depth in plan.stored},
         progress=progress,
     )
-    banks = {depth: BoundaryBank(depth, array, views.offsets) for depth, array in values.items()}
+    values: dict[int, BoundaryValues] = dict(stored)
     for depth in plan.recomputed:
-        recomputed = RecomputedValues(
+        values[depth] = RecomputedValues(
             trunk_of([depth]),
             views.pixels,
             views=plan.views,
@@ -160,10 +159,24 @@ def development_data(
             dtype=bank_dtype(depth),
             batch_size=TRUNK_BATCH,
         )
-        banks[depth] = BoundaryBank(depth, recomputed, views.offsets)
+    return values
+
+
+def development_data(
+    values: Mapping[int, BoundaryValues], offsets: NDArray[np.int64], prepared: PreparedSet, split: Split, *, folds: int
+) -> TrialData:
+    """What the trials of a search read.
+
+    Args:
+        values: Boundary values of the development patients' views, by unfreeze depth.
+        offsets: Position of each development image's view 0, and the total, int64 [images + 1].
+        prepared: All prepared images.
+        split: Which patients are held out, and the folds of the others.
+        folds: How many of the split's folds trials use.
+    """
     table = prepared.table.take(split.development_rows(prepared.table))
     return TrialData(
-        banks=banks,
+        banks={depth: BoundaryBank(depth, array, offsets) for depth, array in values.items()},
         labels=table.labels,
         image_ids=table.image_ids,
         patient_ids=table.patient_ids,

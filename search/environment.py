@@ -42,7 +42,11 @@ def library_noise_in(path: Path) -> Iterator[TextIO]:
     sys.stderr.flush()
     saved = os.dup(2)
     previous = sys.stderr
-    with path.open("ab") as log, os.fdopen(saved, "w", encoding="utf-8", closefd=False, buffering=1) as terminal:
+    encoding = getattr(previous, "encoding", None) or "utf-8"
+    with (
+        path.open("ab") as log,
+        os.fdopen(saved, "w", encoding=encoding, errors="backslashreplace", closefd=False, buffering=1) as terminal,
+    ):
         os.dup2(log.fileno(), 2)
         # Python's own stderr (warnings, tracebacks of threads) follows the descriptor unless a test replaced it.
         try:

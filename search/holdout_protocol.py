@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from search.bank_station import fill_banks, plan_search_banks
+from search.bank_station import own_banks
 from search.job_data import holdout_split, search_data
 from search.job_stations import Job, final_stage, search_trials
 from search.run_manifest import begin_or_resume, run_manifest
@@ -25,19 +25,9 @@ def run_holdout(job: Job) -> FinalModel:
 
     config, directory, progress = job.config, job.directory, job.progress
     data = search_data(job.films, holdout_split(config, job.films), config, progress)
-    progress.say(data.describe())
-    manifest = begin_or_resume(
-        directory,
-        run_manifest(job.request, job.plan, data, job.backbone, name=job.request.run_name),
-        config,
-        data.split,
-        data.films,
-    )
+    progress.fact("data", data.describe())
+    manifest = begin_or_resume(directory, run_manifest(job, data, directory), config, data.split, data.films)
     clock = time.perf_counter()
-    bank_plan = plan_search_banks(job, data, fixed_views=manifest.get("views_per_class"))
-    if manifest.get("views_per_class") is None:
-        manifest["views_per_class"] = list(bank_plan.views_per_class)
-        directory.write_manifest(manifest)
-    searched = search_trials(job, config, fill_banks(job, data, bank_plan), directory)
+    searched = search_trials(job, own_banks(job, data, directory, manifest), directory)
     stage = final_stage(job, data, searched, directory=directory, manifest=manifest, clock=clock)
     return final.finish(stage, searched.trainers(searched.outcome.configuration), progress)

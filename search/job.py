@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mammo_data.errors import DataError
-from search import demo
+from search import __version__, demo
 from search.environment import library_noise_in
 from search.errors import UserError
 from search.interruption import interruptible
@@ -14,8 +14,9 @@ from search.job_request import JobRequest, cache_directory
 from search.job_stations import Job, resolve_backbone
 from search.machine_failures import machine_failures_in_one_line
 from search.output import messages
-from search.plan_text import describe_plan, plan_search
+from search.plan_text import plan_search
 from search.progress import RunProgress
+from search.protocol_plan import describe_protocol
 from search.run_directory import open_run_directory, owned
 
 if TYPE_CHECKING:
@@ -47,12 +48,13 @@ def _run(request: JobRequest) -> FinalModel:
         owned(directory),
         interruptible(directory, request.argv),
         library_noise_in(directory.log_file) as terminal,
-        RunProgress(messages(terminal)).shown() as progress,
+        RunProgress(messages(terminal), log=directory.log_file, detail=request.detail).shown() as progress,
     ):
-        progress.say(f"[bold]mammo-search[/bold]  run {directory.path}")
+        progress.say(f"[bold]mammo-search {__version__}[/bold]")
         if request.demo:
             progress.say(f"[yellow]{demo.NOTICE}[/yellow]")
-        progress.say(describe_plan(plan))
+        progress.fact("run", str(directory.path))
+        progress.fact("plan", describe_protocol(plan, config))
         try:
             backbone = resolve_backbone(config, directory, progress)
             films = prepare_films(source, config, cache, progress)
@@ -65,5 +67,6 @@ def _run(request: JobRequest) -> FinalModel:
 
 def _carry_out(job: Job) -> FinalModel:
     from search.holdout_protocol import run_holdout
+    from search.nested_protocol import run_nested
 
-    return run_holdout(job)
+    return run_nested(job) if job.config.split.protocol == "nested" else run_holdout(job)

@@ -105,7 +105,14 @@ def holdout_split(config: Config, films: PreparedSet) -> Split:
     from mammo_data.splits import patient_split
 
     if config.split.file is not None:
-        return split_from_file(config.split.file, films)
+        split = split_from_file(config.split.file, films)
+        if not split.test_patients:
+            raise ConfigError(
+                expected=f"{config.split.file} to name test patients",
+                found="none",
+                remedy="Use the split.csv of a hold-out run, or --protocol nested with an outer_split.csv.",
+            )
+        return split
     return patient_split(
         films.table,
         test_fraction=config.split.test_fraction,

@@ -5,6 +5,7 @@ The station between the first two, the banks, is in `search.bank_station`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from search.bit_weights import BitWeights
     from search.final_stage import FinalStage
     from search.job_data import JobData
+    from search.leak_audit import Probe
     from search.search_stage import SearchOutcome, TrainerPool
     from search.trial_data import TrainingSettings, TrialData
 
@@ -102,35 +104,37 @@ def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgr
     from search.bit_family import architecture_of
     from search.bit_weights import backbone_weights
 
-    start_tensorflow(deterministic=config.search.deterministic)
+    with progress.station("starting", brief=True):
+        start_tensorflow(deterministic=config.search.deterministic)
     architecture = architecture_of(config.backbone.name)
-    weights = backbone_weights(config.backbone.name, config.backbone.weights, seed=config.backbone.weights_seed)
+    with progress.station("weights", brief=True):
+        weights = backbone_weights(config.backbone.name, config.backbone.weights, seed=config.backbone.weights_seed)
     device = device_description()
-    progress.say(f"backbone {config.backbone.name}, {weights.provenance}")
-    progress.say(weights.verification if weights.genuine else f"[yellow]{weights.verification}[/yellow]")
     before = directory.read_manifest() if directory.manifest_file.is_file() else {}
-    precision = choose_precision(
-        config.search.precision, began_with=before.get("precision", {}).get("name"), cache=cache_directory(config)
-    )
-    progress.say(f"{device}, {precision.name} ({precision.reason})")
+    with progress.station("precision", brief=True):
+        precision = choose_precision(
+            config.search.precision, began_with=before.get("precision", {}).get("name"), cache=cache_directory(config)
+        )
+    progress.fact("device", f"{device}, {precision.name} ({precision.reason})")
+    progress.fact("backbone", f"{config.backbone.name}, {weights.provenance}")
+    progress.fact("", weights.verification, style="" if weights.genuine else "yellow")
     return Backbone(architecture, weights, precision, device)
 
 
-def search_trials(
-    job: Job, config: Config, data: TrialData, directory: RunDirectory, trainers: TrainerPool | None = None
-) -> Searched:
+def search_trials(job: Job, data: TrialData, directory: RunDirectory, trainers: TrainerPool | None = None) -> Searched:
     """Carry out the plan, or the rest of it.
 
     Args:
-        job: Gives the plan and the backbone.
-        config: The configuration of this search.
+        job: Gives configuration, plan and backbone.
         data: What its trials read.
         directory: Where it is written down.
         trainers: Compiled tails of another search of the same shapes, to be used again.
     """
+    from search.forecast import rough_cost_model, search_board
     from search.search_stage import TrainerPool, run_search
     from search.trial_data import TrainingSettings
 
+    config = job.config
     training_images = max(len(training) for training, _ in data.folds)
     settings = TrainingSettings(
         seed=config.search.seed,
@@ -149,9 +153,10 @@ def search_trials(
             job.backbone.weights,
             data,
             optimizer=config.search.optimizer,
-            dtype=job.backbone.precision.policy,
+            dtype=job.backbone.precision.tail_policy,
         )
-    with job.progress.search(job.plan, len(data.folds), finished):
+    board = search_board(config, job.plan, rough_cost_model(config, job.backbone, len(data.labels)), finished)
+    with job.progress.search(board):
         outcome = run_search(
             job.plan,
             config,
@@ -185,6 +190,7 @@ def final_stage(
     directory: RunDirectory,
     manifest: dict[str, Any],
     clock: float,
+    probes: Callable[[], tuple[Probe, ...]] | None = None,
 ) -> FinalStage:
     """What the final stage is given.
 
@@ -195,6 +201,7 @@ def final_stage(
         directory: The folder of the run.
         manifest: Its manifest.
         clock: ``time.perf_counter()`` when the run started.
+        probes: The shortcut probe, where other searches on the same images ask for it, too.
     """
     from search.final_stage import FinalStage
 
@@ -213,4 +220,5 @@ def final_stage(
         settings=searched.settings,
         outcome=searched.outcome,
         clock=clock,
+        probes=probes,
     )

@@ -17,7 +17,7 @@ Schema of audit.json, version 1:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -212,6 +212,7 @@ def audit(
     *,
     features: NDArray[np.floating] | None = None,
     sides: Mapping[str, Sequence[str]] | None = None,
+    probes: Callable[[], tuple[Probe, ...]] | None = None,
     seed: int = 0,
 ) -> LeakAudit:
     """Answer all four questions.
@@ -226,6 +227,7 @@ def audit(
         features: Pooled features of the development rows of ``prepared``, [rows, channels], or None to leave the label
             permutation out.
         sides: Patients that the search was given for each side, beside the split's own.
+        probes: Gives `shortcut_probes` of ``prepared``, where an audit of the same images has made them before.
         seed: Of the probe's folds and trees, of shuffles and resamples.
     """
     named = {HELD_OUT: split.test_patients} | {
@@ -249,7 +251,7 @@ def audit(
         shared=shared,
         images=len(films.table),
         pairs=_across_sides(films, split),
-        probes=_probes(prepared, seed),
+        probes=probes() if probes else shortcut_probes(prepared, seed),
         permutation=permutation,
     )
 
@@ -282,7 +284,13 @@ def _across_sides(films: PreparedSet, split: Split) -> tuple[CrossSidePair, ...]
     return tuple(found)
 
 
-def _probes(prepared: PreparedSet, seed: int) -> tuple[Probe, ...]:
+def shortcut_probes(prepared: PreparedSet, seed: int) -> tuple[Probe, ...]:
+    """The shortcut probe: of all images, whichever side they are on.
+
+    Args:
+        prepared: The images, or crops of them.
+        seed: Of the probe's folds and trees, and of the resamples.
+    """
     table = prepared.table
     positive = table.labels > 0
     positions = prepared.positions if isinstance(prepared, RoiSet) else None

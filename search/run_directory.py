@@ -1,4 +1,9 @@
-"""The folder of a run: what lies where, and who owns it."""
+"""The folder of a run: what lies where, and who owns it.
+
+A nested run is the run of its last search, the one on all patients, with the outer searches in it: ``outer-1``,
+``outer-2``, … are folders of the same schema, ``outer_split.csv`` says which patient is in which outer fold, and
+``best/predictions.csv`` holds the outer predictions, with a column ``outer_fold``.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +18,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from search.atomic_file import make_durable_folder, remove_leftovers
+from search.atomic_file import is_leftover, make_durable_folder, remove_leftovers
 from search.errors import ConfigError, RunError
 from search.manifest import COPY, read_manifest, write_manifest
+from search.run_session import SESSION, begin_session, end_session, is_locked
 
 _LOCK = ".lock"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -27,14 +33,20 @@ class RunDirectory:
 
     Attributes:
         path: The folder, ``runs/NAME``.
+        within: Name of the nested run that an outer search belongs to.
     """
 
     path: Path
+    within: str | None = None
 
     @property
     def name(self) -> str:
-        """The run's name."""
-        return self.path.name
+        """The run's name; that of an outer search has the nested run's before it."""
+        return f"{self.within}/{self.path.name}" if self.within else self.path.name
+
+    def outer(self, fold: int) -> RunDirectory:
+        """The folder of an outer search; folds count from 0, their folders from 1."""
+        return RunDirectory(self.path / f"outer-{fold + 1}", within=self.name)
 
     @property
     def manifest_file(self) -> Path:
@@ -50,6 +62,11 @@ class RunDirectory:
     def split_file(self) -> Path:
         """Patients and sides."""
         return self.path / "split.csv"
+
+    @property
+    def outer_split_file(self) -> Path:
+        """Patients and outer folds of a nested run."""
+        return self.path / "outer_split.csv"
 
     @property
     def trials_file(self) -> Path:
@@ -82,6 +99,11 @@ class RunDirectory:
         return self.best / "report.html"
 
     @property
+    def model_card(self) -> Path:
+        """The model card."""
+        return self.best / "model_card.md"
+
+    @property
     def audit_file(self) -> Path:
         """Answers of the leak audit."""
         return self.best / "audit.json"
@@ -95,9 +117,14 @@ class RunDirectory:
     def is_unstarted(self) -> bool:
         """Whether nothing is in the folder but what is there before the manifest: it is written first."""
         return all(
-            path.name in (_LOCK, COPY, self.log_file.name) or path.name.startswith((".run-", ".config-", f"{COPY}-"))
+            path.name in (_LOCK, SESSION, COPY, self.log_file.name) or is_leftover(path.name)
             for path in self.path.iterdir()
         )
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a process is at work in it."""
+        return is_locked(self.path / _LOCK)
 
     @property
     def is_complete(self) -> bool:
@@ -203,7 +230,8 @@ def owned(directory: RunDirectory) -> Iterator[None]:
     Raises:
         RunError: If another process has it.
     """
-    lock = FileLock(directory.path / _LOCK, timeout=0)
+    # Not at once: somebody who asks whether the run is in use holds the lock for a moment.
+    lock = FileLock(directory.path / _LOCK, timeout=0.5)
     try:
         lock.acquire()
     except Timeout:
@@ -214,7 +242,13 @@ def owned(directory: RunDirectory) -> Iterator[None]:
         ) from None
     try:
         remove_leftovers(directory.path)
-        yield
+        session = begin_session(directory.path)
+        try:
+            yield
+        except BaseException as error:
+            end_session(directory.path, session, error)
+            raise
+        end_session(directory.path, session, None)
     finally:
         lock.release()
 

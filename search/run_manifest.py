@@ -11,8 +11,7 @@ from search.config import Config
 from search.config_toml import to_toml
 from search.environment import git_commit, versions
 from search.errors import RunError
-from search.hyperband_plan import HyperbandPlan
-from search.job_request import JobRequest
+from search.job_stations import Job
 from search.manifest import SCHEMA
 from search.plan_text import plan_table
 from search.run_directory import RunDirectory
@@ -22,55 +21,52 @@ if TYPE_CHECKING:
     from mammo_data.prepared import PreparedSet
     from mammo_data.splits import Split
     from search.job_data import JobData
-    from search.job_stations import Backbone
 
 
-def run_manifest(
-    request: JobRequest, plan: HyperbandPlan, data: JobData, backbone: Backbone, *, name: str
-) -> dict[str, Any]:
+def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, Any]:
     """The manifest of a run that begins; its schema is in `search.manifest`.
 
     Args:
-        request: What was asked for.
-        plan: Of its search.
+        job: What was asked for, plan and backbone.
         data: What the search is given, and the split.
-        backbone: The pretrained network, and what it is computed on.
-        name: Name of the run.
+        directory: The run's folder.
     """
+    config = job.config
     return {
         "schema": SCHEMA,
-        "name": name,
+        "name": directory.name,
         "status": "running",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "argv": list(request.argv),
-        "demo": request.demo,
-        "mode": request.config.data.mode,
+        "argv": list(job.request.argv),
+        "demo": job.request.demo,
+        "mode": config.data.mode,
+        "protocol": config.split.protocol,
         "endpoint": f"AUC of {data.films.table.class_names[-1]} versus rest, held-out patients",
         "fingerprints": {
             "prepared": data.prepared.fingerprint,
             "cases": data.prepared.table.fingerprint,
             "split": data.split.fingerprint,
-            "weights": backbone.weights.fingerprint,
+            "weights": job.backbone.weights.fingerprint,
         },
-        "settings": result_settings(request.config),
+        "settings": result_settings(config),
         "results_version": RESULTS_VERSION,
         "views_per_class": None,
         "seeds": {
-            "search": request.config.search.seed,
+            "search": config.search.seed,
             "split": data.split.seed,
-            "weights": request.config.backbone.weights_seed,
+            "weights": config.backbone.weights_seed,
         },
-        "plan": plan_table(plan),
-        "weights": backbone.weights.provenance,
-        "weights_verification": backbone.weights.verification,
+        "plan": plan_table(job.plan),
+        "weights": job.backbone.weights.provenance,
+        "weights_verification": job.backbone.weights.verification,
         "precision": {
-            "name": backbone.precision.name,
-            "reason": backbone.precision.reason,
-            "deviation": backbone.precision.deviation,
+            "name": job.backbone.precision.name,
+            "reason": job.backbone.precision.reason,
+            "deviation": job.backbone.precision.deviation,
         },
         "versions": versions(),
         "git": git_commit(),
-        "device": backbone.device,
+        "device": job.backbone.device,
         "host": platform.node(),
     }
 

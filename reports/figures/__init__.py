@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from reports.evaluation import Evaluation
 from reports.figures.class_metrics import draw_class_metrics
 from reports.figures.confusion_matrix import draw_confusion_matrix
 from reports.figures.decision_curve import draw_decision_curve
+from reports.figures.outer_folds import draw_outer_folds, draw_outer_roc
 from reports.figures.reliability import draw_reliability
 from reports.figures.roc import draw_roc
 from reports.figures.style import save
 from reports.figures.subgroups import draw_subgroups
 from reports.figures.training_curves import draw_training_curves
 from reports.predictions import Predictions
+from reports.run_summary import OuterFold
 from reports.trial_record import TrialRecord
 
-__all__ = ["write_evaluation_figures", "write_figures"]
+__all__ = ["write_evaluation_figures", "write_figures", "write_nested_figures"]
 
 
 def write_figures(predictions: Predictions, winner: TrialRecord | None, directory: Path) -> dict[str, Path]:
@@ -57,4 +64,38 @@ def write_evaluation_figures(evaluation: Evaluation, directory: Path) -> dict[st
         figures["decision_curve"] = draw_decision_curve(evaluation.curve, endpoint=endpoint)
     if evaluation.subgroups:
         figures["subgroups"] = draw_subgroups(evaluation.subgroups)
+    return {name: save(figure, directory / f"{name}.png") for name, figure in figures.items()}
+
+
+def write_nested_figures(
+    predictions: Predictions,
+    corrected: Predictions | None,
+    folds: Sequence[OuterFold],
+    fold_of_case: NDArray[np.integer],
+    metrics: Mapping[str, Any],
+    winner: TrialRecord,
+    directory: Path,
+) -> dict[str, Path]:
+    """Draws the figures of a nested run; none of them ranks cases of different folds against each other.
+
+    Args:
+        predictions: Outer predictions of all patients.
+        corrected: The same, each corrected by its own fold's temperature and prior, or None.
+        folds: The outer folds.
+        fold_of_case: Outer fold of each case, int [n].
+        metrics: From `reports.nested.nested_metrics`.
+        winner: The best run of the search on all patients.
+        directory: Where the PNG files go.
+
+    Returns:
+        Figure name to file, in the order in which a report shows them.
+    """
+    figures = {
+        "outer_folds": draw_outer_folds(folds, metrics),
+        "outer_roc": draw_outer_roc(predictions, fold_of_case),
+        "confusion_matrix": draw_confusion_matrix(predictions),
+        "class_metrics": draw_class_metrics(predictions),
+        "training_curves": draw_training_curves(winner),
+        "reliability": draw_reliability(predictions, corrected),
+    }
     return {name: save(figure, directory / f"{name}.png") for name, figure in figures.items()}

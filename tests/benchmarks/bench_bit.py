@@ -31,25 +31,11 @@ from functools import partial
 
 import numpy as np
 
-from search.bit_architecture import R50X1, BitArchitecture
+from search.bit_architecture import R50X1
 from search.bit_weights import assign, random_weights
 
 SIDE = 224
 MATRIX = 2048
-
-
-def forward_flop(arch: BitArchitecture, side: int) -> int:
-    """Floating-point operations of the convolutions for one image, a multiply-add counted as two."""
-    rows = (side + 6 - 7) // 2 + 1
-    total = 2 * rows * rows * 7 * 7 * 3 * arch.width
-    rows = (rows + 2 - 3) // 2 + 1
-    for unit in arch.unit_sequence:
-        out_rows = -(-rows // unit.stride)
-        total += 2 * rows * rows * unit.in_channels * unit.width
-        total += 2 * out_rows * out_rows * unit.width * (9 * unit.width + unit.out_channels)
-        total += 2 * out_rows * out_rows * unit.in_channels * unit.out_channels if unit.projects else 0
-        rows = out_rows
-    return total
 
 
 def interleaved(one: Callable[[], object], other: Callable[[], object], repeats: int) -> tuple[float, float]:
@@ -78,7 +64,7 @@ def main() -> None:
 
     matrix = tf.random.normal((MATRIX, MATRIX))
     product = tf.function(lambda: tf.matmul(matrix, matrix))
-    flop = forward_flop(R50X1, SIDE)
+    flop = sum(R50X1.convolution_flop(SIDE))
     weights = random_weights(R50X1)
     for policy in options.policies.split(","):
         trunk = build_trunk(R50X1, SIDE, [0], dtype=policy)

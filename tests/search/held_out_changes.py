@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def with_other_held_out_patients(phantom: Path, folder: Path, split_file: Path, 
         phantom: Folder of the films and Info.txt.
         folder: Where to; must not exist.
         split_file: Says who is held out.
-        severities: Letters that are given to the held-out films in turn.
+        severities: Letters that are given to the held-out films in turn; N makes one normal.
 
     Returns:
         ``folder``.
@@ -35,6 +36,9 @@ def with_other_held_out_patients(phantom: Path, folder: Path, split_file: Path, 
         cv2.imwrite(str(folder / f"{image_id}.pgm"), film.astype(np.uint8))
     info = (folder / "Info.txt").read_text(encoding="latin-1").splitlines()
     kept = [line for line in info if line[:6] not in held_out and "SHA-256" not in line]
-    added = [f"{name} G CIRC {severities[number % len(severities)]} 60 60 12" for number, name in enumerate(held_out)]
+    added = [
+        f"{name} G NORM" if severity == "N" else f"{name} G CIRC {severity} 60 60 12"
+        for name, severity in zip(held_out, itertools.cycle(severities), strict=False)
+    ]
     (folder / "Info.txt").write_text("\n".join(kept + added), encoding="latin-1")
     return folder

@@ -1,0 +1,216 @@
+"""What a search will take on this machine, before anything of it is done: banks, checkpoints and time.
+
+Sizes are exact for whole images; time is an estimate. It counts the multiply-adds of the convolutions and divides them
+by a one-second measurement of this machine's float32 matrix products, at the shares of that rate that the trunk and
+the tails reach. A GPU, which this does not measure, is faster.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mammo_data.errors import DataError
+from search.config import Config
+from search.hyperband_plan import HyperbandPlan
+
+if TYPE_CHECKING:
+    from mammo_data.catalog import CaseTable
+    from search.bank_plan import BankPlan
+    from search.bit_architecture import BitArchitecture
+
+TRUNK_SHARE = 0.6
+TAIL_SHARE = 0.5
+"""Of the matrix products' rate; benchmarks measured 0.6 to 0.7 for the trunk and about 0.5 for the tails."""
+
+HEAD_SECONDS = 1e-4
+"""Training and validating the head alone, for an image."""
+
+RUN_SECONDS = 0.3
+BUILD_SECONDS = 4.0
+"""Of a run beside its arithmetic, and of a graph that is built for the first time."""
+
+_SLOTS = {"sgd": 1, "adam": 2, "adamw": 2}
+_HEAD_VALUES = 5  # batch norms: gamma, beta, two moving statistics, and the bias
+
+
+@dataclass(frozen=True)
+class ExpectedCost:
+    """What a search takes.
+
+    Attributes:
+        development_images: Images that the search reads.
+        views: Stored views of them.
+        views_per_class: Stored views of an image of each class.
+        bank_bytes: Size of each stored bank, by unfreeze depth.
+        recomputed_depths: Depths whose values are not stored, for the budget is too small.
+        bank_seconds: For the one pass of the trunk over all views.
+        search_seconds: For all runs on all folds, the depths in equal shares.
+        checkpoint_bytes: Largest size of the checkpoints that exist at a time.
+        gflops: The measured rate of this machine.
+    """
+
+    development_images: int
+    views: int
+    views_per_class: tuple[int, ...]
+    bank_bytes: Mapping[int, int]
+    recomputed_depths: tuple[int, ...]
+    bank_seconds: float
+    search_seconds: float
+    checkpoint_bytes: int
+    gflops: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able; depths are text there."""
+        table = asdict(self)
+        return table | {"bank_bytes": {str(depth): size for depth, size in self.bank_bytes.items()}}
+
+    def as_text(self) -> str:
+        """Lines of text."""
+        from search.plan_text import describe_banks
+
+        return (
+            f"{self.development_images} development images: {describe_banks(self._bank_plan())}\n"
+            f"checkpoints: at most {_size(self.checkpoint_bytes)} at a time\n"
+            f"time, by {self.gflops:.0f} GFLOP/s of matrix products on this CPU: banks about "
+            f"{_duration(self.bank_seconds)} (none where they exist), search about {_duration(self.search_seconds)}"
+        )
+
+    def _bank_plan(self) -> BankPlan:
+        from search.bank_plan import BankPlan
+
+        return BankPlan(
+            self.views_per_class, tuple(self.bank_bytes), self.recomputed_depths, self.bank_bytes, self.views
+        )
+
+
+def expected_cost(
+    config: Config, plan: HyperbandPlan, table: CaseTable, *, gflops: float | None = None
+) -> ExpectedCost:
+    """The cost of one search of the hold-out protocol.
+
+    Args:
+        config: The configuration.
+        plan: Its plan.
+        table: All cases; whole images are counted, crops of them are about as many.
+        gflops: Rate of float32 matrix products, instead of measuring it.
+
+    Raises:
+        DataError: If there are too few patients for the split.
+    """
+    from mammo_data.sampling import NATURAL_PREVALENCE
+    from mammo_data.splits import patient_split
+    from search.bank_plan import plan_banks
+    from search.bit_family import architecture_of
+
+    split = patient_split(
+        table, test_fraction=config.split.test_fraction, folds=config.split.folds, seed=config.split.seed
+    )
+    rows = split.development_rows(table)
+    architecture, side, depths = (
+        architecture_of(config.backbone.name),
+        config.preparation.image_size,
+        config.space.depths,
+    )
+    augmentation = config.augmentation
+    banks = plan_banks(
+        table.labels[rows],
+        len(table.class_names),
+        {depth: architecture.boundary_shape(depth, (side, side)) for depth in depths},
+        base_views=augmentation.views,
+        most_views=augmentation.views if config.search.minority in NATURAL_PREVALENCE else augmentation.most_views,
+        max_bytes=int(config.cache.max_gb * 1e9),
+    )
+    rate = (matrix_product_gflops() if gflops is None else gflops) * 1e9
+    flop = architecture.convolution_flop(side)
+    training, validation = _images_an_epoch(config, len(rows))
+    folds = config.search.folds or config.split.folds
+    seconds = []
+    for depth in depths:
+        tail = sum(flop[len(flop) - depth :]) if depth < len(flop) else sum(flop)
+        epoch = tail * (3 * training + validation) / (TAIL_SHARE * rate) + HEAD_SECONDS * (training + validation)
+        if depth in banks.recomputed:
+            epoch += (sum(flop) - tail) * (training + validation) / (TRUNK_SHARE * rate)
+        seconds.append(epoch * folds * plan.epochs / len(depths))
+    graphs = min(plan.runs, len(depths) * len(config.space.head_width))
+    return ExpectedCost(
+        development_images=len(rows),
+        views=banks.views,
+        views_per_class=banks.views_per_class,
+        bank_bytes=banks.bytes,
+        recomputed_depths=banks.recomputed,
+        bank_seconds=banks.views * sum(flop) / (TRUNK_SHARE * rate) if banks.stored else 0.0,
+        search_seconds=sum(seconds) + plan.runs * RUN_SECONDS + graphs * BUILD_SECONDS,
+        checkpoint_bytes=_checkpoint_peak(plan)
+        * folds
+        * _checkpoint_bytes(architecture, config, len(table.class_names)),
+        gflops=rate / 1e9,
+    )
+
+
+def expected_text(config: Config, plan: HyperbandPlan, *, demo: bool) -> tuple[str, dict[str, Any] | None]:
+    """The cost as text and as a dict; where the data are not there, a line that says so, and None."""
+    from mammo_data.info_txt import load_cases
+    from mammo_data.layouts import open_source
+    from search.demo import demo_data
+    from search.job_request import cache_directory
+
+    try:
+        source = (
+            open_source(demo_data(cache_directory(config))) if demo else open_source(config.data.path, config.data.info)
+        )
+        cost = expected_cost(config, plan, load_cases(source))
+    except DataError as error:
+        return f"sizes and time depend on the data, which can't be read: {error}", None
+    return cost.as_text(), cost.as_dict()
+
+
+def matrix_product_gflops(seconds: float = 0.6) -> float:
+    """The best rate of float32 products of 1024 × 1024 matrices within a short time."""
+    matrix = np.random.default_rng(0).standard_normal((1024, 1024), dtype=np.float32)
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        np.matmul(matrix, matrix)
+        best = min(best, time.perf_counter() - start)
+    return 2 * 1024**3 / best / 1e9
+
+
+def _images_an_epoch(config: Config, images: int) -> tuple[int, int]:
+    """Images trained and validated in an epoch of a fold."""
+    batch = config.search.batch_size
+    validation = images // config.split.folds
+    steps = config.search.steps_per_epoch or -(-(images - validation) // batch)
+    return steps * batch, validation
+
+
+def _checkpoint_peak(plan: HyperbandPlan) -> int:
+    """Most runs whose checkpoints are kept at a time: two rungs' promotions, and the run in flight."""
+    kept = [0]
+    for bracket in plan.brackets:
+        promoted = [rung.runs for rung in bracket.rungs[1:]]
+        kept += [sum(promoted[rung : rung + 2]) for rung in range(len(promoted))]
+    return max(kept) + 1 if len(kept) > 1 else 0
+
+
+def _checkpoint_bytes(architecture: BitArchitecture, config: Config, classes: int) -> int:
+    """One fold's checkpoint at the deepest and widest."""
+    width = max(config.space.head_width)
+    features = architecture.n_features
+    head = features * (width + _HEAD_VALUES) + width * (classes + _HEAD_VALUES) + classes
+    trained = architecture.trained_parameters(max(config.space.depths)) + head
+    return 4 * trained * (1 + _SLOTS[config.search.optimizer])
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

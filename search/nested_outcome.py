@@ -1,0 +1,224 @@
+"""The end of a nested run: the outer predictions together, their metrics, the report, and the result."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo_data.splits import Split
+from reports.errors import ReportError
+from reports.nested import nested_metrics
+from reports.predictions import Predictions
+from reports.run_summary import OuterFold
+from reports.trial_table import best_run
+from search.atomic_file import replacing, write_atomic
+from search.demo import NOTICE
+from search.errors import RunError
+from search.evaluation_inputs import selection_correction
+from search.final_stage import FinalModel, FinalStage
+from search.job_data import ROI_NOTICE
+from search.nested_report import write_nested_report
+from search.progress import RunProgress
+from search.run_directory import RunDirectory
+from search.trial_log import read_records
+
+CALIBRATION = ("brier", "log_loss", "classwise_ece")
+
+
+@dataclass(frozen=True)
+class OuterPredictions:
+    """What the outer folds' models said of the patients they had not seen.
+
+    Attributes:
+        exported: Their predictions, all folds one after the other.
+        corrected: The same, each corrected by its own fold's temperature and prior; None where a fold has none.
+        fold_of_case: Outer fold of each case, from 1, int64 [n].
+    """
+
+    exported: Predictions
+    corrected: Predictions | None
+    fold_of_case: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class NestedModel(FinalModel):
+    """The result of a nested run.
+
+    Attributes:
+        directory: The run's folder.
+        demo: Whether it is a demonstration.
+        metrics: Means over the outer folds, each measured on patients that its search had not seen.
+        outcome: What the search on all patients found.
+    """
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as a JSON-able dict."""
+        return super().as_json() | {"protocol": "nested", "estimates": self.metrics["estimates"]}
+
+    def as_text(self) -> str:
+        """The answer as lines of text."""
+        metrics, winner = self.metrics, self.outcome.winner
+        folds, worst = len(metrics["outer_folds"]), metrics["class_names"][-1]
+        roi = metrics["mode"] == "roi"
+        lines = [NOTICE] if self.demo else []
+        if roi:
+            lines.append(f"task                {ROI_NOTICE}")
+        lines += [
+            f"nested estimate     {metrics['primary_endpoint']}: AUC {_words(metrics['primary_auc'])}, mean over "
+            f"{folds} outer folds with {metrics['class_counts'][worst]} {worst} among {metrics['n']} "
+            f"{'crops' if roi else 'images'}; macro AUC {_words(metrics['macro_ovr_auc'])}",
+            f"                    {metrics['estimates']}",
+            *(f"                    {note}" for note in metrics["notes"]),
+            "final configuration " + "  ".join(f"{name} {value:g}" for name, value in winner.hyperparameters.items()),
+            f"cross-validated     macro AUC {winner.objective:.3f} at epoch {winner.best_epoch} (selected, optimistic)",
+            f"model               {self.directory.model_file}",
+            f"report              {self.directory.report_file}",
+        ]
+        return "\n".join(lines)
+
+
+def finish_nested(stage: FinalStage, outer: Split, progress: RunProgress) -> NestedModel:
+    """Join what the outer searches left, and write metrics, predictions, audit and report.
+
+    Args:
+        stage: Of the search on all patients, its model exported.
+        outer: The outer folds.
+        progress: Shows what goes on.
+
+    Raises:
+        RunError: If a finished outer search lacks a file.
+    """
+    directory = stage.directory
+    directories = [directory.outer(fold) for fold in range(len(outer.folds))]
+    with progress.station("evaluate"):
+        folds = tuple(_read_outer(each, number) for number, each in enumerate(directories, start=1))
+        predictions = _join(directories)
+        metrics = _metrics(stage, folds, predictions)
+    for table, name in ((predictions.exported, "predictions"), (predictions.corrected, "predictions_corrected")):
+        if table is not None:
+            with replacing(directory.best / f"{name}.csv") as temporary:
+                table.write_csv(temporary, outer_folds=predictions.fold_of_case.tolist())
+    write_atomic(directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    with progress.station("report"):
+        write_nested_report(stage, outer, folds, predictions, metrics, seconds=time.perf_counter() - stage.clock)
+    directory.write_manifest(
+        {
+            **stage.manifest,
+            "status": "complete",
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "outputs": directory.output_checksums(),
+        }
+    )
+    return NestedModel(directory, stage.demo, metrics, stage.outcome)
+
+
+def estimates(folds: int) -> str:
+    """What nested figures are figures of, in a sentence."""
+    return (
+        f"This estimates the procedure (search, choice, retraining) on {folds - 1}/{folds} of the patients; the model "
+        "itself is trained on all of them and has not been evaluated."
+    )
+
+
+def check_outer(directory: RunDirectory) -> None:
+    """See that a finished outer search still has what the end of the run will ask of it.
+
+    Raises:
+        RunError: If a file is missing, or has changed since.
+    """
+    _read_outer(directory, 1)
+    _join([directory])
+
+
+def _read_outer(directory: RunDirectory, number: int) -> OuterFold:
+    try:
+        metrics = json.loads(directory.check_output(directory.best / "metrics.json").read_text(encoding="utf-8"))
+        winner = best_run(read_records(directory.trials_file))
+    except (OSError, ValueError, ReportError, RunError) as error:
+        raise _incomplete(directory, error) from None
+    return OuterFold(
+        number=number,
+        patients=metrics["n_patients"],
+        class_counts=metrics["class_counts"],
+        metrics=metrics,
+        winner=winner,
+        readings=metrics["holdout_readings"],
+        report=f"../{directory.path.name}/best/{directory.report_file.name}",
+    )
+
+
+def _join(directories: Sequence[RunDirectory]) -> OuterPredictions:
+    exported, corrected = [], []
+    for directory in directories:
+        try:
+            exported.append(Predictions.read_csv(directory.check_output(directory.best / "predictions.csv")))
+            file = directory.best / "predictions_corrected.csv"
+            if file.is_file():
+                corrected.append(Predictions.read_csv(file))
+        except (OSError, ReportError, RunError) as error:
+            raise _incomplete(directory, error) from None
+    fold_of_case = np.concatenate([np.full(len(part), number) for number, part in enumerate(exported, start=1)])
+    return OuterPredictions(
+        exported=_concatenated(exported),
+        corrected=_concatenated(corrected) if len(corrected) == len(exported) else None,
+        fold_of_case=fold_of_case.astype(np.int64),
+    )
+
+
+def _concatenated(parts: Sequence[Predictions]) -> Predictions:
+    return Predictions(
+        image_ids=tuple(name for part in parts for name in part.image_ids),
+        patient_ids=tuple(name for part in parts for name in part.patient_ids),
+        labels=np.concatenate([part.labels for part in parts]),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        class_names=parts[0].class_names,
+    )
+
+
+def _metrics(stage: FinalStage, folds: Sequence[OuterFold], predictions: OuterPredictions) -> dict[str, Any]:
+    """The content of the nested metrics.json."""
+    seed = stage.config.split.seed
+    metrics = nested_metrics(predictions.exported, predictions.fold_of_case, seed=seed)
+    for entry, fold in zip(metrics["outer_folds"], folds, strict=True):
+        entry["configuration"] = fold.winner.hyperparameters
+        entry["selected_objective"] = fold.winner.objective
+        entry["holdout_readings"] = fold.readings
+    if predictions.corrected is not None:
+        after = nested_metrics(predictions.corrected, predictions.fold_of_case, seed=seed)
+        metrics["nested_calibration"] = {
+            "uncorrected": {name: metrics[name] for name in CALIBRATION},
+            "corrected": {name: after[name] for name in CALIBRATION},
+        }
+    selection = selection_correction(
+        stage.directory.path / "oof", stage.outcome.records, stage.data.class_names, seed=seed
+    )
+    if selection is not None:
+        metrics["selection"] = selection.as_dict()
+    metrics["protocol"] = "nested"
+    metrics["mode"] = stage.config.data.mode
+    metrics["estimates"] = estimates(len(folds))
+    metrics["holdout_readings"] = max(fold.readings for fold in folds)
+    return metrics
+
+
+def _incomplete(directory: RunDirectory, error: Exception) -> RunError:
+    return RunError(
+        expected=f"what the finished outer search in {directory.path} has left",
+        found=str(error),
+        remedy="Delete that folder; the same command then searches its fold again.",
+    )
+
+
+def _words(metric: dict[str, Any]) -> str:
+    if metric["value"] is None:
+        return "not defined"
+    if metric["lower"] is None:
+        return f"{metric['value']:.3f}"
+    return f"{metric['value']:.3f} [{metric['lower']:.3f}, {metric['upper']:.3f}]"

@@ -1,0 +1,50 @@
+"""What --dry-run says of sizes before anything is computed, beside what a run then leaves on disk."""
+
+import json
+
+from typer.testing import CliRunner
+
+from mammo_data.info_txt import load_cases
+from mammo_data.layouts import open_source
+from search.expected_cost import expected_cost
+from search.plan_text import plan_search
+
+
+def test_the_banks_have_the_announced_size(finished, phantom):
+    config, result = finished
+    cost = expected_cost(config, plan_search(config.search), load_cases(open_source(phantom)), gflops=100)
+    values = sorted(path.stat().st_size for path in (config.output.cache / "banks").glob("*/values.npy"))
+    announced = sorted(cost.bank_bytes.values())
+    # The header of an .npy file is 128 bytes.
+    assert all(size in [expected + 128 for expected in announced] for size in values)
+    assert list(cost.views_per_class) == json.loads(result.directory.manifest_file.read_text())["views_per_class"]
+
+
+def test_over_the_budget_fewer_views_then_recomputing(finished, phantom):
+    config, _ = finished
+    cases = load_cases(open_source(phantom))
+    plan = plan_search(config.search)
+    full = expected_cost(config, plan, cases, gflops=100)
+
+    def with_budget(size):
+        return config.model_copy(update={"cache": config.cache.model_copy(update={"max_gb": size / 1e9})})
+
+    fewer = expected_cost(with_budget(0.7 * sum(full.bank_bytes.values())), plan, cases, gflops=100)
+    assert fewer.views < full.views
+    assert not fewer.recomputed_depths
+    nothing = expected_cost(with_budget(0), plan, cases, gflops=100)
+    assert nothing.recomputed_depths == config.space.depths
+    assert nothing.search_seconds > full.search_seconds
+    assert nothing.bank_seconds == 0
+
+
+def test_a_dry_run_without_data_still_shows_the_plan(tmp_path, monkeypatch):
+    from search.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    answer = CliRunner().invoke(app, ["run", "--dry-run", "--data", str(tmp_path / "nothing")])
+    assert answer.exit_code == 0, answer.output
+    assert "Hyperband" in answer.stdout
+    assert "depend on the data" in answer.stdout
+    as_json = CliRunner().invoke(app, ["run", "--dry-run", "--data", str(tmp_path / "nothing"), "--json"])
+    assert json.loads(as_json.stdout)["expected"] is None
