@@ -29,6 +29,8 @@ from reports.intervals import (
     wilson,
     with_intervals,
 )
+from reports.metrics import abnormal_scores, primary_scores
+from reports.operating_points import SPECIFICITIES, threshold_at_specificity
 from reports.predictions import Predictions
 from reports.temperature import ProbabilityCorrection
 
@@ -88,6 +90,30 @@ def evaluate_fixed(
     weights = patient_weights(predictions.patient_ids, resamples=resamples, seed=seed)
     table["operating_points"] = [_judged(scored, threshold, weights) for threshold in thresholds]
     return table
+
+
+def fixed_thresholds(
+    development: Predictions, specificities: Sequence[float] = SPECIFICITIES
+) -> tuple[FixedThreshold, ...]:
+    """Thresholds from development patients, as `reports.operating_points` chooses them.
+
+    Args:
+        development: Calibrated out-of-fold probabilities.
+        specificities: Targets.
+    """
+    names = development.class_names
+    found = []
+    for endpoint, classes, scores_of in (
+        (f"{names[-1]} versus rest", names[-1:], primary_scores),
+        (f"abnormal versus {names[0]}", names[1:], abnormal_scores),
+    ):
+        positive, scores = scores_of(development)
+        if positive.all():
+            continue
+        for target in specificities:
+            threshold = threshold_at_specificity(positive, scores, target)
+            found.append(FixedThreshold(endpoint, classes, target, threshold if np.isfinite(threshold) else None))
+    return tuple(found)
 
 
 def _judged(predictions: Predictions, point: FixedThreshold, weights: Floats) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def _record(file: ModelFile, split: str) -> int:
     from search.holdout_ledger import record_reading
 
     home = file.run.path if file.run is not None else file.path.parent.parent
-    return record_reading(home.parent, split, home.name)
+    return len(record_reading(home.parent, split, home.name))
 
 
 def _times(count: int) -> str:

@@ -65,6 +65,10 @@ class ExportedModel:
     Args:
         file: The model.
 
+    Attributes:
+        metadata: What is known of it.
+        keras_model: The same function as the file's, with faster group norms.
+
     Raises:
         RunError: If the file is no Keras model, or not of the shape that its metadata say.
     """
@@ -77,11 +81,13 @@ class ExportedModel:
         size, classes = self.metadata.image_size, len(self.metadata.class_names)
         try:
             model = load_exported(file.path)
+        except RunError:
+            raise
         except Exception as error:  # noqa: BLE001  # Keras raises whatever the damaged part makes it stumble over
             raise _not_a_model(file.path, f"{type(error).__name__}: {error}") from None
         if model.input_shape != (None, size, size, 1) or model.output_shape != (None, classes):
             raise _not_a_model(file.path, f"a model from {model.input_shape} to {model.output_shape}")
-        self._model: keras.Model = with_fast_norms(model)
+        self.keras_model: keras.Model = with_fast_norms(model)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """The model's own probabilities, not yet calibrated.
@@ -100,7 +106,7 @@ class ExportedModel:
         # Always of one shape, so that the graph is traced once.
         pixels = np.zeros((BATCH, *images.shape[1:], 1), np.float32)
         pixels[: len(images), ..., 0] = images
-        return np.asarray(self._model.predict_on_batch(pixels))[: len(images)]
+        return np.asarray(self.keras_model.predict_on_batch(pixels))[: len(images)]
 
 
 def _not_a_model(path: Path, found: str) -> RunError:

@@ -38,6 +38,7 @@ class PredictedImage:
         decisions: For each operating point of the metadata whether the image is positive there.
         error: One line, or None.
         prepared: What the model was given, uint8 [size, size]; None where there was an error.
+        overlay: Path of the overlay, where one was written.
     """
 
     name: str
@@ -46,6 +47,7 @@ class PredictedImage:
     decisions: tuple[bool, ...] = ()
     error: str | None = None
     prepared: NDArray[np.uint8] | None = None
+    overlay: str | None = None
 
     @property
     def predicted(self) -> str | None:
@@ -53,7 +55,7 @@ class PredictedImage:
         return None if self.probabilities is None else max(self.probabilities, key=self.probabilities.__getitem__)
 
 
-def predict_files(model: ExportedModel, files: Iterable[ImageFile]) -> Iterator[PredictedImage]:
+def predict_files(model: ExportedModel, files: Iterable[ImageFile]) -> Iterator[list[PredictedImage]]:
     """Predict images in their order.
 
     Args:
@@ -61,7 +63,7 @@ def predict_files(model: ExportedModel, files: Iterable[ImageFile]) -> Iterator[
         files: Encoded images; they are read in a thread.
 
     Yields:
-        A row an image, a batch at a time.
+        The rows of a batch, one an image, those of failed images among them.
     """
     settings = model.metadata.preparation
     rows: list[tuple[str, NDArray[np.uint8] | DataError]] = []
@@ -69,9 +71,10 @@ def predict_files(model: ExportedModel, files: Iterable[ImageFile]) -> Iterator[
         for name, image in prepared:
             rows.append((name, image))
             if sum(not isinstance(image, DataError) for _, image in rows) == BATCH:
-                yield from _predicted(model, rows)
+                yield _predicted(model, rows)
                 rows = []
-    yield from _predicted(model, rows)
+    if rows:
+        yield _predicted(model, rows)
 
 
 def prepare_film(data: bytes, name: str, settings: PreparationSettings) -> NDArray[np.uint8]:
@@ -97,25 +100,29 @@ def prepare_film(data: bytes, name: str, settings: PreparationSettings) -> NDArr
         ) from error
 
 
-def _predicted(model: ExportedModel, rows: list[tuple[str, NDArray[np.uint8] | DataError]]) -> Iterator[PredictedImage]:
+def _predicted(model: ExportedModel, rows: list[tuple[str, NDArray[np.uint8] | DataError]]) -> list[PredictedImage]:
     images = [image for _, image in rows if not isinstance(image, DataError)]
     own = model.probabilities(np.stack(images)) if images else np.empty((0, 0))
     calibrated = model.metadata.calibrated(own) if images else own
     names, thresholds = model.metadata.class_names, model.metadata.thresholds
-    position = 0
+    answers = iter(zip(calibrated.tolist(), own.tolist(), strict=True))
+    found = []
     for name, image in rows:
         if isinstance(image, DataError):
-            yield PredictedImage(name, error=str(image))
+            found.append(PredictedImage(name, error=str(image)))
             continue
-        probabilities = dict(zip(names, calibrated[position].tolist(), strict=True))
-        yield PredictedImage(
-            name=name,
-            probabilities=probabilities,
-            uncalibrated=dict(zip(names, own[position].tolist(), strict=True)),
-            decisions=tuple(threshold.is_positive(probabilities) for threshold in thresholds),
-            prepared=image,
+        corrected, plain = next(answers)
+        probabilities = dict(zip(names, corrected, strict=True))
+        found.append(
+            PredictedImage(
+                name=name,
+                probabilities=probabilities,
+                uncalibrated=dict(zip(names, plain, strict=True)),
+                decisions=tuple(threshold.is_positive(probabilities) for threshold in thresholds),
+                prepared=image,
+            )
         )
-        position += 1
+    return found
 
 
 class _PreparedAhead:

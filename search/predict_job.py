@@ -6,8 +6,9 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mammo_data.image_files import ImageFile
 from search.atomic_file import replacing
@@ -17,8 +18,14 @@ from search.export_metadata import RESEARCH_USE
 from search.exported_model import ExportedModel, find_model
 from search.output import messages
 
+if TYPE_CHECKING:
+    from search.predict import PredictedImage
+    from search.prediction_overlays import OverlayWriter
 
-def predict_images(name: str, files: Iterable[ImageFile], *, format: str, out: Path | None) -> bool:
+
+def predict_to_rows(
+    name: str, files: Iterable[ImageFile], *, format: str, out: Path | None, cam: Path | None = None
+) -> bool:
     """Predict images and write a row for each.
 
     Args:
@@ -26,6 +33,7 @@ def predict_images(name: str, files: Iterable[ImageFile], *, format: str, out: P
         files: The images.
         format: "csv" or "jsonl".
         out: Where to; standard output by default.
+        cam: Folder for overlays of Grad-CAM maps; None for none.
 
     Returns:
         Whether not one image could be predicted.
@@ -49,19 +57,32 @@ def predict_images(name: str, files: Iterable[ImageFile], *, format: str, out: P
         console = messages(terminal)
         console.print(RESEARCH_USE, highlight=False, soft_wrap=True)
         model = ExportedModel(file)
+        overlays = None
+        if cam is not None:
+            from search.prediction_overlays import OverlayWriter
+
+            overlays = OverlayWriter(model, cam)
         text = row_writer(file.metadata, format)
         done, failed, start = 0, 0, time.perf_counter()
         with _output(out) as write:
             write(header(file.metadata, format))
-            for row in predict_files(model, files):
-                write(text(row))
-                done, failed = done + 1, failed + (row.error is not None)
+            for rows in predict_files(model, files):
+                for row in _with_overlays(rows, overlays):
+                    write(text(row))
+                done, failed = done + len(rows), failed + sum(row.error is not None for row in rows)
         seconds = time.perf_counter() - start
         said = f"{done} image{'s' if done != 1 else ''} in {seconds:.1f} s, {done / max(seconds, 1e-9):.1f} a second"
         if failed:
             said += f"; {failed if failed < done else 'all'} failed, see the column error"
         console.print(said, highlight=False, soft_wrap=True)
     return failed == done
+
+
+def _with_overlays(rows: list[PredictedImage], overlays: OverlayWriter | None) -> list[PredictedImage]:
+    if overlays is None:
+        return rows
+    paths = overlays.write(rows)
+    return [replace(row, overlay=path) for row, path in zip(rows, paths, strict=True)]
 
 
 @contextlib.contextmanager

@@ -70,6 +70,7 @@ def _fields(row: PredictedImage, metadata: ModelMetadata) -> dict[str, Any]:
         ]
         if decided
         else None,
+        **({} if row.overlay is None else {"cam": row.overlay}),
         "error": row.error,
     }
 

@@ -6,8 +6,10 @@ import csv
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from search.config import Config
 from search.config_file import load_config
 from search.errors import RunError
 from search.export_metadata import ModelMetadata, describe_model, image_digest, patient_digests
@@ -37,6 +39,8 @@ def describe_run(directory: RunDirectory, *, development_images: Iterable[str] =
     manifest, metrics = directory.read_manifest(), read_metrics(directory)
     config = load_config(directory.config_file)
     rows = _split_rows(directory)
+    if "operating_points" not in metrics:
+        metrics |= _out_of_fold_calibration(directory, config, tuple(metrics["class_names"]))
     return describe_model(
         class_names=tuple(metrics["class_names"]),
         mode=manifest.get("mode", "whole"),
@@ -88,6 +92,27 @@ def read_metrics(directory: RunDirectory) -> dict[str, Any]:
             remedy="Finish the run first: the command that began it goes on with it.",
         ) from None
     return metrics
+
+
+def _out_of_fold_calibration(directory: RunDirectory, config: Config, names: tuple[str, ...]) -> dict[str, Any]:
+    """Calibration and thresholds of a model that was trained on all patients: the metrics of such a run are of other
+    models, but its search has out-of-fold predictions like any other."""
+    from reports.evaluation import corrected_predictions, fit_correction
+    from reports.fixed_model import fixed_thresholds
+    from reports.trial_table import best_run
+    from search.class_emphasis import training_shares
+    from search.out_of_fold import read_out_of_fold
+    from search.trial_log import read_records
+
+    records = read_records(directory.trials_file)
+    development = read_out_of_fold(directory.path / "oof", best_run(records), records, names).predictions
+    correction = fit_correction(development, training_shares(config.search.minority, len(names)))
+    if correction is not None:
+        development = corrected_predictions(development, correction)
+    return {
+        "calibration": None if correction is None else asdict(correction),
+        "operating_points": [asdict(point) for point in fixed_thresholds(development)],
+    }
 
 
 def _split_rows(directory: RunDirectory) -> list[dict[str, str]]:

@@ -26,9 +26,10 @@ def predict(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGE…", help="Images, folders, archives; - for standard input.")
     ],
-    format: Annotated[RowFormat, typer.Option(help="The schema of both is in the README.")] = RowFormat.CSV,
+    format: Annotated[RowFormat, typer.Option(help="Schema: the module search.prediction_table.")] = RowFormat.CSV,
     json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the rows here, whole or not at all.")] = None,
+    cam: Annotated[Path | None, typer.Option(help="Folder for overlays: where the evidence lies (Grad-CAM).")] = None,
 ) -> None:
     """Predict films (PGM, PNG, JPEG, TIFF, DICOM): calibrated probabilities and decisions at the operating points.
 
@@ -37,10 +38,10 @@ def predict(
 
     Example: mammo-search predict demo films/ --out predictions.csv
     """
-    from search.predict_job import predict_images
+    from search.predict_job import predict_to_rows
 
     kind = RowFormat.JSONL if json else format
-    all_failed = predict_images(model, _files(images), format=kind.value, out=out)
+    all_failed = predict_to_rows(model, _files(images), format=kind.value, out=out, cam=cam)
     if all_failed:
         raise typer.Exit(3)
 
