@@ -8,6 +8,7 @@ from reports.html import write_report
 from reports.summary_file import SUMMARY_NAME, read_summary
 from search.config_file import load_config
 from search.errors import RunError
+from search.export_metadata import content_checksum
 from search.run_directory import RunDirectory, owned
 from search.run_metadata import read_metrics
 from search.trial_log import read_records
@@ -49,5 +50,7 @@ def write_report_again(run: RunDirectory, *, embed_images: bool = False) -> Path
         # The manifest has the checksum of every output; without its new one the page would pass for a damaged file.
         manifest = run.read_manifest()
         if "outputs" in manifest:
-            run.write_manifest(manifest | {"outputs": run.output_checksums()})
+            run.write_manifest(
+                manifest | {"outputs": manifest["outputs"] | {run.report_file.name: content_checksum(run.report_file)}}
+            )
     return run.report_file
