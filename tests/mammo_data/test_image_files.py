@@ -30,7 +30,7 @@ def test_a_folder_an_archive_of_it_and_its_files_give_the_same_images(phantom, t
     with tarfile.open(tmp_path / "own.tar.gz", "w:gz") as archive:
         archive.add(folder, ".")
     found = {file.name: file.data for file in image_files([folder])}
-    assert len(found) == 65
+    assert len(found) == len(list(phantom.glob("*.pgm"))) + 1
     assert "films/without_suffix" in found
     assert {file.name: file.data for file in image_files([tmp_path / "own.tar.gz"])} == found
     (named,) = image_files([bare])
