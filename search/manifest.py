@@ -1,9 +1,9 @@
 """run.json, the manifest of a run: its schema, its checksum, and a second copy of it.
 
 Schema 2: ``schema``, ``name``, ``status`` ("running", "complete"), ``created`` and ``finished`` (ISO 8601), ``argv``,
-``demo``, ``mode`` ("whole", "roi"), ``protocol`` ("holdout", "nested"), ``endpoint``, ``fingerprints`` (of cases,
-prepared images, split, weights, and in a nested run outer_split; SHA-256 hex), ``settings`` (what results depend on, by
-path: the space, the objective's folds, the plan's bounds, …), ``results_version``, ``views_per_class``, ``seeds``,
+``demo``, ``mode`` ("whole", "roi"), ``protocol`` ("holdout", "nested"), ``endpoint``, ``objective`` (``name``,
+``direction``), ``fingerprints`` (of cases, prepared images, split, weights, plan with the drawn configurations, and in a
+nested run outer_split; SHA-256 hex), ``settings`` (what results depend on, by path), ``results_version``, ``views_per_class``, ``seeds``,
 ``plan`` (see `plan_text.plan_table`), ``weights``, ``weights_verification`` (a sentence), ``precision`` (``name``,
 ``reason`` and the measured relative ``deviation`` of the backbone's features), ``versions``, ``git``, ``device``,
 ``host``, ``outputs`` (SHA-256 hex of each file in ``best/``, once complete) and ``checksum`` (SHA-256 hex of all the

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from search.config import to_toml
+from search.config_toml import to_toml
 from search.run_directory import RunDirectory
 from search.trial_log import read_records
 from tests.durability.fork_server import ForkServer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.config import load_config
+from search.config_file import load_config
 from search.errors import RunError
 from search.plan_text import plan_search
 from search.trial_log import read_records
