@@ -148,6 +148,24 @@ class RunDirectory:
         """
         return read_manifest(self.manifest_file)
 
+    def check_config(self) -> Path:
+        """config.toml, after making sure that it is what the run was started with.
+
+        Raises:
+            UserError: If it is missing, or has changed since.
+        """
+        from search.config_file import load_config
+        from search.run_settings import changes, result_settings
+
+        changed = changes(self.read_manifest()["settings"], result_settings(load_config(self.config_file)))
+        if changed:
+            raise RunError(
+                expected=f"{self.config_file} as the run wrote it",
+                found=f"changes: {', '.join(changed)}",
+                remedy="Restore it, or resume the run, which writes it again.",
+            )
+        return self.config_file
+
     def output_checksums(self) -> dict[str, str]:
         """SHA-256 (hex) of each file in ``best/``, by its path there."""
         files = sorted(path for path in self.best.rglob("*") if path.is_file())

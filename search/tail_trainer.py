@@ -187,6 +187,12 @@ class TailTrainer:
         """A copy of everything that training changes."""
         return {name: _array(variable) for name, variable in self._variables.items()}
 
+    def fits(self, state: State) -> bool:
+        """Whether a state is of this tail; one of another version of the code may not be."""
+        return {name: values.shape for name, values in state.items()} == {
+            name: tuple(variable.shape) for name, variable in self._variables.items()
+        }
+
     def restore(self, state: State) -> None:
         """Assign a state back; training goes on to the same bits as where it was taken."""
         for name, variable in self._variables.items():

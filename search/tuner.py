@@ -220,9 +220,9 @@ class MammoTuner(keras_tuner.Tuner):
     ) -> FoldResult:
         parent = None
         if assignment.parent is not None:
-            parent = self._checkpoints.load(assignment.parent, fold) or self._trained_again(
-                trainer, configuration, fold, assignment.initial_epoch
-            )
+            parent = self._checkpoints.load(assignment.parent, fold)
+            if parent is None or not trainer.fits(parent):
+                parent = self._trained_again(trainer, configuration, fold, assignment.initial_epoch)
         return train_fold(
             trainer,
             configuration,
