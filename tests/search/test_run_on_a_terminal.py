@@ -31,7 +31,7 @@ def test_a_run_is_watched_interrupted_and_resumed(tmp_path, phantom):
     assert first.wait() == 130
     assert "run state" not in first.text
     said = first.everything.replace("\n", "")
-    for label in ("run ", "plan ", "device ", "backbone ", "data ", "views ", "time "):
+    for label in ("folder ", "plan ", "device ", "backbone ", "data ", "views ", "time "):
         assert re.search(rf"^{label}", first.everything, re.MULTILINE), label
     assert "interrupted; what is finished is kept in" in said
     assert said.endswith("The same command goes on: mammo-search run --name watched")
