@@ -30,14 +30,17 @@ def init(
     from search.config import Config
     from search.config_file import load_config
     from search.config_template import NAME, commented_toml
-    from search.errors import ConfigError
+    from search.errors import ConfigError, RunError
     from search.output import show
 
     config = Config()
     if run is not None:
         from search.run_lookup import find_run
 
-        config = load_config(find_run(run).config_file)
+        source = find_run(run).config_file
+        if not source.is_file():
+            raise RunError(expected="a run with its config.toml", found=f"none at {source}", remedy="Name another run.")
+        config = load_config(source)
     file = path / NAME if path.is_dir() else path
     if file.exists() and not force:
         raise ConfigError(
