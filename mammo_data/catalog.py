@@ -24,6 +24,8 @@ class Finding:
         x: Column of the centre in pixels from the left edge, in the frame of the image it comes with, or None.
         y: Row of the centre in pixels from the TOP edge (Info.txt counts from the bottom), or None.
         radius: Radius of the circle that encloses the finding, in pixels, or None.
+        film_radius: The same in pixels of the original film, once the finding has been carried to another frame (films
+            are not all shrunk alike); None where it has not been, or has no place.
     """
 
     abnormality: str
@@ -31,6 +33,7 @@ class Finding:
     x: float | None = None
     y: float | None = None
     radius: float | None = None
+    film_radius: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """The prepared set: all films on equal canvases, once on disk, memory-mapped by everyone after.
 
 A set lies in ``prepared-FINGERPRINT/`` under the cache folder: ``images.npy`` (uint8 [n, S, S]) and ``manifest.json``
-with the keys format, fingerprint, settings, class_names and cases (the table, findings in canvas pixels). The
-fingerprint covers the source's bytes, the settings, this format and OpenCV's version, so whatever changes a pixel
-changes the folder.
+with the keys format, fingerprint, settings, class_names, cases (the table, findings in canvas pixels), images_crc32c
+(CRC-32C of the pixels, 8 hex digits) and sha256 (of all other keys as JSON with sorted keys). The fingerprint covers
+the source's bytes, the settings, this format and OpenCV's version, so whatever changes a pixel changes the folder.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 import time
+import tokenize
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -34,8 +35,22 @@ from mammo_data.standardise import PreparationSettings, standardise
 
 __all__ = ["PreparationSettings", "PreparedSet", "prepare"]
 
-FORMAT = 2
+FORMAT = 3
 """Raise it with every change to the code that changes a pixel or the manifest's keys."""
+
+# What json and numpy raise for a file whose bytes have changed: whichever field was hit, another one.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    OverflowError,
+    RecursionError,
+    SyntaxError,
+    tokenize.TokenError,
+)
 
 _STALE_SECONDS = 24 * 3600
 _BUILDING = ".preparing-"
@@ -73,21 +88,25 @@ class PreparedSet:
         """Open a set on disk.
 
         Raises:
-            DataError: The folder holds no complete set of this format.
+            DataError: The folder holds no complete set of this format, or one that was damaged since.
         """
         try:
             manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
             if manifest["format"] != FORMAT:
                 raise _not_a_set(directory, f"format {manifest['format']}")
+            if manifest.pop("sha256") != _sha256(manifest):
+                raise _not_a_set(directory, "a damaged manifest.json")
             settings = PreparationSettings(**manifest["settings"])
             table = CaseTable(tuple(_case(case) for case in manifest["cases"]), tuple(manifest["class_names"]))
             images = np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False)
             fingerprint = str(manifest["fingerprint"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except _DAMAGE as error:
             raise _not_a_set(directory, f"{type(error).__name__} {error}") from error
         shape = (len(table), settings.image_size, settings.image_size)
         if images.shape != shape or images.dtype != np.uint8:
             raise _not_a_set(directory, f"{images.dtype} {images.shape} instead of uint8 {shape}")
+        if _crc32c(images) != manifest["images_crc32c"]:
+            raise _not_a_set(directory, "damaged pixels")
         return cls(directory, images, table, settings, fingerprint)
 
 
@@ -124,16 +143,16 @@ def prepare(
         pass
     table = load_cases(source)
     with _building_directory(cache_directory) as building:
-        cases = _write_images(
-            source, table, settings, building / "images.npy", workers, progress
-        )
+        cases, checksum = _write_images(source, table, settings, building / "images.npy", workers, progress)
         manifest = {
             "format": FORMAT,
             "fingerprint": fingerprint,
             "settings": asdict(settings),
             "class_names": list(table.class_names),
             "cases": [asdict(case) for case in cases],
+            "images_crc32c": checksum,
         }
+        manifest["sha256"] = _sha256(manifest)
         with (building / "manifest.json").open("w", encoding="utf-8") as file:
             json.dump(manifest, file)
             file.flush()
@@ -149,11 +168,12 @@ def _write_images(
     path: Path,
     workers: int | None,
     progress: Callable[[int, int], None] | None,
-) -> list[Case]:
+) -> tuple[list[Case], str]:
     rows = {image_id: row for row, image_id in enumerate(table.image_ids)}
     cases: list[Case] = list(table.cases)
     shape = (len(table), settings.image_size, settings.image_size)
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    _claim_blocks(path)
     frames: dict[tuple[int, ...], str] = {}
 
     def work(image_id: str, data: bytes) -> None:
@@ -172,7 +192,29 @@ def _write_images(
     images.flush()
     with path.open("rb") as file:
         os.fsync(file.fileno())
-    return cases
+    return cases, _crc32c(images)
+
+
+def _claim_blocks(path: Path) -> None:
+    # A memory map is a sparse file: where its blocks are missing when the disk is full, writing ends the process.
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def _crc32c(images: NDArray[np.uint8]) -> str:
+    import google_crc32c
+
+    total = 0
+    for image in images:
+        total = google_crc32c.extend(total, np.ascontiguousarray(image).tobytes())
+    return f"{total:08x}"
+
+
+def _sha256(manifest: dict[str, Any]) -> str:
+    # By way of text: numbers and tuples as they are read.
+    content = json.loads(json.dumps(manifest))
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _require_one_frame(frames: dict[tuple[int, ...], str], location: str) -> None:
@@ -207,6 +249,7 @@ def _building_directory(cache_directory: Path) -> Iterator[Path]:
 
 def _publish(building: Path, directory: Path) -> None:
     """Move a finished set to its name; of two processes that made the same one, the first wins."""
+    _sync_folder(building)
     try:
         building.rename(directory)
     except OSError:
@@ -215,8 +258,12 @@ def _publish(building: Path, directory: Path) -> None:
         except DataError:
             shutil.rmtree(directory)
             building.rename(directory)
+    _sync_folder(directory.parent)
+
+
+def _sync_folder(folder: Path) -> None:
     if os.name == "posix":
-        handle = os.open(directory.parent, os.O_RDONLY)
+        handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:

@@ -31,7 +31,7 @@ from mammo_data.prepared import PreparedSet
 from mammo_data.splits import Split
 from mammo_data.standardise import PreparationSettings, equalise_contrast
 
-FORMAT = 1
+FORMAT = 2
 """Raise it with every change to the code that changes a pixel."""
 
 FILM_SIDE = 1024
@@ -213,6 +213,7 @@ class _Window:
             (x + 0.5 - self.left) * scale - 0.5 - self.margin,
             (y + 0.5 - self.top) * scale - 0.5 - self.margin,
             radius * scale,
+            finding.film_radius,
         )
 
 

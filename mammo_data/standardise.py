@@ -82,6 +82,7 @@ class Placement:
             x=(x + 0.5 - self.left) * self.scale_x - 0.5 + self.shift_x,
             y=(finding.y + 0.5 - self.top) * self.scale_y - 0.5 + self.shift_y,
             radius=finding.radius * (self.scale_x * self.scale_y) ** 0.5,
+            film_radius=finding.radius,
         )
 
 

@@ -1,13 +1,23 @@
-"""The whole evaluation of a model on held-out patients: what metrics.json holds beyond the plain metrics.
+"""The whole evaluation of a model on held-out patients: what metrics.json holds.
 
-Sections that `evaluate` adds to the table of `reports.metrics`, each only where its inputs are given:
+``metrics.json`` has the table of `reports.metrics` (``n`` to ``confusion_matrix``; each metric as ``{"value", "lower",
+"upper", "level", "method", "undefined"}``, value and limits null where not defined), ``intervals`` (how the limits were
+made), and these sections, each only where its inputs are given:
 
-    calibration        temperature, log_prior_shift, cases (fitted on), uncorrected and corrected: brier, log_loss and
-                       classwise_ece with intervals
+    calibration        temperature, log_prior_shift, prior_shift (whether one was taken; null where training left the
+                       prior alone), cases (fitted on), uncorrected and corrected: brier, log_loss and classwise_ece
+                       with intervals
     operating_points   list of `reports.operating_points.OperatingPoint`
     decision_curve     thresholds, model, lower, upper, all_positive of the primary endpoint (corrected probabilities)
     subgroups          list of `reports.subgroups.SubgroupResult`
-    selection          `reports.bbc_cv.SelectionCorrection`
+    selection          `reports.bbc_cv.SelectionCorrection`: the winner's inner score before and after the correction
+    final_seeds        primary_auc, macro_ovr_auc, balanced_accuracy: a list each, the exported model first
+    ensemble           `reports.final_models.ensemble_section`: the mean of the winner's fold models
+    errors             list of `reports.confident_cases.ConfidentCase`: the most confident wrong cases of each class
+
+A run adds ``localisation`` (`reports.localisation.LocalisationResult`: the pointing game, where held-out lesions have a
+position), ``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split have been read)
+and ``nested_seconds`` (what the nested protocol would take, estimated).
 
 The plain metrics stay those of the model as it is exported; corrections stand beside them, never in their place.
 """
@@ -16,14 +26,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from reports.auc import Floats
 from reports.bbc_cv import SelectionCorrection
+from reports.confident_cases import confident_errors
 from reports.decision_curve import DecisionCurve, decision_curve
-from reports.intervals import RESAMPLES, Method, metric_intervals, with_intervals
+from reports.final_models import FoldEnsemble, ensemble_section, seed_scores
+from reports.intervals import RESAMPLES, Method
+from reports.metric_intervals import metric_intervals, with_intervals
 from reports.metrics import primary_scores
 from reports.operating_points import operating_points
 from reports.predictions import Predictions
@@ -46,6 +60,7 @@ class Evaluation:
         corrected: The same with corrected probabilities, or None.
         curve: Decision curve of the primary endpoint, or None.
         subgroups: Slices; empty where no attributes were given.
+        ensemble: The winner's fold models, or None.
     """
 
     metrics: Mapping[str, Any]
@@ -53,6 +68,7 @@ class Evaluation:
     corrected: Predictions | None = None
     curve: DecisionCurve | None = None
     subgroups: tuple[SubgroupResult, ...] = ()
+    ensemble: FoldEnsemble | None = None
 
 
 def evaluate(
@@ -63,6 +79,8 @@ def evaluate(
     attributes: Mapping[str, CaseAttributes] | None = None,
     radius_cuts: tuple[float, float] | None = None,
     selection: SelectionCorrection | None = None,
+    other_seeds: Sequence[Predictions] = (),
+    ensemble: FoldEnsemble | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     method: Method = "bca",
@@ -78,6 +96,8 @@ def evaluate(
         attributes: Image id to attributes, for the subgroups.
         radius_cuts: From `reports.subgroups.radius_terciles` on development images.
         selection: BBC-CV's correction of the winner's score.
+        other_seeds: Predictions of the final models that were not exported.
+        ensemble: The winner's fold models.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draws.
         method: How the limits of the plain metrics are found.
@@ -98,7 +118,9 @@ def evaluate(
                 corrected_predictions(held_out, correction),
                 corrected_predictions(development, correction),
             )
-            table["calibration"] = _calibration(held_out, corrected, correction, resamples, seed, method)
+            table["calibration"] = _calibration(table, corrected, correction, resamples, seed, method)
+            shifted = any(correction.log_prior_shift)
+            table["calibration"]["prior_shift"] = None if training_shares is None else shifted
             curve = decision_curve(corrected, *primary_scores(corrected), resamples=resamples, seed=seed)
             table["decision_curve"] = {
                 name: getattr(curve, name).tolist()
@@ -114,13 +136,21 @@ def evaluate(
         table["subgroups"] = [result.as_dict() for result in slices]
     if selection is not None:
         table["selection"] = selection.as_dict()
-    return Evaluation(table, held_out, corrected, curve, slices)
+    table["final_seeds"] = seed_scores([held_out, *other_seeds])
+    if ensemble is not None:
+        table["ensemble"] = ensemble_section(held_out, ensemble, resamples=resamples, seed=seed, method=method)
+    table["errors"] = [case.as_dict() for case in confident_errors(held_out)]
+    return Evaluation(table, held_out, corrected, curve, slices, ensemble)
 
 
 def fit_correction(
     development: Predictions, training_shares: Sequence[float] | None = None
 ) -> ProbabilityCorrection | None:
     """Prior shift and temperature from out-of-fold predictions.
+
+    The shift supposes that a network trained on balanced classes answers for a balanced world. One that has learned to
+    be sure of most training images does not, and then the shift makes matters worse; so the temperature is fitted with
+    and without it, and what has the smaller out-of-fold log loss is kept.
 
     Args:
         development: See `evaluate`.
@@ -132,8 +162,9 @@ def fit_correction(
     counts = np.bincount(development.labels, minlength=len(development.class_names))
     if not counts.all():
         return None
-    shift = None if training_shares is None else log_prior_shift(counts, training_shares)
-    return fit_temperature(logits_of(development), development.labels, shift=shift)
+    logits = logits_of(development)
+    shifts = [None] if training_shares is None else [log_prior_shift(counts, training_shares), None]
+    return min((fit_temperature(logits, development.labels, shift=shift) for shift in shifts), key=attrgetter("loss"))
 
 
 def logits_of(predictions: Predictions) -> Floats:
@@ -147,19 +178,18 @@ def corrected_predictions(predictions: Predictions, correction: ProbabilityCorre
 
 
 def _calibration(
-    before: Predictions,
-    after: Predictions,
+    plain: Mapping[str, Any],
+    corrected: Predictions,
     correction: ProbabilityCorrection,
     resamples: int,
     seed: int,
     method: Method,
 ) -> dict[str, Any]:
-    section: dict[str, Any] = {
+    after = metric_intervals(corrected, resamples=resamples, seed=seed, method=method)
+    return {
         "temperature": correction.temperature,
         "log_prior_shift": list(correction.log_prior_shift),
         "cases": correction.cases,
+        "uncorrected": {metric: plain[metric] for metric in CALIBRATION_METRICS},
+        "corrected": {metric: after[metric,].as_dict() for metric in CALIBRATION_METRICS},
     }
-    for name, table in (("uncorrected", before), ("corrected", after)):
-        found = metric_intervals(table, resamples=resamples, seed=seed, method=method)
-        section[name] = {metric: found[metric,].as_dict() for metric in CALIBRATION_METRICS}
-    return section

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reports.confident_cases import ConfidentCase
 from reports.trial_record import TrialRecord
 from reports.trial_table import best_run, ranked
 
@@ -111,6 +112,39 @@ class PermutationResult:
 
 
 @dataclass(frozen=True)
+class HoldoutReading:
+    """One evaluation of the held-out patients of this split.
+
+    Attributes:
+        run: Name of the run that evaluated.
+        time: When, ISO 8601 with time zone.
+    """
+
+    run: str
+    time: str
+
+
+@dataclass(frozen=True)
+class CaseToSee:
+    """A held-out case that a reader should look at.
+
+    Attributes:
+        case: What the model said of it.
+        tissue: Background tissue code, "" where unknown.
+        findings: Its findings in words, "" without any.
+        overlay: Path of its overlay beside the report, or "".
+        picture: The overlay's PNG file where it is to be embedded, or None: a report is made to be passed on, and holds
+            no pixel of the data set unless asked to.
+    """
+
+    case: ConfidentCase
+    tissue: str = ""
+    findings: str = ""
+    overlay: str = ""
+    picture: Path | None = None
+
+
+@dataclass(frozen=True)
 class SeedScore:
     """Held-out score of one retraining of the winner.
 
@@ -165,10 +199,13 @@ class RunSummary:
         trials: All runs of the search.
         metrics: From `reports.evaluation.evaluate`: the content of metrics.json.
         figures: Figure name to PNG file, in the order of the report.
+        search_figures: The same of the search, from `reports.search_plots`.
         is_demo: Whether data are synthetic; the report then says so on every page.
         mode: "whole" (image) or "roi".
         protocol: "holdout" or "nested".
         objective: What the search maximised.
+        training: How the final model was trained, in a few words, or "".
+        imbalance: What was done for rare classes, in a few words, or "".
         weights_provenance: Where the backbone's weights come from.
         weights_genuine: True where they were verified against the published ones, False where random or other, None
             where unknown.
@@ -180,6 +217,8 @@ class RunSummary:
         audit: Question to answer; None where no audit was made.
         permutation: Label-permutation check; None where none was made.
         holdout_readings: How many times the held-out patients of this split have been evaluated, this one included.
+        readings: Each of them, this one last; empty where only their number is known.
+        cases: The most confident wrong and right held-out cases of each class.
         optimizer_steps: Steps of the final training, 0 where unknown.
         model_file: Name of the exported model.
         device: What it ran on, in words.
@@ -198,10 +237,13 @@ class RunSummary:
     trials: tuple[TrialRecord, ...]
     metrics: Mapping[str, Any]
     figures: Mapping[str, Path] = field(default_factory=dict)
+    search_figures: Mapping[str, Path] = field(default_factory=dict)
     is_demo: bool = False
     mode: str = "whole"
     protocol: str = "holdout"
     objective: str = "mean over patient-grouped folds of the macro one-vs-rest AUC"
+    training: str = ""
+    imbalance: str = ""
     weights_provenance: str = ""
     weights_genuine: bool | None = None
     backbone: str = "BiT-M R50x1"
@@ -212,6 +254,8 @@ class RunSummary:
     audit: Mapping[str, AuditResult] | None = None
     permutation: PermutationResult | None = None
     holdout_readings: int = 1
+    readings: tuple[HoldoutReading, ...] = ()
+    cases: tuple[CaseToSee, ...] = ()
     optimizer_steps: int = 0
     model_file: str = "bit_mammography_final.keras"
     device: str = ""

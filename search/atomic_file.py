@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -42,6 +43,32 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """`replacing` for a folder: the block fills an empty one beside ``path``, which then takes its name.
+
+    A folder can't be renamed over another one, so the old one is moved aside first and deleted afterwards; a crash in
+    between leaves it under a hidden name.
+    """
+    path.parent.mkdir(exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-", suffix=_UNFINISHED))
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            _sync(file)
+        temporary.chmod(0o777 & ~_umask())
+        if path.exists():
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-", suffix=_UNFINISHED)) / path.name
+            path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old.parent, ignore_errors=True)
+        else:
+            temporary.rename(path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def append_line(path: Path, line: str) -> None:
     """Append one line and flush it to the disk; where that fails, the file is left as it was.
 
@@ -78,13 +105,17 @@ def make_durable_folder(path: Path) -> None:
         _sync(folder.parent)
 
 
+def is_leftover(name: str) -> bool:
+    """Whether a file of this name is one that a killed process was writing."""
+    # reports' own writer leaves .NAME.XXXX.tmp
+    return name.startswith(".") and (_UNFINISHED in name or name.endswith(".tmp"))
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files that killed processes have left in a folder and below; nobody may be writing there."""
-    # reports' own writer leaves .NAME.XXXX.tmp
-    for pattern in (f".*{_UNFINISHED}*", ".*.tmp"):
-        for path in folder.rglob(pattern):
-            if path.is_file() and not path.is_symlink():
-                path.unlink(missing_ok=True)
+    for path in folder.rglob(".*"):
+        if is_leftover(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -44,11 +44,12 @@ def audit_data(
 
     cache = cache_directory(config)
     source = open_source(demonstration.demo_data(cache) if demo else config.data.path)
-    with library_noise_in(cache / "audit-log.txt") as terminal, RunProgress(messages(terminal)).shown() as progress:
+    log = cache / "audit-log.txt"
+    with library_noise_in(log) as terminal, RunProgress(messages(terminal), log=log).shown() as progress:
         if demo:
             progress.say(f"[yellow]{demonstration.NOTICE}[/yellow]")
         data = job_data(source, config, cache, progress)
-        progress.say(data.describe())
+        progress.fact("data", data.describe())
         features = _features(data, config, progress) if permutation else None
         with progress.station("audit"):
             found = audit(data.films, data.prepared, data.split, features=features, seed=data.split.seed)

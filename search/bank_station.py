@@ -79,8 +79,12 @@ def own_banks(job: Job, data: JobData, directory: RunDirectory, manifest: dict[s
 def run_trunk(job: Job, views: StoredViews, bank_plan: BankPlan) -> dict[int, BoundaryValues]:
     """Boundary values of some views, by unfreeze depth: found on the disk, or made."""
     from search.development import boundary_values
+    from search.forecast import describe_time
 
-    job.progress.say(describe_banks(bank_plan))
+    job.progress.fact("views", describe_banks(bank_plan))
+    if not job.directory.trials_file.is_file():
+        images = len(views.offsets) - 1
+        job.progress.fact("time", describe_time(job.config, job.plan, job.backbone, bank_plan, images))
     with job.progress.station("trunk") as moved:
         return boundary_values(
             views,
@@ -89,7 +93,7 @@ def run_trunk(job: Job, views: StoredViews, bank_plan: BankPlan) -> dict[int, Bo
             weights=job.backbone.weights,
             cache=cache_directory(job.config) / "banks",
             max_bytes=bank_budget(job.config),
-            dtype=job.backbone.precision.policy,
+            dtype=job.backbone.precision.trunk_policy,
             progress=moved,
         )
 

@@ -1,9 +1,10 @@
 """Where banks are kept: one folder a bank, named by the fingerprint of everything that its values depend on.
 
-``FINGERPRINT/values.npy`` is the bank and ``bank.json`` (schema: the fields of `BankKey`, ``bytes`` and ``crc32c``)
-says what it is; a folder without ``bank.json`` is a fill that is not finished: ``values.npy`` as far as
-``progress.json`` says (``{"views": n}``). A fill that was interrupted goes on where it was. The store deletes the banks
-that were not used for longest when a new one would exceed its budget, and never one that the coming search needs.
+``FINGERPRINT/values.npy`` is the bank and ``bank.json`` (schema: the fields of `BankKey`, ``dtype``, ``shape`` and
+``crc32c`` of the values) says what it is; a folder without ``bank.json`` is a fill that is not finished: ``values.npy``
+as far as ``progress.json`` says (``{"views": n, "crc32c": of these}``). A fill that was interrupted goes on where it
+was; one that was damaged since begins again. The store deletes the banks that were not used for longest when a new one
+would exceed its budget, and never one that the coming search needs.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from search.atomic_file import write_atomic
 from search.boundary_cache import FLOAT16_LIMIT, Trunk, bank_dtype, whole_batch
+from search.tensor_file import DAMAGE
 
 CODE_VERSION = 1
 """Raise it with every change to the code that changes a bank's values."""
@@ -77,8 +79,8 @@ class BankStore:
         try:
             manifest = json.loads((folder / "bank.json").read_text(encoding="utf-8"))
             values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
-            intact = manifest["crc32c"] == _checksum(values)
-        except (OSError, ValueError, KeyError, TypeError):
+            intact = manifest == _manifest(key, values, _checksum(values))
+        except DAMAGE:
             return None
         if not intact:
             return None
@@ -137,9 +139,10 @@ class BankStore:
         """Fill what is missing; False where a bank turned out to need float32 and its fill has to begin again."""
         folders = {depth: self._folder(keys[depth]) for depth in depths}
         batch_size = keys[depths[0]].batch_size
-        done = min(_views_done(folder) for folder in folders.values()) // batch_size * batch_size
-        files = {depth: _open_values(folders[depth], views, shapes[depth], bank_dtype(depth)) for depth in depths}
-        saved = done
+        opened = {depth: _open_values(folders[depth], views, shapes[depth], bank_dtype(depth)) for depth in depths}
+        files = {depth: values for depth, (values, _) in opened.items()}
+        done = saved = min(kept for _, kept in opened.values()) // batch_size * batch_size
+        checksums = {depth: _checksum(files[depth][:done]) for depth in depths}
         for pixels in pixels_from(done):
             for depth, boundary in zip(depths, trunk(whole_batch(pixels, batch_size)), strict=True):
                 part = np.asarray(boundary)[: len(pixels)]
@@ -149,17 +152,18 @@ class BankStore:
                     (folders[depth] / "float32").touch()
                     return False
                 files[depth][done : done + len(pixels)] = part
+                checksums[depth] = _checksum(files[depth][done : done + len(pixels)], checksums[depth])
             done += len(pixels)
             if done - saved >= _VIEWS_BETWEEN_SAVES and done < views:
-                _save_progress(folders, files, done)
+                _save_progress(folders, files, done, checksums)
                 saved = done
             if progress:
                 progress(done, views)
         if done != views:
             raise ValueError(f"Expected {views} views in the pixel batches. Received: {done}")
-        _save_progress(folders, files, done)
+        _save_progress(folders, files, done, checksums)
         for depth in depths:
-            manifest = {**asdict(keys[depth]), "bytes": files[depth].nbytes, "crc32c": _checksum(files[depth])}
+            manifest = _manifest(keys[depth], files[depth], checksums[depth])
             write_atomic(folders[depth] / "bank.json", json.dumps(manifest, indent=2))
         return True
 
@@ -191,38 +195,53 @@ def used_bytes(directory: Path, keys: Collection[BankKey]) -> int:
     return sum(_size(directory / key.fingerprint) for key in keys)
 
 
-def _open_values(folder: Path, views: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.memmap[Any, Any]:
+def _manifest(key: BankKey, values: NDArray[Any], checksum: str) -> dict[str, Any]:
+    # Type and shape as well: they stand in the header, which the checksum of the values does not see.
+    return {**asdict(key), "dtype": values.dtype.str, "shape": list(values.shape), "crc32c": checksum}
+
+
+def _open_values(
+    folder: Path, views: int, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> tuple[np.memmap[Any, Any], int]:
+    """The values of an unfinished bank to write to, and how many views of an interrupted fill are good."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "values.npy"
     if (folder / "float32").exists():
         dtype = np.dtype(np.float32)
-    if _views_done(folder):
-        return np.lib.format.open_memmap(path, mode="r+")
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(views, *shape))
+    try:
+        progress = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
+        kept = np.lib.format.open_memmap(path, mode="r+")
+        done = int(progress["views"])
+        expected = (dtype, (views, *shape), progress["crc32c"])
+        if 0 <= done <= views and (kept.dtype, kept.shape, _checksum(kept[:done])) == expected:
+            return kept, done
+    except DAMAGE:
+        pass  # there is none, or it is damaged
+    values = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(views, *shape))
+    # A memory map is a sparse file: where its blocks are missing when the disk is full, writing ends the process.
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return values, 0
 
 
-def _save_progress(folders: Mapping[int, Path], files: Mapping[int, np.memmap[Any, Any]], done: int) -> None:
+def _save_progress(
+    folders: Mapping[int, Path], files: Mapping[int, np.memmap[Any, Any]], done: int, checksums: Mapping[int, str]
+) -> None:
     for depth, folder in folders.items():
         # The values first: progress must never promise what a power cut could take back.
         files[depth].flush()
-        write_atomic(folder / "progress.json", json.dumps({"views": done}))
+        write_atomic(folder / "progress.json", json.dumps({"views": done, "crc32c": checksums[depth]}))
 
 
-def _checksum(values: NDArray[Any]) -> str:
-    """CRC-32C of the values, read in pieces (about a second a GB)."""
+def _checksum(values: NDArray[Any], before: str = "0") -> str:
+    """CRC-32C of the values, read in pieces (about a second a GB), going on from that of the values before."""
     import google_crc32c
 
-    total, flat = 0, values.reshape(-1)
+    total, flat = int(before, 16), values.reshape(-1)
     for start in range(0, len(flat), _CHECKSUM_ITEMS):
         total = google_crc32c.extend(total, flat[start : start + _CHECKSUM_ITEMS].tobytes())
     return f"{total:08x}"
-
-
-def _views_done(folder: Path) -> int:
-    try:
-        return int(json.loads((folder / "progress.json").read_text())["views"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
 
 
 def _last_used(folder: Path) -> float:

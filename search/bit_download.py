@@ -73,9 +73,13 @@ def download_npz(url: str, cache: Path | None = None) -> Path:
     import requests
 
     pooch.get_logger().setLevel("WARNING")
-    name = f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{url.rpartition('/')[2]}"
+    folder = (cache or cache_directory()) / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    name = url.rpartition("/")[2]
+    if not (folder / name).exists():
+        # What a killed download left; the caller holds this package's own lock on the import.
+        shutil.rmtree(folder, ignore_errors=True)
     try:
-        return Path(pooch.retrieve(url, known_hash=None, fname=name, path=(cache or cache_directory()) / "downloads"))
+        return Path(pooch.retrieve(url, known_hash=None, fname=name, path=folder))
     except requests.HTTPError as error:
         if error.response is not None:
             error.response.close()

@@ -165,7 +165,9 @@ class ChannelMomentsGroupNorm(keras.layers.Layer):
         # Around each channel's own mean: E[x²] − E[x]² cancels where a residual stream sits far from zero.
         variance = _mean_over_pixels(ops.square(wide - mean))
         scale, shift = self._scale_and_shift(mean, variance)
-        return ops.relu(x * ops.cast(scale, x.dtype) + ops.cast(shift, x.dtype))
+        # In float32 too: x * scale and shift cancel where the mean is large beside the spread. bfloat16 here made the
+        # features' deviation 0.032 instead of 0.023, and was no faster.
+        return ops.cast(ops.relu(wide * scale + shift), x.dtype)
 
     def _scale_and_shift(self, mean: Any, variance: Any) -> tuple[Any, Any]:
         """Channel moments [B, 1, 1, C] to the scale and shift of the whole norm, same shape."""

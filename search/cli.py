@@ -5,7 +5,9 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 data or weights, 130 i
 
 from __future__ import annotations
 
+import errno
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -13,10 +15,15 @@ from mammo_data.errors import DataError
 from reports.errors import ReportError
 from search import __version__
 from search.commands import data as data_commands
-from search.commands import data_audit, doctor, weights
+from search.commands import data_audit, doctor, init, report, status, tensorboard, trials, weights
+from search.commands import evaluate as evaluate_command
+from search.commands import export as export_command
+from search.commands import predict as predict_command
 from search.commands import run as run_command
 from search.errors import UserError
 from search.output import complain, show
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="mammo-search",
@@ -28,6 +35,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run_command.run)
+app.command("init")(init.init)
+app.command("status")(status.status)
+app.command("trials")(trials.trials)
+app.command("tensorboard")(tensorboard.tensorboard)
+app.command("export")(export_command.export)
+app.command("evaluate")(evaluate_command.evaluate)
+app.command("predict")(predict_command.predict)
+app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 data_commands.app.command("audit")(data_audit.audit)
 app.add_typer(data_commands.app, name="data")
@@ -43,25 +58,34 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Show the version."),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    debug: bool = typer.Option(False, "--debug", help="Show an error's traceback; may stand anywhere."),
 ) -> None:
     pass
 
 
-def main() -> None:
-    """Run the command line; an error is one line, and a traceback only with --debug."""
-    debug = "--debug" in sys.argv[1:]
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error is one line, and a traceback only with --debug.
+
+    Args:
+        arguments: What stands behind the program's name; by default the process's own.
+
+    Raises:
+        SystemExit: Always, with the exit code.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # --debug is the whole program's, so it may stand anywhere, also behind a command that does not know it.
+    debug = "--debug" in given
     try:
         # Not standalone: its handling of Ctrl-C and of errors is the part that is done differently here.
-        code = app(standalone_mode=False)
+        code = app([word for word in given if word != "--debug"], prog_name="mammo-search", standalone_mode=False)
     except (UserError, DataError, ReportError) as error:
         if debug:
             raise
         complain(str(error))
         code = error.exit_code
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         complain("interrupted")
-        code = 130
+        code = INTERRUPTED
     except Exception as error:
         if debug:
             raise
@@ -71,8 +95,27 @@ def main() -> None:
 
 def _show_unexpected(error: Exception) -> int:
     """The line and the exit code of an error that is not one of ours."""
-    if hasattr(error, "show") and hasattr(error, "exit_code"):  # the parser's own: usage, unknown flag
-        error.show()
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # the parser's own: usage, unknown flag
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()  # type: ignore[attr-defined]
+            return int(error.exit_code)
+        text = " ".join(error.format_message().split())
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "mammo-search"
+        complain(f"{text}{'' if text.endswith(('.', '?')) else '.'} See: {command} --help")
         return int(error.exit_code)
-    complain(f"unexpected {type(error).__name__}: {error} (mammo-search --debug … shows where; please report it)")
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"Expected files that can be read and written; found {where}{error.strerror}. {_remedy(error)}")
+        return 1
+    text = " ".join(str(error).split())
+    complain(f"unexpected {type(error).__name__}: {text} (the same with --debug shows where; please report it)")
     return 1
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Make room on that disk, or choose another place."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "Change its permissions, or choose another place."
+    return "Check the path."

@@ -176,6 +176,18 @@ class SpaceSection(Section):
     known: tuple[KnownConfiguration, ...] = ()
     """Tried first, in this order; they may lie outside the ranges."""
 
+    @model_validator(mode="after")
+    def _meaningful(self) -> SpaceSection:
+        for name, sound, range_ in (
+            ("dropout", self.dropout.min >= 0 and self.dropout.max < 1, "0 <= min and max < 1"),
+            ("l2", self.l2.min >= 0, "min >= 0"),
+            ("learning_rate", self.learning_rate.min > 0, "min > 0"),
+        ):
+            if not sound:
+                found: Interval = getattr(self, name)
+                raise ValueError(f"space.{name}: expected {range_}; found min={found.min}, max={found.max}")
+        return self
+
     @property
     def depths(self) -> tuple[int, ...]:
         """All unfreeze depths that a search may train, ascending."""
@@ -205,7 +217,7 @@ class SearchSection(Section):
     """Start of the last layer; BiT's own fine-tuning starts from zeros."""
     backbone_lr_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Factor on the learning rate of the unfrozen backbone variables; the head's is 1."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16-tail", "bfloat16"] = "auto"
     """Arithmetic of the backbone in the search; see `search.precision`. Weights and statistics are float32 always."""
     minority: Literal["balanced", "class_weights", "logit_adjustment", "none"] = "balanced"
     """What is done for rare classes, in training folds only and from their labels alone."""
@@ -219,6 +231,14 @@ class RetrainSection(Section):
 
     seeds: Annotated[int, Field(ge=1, le=20)] = 3
     """Models trained from different seeds; the first is exported, the spread of all is reported."""
+
+
+class ReportSection(Section):
+    """report.html."""
+
+    embed_images: bool = False
+    """Put pictures of held-out images into the file. It is made to be passed on, and a data set's licence may forbid
+    that; without them they lie beside it in figures/localisation."""
 
 
 class CacheSection(Section):
@@ -248,6 +268,7 @@ class Config(Section):
     space: SpaceSection = SpaceSection()
     search: SearchSection = SearchSection()
     retrain: RetrainSection = RetrainSection()
+    report: ReportSection = ReportSection()
     cache: CacheSection = CacheSection()
     output: OutputSection = OutputSection()
 

@@ -42,7 +42,11 @@ def library_noise_in(path: Path) -> Iterator[TextIO]:
     sys.stderr.flush()
     saved = os.dup(2)
     previous = sys.stderr
-    with path.open("ab") as log, os.fdopen(saved, "w", encoding="utf-8", closefd=False, buffering=1) as terminal:
+    encoding = getattr(previous, "encoding", None) or "utf-8"
+    with (
+        path.open("ab") as log,
+        os.fdopen(saved, "w", encoding=encoding, errors="backslashreplace", closefd=False, buffering=1) as terminal,
+    ):
         os.dup2(log.fileno(), 2)
         # Python's own stderr (warnings, tracebacks of threads) follows the descriptor unless a test replaced it.
         try:
@@ -51,6 +55,22 @@ def library_noise_in(path: Path) -> Iterator[TextIO]:
             previous.flush()
             os.dup2(saved, 2)
     os.close(saved)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[TextIO]:
+    """`library_noise_in` for commands without a log: what native libraries write is dropped.
+
+    What they report of failures comes as an exception; ``--debug`` lets the rest through, too.
+
+    Yields:
+        A text stream on what stderr was.
+    """
+    if "--debug" in sys.argv[1:]:
+        yield sys.stderr
+        return
+    with library_noise_in(Path(os.devnull)) as terminal:
+        yield terminal
 
 
 def start_tensorflow(*, deterministic: bool) -> None:

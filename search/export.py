@@ -20,6 +20,7 @@ from search.bit_architecture import BitArchitecture
 from search.bit_backbone import assign_official, build_export_backbone
 from search.bit_weights import BitWeights
 from search.head import plain_head
+from search.model_safety import require_plain_model
 from search.retrain import TrainedTail
 
 _BATCH = 32
@@ -64,7 +65,12 @@ def save_model(model: keras.Model, path: Path) -> None:
 
 
 def load_exported(path: Path) -> keras.Model:
-    """Open a .keras file in safe mode: nothing in it can run code."""
+    """Open a .keras file in safe mode: nothing in it can run code.
+
+    Raises:
+        RunError: If it is missing, damaged, or not made of plain Keras layers.
+    """
+    require_plain_model(path)
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 

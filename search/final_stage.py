@@ -13,25 +13,25 @@ import keras
 
 from mammo_data.prepared import PreparedSet
 from mammo_data.splits import Split
-from reports.evaluation import Evaluation, evaluate
-from reports.metrics import classification_metrics
-from reports.predictions import Predictions
-from search.atomic_file import replacing, write_atomic
+from reports.html import duration
+from search.atomic_file import write_atomic
 from search.bit_architecture import BitArchitecture
 from search.bit_weights import BitWeights
-from search.class_emphasis import training_shares
 from search.config import Config
 from search.demo import NOTICE
-from search.export import assemble_model, load_exported, predict_images, save_model
+from search.export import assemble_model, save_model
+from search.held_out import evaluate_held_out, write_predictions
 from search.holdout_ledger import record_reading
 from search.hyperband_plan import HyperbandPlan
 from search.job_data import ROI_NOTICE
 from search.leak_audit import LeakAudit, Probe, audit
-from search.out_of_fold import read_out_of_fold
+from search.localisation_stage import localise
 from search.pooled_features import pooled_features
 from search.progress import RunProgress
+from search.protocol_plan import nested_seconds
 from search.retrain import TrainedTail, retrain
 from search.run_directory import RunDirectory
+from search.run_metadata import write_run_metadata
 from search.run_report import write_run_report
 from search.search_stage import SearchOutcome
 from search.tail_trainer import TailTrainer
@@ -114,6 +114,11 @@ class FinalModel:
         )
         lines.append(f"model               {self.directory.model_file}")
         lines.append(f"report              {self.directory.report_file}")
+        if "nested_seconds" in self.metrics:
+            lines.append(
+                "on all patients     --protocol nested evaluates the procedure on every patient, in about "
+                f"{duration(self.metrics['nested_seconds'])}"
+            )
         return "\n".join(lines)
 
 
@@ -152,57 +157,37 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
         trainer: The compiled tail of the winner's shape.
         progress: Shows what goes on.
     """
-    seeds = stage.config.retrain.seeds
-    tails = retrain_and_export(stage, trainer, progress, seeds=seeds)
-    with progress.station("evaluate") as moved:
-        # What is evaluated is the file that is handed over, opened as anyone would open it.
-        exported = _held_out(stage, load_exported(stage.directory.model_file))
-        moved(1, seeds)
-        others = []
-        for number, tail in enumerate(tails[1:], start=2):
-            others.append(_held_out(stage, _assemble(stage, tail)))
-            moved(number, seeds)
+    tails = retrain_and_export(stage, trainer, progress, seeds=stage.config.retrain.seeds)
+    evaluation = evaluate_held_out(stage, trainer, tails, progress)
     readings = record_reading(stage.config.output.runs, stage.split.fingerprint, stage.directory.name)
-    evaluation = _evaluate(stage, exported)
-    metrics = dict(evaluation.metrics)
-    metrics["mode"] = stage.config.data.mode
-    metrics["final_seeds"] = {
-        name: [classification_metrics(predictions)[name] for predictions in (exported, *others)]
-        for name in ("primary_auc", "macro_ovr_auc", "balanced_accuracy")
-    }
-    metrics["holdout_readings"] = readings
-    with replacing(stage.directory.best / "predictions.csv") as temporary:
-        exported.write_csv(temporary)
-    if evaluation.corrected is not None:
-        with replacing(stage.directory.best / "predictions_corrected.csv") as temporary:
-            evaluation.corrected.write_csv(temporary)
+    metrics = {**evaluation.metrics, "mode": stage.config.data.mode, "holdout_readings": len(readings)}
+    if stage.config.split.protocol == "holdout":
+        others = time.perf_counter() - stage.clock - sum(record.seconds for record in stage.outcome.records)
+        metrics["nested_seconds"] = round(
+            nested_seconds(stage.outcome.records, stage.config, other_seconds=max(0.0, others))
+        )
+    with progress.station("localise"):
+        localisation = localise(stage, tails[0], evaluation.predictions)
+    if localisation.result is not None:
+        metrics["localisation"] = localisation.result.as_dict()
+    write_predictions(stage, evaluation)
     write_atomic(stage.directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    write_run_metadata(stage.directory, stage.prepared, stage.split)
     with progress.station("audit"):
         # Only now: the model is exported and evaluated, so what the audit sees of the held-out patients moves nothing.
         found = _audit(stage)
     write_atomic(stage.directory.audit_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
     with progress.station("report"):
-        write_run_report(stage, evaluation, metrics, found, seconds=time.perf_counter() - stage.clock)
+        seconds = time.perf_counter() - stage.clock
+        write_run_report(stage, evaluation, metrics, found, localisation.overlays, readings=readings, seconds=seconds)
     manifest = {
         **stage.manifest,
         "status": "complete",
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "outputs": stage.directory.output_checksums(),
     }
     stage.directory.write_manifest(manifest)
     return FinalModel(stage.directory, stage.demo, metrics, stage.outcome)
-
-
-def _evaluate(stage: FinalStage, exported: Predictions) -> Evaluation:
-    """The plain metrics are those of the exported file's probabilities; with the prior that training hid put back, and
-    the temperature, they stand beside (``calibration`` of metrics.json, predictions_corrected.csv)."""
-    return evaluate(
-        exported,
-        development=read_out_of_fold(
-            stage.directory.path / "oof", stage.outcome.winner, stage.outcome.records, exported.class_names
-        ),
-        training_shares=training_shares(stage.settings.minority, len(exported.class_names)),
-        seed=stage.config.split.seed,
-    )
 
 
 def _audit(stage: FinalStage) -> LeakAudit:
@@ -229,19 +214,6 @@ def _assemble(stage: FinalStage, tail: TrainedTail) -> keras.Model:
         image_size=stage.config.preparation.image_size,
         head_width=stage.outcome.configuration.head_width,
         n_classes=len(stage.data.class_names),
-    )
-
-
-def _held_out(stage: FinalStage, model: keras.Model) -> Predictions:
-    """Predictions of the held-out patients."""
-    rows = stage.split.test_rows(stage.prepared.table)
-    table = stage.prepared.table.take(rows)
-    return Predictions(
-        image_ids=table.image_ids,
-        patient_ids=table.patient_ids,
-        labels=table.labels,
-        probabilities=predict_images(model, stage.prepared.images, rows),
-        class_names=table.class_names,
     )
 
 

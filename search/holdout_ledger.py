@@ -10,12 +10,27 @@ from __future__ import annotations
 import datetime
 import json
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 LEDGER = "holdout_ledger.jsonl"
 
 
-def record_reading(runs: Path, split: str, run: str) -> int:
+@dataclass(frozen=True)
+class Reading:
+    """One evaluation of held-out patients.
+
+    Attributes:
+        run: Name of the run that read.
+        time: When, ISO 8601.
+    """
+
+    run: str
+    time: str
+
+
+def record_reading(runs: Path, split: str, run: str) -> tuple[Reading, ...]:
     """Append a reading.
 
     Args:
@@ -24,7 +39,7 @@ def record_reading(runs: Path, split: str, run: str) -> int:
         run: Name of the run that reads.
 
     Returns:
-        How often the test patients of this split have been read, this time included.
+        All readings of the test patients of this split, this one last.
     """
     path = runs / LEDGER
     entry = {"split": split, "run": run, "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
@@ -35,17 +50,24 @@ def record_reading(runs: Path, split: str, run: str) -> int:
     return readings(runs, split)
 
 
-def readings(runs: Path, split: str) -> int:
-    """How often the test patients of a split have been read."""
+def readings(runs: Path, split: str) -> tuple[Reading, ...]:
+    """When the test patients of a split have been read, and by which runs, oldest first."""
     path = runs / LEDGER
     if not path.is_file():
-        return 0
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return sum(_split_of(line) == split for line in lines)
+        return ()
+    entries = _entries(path.read_text(encoding="utf-8").splitlines())
+    return tuple(
+        Reading(str(entry.get("run", "")), str(entry.get("time", "")))
+        for entry in entries
+        if entry.get("split") == split
+    )
 
 
-def _split_of(line: str) -> str | None:
-    try:
-        return json.loads(line).get("split")
-    except ValueError:
-        return None  # a line that a crash cut short
+def _entries(lines: list[str]) -> Iterator[dict[str, object]]:
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue  # a line that a crash cut short
+        if isinstance(entry, dict):
+            yield entry

@@ -25,7 +25,7 @@ def run_holdout(job: Job) -> FinalModel:
 
     config, directory, progress = job.config, job.directory, job.progress
     data = search_data(job.films, holdout_split(config, job.films), config, progress)
-    progress.say(data.describe())
+    progress.fact("data", data.describe())
     manifest = begin_or_resume(directory, run_manifest(job, data, directory), config, data.split, data.films)
     clock = time.perf_counter()
     searched = search_trials(job, own_banks(job, data, directory, manifest), directory)

@@ -19,6 +19,15 @@ class InterruptedRunError(UserError):
     exit_code = 130
 
 
+def command_to_resume(argv: Sequence[str]) -> str:
+    """The command line that goes on with what one began, as it is typed.
+
+    Args:
+        argv: The words behind the program's name.
+    """
+    return shlex.join(["mammo-search", *(word for word in argv if word != "--fresh")])
+
+
 @contextmanager
 def interruptible(directory: RunDirectory, argv: Sequence[str]) -> Iterator[None]:
     """Turn Ctrl-C and SIGTERM inside the block into one line that says how to resume.
@@ -37,12 +46,11 @@ def interruptible(directory: RunDirectory, argv: Sequence[str]) -> Iterator[None
         yield
     except KeyboardInterrupt:
         directory.remove_if_unstarted()
-        command = shlex.join(["mammo-search", *(word for word in argv if word != "--fresh")])
-        raise InterruptedRunError(
-            expected="to finish",
-            found=f"an interruption; what was finished is kept in {directory.path}",
-            remedy=f"The same command goes on: {command}",
-        ) from None
+        command = command_to_resume(argv)
+        kept = f"what is finished is kept in {directory.path}" if directory.path.exists() else "nothing had begun"
+        interrupted = InterruptedRunError(expected="to finish", found="an interruption", remedy=command)
+        interrupted.args = (f"interrupted; {kept}. The same command goes on: {command}",)
+        raise interrupted from None
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mammo_data.errors import DataError
-from search import demo
+from search import __version__, demo
 from search.environment import library_noise_in
 from search.errors import UserError
 from search.interruption import interruptible
@@ -48,12 +48,13 @@ def _run(request: JobRequest) -> FinalModel:
         owned(directory),
         interruptible(directory, request.argv),
         library_noise_in(directory.log_file) as terminal,
-        RunProgress(messages(terminal)).shown() as progress,
+        RunProgress(messages(terminal), log=directory.log_file, detail=request.detail).shown() as progress,
     ):
-        progress.say(f"[bold]mammo-search[/bold]  run {directory.path}")
+        progress.say(f"[bold]mammo-search {__version__}[/bold]")
         if request.demo:
             progress.say(f"[yellow]{demo.NOTICE}[/yellow]")
-        progress.say(describe_protocol(plan, config))
+        progress.fact("run", str(directory.path))
+        progress.fact("plan", describe_protocol(plan, config))
         try:
             backbone = resolve_backbone(config, directory, progress)
             films = prepare_films(source, config, cache, progress)

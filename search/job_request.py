@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from search.config import Config
 from search.config_toml import to_toml
@@ -21,6 +22,7 @@ class JobRequest:
         resume: Insist on an unfinished run of that name.
         demo: Synthetic data; every output says so.
         argv: The command line, for the manifest.
+        detail: How much is shown while it works: "quiet" nothing, "verbose" a line an epoch and what libraries log.
     """
 
     config: Config
@@ -29,11 +31,12 @@ class JobRequest:
     resume: bool = False
     demo: bool = False
     argv: tuple[str, ...] = ()
+    detail: Literal["quiet", "normal", "verbose"] = "normal"
 
     @property
     def run_name(self) -> str:
         """The name, by default "demo" or one that follows from the configuration."""
-        if self.name:
+        if self.name is not None:
             return self.name
         if self.demo:
             return "demo"

@@ -104,17 +104,20 @@ def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgr
     from search.bit_family import architecture_of
     from search.bit_weights import backbone_weights
 
-    start_tensorflow(deterministic=config.search.deterministic)
+    with progress.station("starting", brief=True):
+        start_tensorflow(deterministic=config.search.deterministic)
     architecture = architecture_of(config.backbone.name)
-    weights = backbone_weights(config.backbone.name, config.backbone.weights, seed=config.backbone.weights_seed)
+    with progress.station("weights", brief=True):
+        weights = backbone_weights(config.backbone.name, config.backbone.weights, seed=config.backbone.weights_seed)
     device = device_description()
-    progress.say(f"backbone {config.backbone.name}, {weights.provenance}")
-    progress.say(weights.verification if weights.genuine else f"[yellow]{weights.verification}[/yellow]")
     before = directory.read_manifest() if directory.manifest_file.is_file() else {}
-    precision = choose_precision(
-        config.search.precision, began_with=before.get("precision", {}).get("name"), cache=cache_directory(config)
-    )
-    progress.say(f"{device}, {precision.name} ({precision.reason})")
+    with progress.station("precision", brief=True):
+        precision = choose_precision(
+            config.search.precision, began_with=before.get("precision", {}).get("name"), cache=cache_directory(config)
+        )
+    progress.fact("device", f"{device}, {precision.name} ({precision.reason})")
+    progress.fact("backbone", f"{config.backbone.name}, {weights.provenance}")
+    progress.fact("", weights.verification, style="" if weights.genuine else "yellow")
     return Backbone(architecture, weights, precision, device)
 
 
@@ -127,6 +130,7 @@ def search_trials(job: Job, data: TrialData, directory: RunDirectory, trainers: 
         directory: Where it is written down.
         trainers: Compiled tails of another search of the same shapes, to be used again.
     """
+    from search.forecast import rough_cost_model, search_board
     from search.search_stage import TrainerPool, run_search
     from search.trial_data import TrainingSettings
 
@@ -149,9 +153,10 @@ def search_trials(job: Job, data: TrialData, directory: RunDirectory, trainers: 
             job.backbone.weights,
             data,
             optimizer=config.search.optimizer,
-            dtype=job.backbone.precision.policy,
+            dtype=job.backbone.precision.tail_policy,
         )
-    with job.progress.search(job.plan, len(data.folds), finished):
+    board = search_board(config, job.plan, rough_cost_model(config, job.backbone, len(data.labels)), finished)
+    with job.progress.search(board):
         outcome = run_search(
             job.plan,
             config,

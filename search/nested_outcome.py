@@ -21,11 +21,13 @@ from reports.trial_table import best_run
 from search.atomic_file import replacing, write_atomic
 from search.demo import NOTICE
 from search.errors import RunError
+from search.evaluation_inputs import selection_correction
 from search.final_stage import FinalModel, FinalStage
 from search.job_data import ROI_NOTICE
 from search.nested_report import write_nested_report
 from search.progress import RunProgress
 from search.run_directory import RunDirectory
+from search.run_metadata import write_run_metadata
 from search.trial_log import read_records
 
 CALIBRATION = ("brier", "log_loss", "classwise_ece")
@@ -105,6 +107,7 @@ def finish_nested(stage: FinalStage, outer: Split, progress: RunProgress) -> Nes
             with replacing(directory.best / f"{name}.csv") as temporary:
                 table.write_csv(temporary, outer_folds=predictions.fold_of_case.tolist())
     write_atomic(directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    write_run_metadata(directory, stage.prepared, stage.split)
     with progress.station("report"):
         write_nested_report(stage, outer, folds, predictions, metrics, seconds=time.perf_counter() - stage.clock)
     directory.write_manifest(
@@ -195,6 +198,11 @@ def _metrics(stage: FinalStage, folds: Sequence[OuterFold], predictions: OuterPr
             "uncorrected": {name: metrics[name] for name in CALIBRATION},
             "corrected": {name: after[name] for name in CALIBRATION},
         }
+    selection = selection_correction(
+        stage.directory.path / "oof", stage.outcome.records, stage.data.class_names, seed=seed
+    )
+    if selection is not None:
+        metrics["selection"] = selection.as_dict()
     metrics["protocol"] = "nested"
     metrics["mode"] = stage.config.data.mode
     metrics["estimates"] = estimates(len(folds))

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from mammo_data.splits import Split
 from reports.figures import write_nested_figures
 from reports.html import write_report
+from reports.model_card import write_model_card
 from reports.run_summary import AuditResult, OuterFold, SplitPart
-from reports.tensorboard import write_trials
+from reports.summary_file import write_summary
+from reports.tensorboard import write_final, write_trials
 from search.atomic_file import write_atomic
 from search.leak_audit import LeakAudit, audit
 from search.pooled_features import pooled_features
@@ -32,7 +34,7 @@ def write_nested_report(
     *,
     seconds: float,
 ) -> None:
-    """Write figures/*.png, tensorboard/, audit.json and report.html of a nested run.
+    """Write figures/*.png, tensorboard/, audit.json, model_card.md and report.html of a nested run.
 
     Args:
         stage: Of the search on all patients.
@@ -52,7 +54,6 @@ def write_nested_report(
         stage.outcome.winner,
         directory.figures,
     )
-    write_trials(stage.outcome.records, directory.tensorboard, class_names=metrics["class_names"])
     found = audit(
         stage.films,
         stage.prepared,
@@ -66,21 +67,19 @@ def write_nested_report(
         directory.audit_file,
         json.dumps(found.as_dict() | {"outer_overlap": overlaps}, indent=2, allow_nan=False) + "\n",
     )
-    # run_summary asks for what a hold-out run has: the scores of several final seeds.
-    summary = run_summary(
-        stage, {**metrics, "final_seeds": {"primary_auc": [], "macro_ovr_auc": []}}, figures, found, seconds=seconds
+    summary = run_summary(stage, metrics, figures, found, seconds=seconds)
+    summary = replace(
+        summary,
+        protocol="nested",
+        splits=_parts(stage, outer),
+        audit=_answers(found, overlaps),
+        outer_folds=tuple(folds),
     )
-    write_report(
-        replace(
-            summary,
-            protocol="nested",
-            metrics=metrics,
-            splits=_parts(stage, outer),
-            audit=_answers(found, overlaps),
-            outer_folds=tuple(folds),
-        ),
-        directory.report_file,
-    )
+    write_summary(summary, directory.best)
+    write_report(summary, directory.report_file)
+    card = write_model_card(summary, directory.model_card)
+    write_trials(stage.outcome.records, directory.tensorboard, class_names=metrics["class_names"])
+    write_final(figures, card.read_text(encoding="utf-8"), directory.tensorboard, created=summary.created)
 
 
 def _overlaps(stage: FinalStage, folds: int) -> list[dict[str, Any]]:

@@ -73,15 +73,19 @@ class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         """None."""
         return frozenset()
 
-    def _vectorize_trials(self) -> Any:
-        # A failed run counts as the worst of the completed ones: KerasTuner leaves it out, and the Gaussian process,
-        # none the wiser, would propose the same place again and again.
-        failed = [trial for trial in self.trials.values() if trial.status == "FAILED"]
-        worst = min(trial.score for trial in self.trials.values() if trial.status == "COMPLETED")
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """The values of the next run.
+
+        A failed run counts as the worst of the completed ones: KerasTuner leaves it out, and the Gaussian process, none
+        the wiser, would propose the same place again and again.
+        """
+        completed = (trial for trial in self.trials.values() if trial.status == "COMPLETED")
+        scores = [trial.score for trial in completed if trial.score is not None]
+        failed = [trial for trial in self.trials.values() if trial.status == "FAILED"] if scores else []
         for trial in failed:
-            trial.status, trial.score = "COMPLETED", worst
+            trial.status, trial.score = "COMPLETED", min(scores)
         try:
-            return super()._vectorize_trials()
+            return super().populate_space(trial_id)
         finally:
             for trial in failed:
                 trial.status, trial.score = "FAILED", None

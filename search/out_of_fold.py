@@ -9,6 +9,7 @@ file is told by its checksum (see `tensor_file`); its run is trained again when 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,19 @@ from search.cross_validation import FoldResult, softmax
 from search.errors import RunError
 from search.tensor_file import load_checked_npz, save_checked_npz
 from search.trial_data import TrialData
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Out-of-fold predictions of one run.
+
+    Attributes:
+        predictions: Of each validation image, fold by fold.
+        folds: The fold that each was validated in, from 0, int32 [images].
+    """
+
+    predictions: Predictions
+    folds: NDArray[np.int32]
 
 
 def out_of_fold_file(directory: Path, run: int) -> Path:
@@ -58,7 +72,7 @@ def is_intact(path: Path, data: TrialData, record: TrialRecord) -> bool:
 
 def read_out_of_fold(
     directory: Path, record: TrialRecord, records: Sequence[TrialRecord], class_names: Sequence[str]
-) -> Predictions:
+) -> OutOfFold:
     """Out-of-fold predictions of a run at its best epoch.
 
     Args:
@@ -81,13 +95,14 @@ def read_out_of_fold(
             found=f"{path}, missing or damaged",
             remedy="If the run is unfinished, the same command trains that part again; else restore the file.",
         )
-    return Predictions(
+    predictions = Predictions(
         image_ids=tuple(arrays["image"].tolist()),
         patient_ids=tuple(arrays["patient"].tolist()),
         labels=arrays["label"],
         probabilities=softmax(arrays["logits"][arrays["epoch"].tolist().index(epoch)]),
         class_names=tuple(class_names),
     )
+    return OutOfFold(predictions, arrays["fold"])
 
 
 def _rows(data: TrialData) -> NDArray[np.int64]:

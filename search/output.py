@@ -3,23 +3,80 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+
+OFF_TERMINAL_WIDTH = 100
+
+# One for one, so that a layout made for the original stands.
+_PLAIN = str.maketrans(
+    dict(
+        zip(
+            ("→", "–", "—", "−", "·", "•", "…", "×", "±", "µ", "²", "“", "”", "‘", "’", "━", "╸", "╺", "─"),
+            (">", "-", "-", "-", "-", "*", ".", "x", "~", "u", "2", '"', '"', "'", "'", "=", "-", "-", "-"),
+            strict=True,
+        )
+    )
+)
 
 
 def messages(stream: TextIO | None = None) -> Console:
-    """A console for progress and messages, on stderr unless a stream is given."""
-    from rich.console import Console
+    """A console for progress and messages, on stderr unless a stream is given.
 
-    return Console(file=stream or sys.stderr)
+    It measures the stream that it writes to (rich asks stdin first, which may be another terminal or none), and writes
+    only what the stream's encoding, or a terminal without Unicode, can show.
+    """
+    from rich.console import Console, ConsoleDimensions
+
+    class Terminal(Console):
+        @property
+        def size(self) -> ConsoleDimensions:
+            width, height = terminal_size(self.file)
+            return ConsoleDimensions(width, height)
+
+        @size.setter
+        def size(self, new_size: tuple[int, int]) -> None:
+            raise AttributeError("the size is the terminal's")
+
+        @property
+        def encoding(self) -> str:
+            return "ascii" if _lacks_unicode(self.file) else "utf-8"
+
+    stream = stream or sys.stderr
+    return Terminal(file=_Plain(stream) if _lacks_unicode(stream) else stream)  # type: ignore[arg-type]
+
+
+def terminal_size(stream: Any) -> tuple[int, int]:
+    """Columns and rows of what a stream writes to: COLUMNS and LINES, else the terminal's own, else 80 and 24."""
+    try:
+        columns, rows = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError, AttributeError):
+        columns, rows = 0, 0
+    asked = (os.environ.get(name, "") for name in ("COLUMNS", "LINES"))
+    width, height = (int(text) if text.isdigit() else found for text, found in zip(asked, (columns, rows), strict=True))
+    return width or 80, height or 24
 
 
 def show(text: str) -> None:
     """Print an answer on stdout."""
-    print(text, file=sys.stdout, flush=True)
+    print(_encodable(text, sys.stdout), file=sys.stdout, flush=True)
+
+
+def answer_width() -> int:
+    """Columns of a table on stdout: the terminal's, 100 elsewhere."""
+    return terminal_size(sys.stdout)[0] if sys.stdout.isatty() else OFF_TERMINAL_WIDTH
+
+
+def show_table(table: RenderableType) -> None:
+    """Print a table on stdout."""
+    from rich.console import Console
+
+    stream: Any = _Plain(sys.stdout) if _lacks_unicode(sys.stdout) else sys.stdout
+    Console(file=stream, width=answer_width(), highlight=False).print(table)
 
 
 def show_json(value: Any) -> None:
@@ -30,4 +87,34 @@ def show_json(value: Any) -> None:
 def complain(text: str) -> None:
     """Print an error on stderr, each line as it stands."""
     for line in text.splitlines():
-        print(f"mammo-search: {line}", file=sys.stderr, flush=True)
+        print(f"mammo-search: {_encodable(line, sys.stderr)}", file=sys.stderr, flush=True)
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
+    return text
+
+
+def _lacks_unicode(stream: Any) -> bool:
+    encoding = (getattr(stream, "encoding", None) or "utf-8").lower()
+    # The kernel's own console has a font of 256 or 512 glyphs.
+    return not encoding.startswith("utf") or (os.environ.get("TERM") == "linux" and stream.isatty())
+
+
+class _Plain:
+    """A stream that writes ASCII."""
+
+    encoding = "ascii"
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(text.translate(_PLAIN).encode("ascii", "replace").decode("ascii"))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -1,17 +1,39 @@
-"""What a run shows while it works: a bar on a terminal, plain lines elsewhere, everything on stderr."""
+"""What a run shows while it works, on stderr and in its log.
+
+On a terminal a table of runs and two bars are kept up to date below what has been said; elsewhere each run is a line.
+The log has the lines in any case, with their times, among what the libraries write into it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import datetime
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.text import Text
 
 from reports.trial_record import TrialRecord
-from search.hyperband_plan import HyperbandPlan
+from search.live_layout import Station, layout, runs_table
+from search.log_follower import following
 from search.plan_execution import Assignment
+from search.run_line import duration, run_line
+from search.search_board import SearchBoard
 from search.space import Configuration
+
+Detail = Literal["quiet", "normal", "verbose"]
+"""Nothing; what a run does; that with a line an epoch and what the libraries log."""
+
+_REFRESH_SECONDS = 0.3
+_LABEL_WIDTH = 10
+_LINE_EVERY_SECONDS = 60.0
+_WORTH_SAYING_SECONDS = 2.0
 
 
 class RunProgress:
@@ -19,79 +41,210 @@ class RunProgress:
 
     Args:
         console: Where to; the program's stderr.
+        log: File that every line is also written to.
+        detail: How much is shown.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, log: Path | None = None, detail: Detail = "normal") -> None:
         self.console = console
-        self._bars = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
+        self._log = log
+        self._detail = detail if log is not None or detail != "verbose" else "normal"
+        self._live = (
+            detail == "normal" and console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
         )
-        self._search: TaskID | None = None
-        self._runs = 0
+        self._board: SearchBoard | None = None
+        self._stations: list[Station] = []
+        self._said: list[RenderableType] = []
+        # Events come from the thread that trains, drawing has one of its own.
+        self._lock = threading.RLock()
 
     @contextmanager
     def shown(self) -> Iterator[RunProgress]:
-        """Show bars inside the block."""
-        with self._bars:
+        """Show what goes on inside the block."""
+        with ExitStack() as stack:
+            if self._live:
+                stack.enter_context(self._drawn())
+            elif self._detail == "verbose" and self._log is not None:
+                stack.enter_context(following(self._log, self.console.file))  # type: ignore[arg-type]
             yield self
 
     def say(self, message: str) -> None:
-        """Print a line above the bars."""
-        self.console.print(message, highlight=False, soft_wrap=True)
+        """A line, with rich's markup."""
+        self._record(Text.from_markup(message).plain)
+        self._print(Text.from_markup(message))
+
+    def fact(self, label: str, text: str, *, style: str = "") -> None:
+        """A line of the header: what is searched, on what, how long.
+
+        Args:
+            label: One word; "" goes on with the fact before.
+            text: As it stands, without markup; further lines stand below the first.
+            style: Rich's name of a colour.
+        """
+        for number, line in enumerate(text.splitlines()):
+            labelled = f"{'' if number else label:{_LABEL_WIDTH}}"
+            self._record(labelled + line.strip())
+            shown = Text.assemble((labelled, "dim"), (line.strip(), style))
+            self._print(_Hanging(shown) if self._live else shown)
 
     @contextmanager
-    def station(self, description: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar for one station; yields the callback (done, total) that moves it."""
-        task = self._bars.add_task(description, total=None)
+    def station(self, name: str, *, brief: bool = False) -> Iterator[Callable[[int, int], None]]:
+        """A part of the job; yields the callback (done, total) that moves its bar.
+
+        Args:
+            name: What it is called.
+            brief: Whether nobody cares afterwards how long it took.
+        """
+        station = Station(name, time.monotonic())
+        said_at = station.began
+
+        def moved(done: int, total: int) -> None:
+            nonlocal said_at
+            with self._lock:
+                station.done, station.total = done, total
+            now = time.monotonic()
+            if not self._live and now - said_at >= _LINE_EVERY_SECONDS and done < total:
+                said_at = now
+                left = station.seconds_left(now)
+                self.say(f"{name}  {done}/{total}" + (f", {duration(left)} left" if left is not None else ""))
+
+        with self._lock:
+            self._stations.append(station)
         try:
-            yield lambda done, total: self._bars.update(task, completed=done, total=total)
+            yield moved
+            seconds = time.monotonic() - station.began
+            if seconds >= _WORTH_SAYING_SECONDS and not brief:
+                self.fact(name, duration(seconds))
         finally:
-            self._bars.remove_task(task)
+            with self._lock:
+                self._stations.remove(station)
 
     @contextmanager
-    def search(self, plan: HyperbandPlan, folds: int, finished: Sequence[TrialRecord] = ()) -> Iterator[None]:
-        """A bar for the epochs of the whole plan, folds counted; finished runs stand at its beginning."""
-        self._runs = plan.runs
-        done = sum(record.epochs - record.initial_epoch for record in finished)
-        self._search = self._bars.add_task("search", total=plan.epochs * folds, completed=done * folds)
+    def search(self, board: SearchBoard) -> Iterator[None]:
+        """The search, whose events then change the board.
+
+        Args:
+            board: Its state before the first run that is trained now.
+        """
+        began, before = time.monotonic(), len(board.records)
+        left = board.seconds_left(began)
+        if before and left is not None:
+            self.fact("time", f"about {duration(left)} left of the search")
+        with self._lock:
+            self._board = board
+        try:
+            yield
+            if self._live:
+                self._keep(Padding(runs_table(board, rows=5, width=self.console.width, flying=False), (1, 0)))
+            self.fact("search", f"{len(board.records) - before} runs in {duration(time.monotonic() - began)}")
+        finally:
+            with self._lock:
+                self._board = None
+
+    def run_begins(self, run: int, assignment: Assignment, configuration: Configuration) -> None:
+        """A run starts."""
+        with self._lock:
+            if self._board is not None:
+                self._board.begin(run, assignment, configuration, time.monotonic())
+
+    def epoch_ended(self, run: int, fold: int, epoch: int) -> None:
+        """One fold of a run has trained one more epoch."""
+        with self._lock:
+            board = self._board
+            if board is not None:
+                board.epoch_ended(run, fold, epoch, time.monotonic())
+        if self._detail == "verbose" and board is not None and run in board.running:
+            self.say(
+                f"run {run + 1}/{board.plan.runs}  fold {fold + 1}/{board.folds}  "
+                f"epoch {epoch}/{board.running[run].assignment.epochs}"
+            )
+
+    def run_ended(self, record: TrialRecord) -> None:
+        """A run is finished."""
+        with self._lock:
+            board = self._board
+            if board is not None:
+                board.end(record)
+        line = run_line(record, board.plan.runs if board is not None else record.run + 1)
+        self._record(line)
+        if not self._live:
+            self._print(Text(line))
+
+    def _record(self, line: str) -> None:
+        if self._log is not None:
+            stamp = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+            with self._log.open("a", encoding="utf-8") as file:
+                file.writelines(f"{stamp}  {part}\n" for part in line.splitlines())
+
+    def _print(self, line: RenderableType) -> None:
+        if self._live:
+            self._keep(line)
+        elif self._detail == "normal":
+            self.console.print(line, highlight=False, soft_wrap=True)
+
+    def _keep(self, line: RenderableType) -> None:
+        """Print above the live part, and remember it for the case that the terminal changes its size."""
+        with self._lock:
+            self._said.append(line)
+        self.console.print(line, highlight=False)
+
+    @contextmanager
+    def _drawn(self) -> Iterator[None]:
+        """Keep the live part up to date inside the block."""
+        ended = threading.Event()
+        live = self._started()
+
+        def draw() -> None:
+            nonlocal live
+            size = self.console.size
+            while not ended.wait(_REFRESH_SECONDS):
+                if self.console.size.width != size.width:
+                    # The terminal has wrapped or joined lines that were drawn for another width.
+                    live.stop()
+                    self.console.clear()
+                    with self._lock:
+                        said = list(self._said)
+                    for line in said[-self.console.size.height :]:
+                        self.console.print(line, highlight=False)
+                    live = self._started()
+                size = self.console.size
+                live.refresh()
+
+        thread = threading.Thread(target=draw, name="display", daemon=True)
+        thread.start()
         try:
             yield
         finally:
-            self._bars.remove_task(self._search)
-            self._search = None
+            ended.set()
+            thread.join()
+            live.stop()
 
-    def run_begins(self, run: int, assignment: Assignment, configuration: Configuration) -> None:
-        """Name the run in flight."""
-        if self._search is not None:
-            what = f"depth {configuration.unfreeze_depth}, width {configuration.head_width}"
-            self._bars.update(self._search, description=f"run {run + 1}/{self._runs} · {what}")
+    def _started(self) -> Live:
+        live = Live(
+            console=self.console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            get_renderable=self._layout,
+        )
+        live.start()
+        return live
 
-    def epoch_ended(self, run: int, fold: int, epoch: int) -> None:
-        """Move the bar."""
-        if self._search is not None:
-            self._bars.advance(self._search)
-
-    def run_ended(self, record: TrialRecord) -> None:
-        """Print the run's line."""
-        self.say(run_line(record, self._runs))
+    def _layout(self) -> RenderableType:
+        width, height = self.console.size
+        with self._lock:
+            return layout(self._board, self._stations, width=width, height=height, now=time.monotonic())
 
 
-def run_line(record: TrialRecord, runs: int) -> str:
-    """One finished run as a line of text."""
-    values = record.hyperparameters
-    result = "AUC  n/a " if record.objective is None else f"AUC {record.objective:.3f}"
-    if record.error:
-        result = f"[red]failed[/red]: {record.error}"
-    width = len(str(runs))
-    return (
-        f"run {record.run + 1:>{width}}/{runs}  bracket {record.bracket} rung {record.rung}  "
-        f"epochs {record.initial_epoch:>2}→{record.epochs:<2}  {result}  depth {values['unfreeze_depth']}  "
-        f"width {values['head_width']:<4}  dropout {values['dropout']:<5.3g}  l2 {values['l2']:<8.2g}  "
-        f"lr {values['learning_rate']:<8.2g}  {record.seconds:6.1f} s"
-    )
+class _Hanging:
+    """A line whose continuation lines begin behind its label."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options):  # type: ignore[no-untyped-def]
+        label, body = self._text.divide([_LABEL_WIDTH])
+        lines = body.wrap(console, max(20, options.max_width - _LABEL_WIDTH))
+        for number, line in enumerate(lines):
+            yield Text.assemble(label if not number else " " * _LABEL_WIDTH, line)

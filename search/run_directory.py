@@ -18,9 +18,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from search.atomic_file import make_durable_folder, remove_leftovers
+from search.atomic_file import is_leftover, make_durable_folder, remove_leftovers
 from search.errors import ConfigError, RunError
 from search.manifest import COPY, read_manifest, write_manifest
+from search.run_session import SESSION, begin_session, end_session, is_locked
 
 _LOCK = ".lock"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -98,6 +99,11 @@ class RunDirectory:
         return self.best / "report.html"
 
     @property
+    def model_card(self) -> Path:
+        """The model card."""
+        return self.best / "model_card.md"
+
+    @property
     def audit_file(self) -> Path:
         """Answers of the leak audit."""
         return self.best / "audit.json"
@@ -111,9 +117,14 @@ class RunDirectory:
     def is_unstarted(self) -> bool:
         """Whether nothing is in the folder but what is there before the manifest: it is written first."""
         return all(
-            path.name in (_LOCK, COPY, self.log_file.name) or path.name.startswith((".run-", ".config-", f"{COPY}-"))
+            path.name in (_LOCK, SESSION, COPY, self.log_file.name) or is_leftover(path.name)
             for path in self.path.iterdir()
         )
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a process is at work in it."""
+        return is_locked(self.path / _LOCK)
 
     @property
     def is_complete(self) -> bool:
@@ -195,7 +206,14 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
             found=f"a complete one in {directory.path}",
             remedy="Read its best/report.html, replace it with --fresh, or choose another --name.",
         )
-    make_durable_folder(directory.path)
+    try:
+        make_durable_folder(directory.path)
+    except OSError as error:
+        raise RunError(
+            expected=f"a folder that can be made at {directory.path}",
+            found=error.strerror or str(error),
+            remedy="Change output.runs, or the permissions of the folder above.",
+        ) from None
     return directory
 
 
@@ -219,7 +237,8 @@ def owned(directory: RunDirectory) -> Iterator[None]:
     Raises:
         RunError: If another process has it.
     """
-    lock = FileLock(directory.path / _LOCK, timeout=0)
+    # Not at once: somebody who asks whether the run is in use holds the lock for a moment.
+    lock = FileLock(directory.path / _LOCK, timeout=0.5)
     try:
         lock.acquire()
     except Timeout:
@@ -230,7 +249,13 @@ def owned(directory: RunDirectory) -> Iterator[None]:
         ) from None
     try:
         remove_leftovers(directory.path)
-        yield
+        session = begin_session(directory.path)
+        try:
+            yield
+        except BaseException as error:
+            end_session(directory.path, session, error)
+            raise
+        end_session(directory.path, session, None)
     finally:
         lock.release()
 

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from search.completion import complete_run
 from search.errors import ConfigError, RunError
 from search.run_directory import RunDirectory
 
@@ -21,7 +22,12 @@ _CONFIG_FILE = Path("tuner_config.toml")
 
 RunArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[RUN]", help="Name of a run, or its folder [default: the newest].", show_default=False),
+    typer.Argument(
+        metavar="RUN",
+        help="Name of a run, or its folder; default: the newest.",
+        show_default=False,
+        autocompletion=complete_run,
+    ),
 ]
 """The RUN of a command that takes the newest run where none is named."""
 
@@ -101,5 +107,5 @@ def _listed(names: list[str], most: int = 8) -> str:
 
 def _last_touched(run: RunDirectory) -> float:
     """When a search last wrote into the folder; reading commands write none of these files."""
-    files = (run.manifest_file, run.trials_file, run.log_file)
+    files = (run.manifest_file, run.trials_file, run.log_file, *run.path.glob("outer-*/trials.jsonl"))
     return max((file.stat().st_mtime for file in files if file.is_file()), default=0.0)

@@ -5,42 +5,78 @@ from __future__ import annotations
 import datetime
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mammo_data.catalog import CaseTable
+from mammo_data.catalog import CaseTable, Finding
+from reports.confident_cases import confident_cases
 from reports.evaluation import Evaluation
 from reports.figures import write_evaluation_figures, write_figures
 from reports.html import write_report
-from reports.run_summary import DataFacts, PlannedRung, RunSummary, SeedScore, SplitPart
-from reports.tensorboard import write_trials
+from reports.model_card import write_model_card
+from reports.optuna_study import has_optuna
+from reports.run_summary import CaseToSee, DataFacts, HoldoutReading, PlannedRung, RunSummary, SeedScore, SplitPart
+from reports.search_plots import write_optuna_plots, write_plain_plots
+from reports.summary_file import write_summary
+from reports.tensorboard import write_final, write_trials
 from search.config_toml import to_toml
 from search.job_data import ROI_NOTICE
+from search.search_dimensions import recorded_dimensions
 
 if TYPE_CHECKING:
     from search.final_stage import FinalStage
+    from search.holdout_ledger import Reading
     from search.leak_audit import LeakAudit
 
 
+IMBALANCE = {
+    "balanced": "each class drawn equally often, in training only",
+    "class_weights": "class weights in the loss, from the training patients alone",
+    "logit_adjustment": "logit adjustment in the loss, from the training patients alone",
+    "none": "nothing",
+}
+
+
 def write_run_report(
-    stage: FinalStage, evaluation: Evaluation, metrics: Mapping[str, Any], found: LeakAudit, *, seconds: float
+    stage: FinalStage,
+    evaluation: Evaluation,
+    metrics: Mapping[str, Any],
+    found: LeakAudit,
+    overlays: Mapping[str, Path],
+    *,
+    readings: Sequence[Reading],
+    seconds: float,
 ) -> None:
-    """Write figures/*.png, tensorboard/ and report.html of a run.
+    """Write figures/*.png, tensorboard/, model_card.md, summary.json and report.html of a run.
 
     Args:
         stage: What the run is made of.
         evaluation: Of the held-out patients.
         metrics: The content of metrics.json.
         found: The leak audit.
+        overlays: Image id to PNG file, of the cases that a reader should look at.
+        readings: Of the held-out patients, this one last.
         seconds: Wall time of the run so far.
     """
     directory = stage.directory
     predictions = evaluation.predictions
     figures = write_figures(predictions, stage.outcome.winner, directory.figures)
     figures |= write_evaluation_figures(evaluation, directory.figures)
+    summary = replace(
+        run_summary(stage, metrics, figures, found, seconds=seconds),
+        readings=tuple(HoldoutReading(reading.run, reading.time) for reading in readings),
+        cases=_cases_to_see(stage, evaluation, overlays),
+    )
+    write_summary(summary, directory.best)
+    write_report(summary, directory.report_file)
+    card = write_model_card(summary, directory.model_card)
     write_trials(stage.outcome.records, directory.tensorboard, class_names=predictions.class_names)
-    write_report(run_summary(stage, metrics, figures, found, seconds=seconds), directory.report_file)
+    pictures = {f"localisation/{path.stem}": path for path in overlays.values()}
+    write_final(
+        {**figures, **pictures}, card.read_text(encoding="utf-8"), directory.tensorboard, created=summary.created
+    )
 
 
 def run_summary(
@@ -51,7 +87,7 @@ def run_summary(
     *,
     seconds: float,
 ) -> RunSummary:
-    """Gather what the page prints."""
+    """Gather what the page prints; the search's own figures are drawn for it."""
     table, split, manifest = stage.prepared.table, stage.split, stage.manifest
     test, development = table.take(split.test_rows(table)), table.take(split.development_rows(table))
     return RunSummary(
@@ -78,27 +114,79 @@ def run_summary(
         trials=stage.outcome.records,
         metrics=metrics,
         figures=figures,
+        search_figures=_search_figures(stage),
         is_demo=stage.demo,
         mode=stage.config.data.mode,
         audit=found.answers(),
         permutation=found.permutation_result(),
+        training=_training(stage),
+        imbalance=IMBALANCE[stage.settings.minority],
         weights_provenance=stage.weights.provenance,
         weights_genuine=stage.weights.genuine,
         backbone=stage.config.backbone.name,
         versions=manifest["versions"],
         fingerprints=manifest["fingerprints"],
         seeds=manifest["seeds"],
-        seed_spread=tuple(
-            SeedScore(number, primary, macro, exported=number == 0)
-            for number, (primary, macro) in enumerate(
-                zip(metrics["final_seeds"]["primary_auc"], metrics["final_seeds"]["macro_ovr_auc"], strict=True)
-            )
-        ),
+        seed_spread=_seed_spread(metrics),
         holdout_readings=metrics["holdout_readings"],
         optimizer_steps=(stage.outcome.winner.best_epoch or 0) * stage.settings.steps_per_epoch,
         model_file=stage.directory.model_file.name,
         device=manifest["device"],
         seconds=seconds,
+    )
+
+
+def _search_figures(stage: FinalStage) -> dict[str, Path]:
+    """Of the largest budget alone; `mammo-search trials --plot` draws all. Without optuna, fewer kinds of them."""
+    records, directory = stage.outcome.records, stage.directory.figures / "search"
+    figures = write_plain_plots(records, directory)
+    if has_optuna():
+        figures |= write_optuna_plots(records, recorded_dimensions(stage.manifest["settings"]), directory)
+    return figures
+
+
+def _cases_to_see(stage: FinalStage, evaluation: Evaluation, overlays: Mapping[str, Path]) -> tuple[CaseToSee, ...]:
+    by_id = {case.image_id: case for case in stage.prepared.table.cases}
+    cases = []
+    for confident in confident_cases(evaluation.predictions):
+        case, overlay = by_id[confident.image_id], overlays.get(confident.image_id)
+        cases.append(
+            CaseToSee(
+                confident,
+                tissue=case.tissue,
+                findings=", ".join(map(_in_words, case.findings)),
+                overlay=overlay.relative_to(stage.directory.best).as_posix() if overlay else "",
+                picture=overlay if stage.config.report.embed_images else None,
+            )
+        )
+    return tuple(cases)
+
+
+def _in_words(finding: Finding) -> str:
+    kind = f"{finding.abnormality or 'finding'} ({finding.severity})"
+    if finding.film_radius is None:
+        return f"{kind}, not located"
+    return f"{kind}, radius {finding.film_radius:.0f} px"
+
+
+def _seed_spread(metrics: Mapping[str, Any]) -> tuple[SeedScore, ...]:
+    """Scores of the final seeds; none in a nested run, which has nobody left to score its final model on."""
+    scores = metrics.get("final_seeds")
+    if not scores:
+        return ()
+    pairs = zip(scores["primary_auc"], scores["macro_ovr_auc"], strict=True)
+    return tuple(
+        SeedScore(number, primary, macro, exported=number == 0) for number, (primary, macro) in enumerate(pairs)
+    )
+
+
+def _training(stage: FinalStage) -> str:
+    settings, search, augmentation = stage.settings, stage.config.search, stage.config.augmentation
+    views = "/".join(str(count) for count in stage.manifest.get("views_per_class") or ())
+    return (
+        f"{search.optimizer}, batches of {settings.batch_size}, {settings.steps_per_epoch} steps an epoch, schedule "
+        f"{settings.schedule}, cross-entropy with L2 and dropout; augmentation of training images at strength "
+        f"{augmentation.strength:g}" + (f", {views} stored views of an image by class" if views else "")
     )
 
 

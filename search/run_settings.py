@@ -14,7 +14,7 @@ from search.config import Config
 RESULTS_VERSION = 1
 """Raise it with every change to the code that changes the results of a search."""
 
-_FREE_SECTIONS = {"output", "cache"}
+_FREE_SECTIONS = {"output", "cache", "report"}
 _FREE_SETTINGS = {"search.max_minutes", "split.file", "data.path", "data.info"}
 
 

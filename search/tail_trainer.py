@@ -239,5 +239,6 @@ def _array(variable: keras.Variable) -> NDArray[Any]:
 
 
 def _unique_names(variables: list[keras.Variable]) -> dict[str, keras.Variable]:
-    # Optimizer slots and seed generators may share a path; the position makes the name unique and keeps the order.
-    return {f"{position:04d}:{variable.path}": variable for position, variable in enumerate(variables)}
+    # Optimizer slots and seed generators may share a name; the position makes it unique and keeps the order. Not the
+    # path: in it Keras counts the objects of the process, so it would depend on which other tails were built before.
+    return {f"{position:04d}:{variable.name}": variable for position, variable in enumerate(variables)}

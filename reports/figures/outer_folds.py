@@ -39,6 +39,7 @@ def draw_outer_folds(folds: Sequence[OuterFold], metrics: Mapping[str, Any]) -> 
         axes.axvline(0.5, color=FAINT, linestyle=":", linewidth=1.2, zorder=0)
         dress(axes, title=title, x="AUC", y="", grid="x")
         axes.set(xlim=(0, 1.02), ylim=(-0.7, len(entries) - 0.3))
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
     worst = metrics["class_names"][-1]

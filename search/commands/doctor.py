@@ -17,6 +17,8 @@ def doctor(
     """Look at versions, devices, caches, weights, data and disk space, and say what to do about each lack.
 
     Ends with exit code 3 if a run on real data would lack something.
+
+    Example: mammo-search doctor --data all-mias.tar.gz
     """
     from search.doctor import examine
     from search.output import show, show_json

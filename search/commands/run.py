@@ -8,63 +8,68 @@ from typing import Annotated, Any
 
 import typer
 
+from search.command_settings import SetOption, resolve_settings
+from search.completion import complete_run
+
 
 def run(
-    max_trials: Annotated[int | None, typer.Option(help="Bound on the runs; the best-spending plan is made.")] = None,
+    max_trials: Annotated[int | None, typer.Option(help="Bound on the runs; the best plan is made.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Start no run later than this.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder or archive of the MIAS images.")] = None,
-    info: Annotated[Path | None, typer.Option(help="Info.txt, where it does not lie with the images.")] = None,
-    mode: Annotated[str | None, typer.Option(help="whole images, or roi: crops, the easier task.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="holdout, or nested: a search for each outer fold.")] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Synthetic data and a small random backbone; offline.")] = False,
-    config: Annotated[Path | None, typer.Option(help="Configuration; default: ./tuner_config.toml.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run's folder.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run; the default if any.")] = False,
+    data: Annotated[Path | None, typer.Option(help="Folder or archive of the images.")] = None,
+    info: Annotated[Path | None, typer.Option(help="Info.txt, if it lies elsewhere.")] = None,
+    mode: Annotated[str | None, typer.Option(help="whole images, or roi: crops (easier).")] = None,
+    protocol: Annotated[str | None, typer.Option(help="holdout, or nested: everybody, longer.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Synthetic data, small backbone; offline.")] = False,
+    config: Annotated[Path | None, typer.Option(help="Settings [./tuner_config.toml].")] = None,
+    assignments: SetOption = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run.", autocompletion=complete_run)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Insist on an unfinished run.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace a run of that name.")] = False,
     backbone: Annotated[str | None, typer.Option(help="bit-m-r50x1, bit-s-r50x1, bit-m-r101x1, …")] = None,
-    weights: Annotated[str | None, typer.Option(help="tf-hub, random, a handle, a SavedModel folder or .npz.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side of the prepared images in pixels.")] = None,
-    folds: Annotated[int | None, typer.Option(help="Folds a trial is cross-validated on.")] = None,
-    split: Annotated[Path | None, typer.Option(help="Use this split.csv instead of drawing one.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the search; the split has its own.")] = None,
+    weights: Annotated[str | None, typer.Option(help="tf-hub, random, a handle or a file.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of prepared images in pixels.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds a trial is validated on.")] = None,
+    split: Annotated[Path | None, typer.Option(help="Use this split.csv; draw none.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
+    embed_images: Annotated[bool, typer.Option("--embed-images", help="Show images in the report.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The answer and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line an epoch, and the log.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Search, retrain, evaluate and export.
+    """Search, retrain, evaluate and export; typed again, an interrupted run goes on.
 
     Example: mammo-search run --data all-mias.tar.gz --max-trials 40
     """
-    from search.config_file import DEFAULT_FILE, load_config
+    from search.closing import next_commands
     from search.demo import demo_config
     from search.errors import ConfigError
     from search.expected_cost import expected_text
     from search.job import JobRequest, run_job
-    from search.output import show, show_json
+    from search.output import messages, show, show_json
     from search.plan_text import plan_search
     from search.protocol_plan import describe_protocol, protocol_table
 
     if resume and fresh:
         raise ConfigError(expected="--resume or --fresh", found="both", remedy="Leave one out.")
-    flags: dict[str, Any] = {
-        "search.max_trials": max_trials,
-        "search.max_minutes": max_minutes,
-        "data.path": data,
-        "data.info": info,
-        "data.mode": mode,
-        "split.protocol": protocol,
-        "backbone.name": backbone,
-        "backbone.weights": weights,
-        "preparation.image_size": image_size,
-        "search.folds": folds,
-        "split.file": split,
-        "search.seed": seed,
+    if quiet and verbose:
+        raise ConfigError(expected="--quiet or --verbose", found="both", remedy="Leave one out.")
+    flags: dict[str, tuple[str, Any]] = {
+        "--max-trials": ("search.max_trials", max_trials),
+        "--max-minutes": ("search.max_minutes", max_minutes),
+        "--data": ("data.path", data),
+        "--info": ("data.info", info),
+        "--mode": ("data.mode", mode),
+        "--protocol": ("split.protocol", protocol),
+        "--backbone": ("backbone.name", backbone),
+        "--weights": ("backbone.weights", weights),
+        "--image-size": ("preparation.image_size", image_size),
+        "--folds": ("search.folds", folds),
+        "--split": ("split.file", split),
+        "--seed": ("search.seed", seed),
+        "--embed-images": ("report.embed_images", embed_images or None),
     }
-    file = config or (DEFAULT_FILE if DEFAULT_FILE.is_file() and not demo else None)
-    settings = load_config(
-        file,
-        {path: value for path, value in flags.items() if value is not None},
-        base=demo_config() if demo else None,
-    )
+    settings = resolve_settings(flags, assignments, file=config, base=demo_config() if demo else None)
     if dry_run:
         plan = plan_search(settings.search)
         expected, table = expected_text(settings, plan, demo=demo)
@@ -73,5 +78,20 @@ def run(
         else:
             show(f"{describe_protocol(plan, settings)}\n{expected}")
         return
-    result = run_job(JobRequest(settings, name=name, resume=resume, fresh=fresh, demo=demo, argv=tuple(sys.argv[1:])))
-    show_json(result.as_json()) if json else show(result.as_text())
+    request = JobRequest(
+        settings,
+        name=name,
+        resume=resume,
+        fresh=fresh,
+        demo=demo,
+        argv=tuple(sys.argv[1:]),
+        detail="quiet" if quiet else "verbose" if verbose else "normal",
+    )
+    result = run_job(request)
+    if quiet or json:
+        show_json(result.as_json()) if json else show(result.as_text())
+        return
+    console = messages()
+    console.print()
+    show(result.as_text())
+    console.print(next_commands(result.directory, width=console.width), highlight=False, soft_wrap=True, markup=False)

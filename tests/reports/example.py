@@ -8,11 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from reports.bbc_cv import bbc_cv
+from reports.confident_cases import confident_cases
 from reports.evaluation import evaluate
 from reports.figures import write_evaluation_figures, write_figures
-from reports.intervals import with_intervals
+from reports.figures.overlays import Overlay, write_overlay
+from reports.final_models import FoldEnsemble
+from reports.localisation import LocalisationResult, LocatedCase, localisation_result
+from reports.metric_intervals import with_intervals
+from reports.predictions import Predictions
 from reports.run_summary import (
     AuditResult,
+    CaseToSee,
     DataFacts,
     PermutationResult,
     PlannedRung,
@@ -20,6 +26,7 @@ from reports.run_summary import (
     SeedScore,
     SplitPart,
 )
+from reports.search_plots import write_plain_plots
 from reports.subgroups import CaseAttributes
 from reports.trial_table import best_run
 
@@ -42,9 +49,18 @@ learning_rate = { low = 1e-4, high = 1e-1, sampling = "log" }
 """
 
 
-def example_summary(directory: Path, *, is_demo: bool = True, resamples: int = 200) -> RunSummary:
-    """A run on 40 held-out patients and 38 trials, with its figures drawn into a directory."""
-    predictions = simulated_predictions(patients=40, seed=0, separation=0.9)
+def example_summary(
+    directory: Path, *, is_demo: bool = True, resamples: int = 200, missing: int | None = None
+) -> RunSummary:
+    """A run on 40 held-out patients and 38 trials, with its figures and overlays drawn into a directory.
+
+    Args:
+        directory: Where they go.
+        is_demo: Whether it says that it is a demonstration.
+        resamples: Bootstrap resamples.
+        missing: A class without a held-out image.
+    """
+    predictions = held_out_of(0.9, missing)
     trials = simulated_trials()
     counts = np.bincount(predictions.labels, minlength=3)
     rng = np.random.default_rng(1)
@@ -73,8 +89,12 @@ def example_summary(directory: Path, *, is_demo: bool = True, resamples: int = 2
             np.arange(len(development)) // 2 % 5,
             resamples=resamples,
         ),
+        other_seeds=[held_out_of(separation, missing) for separation in (0.8, 1.0)],
+        ensemble=FoldEnsemble(tuple(held_out_of(separation, missing) for separation in (0.7, 0.9, 1.1)), exact=True),
         resamples=resamples,
     )
+    seeds = evaluation.metrics["final_seeds"]
+    metrics = {**evaluation.metrics, "nested_seconds": 1260, "localisation": example_localisation(resamples).as_dict()}
     held_out = {name: int(count) for name, count in zip(CLASS_NAMES, counts, strict=True)}
     return RunSummary(
         name="simulated-example",
@@ -98,9 +118,10 @@ def example_summary(directory: Path, *, is_demo: bool = True, resamples: int = 2
         ),
         plan=tuple(PlannedRung(*rung) for rung in PLAN),
         trials=trials,
-        metrics=evaluation.metrics,
+        metrics=metrics,
         figures=write_figures(predictions, best_run(trials), directory)
         | write_evaluation_figures(evaluation, directory),
+        search_figures=write_plain_plots(trials, directory / "search"),
         is_demo=is_demo,
         weights_provenance="random, seed 0" if is_demo else "a local archive of BiT-M-R50x1",
         weights_genuine=not is_demo,
@@ -108,7 +129,13 @@ def example_summary(directory: Path, *, is_demo: bool = True, resamples: int = 2
         versions={"mammo-search": "0.1.0", "Python": "3.11.9", "TensorFlow": "2.21.0", "Keras": "3.15.1"},
         fingerprints={"data": "3f" * 32, "split": "a1" * 32, "configuration": "9c" * 32},
         seeds={"split": 0, "search": 0, "retraining": 0},
-        seed_spread=(SeedScore(0, 0.81, 0.77, exported=True), SeedScore(1, 0.79, 0.78), SeedScore(2, 0.83, 0.76)),
+        seed_spread=tuple(
+            SeedScore(number, primary, macro, exported=number == 0)
+            for number, (primary, macro) in enumerate(
+                zip(seeds["primary_auc"], seeds["macro_ovr_auc"], strict=True)
+            )
+        ),
+        cases=example_cases(predictions, directory),
         audit={
             "No patient on two sides": AuditResult(True, "161 patients, each in exactly one part."),
             "Shortcut probe": AuditResult(False, "file number alone gives abnormal AUC 0.66 (warning above 0.60)."),
@@ -124,17 +151,64 @@ def example_summary(directory: Path, *, is_demo: bool = True, resamples: int = 2
     )
 
 
-def unhappy_summary(directory: Path) -> RunSummary:
-    """A run whose held-out patients have no malignant image, whose text tries to be markup, and that lacks the rest."""
-    summary = example_summary(directory, is_demo=False)
+def example_localisation(resamples: int) -> LocalisationResult:
+    """Twenty round lesions in round breasts; two of three maps point at them."""
+    rng = np.random.default_rng(3)
+    rows, columns = np.mgrid[:96, :96]
+    breast = columns**2 + (rows - 48) ** 2 < 46**2
+    cases = []
+    for number in range(20):
+        x, y = rng.uniform(10, 30), rng.uniform(30, 66)
+        peak = (x + 2, y) if number % 3 else (70.0, 10.0)
+        label = CLASS_NAMES[1 + number % 2]
+        cases.append(LocatedCase(f"mdb{number:03d}", f"p{number}", label, ((x, y, 8.0),), peak, breast))
+    return localisation_result(
+        cases,
+        method="HiResCAM, 16 px a cell",
+        chosen_on={"Grad-CAM, 32 px a cell": 0.42, "HiResCAM, 16 px a cell": 0.58},
+        chosen_on_images=48,
+        resamples=resamples,
+    )
+
+
+def held_out_of(separation: float, missing: int | None) -> Predictions:
+    """Forty patients, the same whatever the separation; without the images of a class."""
+    table = simulated_predictions(patients=40, seed=0, separation=separation)
+    return table if missing is None else table.take(np.flatnonzero(table.labels != missing))
+
+
+def without_pictures(summary: RunSummary) -> RunSummary:
+    """As a run without ``--embed-images`` makes it."""
+    return replace(summary, cases=tuple(replace(seen, picture=None) for seen in summary.cases))
+
+
+def example_cases(predictions: Predictions, directory: Path) -> tuple[CaseToSee, ...]:
+    """The confident cases, each with an overlay of a grey ramp."""
+    image = np.repeat(np.arange(96, dtype=np.uint8)[None], 96, axis=0)
+    cam = np.linspace(0, 1, 96 * 96, dtype=np.float32).reshape(96, 96)
+    seen = []
+    for case in confident_cases(predictions):
+        overlay = Overlay(f"{case.image_id}: {case.label}", "a ramp", image, cam, ((40.0, 50.0, 12.0),))
+        name = f"figures/localisation/{case.label}-{case.rank}-{case.image_id}.png"
+        picture = write_overlay(overlay, directory / name)
+        finding = "" if case.label == "normal" else f"CIRC ({case.label}), radius 41 px"
+        seen.append(CaseToSee(case, tissue="G", findings=finding, overlay=name, picture=picture))
+    return tuple(seen)
+
+
+def unhappy_summary(summary: RunSummary) -> RunSummary:
+    """The same run without a malignant held-out image, whose text tries to be markup, and that lacks the rest."""
     predictions = simulated_predictions(patients=20)
     without = predictions.take(np.flatnonzero(predictions.labels != 2))
     return replace(
         summary,
+        is_demo=False,
+        weights_genuine=True,
         name="<script>alert('x')</script> & Co",
         config_toml='name = "</code></pre><script>alert(1)</script>"',
         metrics=with_intervals(without, resamples=50),
         figures={},
+        search_figures={},
         audit=None,
         permutation=None,
         seed_spread=(),
@@ -144,5 +218,6 @@ def unhappy_summary(directory: Path) -> RunSummary:
         fingerprints={},
         seeds={},
         holdout_readings=3,
+        cases=(),
         trials=simulated_trials(folds=1, failed=tuple(range(38))),
     )

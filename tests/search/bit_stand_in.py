@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import tarfile
 import threading
 import zlib
@@ -110,6 +111,7 @@ class Server:
     def __init__(self, httpd: ThreadingHTTPServer) -> None:
         self.answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
         self.requested: list[str] = []
+        self.queries: list[str] = []
         self.url = f"http://127.0.0.1:{httpd.server_address[1]}"
 
     def serve(self, path: str, body: bytes, *, content_type: str = "application/octet-stream") -> str:
@@ -149,13 +151,38 @@ def respond(handler, status: int, body: bytes, content_type: str, sent: int | No
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
-    """A server on a free port for the length of the block."""
+def running_proxy(certificate: Path) -> Iterator[Server]:
+    """A proxy that answers for every host itself, over TLS; its paths begin with the host's name."""
+    with running_server(certificate) as server:
+        yield server
+
+
+@contextmanager
+def running_server(certificate: Path | None = None) -> Iterator[Server]:
+    """A server on a free port for the length of the block; a proxy for all hosts if it has a certificate."""
 
     class Handler(BaseHTTPRequestHandler):
+        prefix = ""
+
+        def do_CONNECT(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.connection = context.wrap_socket(self.connection, server_side=True)
+            self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", buffering=0)
+            self.prefix = f"/{self.path.removesuffix(':443')}"
+            self.close_connection = False
+
+        def finish(self) -> None:
+            super().finish()
+            self.connection.close()
+
         def do_GET(self) -> None:
-            path = self.path.split("?")[0]
+            path, _, query = self.path.partition("?")
+            path = f"{self.prefix}{path}"
             server.requested.append(path)
+            server.queries.append(query)
             server.answers.get(path, lambda handler: respond(handler, 404, b"", "text/plain"))(self)
 
         def log_message(self, *_: object) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.bit_hyperrule import hyperrule_factors, hyperrule_learning_rate, learning_rate_factors
+from search.bit_hyperrule import hyperrule_factors
 
 
 def test_five_hundred_steps_are_the_papers():
@@ -14,7 +14,6 @@ def test_five_hundred_steps_are_the_papers():
     np.testing.assert_allclose(
         factors[[99, 199, 200, 299, 300, 399, 400, 499]], [1, 1, 0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3]
     )
-    assert hyperrule_learning_rate(512) == 0.003
 
 
 @given(full=st.integers(1, 700), cut=st.integers(0, 700), epoch=st.none() | st.integers(1, 50))
@@ -36,10 +35,6 @@ def test_the_warm_up_takes_an_epoch_at_most():
     assert factors[8] < 1
 
 
-def test_the_backbone_has_a_rate_of_its_own():
-    names = ["resnet/group_norm/gamma", "resnet.block4.unit03.a.group_norm/beta", "dense/kernel"]
-    np.testing.assert_allclose(learning_rate_factors(names, 0.1), [0.1, 0.1, 1])
-    with pytest.raises(ValueError, match="positive"):
-        learning_rate_factors(names, 0)
+def test_a_budget_of_nothing_is_refused():
     with pytest.raises(ValueError, match="positive"):
         hyperrule_factors(first_step=0, steps=1, full_steps=0)

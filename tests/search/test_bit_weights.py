@@ -2,6 +2,7 @@
 
 import gc
 import io
+import os
 import subprocess
 import sys
 import threading
@@ -260,9 +261,11 @@ print(weights.fingerprint, late)
 """
 
 
-def resolving(url: str, cache: Path) -> subprocess.Popen:
+def resolving(url: str, cache: Path, **environment: str) -> subprocess.Popen:
     script = RESOLVE.format(root=str(ROOT), url=url, cache=str(cache))
-    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    )
 
 
 def test_two_processes_at_once_do_the_work_once(server, arrays, tmp_path):

@@ -1,8 +1,9 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from search.config import Config
+from search.config import BackboneSection, Config
 from search.config_file import load_config
 from search.config_toml import to_toml
 from search.errors import ConfigError
@@ -38,13 +39,17 @@ def test_flags_beat_the_file_and_the_file_beats_the_base(tmp_path):
         ("\n# so\n[serch]\na = 1", "3: serch: unknown key; did you mean 'search'?"),
         ("folds = 3", "1: folds: unknown key; it belongs to [split] or [search]"),
         ("[search]\nimage_size = 3", "2: search.image_size: unknown key; it belongs to [preparation]"),
-        ("[split]\nxyz = 1", "2: split.xyz: unknown key; known are test_fraction, folds, seed, file"),
+        (
+            "[split]\nxyz = 1",
+            "2: split.xyz: unknown key; known are protocol, outer_folds, test_fraction, folds, seed, file",
+        ),
         ("[search]\nfactor = 1", "2: search.factor: expected a value greater than or equal to 2; found 1"),
         ("[search]\nfactor = 'much'", "2: search.factor: expected a valid integer"),
         ("[search]\nmax_minutes = inf", "2: search.max_minutes: expected a finite number; found inf"),
         ("[data]\nmode = 'hole'", "2: data.mode: expected 'whole' or 'roi'; found 'hole'; did you mean 'whole'?"),
         ("search = 3", "1: search: expected a table; found 3"),
         ("[space]\nl2 = { min = 0, max = 1, sampling = 'log' }", "2: space.l2: expected min <= max, and min > 0"),
+        ("[space]\nhead_width = [8]\ndropout = { max = 1 }", "3: space.dropout: expected 0 <= min and max < 1; found"),
         ("[space.l2]\nmini = 1", "2: space.l2.mini: unknown key; did you mean 'min'?"),
         ("[split]\nfolds = 3\n[search]\nfolds = 4", "4: search.folds: expected at most split.folds = 3; found 4"),
         (
@@ -124,6 +129,22 @@ def test_every_preparation_and_augmentation_setting_can_be_configured_and_has_on
     changed = load_config(None, {"augmentation.rotation": 3.0, "preparation.clahe": True})
     assert changed.augmentation.settings().rotation == 3.0
     assert changed.preparation.settings().clahe
+
+
+def test_every_backbone_of_the_family_can_be_named():
+    from search.bit_family import FAMILY, SMALL_BACKBONE
+
+    named = get_args(BackboneSection.model_fields["name"].annotation)
+    assert set(named) == {*FAMILY, SMALL_BACKBONE}
+
+
+@pytest.mark.parametrize(("name", "deepest"), [("bit-m-r50x1", 17), ("bit-s-r101x1", 34), ("bit-small", 5)])
+def test_a_depth_that_the_backbone_lacks_is_refused(name, deepest):
+    known = {"head_width": 8, "dropout": 0.1, "l2": 0.0, "learning_rate": 0.1, "unfreeze_depth": deepest + 1}
+    assert load_config(None, {"backbone.name": name, "space.unfreeze_depth": [0, deepest]})
+    for change in ({"space.unfreeze_depth": [deepest + 1]}, {"space.known": [known]}):
+        with pytest.raises(ConfigError, match=f"expected at most {deepest} for {name}; found {deepest + 1}"):
+            load_config(None, {"backbone.name": name, "space.unfreeze_depth": [0], **change})
 
 
 def test_an_augmentation_that_turns_images_inside_out_is_refused():

@@ -7,8 +7,10 @@ import pytest
 
 from search.space import Configuration
 
+BITS_OWN = {"schedule": "bit", "head_init": "zeros", "backbone_lr_factor": 0.1}
 
-def trainer_for(engine, depth, optimizer):
+
+def trainer_for(engine, depth, optimizer, dtype="float32"):
     from search.tail_trainer import TailTrainer
 
     return TailTrainer(
@@ -19,19 +21,27 @@ def trainer_for(engine, depth, optimizer):
         head_width=16,
         n_classes=3,
         optimizer=optimizer,
+        dtype=dtype,
     )
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("depth", [0, 1])
-def test_a_promoted_run_ends_in_the_bits_of_an_uninterrupted_one(engine, tmp_path, depth, optimizer):
+@pytest.mark.parametrize(
+    ("depth", "optimizer", "dtype", "choices"),
+    [
+        *((depth, name, "float32", {"schedule": "cosine"}) for depth in (0, 1) for name in ("sgd", "adam", "adamw")),
+        (1, "adamw", "float32", BITS_OWN),
+        (1, "sgd", "mixed_bfloat16", BITS_OWN),
+    ],
+    ids=lambda value: "bit" if value is BITS_OWN else str(value) if not isinstance(value, dict) else "",
+)
+def test_a_promoted_run_ends_in_the_bits_of_an_uninterrupted_one(engine, tmp_path, depth, optimizer, dtype, choices):
     from search.checkpoints import CheckpointStore
     from search.cross_validation import train_fold
 
-    trainer = trainer_for(engine, depth, optimizer)
+    trainer = trainer_for(engine, depth, optimizer, dtype)
     configuration = Configuration(16, dropout=0.3, l2=1e-3, learning_rate=1e-2, unfreeze_depth=depth)
     other = Configuration(16, dropout=0.0, l2=1e-6, learning_rate=1e-1, unfreeze_depth=depth)
-    settings = replace(engine.settings, schedule="cosine")
+    settings = replace(engine.settings, **choices)
 
     def train(what, initial_epoch, epochs, parent=None):
         result = train_fold(

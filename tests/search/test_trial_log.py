@@ -42,7 +42,9 @@ def test_an_undefined_metric_comes_back_undefined(tmp_path):
     assert read.curves["val_macro_auc"][0][1] == 0.5
 
 
-@pytest.mark.parametrize("damage", [lambda b: b.replace(b"1.25", b"1.26"), lambda b: b[:-20], lambda b: b"null\n"])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b.replace(b"1.25", b"1.26"), lambda b: b[:-20] + b"\n", lambda b: b"null\n"]
+)
 def test_damage_is_named_with_its_line(tmp_path, damage):
     file = tmp_path / "trials.jsonl"
     append_record(file, record(0))

@@ -29,6 +29,7 @@ def tiny_config(data: Path, workspace: Path, **changes: object) -> Config:
         "search.max_trials": 6,
         "search.max_epochs": 3,
         "search.batch_size": 8,
+        "search.precision": "float32",
         "search.folds": 2,
         "retrain.seeds": 2,
         "output.runs": workspace / "runs",

@@ -1,0 +1,112 @@
+"""Overlays: a prepared image with its annotated circles, and the same with the map of the evidence over it.
+
+Drawn with Pillow, for a run has some twenty of them and a matplotlib figure takes as long as all of these together.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.atomic_write import write_atomically
+from reports.localisation import Circle
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont
+
+SIDE = 480
+"""Pixels of each of the two pictures."""
+
+_BORDER, _CAPTION = 12, 66
+_MOST_OPAQUE = 0.55
+_CIRCLE = (0, 230, 255)
+_INK, _FAINT = (27, 37, 48), (91, 104, 117)
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What one overlay shows.
+
+    Attributes:
+        title: For example "mdb184: malignant, taken for normal (0.91)".
+        note: A second line in smaller type.
+        image: Prepared image, uint8 [S, S].
+        cam: Map at the image's resolution, float32 [S, S] in 0 … 1.
+        circles: In the image's pixels; may be none.
+    """
+
+    title: str
+    note: str
+    image: NDArray[np.uint8]
+    cam: NDArray[np.float32]
+    circles: tuple[Circle, ...]
+
+
+def draw_overlay(overlay: Overlay) -> Image:
+    """The two pictures side by side under their title."""
+    from PIL import Image, ImageDraw
+
+    canvas = Image.new("RGB", (2 * SIDE + 3 * _BORDER, SIDE + _CAPTION + _BORDER), "white")
+    grey = np.repeat(overlay.image[..., None], 3, axis=-1).astype(np.float32)
+    # As opaque as the evidence is strong: where there is none, the breast is seen as it is.
+    opacity = (_MOST_OPAQUE * overlay.cam)[..., None]
+    coloured = grey * (1 - opacity) + _colours(overlay.cam) * opacity
+    scale = SIDE / overlay.image.shape[0]
+    for position, pixels in enumerate((grey, coloured)):
+        picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).resize(
+            (SIDE, SIDE), Image.Resampling.LANCZOS
+        )
+        drawing = ImageDraw.Draw(picture)
+        for x, y, radius in overlay.circles:
+            # Coordinates name pixel centres, hence the half.
+            across, down, half = (x + 0.5) * scale, (y + 0.5) * scale, max(radius * scale, 2.0)
+            drawing.ellipse((across - half, down - half, across + half, down + half), outline=_CIRCLE, width=2)
+        canvas.paste(picture, (_BORDER + position * (SIDE + _BORDER), _CAPTION))
+    text = ImageDraw.Draw(canvas)
+    text.text((_BORDER, 10), overlay.title, font=_font(20, bold=True), fill=_INK)
+    text.text((_BORDER, 38), overlay.note, font=_font(16), fill=_FAINT)
+    return canvas
+
+
+def write_overlay(overlay: Overlay, path: Path) -> Path:
+    """Writes an overlay as PNG, atomically.
+
+    Args:
+        overlay: What to show.
+        path: The file.
+
+    Returns:
+        ``path``.
+    """
+    stream = io.BytesIO()
+    draw_overlay(overlay).save(stream, format="PNG")
+    return write_atomically(path, stream.getvalue())
+
+
+def _colours(cam: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The map in matplotlib's "inferno", float32 [S, S, 3] in 0 … 255: it grows lighter evenly and prints in grey."""
+    return _table()[np.clip((cam * 255).round(), 0, 255).astype(np.int64)]
+
+
+@cache
+def _table() -> NDArray[np.float32]:
+    import matplotlib
+
+    return np.asarray(matplotlib.colormaps["inferno"](np.arange(256))[:, :3] * 255, dtype=np.float32)
+
+
+@cache
+def _font(size: int, *, bold: bool = False) -> FreeTypeFont:
+    """matplotlib's own DejaVu Sans: Pillow carries no font with enough characters."""
+    import matplotlib
+    from PIL import ImageFont
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)

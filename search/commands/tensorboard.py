@@ -1,0 +1,39 @@
+"""mammo-search tensorboard: TensorBoard on a run's events, on this machine alone.
+
+Ctrl-C and SIGTERM end it with exit code 0: that is how a viewer is closed, and nothing is cut short. stdout carries the
+address, alone in its line.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from search.run_lookup import RunArgument
+
+
+def tensorboard(
+    run: RunArgument = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port (default: 6006, or the next free one).", min=0, max=65535)
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine can't reach 127.0.0.1.")] = (
+        "127.0.0.1"
+    ),
+) -> None:
+    """Start TensorBoard on a run and print its address; Ctrl-C ends it.
+
+    Example: mammo-search tensorboard demo
+    """
+    from search.output import complain, show
+    from search.run_lookup import find_run
+    from search.tensorboard_server import events_of, serving
+
+    directory = find_run(run)
+    events = events_of(directory)
+    with serving(events, host=host, port=port) as server:
+        show(server.url)
+        complain(f"TensorBoard on {events}; Ctrl-C ends it")
+        server.wait()
+    complain("TensorBoard has ended")

@@ -1,0 +1,102 @@
+"""Who is at work in a run's folder, and how the last one who was ended.
+
+``.session.json`` in the folder: ``pid``, ``host``, ``since`` (ISO 8601) of the process that works or worked last, and
+where it ended in an exception ``ended`` (ISO 8601), ``error`` (one line) and ``interrupted`` (whether the user ended
+it). A process that ended well takes it away; one that was killed leaves it without ``ended``. Whether anybody is at
+work is not read from it: the lock says that, and it ends with its process.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import json
+import os
+import platform
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from search.atomic_file import write_atomic
+
+SESSION = ".session.json"
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Session:
+    """A process at work in a run's folder.
+
+    Attributes:
+        pid: Its number on its host.
+        host: The host's name.
+        since: When it began, ISO 8601.
+        ended: When it ended in an exception, or None.
+        error: What ended it, in one line.
+        interrupted: Whether that was Ctrl-C or SIGTERM.
+    """
+
+    pid: int
+    host: str
+    since: str
+    ended: str | None = None
+    error: str | None = None
+    interrupted: bool = False
+
+
+def begin_session(folder: Path) -> Session:
+    """Write down that this process is at work in a folder; it holds the lock."""
+    session = Session(os.getpid(), platform.node(), _now())
+    _write(folder, session)
+    return session
+
+
+def end_session(folder: Path, session: Session, error: BaseException | None) -> None:
+    """Write down how the process ended.
+
+    Args:
+        folder: The run's folder; nothing is written if it is gone.
+        session: From `begin_session`.
+        error: What ended it, None if it ended well.
+    """
+    if not folder.is_dir():
+        return
+    if error is None:
+        (folder / SESSION).unlink(missing_ok=True)
+        return
+    interrupted = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", None) == _INTERRUPTED
+    text = " ".join(str(error).split()) or type(error).__name__
+    with suppress(OSError):  # a full disk has ended the run: that is what is to be told
+        _write(folder, Session(session.pid, session.host, session.since, _now(), text, interrupted))
+
+
+def read_session(folder: Path) -> Session | None:
+    """The last session, None where it ended well or nothing readable is there."""
+    try:
+        values = json.loads((folder / SESSION).read_text(encoding="utf-8"))
+        return Session(**values)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def is_locked(lock: Path) -> bool:
+    """Whether a process holds a lock file; asking changes nothing, not even the file's time."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _write(folder: Path, session: Session) -> None:
+    write_atomic(folder / SESSION, json.dumps(asdict(session)) + "\n")
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,108 @@
+"""TensorBoard in this process, from its start to a clean end."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from search.errors import ConfigError, RunError
+from search.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class Server:
+    """A TensorBoard that listens.
+
+    Attributes:
+        url: Where.
+    """
+
+    url: str
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self) -> None:
+        """Until Ctrl-C or SIGTERM."""
+        # With a timeout, for a wait without one hears no signal on some systems.
+        while not self._ended.wait(timeout=1.0):
+            pass
+
+    def end(self) -> None:
+        """Let `wait` return."""
+        self._ended.set()
+
+
+def events_of(directory: RunDirectory) -> Path:
+    """The folder of a run's events, of a nested run the one with all its searches'.
+
+    The events of a search that goes on are written from its trials.jsonl, as far as it is.
+
+    Raises:
+        RunError: If no run of the search has ended yet, or trials.jsonl is damaged.
+    """
+    outer = [RunDirectory(path.parent) for path in sorted(directory.path.glob("outer-*/run.json"))]
+    for search in (directory, *outer):
+        if search.trials_file.is_file() and not search.is_complete:
+            _write_events(search)
+    if not any((directory.path if outer else directory.tensorboard).rglob("events.out.tfevents.*")):
+        raise RunError(
+            expected="a search with runs that have ended",
+            found=f"none in {directory.path}",
+            remedy=f"See how far it is: mammo-search status {directory.name}.",
+        )
+    return directory.path if outer else directory.tensorboard
+
+
+def _write_events(directory: RunDirectory) -> None:
+    from reports.tensorboard import write_trials
+    from search.trial_log import read_records
+
+    write_trials(read_records(directory.trials_file), directory.tensorboard, class_names=())
+
+
+@contextmanager
+def serving(folder: Path, *, host: str, port: int | None) -> Iterator[Server]:
+    """Serve a folder inside the block; inside it Ctrl-C and SIGTERM end the wait.
+
+    Args:
+        folder: TensorBoard's ``--logdir``.
+        host: Address to listen on.
+        port: Port, 0 for any; None for 6006 or the next free one.
+
+    Raises:
+        ConfigError: If nothing can listen there.
+    """
+    from tensorboard import default, program
+
+    arguments = ["mammo-search", "--logdir", str(folder), "--host", host]
+    if port is not None:
+        arguments += ["--port", str(port)]
+    board = program.TensorBoard(default.get_plugins())
+    board.configure(argv=arguments)
+    chatter = io.StringIO()
+    try:
+        # Its remarks about how it loads data are nobody's concern.
+        with contextlib.redirect_stderr(chatter):
+            server = Server(board.launch())
+    except program.TensorBoardServerException as error:
+        raise ConfigError(
+            expected=f"a free port to listen on at {host}",
+            found=" ".join(str(error.msg).split()),
+            remedy="Choose another --port, or leave it out.",
+        ) from None
+
+    def end(number: int, frame: FrameType | None) -> None:
+        server.end()
+
+    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield server
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

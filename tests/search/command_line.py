@@ -1,0 +1,31 @@
+"""The command line inside the test's own process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from search.cli import main
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Exit code, and what went to stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error_lines(self) -> list[str]:
+        return self.err.strip().splitlines()
+
+
+def typed(capsys: pytest.CaptureFixture[str], *words: object) -> Answer:
+    """Type a command."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    streams = capsys.readouterr()
+    return Answer(end.value.code or 0, streams.out, streams.err)  # type: ignore[arg-type]

@@ -1,0 +1,165 @@
+"""What the end of a run has evaluated, as its files tell it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mammo_data.splits import Split
+from reports.metric_intervals import paired_difference
+from reports.metrics import classification_metrics, metric_values
+from reports.predictions import Predictions
+from search.trial_log import read_records
+
+
+@pytest.fixture(scope="module")
+def best(finished) -> Path:
+    return finished[1].directory.best
+
+
+@pytest.fixture(scope="module")
+def metrics(best):
+    return json.loads((best / "metrics.json").read_text())
+
+
+def test_the_winner_s_score_stands_before_and_after_the_correction_for_choosing(finished, metrics):
+    selection = metrics["selection"]
+    full = [record for record in finished[1].outcome.records if record.epochs == finished[0].search.max_epochs]
+    assert selection["candidates"] == len([record for record in full if record.status == "completed"])
+    assert selection["selected"] == pytest.approx(finished[1].outcome.winner.objective, abs=1e-9)
+    assert selection["corrected"]["value"] < selection["selected"] + 0.02
+
+
+def test_the_fold_models_are_the_search_s_to_the_bit_and_their_mean_is_compared(best, metrics):
+    ensemble = metrics["ensemble"]
+    assert ensemble["exact"] is True
+    assert ensemble["members"] == 2
+    mean, exported = (Predictions.read_csv(best / f"{name}.csv") for name in ("predictions_ensemble", "predictions"))
+    assert mean.image_ids == exported.image_ids
+    assert ensemble["metrics"]["primary_auc"]["value"] == pytest.approx(classification_metrics(mean)["primary_auc"])
+
+    def primary(table, weights):
+        return metric_values(table, weights)["primary_auc",]
+
+    difference = paired_difference(mean, exported, primary, resamples=10).value
+    assert ensemble["difference"]["primary_auc"]["value"] == pytest.approx(difference)
+
+
+def test_every_final_seed_is_scored_and_the_exported_one_stands_first(finished, best, metrics):
+    seeds = metrics["final_seeds"]
+    assert {len(values) for values in seeds.values()} == {finished[0].retrain.seeds}
+    assert seeds["primary_auc"][0] == pytest.approx(metrics["primary_auc"]["value"])
+    assert seeds["macro_ovr_auc"][0] != seeds["macro_ovr_auc"][1]
+
+
+def test_a_tail_on_cached_boundaries_predicts_as_the_exported_file(finished, best, tail_of_the_exported_model):
+    stored = Predictions.read_csv(best / "predictions.csv")
+    np.testing.assert_allclose(tail_of_the_exported_model, stored.probabilities, atol=2e-4)
+
+
+@pytest.fixture(scope="module")
+def tail_of_the_exported_model(finished, best):
+    """Probabilities of the exported weights, run as the other seeds and the fold models are."""
+    import keras
+
+    from mammo_data.prepared import PreparedSet
+    from search.bit_architecture import SMALL
+    from search.bit_weights import random_weights
+    from search.retrain import TrainedTail
+    from search.tail_inference import tail_probabilities
+
+    config, result = finished
+    (prepared,) = (PreparedSet.load(path) for path in (config.output.cache / "prepared").iterdir())
+    rows = Split.read_csv(result.directory.split_file).test_rows(prepared.table)
+    model = keras.saving.load_model(result.directory.model_file)
+    names = ("head_input_norm", "head_dense", "head_norm", "head_logits")
+    head = {name: model.get_layer(name).get_weights() for name in names}
+    weights = random_weights(SMALL, 0)
+    depth = result.outcome.configuration.unfreeze_depth
+    if depth:
+        # Standardising a standardised kernel changes nothing but for its epsilon.
+        inner = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+        exported = {
+            f"{layer.name.replace('.', '/')}/{value.name}": np.asarray(value)
+            for layer in inner.layers
+            for value in layer.weights
+        }
+        backbone = {name: exported[name] for name in SMALL.trained_variables(depth)}
+    else:
+        backbone = {}
+    (found,) = tail_probabilities(
+        SMALL,
+        weights,
+        prepared.images[rows],
+        [TrainedTail(backbone, head, ())],
+        depth=depth,
+        head_width=result.outcome.configuration.head_width,
+        n_classes=3,
+    )
+    return found
+
+
+def test_thresholds_come_from_one_side_and_their_worth_from_the_other(metrics):
+    points = metrics["operating_points"]
+    endpoints = {(point["endpoint"], point["target_specificity"]) for point in points}
+    names = ("malignant versus rest", "abnormal versus normal")
+    assert endpoints == {(name, target) for name in names for target in (0.9, 0.95)}
+    assert all(point["development_specificity"] >= point["target_specificity"] for point in points)
+
+
+def test_small_slices_of_the_held_out_patients_are_listed_without_a_value(metrics):
+    slices = metrics["subgroups"]
+    assert {entry["group"] for entry in slices} == {"tissue", "abnormality", "radius", "other breast"}
+    for entry in slices:
+        few = min(entry["positives"], entry["negatives"]) < 10
+        assert entry["suppressed"] == few
+        assert (entry["auc"]["value"] is None) == few
+
+
+def test_the_nested_protocol_is_offered_with_its_time(finished, best, metrics):
+    assert metrics["nested_seconds"] > 0
+    assert "--protocol nested" in finished[1].as_text()
+    assert "--protocol nested" in (best / "report.html").read_text()
+
+
+def test_readings_stand_in_the_ledger_with_run_and_time(finished):
+    from search.holdout_ledger import readings
+
+    config, result = finished
+    found = readings(config.output.runs, Split.read_csv(result.directory.split_file).fingerprint)
+    assert found[0].run == "first"
+    assert found[0].time.endswith("+00:00")
+
+
+def test_the_report_names_its_errors_and_holds_no_picture_of_the_data(best, metrics):
+    html = (best / "report.html").read_text()
+    assert metrics["errors"]
+    for error in metrics["errors"]:
+        (overlay,) = (best / "figures" / "localisation").glob(f"*-wrong-*-{error['image_id']}.png")
+        assert f"figures/localisation/{overlay.name}" in html
+    figures = [path for path in (best / "figures").rglob("*.png") if path.parent.name != "localisation"]
+    assert {path.stem for path in figures} >= {"roc", "reliability", "decision_curve", "confusion_matrix"}
+    assert html.count("data:image/png") == len(figures)
+
+
+def test_the_pointing_game_is_played_on_held_out_lesions(finished, metrics):
+    game = metrics["localisation"]
+    assert game["all"]["images"] == sum(part["images"] for part in game["by_class"].values())
+    assert game["chosen_on_images"] > 0
+    assert game["method"] in game["chosen_on"]
+    assert 0 < game["all"]["random"]["value"] < 0.5
+
+
+def test_tensorboard_and_the_model_card_have_the_final_model(finished, best):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished[1].directory.tensorboard / "final"))
+    events.Reload()
+    images = set(events.Tags()["images"])
+    assert {"roc", "confusion_matrix"} <= images
+    assert any(tag.startswith("localisation/") for tag in images)
+    card = (best / "model_card.md").read_text()
+    assert "author" in card
+    assert "Subgroups" in card or "subgroups" in card
+    assert str(len(read_records(finished[1].directory.trials_file))) in card

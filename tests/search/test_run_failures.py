@@ -1,0 +1,209 @@
+"""Runs that end in an exception, out of memory, or out of the real numbers: recorded, shown in a line, survived."""
+
+import resource
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search.config import load_config
+from search.errors import RunError
+from search.plan_text import plan_search
+from search.trial_log import read_records
+
+
+class Screen:
+    """What a user would read."""
+
+    def __init__(self):
+        self.lines = []
+
+    def run_begins(self, run, assignment, configuration): ...
+
+    def epoch_ended(self, run, fold, epoch): ...
+
+    def run_ended(self, record):
+        from search.progress import run_line
+
+        self.lines.append(run_line(record, 9))
+
+
+@pytest.fixture(scope="module")
+def trainers(engine):
+    from search.search_stage import TrainerPool
+
+    return TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
+
+
+@pytest.fixture
+def search(engine, trainers, tmp_path):
+    from search.search_stage import run_search
+
+    def run(folder="run", data=None, settings=None, screen=None, pool=None, **changes):
+        paths = {path.replace("__", "."): value for path, value in changes.items()}
+        config = load_config(
+            None,
+            {
+                "space.head_width": [16],
+                "space.unfreeze_depth": [0],
+                "search.max_trials": 4,
+                "search.max_epochs": 3,
+                **paths,
+            },
+        )
+        log = tmp_path / folder / "trials.jsonl"
+        return run_search(
+            plan_search(config.search),
+            config,
+            data or engine.data,
+            settings or engine.settings,
+            trainers=pool or trainers,
+            run_directory=tmp_path / folder,
+            listener=screen or Screen(),
+            finished=read_records(log) if log.exists() else (),
+        )
+
+    return run
+
+
+def known(**values):
+    return {"head_width": 16, "dropout": 0.1, "l2": 1e-4, "learning_rate": 0.01, "unfreeze_depth": 0, **values}
+
+
+def without_clocks(records):
+    return [replace(record, started="", seconds=0, overhead_seconds=0) for record in records]
+
+
+def cut_short(engine, depth):
+    """Data whose bank of one depth ends too early."""
+    bank = engine.data.banks[depth]
+    return replace(engine.data, banks={**engine.data.banks, depth: replace(bank, values=bank.values[:20])})
+
+
+def planned_runs(max_trials=4):
+    from search.hyperband_plan import plan_hyperband
+
+    return plan_hyperband(max_trials, max_epochs=3).runs
+
+
+def test_an_exception_in_one_run_is_one_line_and_the_search_goes_on(engine, search, tmp_path):
+    screen = Screen()
+    outcome = search(data=cut_short(engine, 1), screen=screen, space__known=[known(unfreeze_depth=1)])
+    first, *others = outcome.records
+    assert first.status == "failed"
+    assert first.objective is None
+    assert "IndexError" in first.error
+    assert len(others) == planned_runs(), "a spare has taken its place"
+    assert {record.status for record in others} == {"completed"}
+    assert first.error in screen.lines[0]
+    assert "\n" not in screen.lines[0]
+    traceback = Path(first.error.split("traceback in ")[1].rstrip(")")).read_text()
+    assert "Traceback" in traceback
+    assert "learning_rate=0.01" in traceback
+
+
+def test_three_in_a_row_stop_the_search_and_mended_it_goes_on_as_if_nothing_had_been(engine, search, tmp_path):
+    expected = search("whole", search__max_trials=6)
+    searched = {"search__max_trials": 6}
+    with pytest.raises(RunError, match=r"3 failures in a row.*IndexError.*Mend the cause; the same command"):
+        search(data=cut_short(engine, 0), **searched)
+    log = tmp_path / "run" / "trials.jsonl"
+    assert [record.status for record in read_records(log)] == ["failed"] * 3
+    with pytest.raises(RunError, match="3 failures in a row"):
+        search(data=cut_short(engine, 0), **searched)
+    outcome = search(**searched)
+    assert without_clocks(outcome.records) == without_clocks(expected.records)
+    assert without_clocks(read_records(log)) == without_clocks(expected.records)
+
+
+def test_two_failures_of_different_times_are_no_row(engine, search):
+    spoilt = [known(unfreeze_depth=1), known(unfreeze_depth=1, dropout=0.2), known(), known(unfreeze_depth=1, l2=0.1)]
+    outcome = search(data=cut_short(engine, 1), space__known=spoilt, search__max_trials=6)
+    assert [record.status for record in outcome.records[:4]] == ["failed", "failed", "completed", "failed"]
+
+
+def test_a_learning_rate_that_diverges_is_recorded_with_its_epoch_and_never_stops_a_search(engine, search, tmp_path):
+    # Five in a row, more than the spares: the rung is filled with what there is.
+    wild = [known(learning_rate=rate) for rate in (1e18, 2e18, 3e18, 4e18, 5e18)]
+    screen = Screen()
+    outcome = search(screen=screen, space__known=wild, search__max_trials=9)
+    failed = [record for record in outcome.records if record.status == "failed"]
+    assert len(failed) == 5
+    for record in failed:
+        assert record.diverged_epoch >= 1
+        assert f"in epoch {record.diverged_epoch} of fold 1" in record.error
+        assert record.objective is None
+    promoted = {record.parent for record in outcome.records} - {None}
+    assert promoted
+    assert not promoted & {record.run for record in failed}
+    assert outcome.winner.epochs == 3
+    assert not (tmp_path / "run" / "failures").exists(), "it is an outcome, no fault of the program"
+
+
+def test_a_gaussian_process_takes_a_diverged_run_for_the_worst(engine, search):
+    wild = {"space__learning_rate": {"min": 1e-3, "max": 1e20, "sampling": "log"}}
+    outcome = search(search__tuner="bayesian", search__max_trials=19, search__max_epochs=1, **wild)
+    late = [record for record in outcome.records if record.run >= 15]
+    assert any(record.diverged_epoch for record in outcome.records)
+    assert sum(record.diverged_epoch is None for record in late) >= len(late) / 2
+
+
+def test_a_stopped_bayesian_search_proposes_what_it_would_have(engine, search, tmp_path):
+    options = {"search__tuner": "bayesian", "search__max_trials": 17, "search__max_epochs": 1}
+    expected = search("whole", **options)
+    log = tmp_path / "run" / "trials.jsonl"
+    log.parent.mkdir()
+    lines = (tmp_path / "whole" / "trials.jsonl").read_text().splitlines(keepends=True)
+    log.write_text("".join(lines[:16]))
+    assert without_clocks(search(**options).records) == without_clocks(expected.records)
+
+
+@pytest.fixture
+def little_memory():
+    """One GiB more than the process has now: what is absurd then fails, instead of driving the machine to swap.
+
+    Gives the function that lifts the bound.
+    """
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+
+    def lift():
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**30, hard))
+    yield lift
+    lift()
+
+
+@pytest.mark.slow
+def test_out_of_memory_names_the_batch_size_to_try(engine, search, trainers, little_memory):
+    class Lifting(Screen):
+        def run_ended(self, record):
+            super().run_ended(record)
+            little_memory()
+
+    # The batch itself fits; what the widest head makes of it, several times half a GiB, does not.
+    screen, settings = Lifting(), replace(engine.settings, batch_size=2**14, steps_per_epoch=1)
+    wide = [known(head_width=8192)]
+    outcome = search(settings=settings, screen=screen, space__known=wide, search__max_trials=2, search__max_epochs=1)
+    first, *others = outcome.records
+    assert first.error.startswith("out of memory with 16384 images a step")
+    assert "try search.batch_size = 8192" in first.error
+    assert first.error in screen.lines[0]
+    assert others
+    assert {record.status for record in others} == {"completed"}
+
+
+def test_memory_that_is_too_small_for_the_batch_itself_is_told_as_well(engine, search, little_memory):
+    settings = replace(engine.settings, batch_size=2**20, steps_per_epoch=1)
+    with pytest.raises(RunError, match=r"out of memory with 1048576 images a step.*try search\.batch_size = 524288"):
+        search(settings=settings, space__unfreeze_depth=[1])
+
+
+def test_a_final_model_that_diverges_is_one_line(engine, trainers):
+    from search.retrain import retrain
+    from search.space import Configuration
+
+    wild = Configuration.from_values(known(learning_rate=1e18))
+    with pytest.raises(RunError, match="epoch 1 of final 1"):
+        retrain(trainers(wild), wild, engine.data, engine.settings, epochs=1, seeds=1)

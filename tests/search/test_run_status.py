@@ -1,0 +1,133 @@
+"""The state of a run, told by another process's lock and by how the last one ended."""
+
+import datetime
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from search.errors import RunError
+from search.interruption import InterruptedRunError
+from search.run_directory import RunDirectory, owned
+from search.run_status import all_statuses, run_status
+from search.status_listing import status_text
+from search.trial_log import read_records
+
+HOLDER = (
+    "import sys\n"
+    "from pathlib import Path\n"
+    "from search.run_directory import RunDirectory, owned\n"
+    "with owned(RunDirectory(Path(sys.argv[1]))):\n"
+    "    print('held', flush=True)\n"
+    "    sys.stdin.readline()\n"
+)
+
+
+@pytest.fixture
+def unfinished(finished, tmp_path):
+    """A run that has ended four of its six runs."""
+    source = finished[1].directory
+    run = RunDirectory(tmp_path / "runs" / "half")
+    shutil.copytree(source.path, run.path, ignore=shutil.ignore_patterns("best", "search", "checkpoints", "oof"))
+    manifest = run.read_manifest()
+    manifest["status"], manifest["argv"] = "running", ["run", "--fresh", "--name", "half"]
+    manifest.pop("finished", None)
+    run.write_manifest(manifest)
+    lines = run.trials_file.read_bytes().splitlines(keepends=True)
+    run.trials_file.write_bytes(b"".join(lines[:4]))
+    return run
+
+
+@pytest.fixture
+def holder(unfinished):
+    """Another process that is at work in the run's folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(unfinished.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_at_work_it_names_the_process_and_estimates_what_is_left(unfinished, holder):
+    status = run_status(unfinished)
+    assert (status.state, status.pid, status.resume) == ("running", holder.pid, None)
+    assert (status.progress.runs, status.progress.planned_runs) == (4, 6)
+    records = read_records(unfinished.trials_file)
+    trained = sum(record.epochs - record.initial_epoch for record in records)
+    cost = sum(record.seconds for record in records) / trained
+    most = (status.progress.planned_epochs - trained) * cost
+    assert 0 <= status.seconds_left <= most
+    ended = datetime.datetime.fromisoformat(records[-1].started) + datetime.timedelta(seconds=records[-1].seconds)
+    assert run_status(unfinished, now=ended).seconds_left == pytest.approx(most)
+    assert f"process {holder.pid} on" in status_text(status)
+    # Asking has not taken the lock away from it, nor kept it.
+    with pytest.raises(RunError, match="another one at work"), owned(unfinished):
+        pass
+
+
+def test_killed_it_is_interrupted_and_the_line_goes_on_with_it(unfinished, holder):
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    status = run_status(unfinished)
+    assert (status.state, status.error) == ("interrupted", None)
+    assert status.resume == "mammo-search run --name half"
+    assert status_text(status).splitlines()[-1].split() == ["go", "on", "with", *status.resume.split()]
+    assert status.best.run in {record.run for record in read_records(unfinished.trials_file)}
+
+
+def test_ended_well_leaves_no_session_and_ctrl_c_is_no_failure(unfinished, holder):
+    holder.stdin.write("\n")
+    holder.stdin.flush()
+    assert holder.wait() == 0
+    assert run_status(unfinished).pid is None
+    with pytest.raises(InterruptedRunError), owned(unfinished):
+        raise InterruptedRunError(expected="to finish", found="Ctrl-C", remedy="Go on.")
+    assert run_status(unfinished).state == "interrupted"
+
+
+def test_an_error_is_told_as_it_was(unfinished):
+    with pytest.raises(RunError), owned(unfinished):
+        raise RunError(expected="trials that train", found="three failures", remedy="Mend the cause.")
+    status = run_status(unfinished)
+    assert status.state == "failed"
+    assert "three failures" in status.error
+    assert status.resume
+    assert "three failures" in status_text(status)
+    with owned(unfinished):
+        assert run_status(unfinished).state == "running"
+        assert run_status(unfinished).error is None
+
+
+def test_starting_damaged_and_finished_runs_stand_in_one_list(finished, unfinished):
+    runs = unfinished.path.parent
+    starting = RunDirectory(runs / "new")
+    starting.path.mkdir()
+    (runs / "bad").mkdir()
+    (runs / "bad" / "run.json").write_text("{")
+    shutil.copytree(finished[1].directory.path, runs / "first")
+    with owned(starting):
+        states = {status.name: status.state for status in all_statuses(runs)}
+        assert next(iter(states)) == "new"
+    assert states == {"new": "starting", "bad": "damaged", "half": "interrupted", "first": "complete"}
+    json.dumps([status.as_json() for status in all_statuses(runs)], allow_nan=False)
+
+
+def test_a_nested_run_counts_all_its_searches(unfinished):
+    manifest = unfinished.read_manifest()
+    manifest |= {"protocol": "nested", "settings": {**manifest["settings"], "split.outer_folds": 3}}
+    unfinished.write_manifest(manifest)
+    outer = unfinished.path / "outer-1"
+    outer.mkdir()
+    shutil.move(unfinished.trials_file, outer / "trials.jsonl")
+    status = run_status(unfinished)
+    assert (status.progress.runs, status.progress.planned_runs, status.progress.searches) == (4, 24, 4)
+    assert status.best is None
+    assert "of 4 searches" in status_text(status)
