@@ -137,3 +137,66 @@ def test_a_keras_export_is_compared_in_a_fresh_process_to_the_last_bit(finished,
     assert found["verification"]["largest_difference"] == 0
     assert Path(found["model"]).read_bytes() == finished[1].directory.model_file.read_bytes()
     assert read_metadata(Path(found["model"])).content["verification"] == found["verification"]
+
+
+@pytest.mark.slow
+@pytest.mark.mias
+def test_all_formats_agree_with_keras_on_every_real_film(mias_archive, tmp_path, capsys):
+    """R50x1 with random weights at 128 pixels, all 322 films in batches of 16."""
+    if not mias_archive.is_file():
+        pytest.skip(f"{mias_archive} is absent")
+    from mammo_data.layouts import open_source
+    from mammo_data.prepared import prepare
+    from search.bit_architecture import R50X1
+    from search.export import load_exported
+    from tests.search.untrained import write_untrained
+
+    path, metadata = write_untrained(R50X1, 128, tmp_path)
+    films = prepare(open_source(mias_archive), metadata.preparation, tmp_path / "cache").images
+    batches = [films[start : start + 16][..., None].astype(np.float32) for start in range(0, len(films), 16)]
+    model = load_exported(path)
+    expected = np.concatenate([model.predict_on_batch(batch) for batch in batches])
+    assert len(expected) == 322
+    for kind in ("savedmodel", "onnx"):
+        written = tmp_path / f"model{FORMATS[kind].suffix}"
+        FORMATS[kind].write(path, written, metadata)
+        found = np.concatenate([FORMATS[kind].run(written, batch) for batch in batches])
+        largest = np.abs(found - expected).max()
+        with capsys.disabled():
+            print(f"\n{kind}: largest difference {largest:.2g} on {len(found)} films")
+        assert largest <= FORMATS[kind].bound
+
+
+ELSEWHERE = """\
+import sys, keras, numpy
+try:
+    import search
+    sys.exit("this package is installed here")
+except ImportError:
+    pass
+model = keras.saving.load_model(sys.argv[1], safe_mode=True)
+images = numpy.load(sys.argv[2])
+numpy.save(sys.argv[3], model.predict_on_batch(images))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_the_keras_file_gives_the_same_bits_where_only_tensorflow_is_installed(finished, tmp_path):
+    """In an environment of its own: `tensorflow` of this version with its dependencies, and nothing else."""
+    import subprocess
+    from importlib.metadata import version
+
+    from search.export import load_exported
+
+    config, result = finished
+    images = prepared_set(config).images[:16][..., None].astype(np.float32)
+    np.save(tmp_path / "images.npy", images)
+    python = tmp_path / "only" / "bin" / "python"
+    packages = [f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")]
+    for command in (["uv", "venv", tmp_path / "only"], ["uv", "pip", "install", "--python", python, *packages]):
+        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    files = [result.directory.model_file, tmp_path / "images.npy", tmp_path / "out.npy"]
+    subprocess.run([python, "-c", ELSEWHERE, *files], check=True, capture_output=True, cwd=tmp_path)
+    here = load_exported(result.directory.model_file).predict_on_batch(images)
+    assert np.array_equal(np.load(tmp_path / "out.npy"), here)
