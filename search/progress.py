@@ -30,7 +30,7 @@ from search.space import Configuration
 Detail = Literal["quiet", "normal", "verbose"]
 """Nothing; what a run does; that with a line an epoch and what the libraries log."""
 
-_REFRESH_SECONDS = 0.3
+_REFRESH_SECONDS = 0.5
 _LABEL_WIDTH = 10
 _LINE_EVERY_SECONDS = 60.0
 _WORTH_SAYING_SECONDS = 2.0

@@ -54,8 +54,9 @@ def verify(
     from search.bit_weights import backbone_weights
     from search.environment import start_tensorflow
 
+    row = backbone_source(backbone)
     start_tensorflow(deterministic=False)
-    weights = backbone_weights(backbone_source(backbone).name, file or "tf-hub")
+    weights = backbone_weights(row.name, file or "tf-hub")
     _answer(weights, None, json=json)
     if weights.genuine is False:
         raise typer.Exit(1)

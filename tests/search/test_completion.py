@@ -49,13 +49,14 @@ def offered(workspace, shell, words):
     return answer.stdout
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", ["bash", *(pytest.param(shell, marks=pytest.mark.slow) for shell in ("zsh", "fish"))])
 def test_names_of_runs_are_offered(workspace, shell):
     answer = offered(workspace, shell, ["mammo-search", "run", "--name", "be"])
     assert "beta-2" in answer
     assert "alpha" not in answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["status", "trials", "tensorboard"])
 def test_a_command_on_a_run_offers_the_names(workspace, command):
     assert set(offered(workspace, "bash", ["mammo-search", command, ""]).split()) == {"alpha", "beta", "beta-2"}
@@ -71,5 +72,6 @@ def test_a_broken_configuration_file_offers_nothing_and_says_nothing(workspace):
     assert not offered(workspace, "bash", ["mammo-search", "init", "--from", ""]).strip()
 
 
+@pytest.mark.slow
 def test_a_command_offers_its_flags(workspace):
     assert "--max-trials" in offered(workspace, "bash", ["mammo-search", "run", "--max-"])
