@@ -45,17 +45,21 @@ def machine_failures_in_one_line(folder: Path) -> Iterator[None]:
 
 def disk_failure(error: BaseException, folder: Path) -> RunError:
     """The line about a disk failure."""
-    if not folder.is_dir():
+    number, text = getattr(error, "errno", None), str(error)
+
+    def is_one_of(numbers: set[int]) -> bool:
+        return number in numbers or (number is None and any(os.strerror(each) in text for each in numbers))
+
+    if is_one_of(_NO_ROOM):
+        remedy = "Make room; the same command then goes on."
+    elif is_one_of(_NOT_WRITABLE):
+        remedy = "Make it writable; the same command then goes on."
+    elif not folder.is_dir():
         return RunError(
             expected=f"the run's folder {folder}",
             found=f"none ({first_line(error)})",
             remedy="Bring it back, and the same command goes on; or begin anew.",
         )
-    number = getattr(error, "errno", None)
-    if number in _NO_ROOM or os.strerror(errno.ENOSPC) in str(error):
-        remedy = "Make room; the same command then goes on."
-    elif number in _NOT_WRITABLE:
-        remedy = "Make it writable; the same command then goes on."
     else:
         remedy = "Mend the disk or the folder; the same command then goes on."
     place = getattr(error, "filename", None) or folder
@@ -87,5 +91,6 @@ def is_disk_failure(error: BaseException) -> bool:
 def first_line(error: BaseException) -> str:
     """Type and text of an exception in one line of bounded length."""
     text = " ".join(str(error).split())
-    text = text if len(text) <= 200 else text[:199] + "…"
+    # Both ends tell something: many texts begin with what was tried and end with the system's words.
+    text = text if len(text) <= 200 else f"{text[:120]} … {text[-77:]}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -157,7 +157,10 @@ class RunDirectory:
         from search.config_file import load_config
         from search.run_settings import changes, result_settings
 
-        changed = changes(self.read_manifest()["settings"], result_settings(load_config(self.config_file)))
+        recorded = self.read_manifest()["settings"]
+        # A newer version of the program may have settings that the run did not know.
+        settings = result_settings(load_config(self.config_file))
+        changed = changes(recorded, {path: value for path, value in settings.items() if path in recorded})
         if changed:
             raise RunError(
                 expected=f"{self.config_file} as the run wrote it",

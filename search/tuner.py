@@ -174,6 +174,7 @@ class MammoTuner(keras_tuner.Tuner):
         self._curves[run] = curves
         self.records.append(record)
         self._listener.run_ended(record)
+        self._require_folder()  # KerasTuner's files come next, and would make it anew
         if last_failures(self.records) >= IN_A_ROW:
             raise stopped_by_failures(self.records)
         if error:

@@ -67,7 +67,7 @@ def survive(server, workspace, name, number, expected, first_of_evaluation):
     # Checkpoints are written by a thread: the order of writes, and with it their number, is not quite fixed.
     assert killed.code in (-9, 0), killed.messages
     directory = RunDirectory(workspace / "runs" / name)
-    if killed.code == -9:
+    if killed.code == -9 and not directory.is_complete:
         # What is the same up to the exported model is evaluated in the same way: that part need not be done each time.
         stop = LEDGER if number < first_of_evaluation else ""
         again = server.run(workspace, "run", "--name", name, kill_in=stop)

@@ -117,6 +117,7 @@ def crash_at(search, directory, monkeypatch, number):
 
 
 def assert_every_crash_is_survived(search, uninterrupted, tmp_path, monkeypatch, step):
+    (tmp_path / "counted").mkdir()
     total = writes_of(search, tmp_path / "counted", monkeypatch)
     assert total > 30
     for number in range(1, total + 1, step):

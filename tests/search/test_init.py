@@ -8,11 +8,25 @@ from search.config import Config
 from search.config_file import load_config
 from search.config_template import commented_toml, shipped_text
 from search.config_toml import to_toml
+from search.manifest import write_manifest
+from search.run_settings import result_settings
 from tests.conftest import ROOT
 from tests.search.command_line import typed
 from tests.search.tiny import tiny_config
 
 SHIPPED = ROOT / "tuner_config.toml"
+MANIFEST = {
+    "name": "first",
+    "status": "running",
+    "created": "2026-01-01T00:00:00+00:00",
+    "argv": ["run"],
+    "demo": False,
+    "fingerprints": {},
+    "results_version": 1,
+    "views_per_class": None,
+    "seeds": {},
+    "versions": {},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +57,7 @@ def test_init_from_a_run_gives_its_configuration_with_the_comments(tmp_path, cap
     config = tiny_config(tmp_path / "images", tmp_path, output__runs="runs", search__schedule="cosine")
     run = tmp_path / "runs" / "first"
     run.mkdir(parents=True)
-    (run / "run.json").write_text("{}")
+    write_manifest(run / "run.json", {**MANIFEST, "settings": result_settings(config)})
     (run / "config.toml").write_text(to_toml(config))
     answer = typed(capsys, "init", "--from", "first", "again.toml")
     assert answer.code == 0, answer.err
@@ -51,6 +65,18 @@ def test_init_from_a_run_gives_its_configuration_with_the_comments(tmp_path, cap
     text = (tmp_path / "again.toml").read_text()
     assert 'schedule = "cosine"           # constant, cosine' in text
     assert "folds = 2                     # folds a trial" in text
+
+
+def test_init_from_a_run_whose_configuration_was_damaged_is_refused(tmp_path, capsys):
+    config = tiny_config(tmp_path / "images", tmp_path, output__runs="runs")
+    run = tmp_path / "runs" / "first"
+    run.mkdir(parents=True)
+    write_manifest(run / "run.json", {**MANIFEST, "settings": result_settings(config)})
+    (run / "config.toml").write_text(to_toml(config).replace("image_size = 48", "image_size = 40"))
+    answer = typed(capsys, "init", "--from", "first", "again.toml")
+    assert answer.code == 1
+    assert "preparation.image_size 48 → 40" in answer.err
+    assert not (tmp_path / "again.toml").exists()
 
 
 def test_every_setting_stands_in_the_shipped_file_once_with_its_default():
