@@ -114,22 +114,36 @@ def train_fold(
     curves: dict[str, list[float]] = {name: [] for name in ("loss", "val_loss", OBJECTIVE, "val_balanced_accuracy")}
     logits = []
     labels = data.labels[validation]
-    unweighted = np.ones((1, len(labels)))
     for epoch in range(initial_epoch + 1, epochs + 1):
         loss = train_epoch(trainer, configuration, data, settings, training, epoch, "fold", fold)
         outputs = trainer.logits(bank.values, bank.offsets[validation])
         if not np.isfinite(outputs).all():
             raise DivergedError("validation logits that are not finite", epoch, f"fold {fold + 1}")
-        probabilities = softmax(outputs)
-        curves["loss"].append(loss)
-        matrix = confusion_matrices(labels, probabilities.argmax(axis=1), len(data.class_names), unweighted)
-        curves["val_loss"].append(float(log_loss(labels, probabilities, unweighted)[0]))
-        curves[OBJECTIVE].append(macro_ovr_auc(labels, probabilities))
-        curves["val_balanced_accuracy"].append(float(balanced_accuracy(matrix)[0]))
+        for name, value in {"loss": loss, **validation_metrics(labels, outputs)}.items():
+            curves[name].append(value)
         logits.append(outputs)
         if on_epoch:
             on_epoch(epoch)
     return FoldResult({name: tuple(curve) for name, curve in curves.items()}, np.stack(logits))
+
+
+def validation_metrics(labels: NDArray[np.int64], logits: NDArray[np.float32]) -> dict[str, float]:
+    """What a fold records of its validation images after an epoch.
+
+    Args:
+        labels: Class index of each, int64 [images].
+        logits: Their logits, finite, float32 [images, classes].
+
+    Returns:
+        "val_loss", the objective and "val_balanced_accuracy"; NaN where a class has no image.
+    """
+    probabilities, unweighted = softmax(logits), np.ones((1, len(labels)))
+    matrix = confusion_matrices(labels, probabilities.argmax(axis=1), logits.shape[1], unweighted)
+    return {
+        "val_loss": float(log_loss(labels, probabilities, unweighted)[0]),
+        OBJECTIVE: macro_ovr_auc(labels, probabilities),
+        "val_balanced_accuracy": float(balanced_accuracy(matrix)[0]),
+    }
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def expected_cost(
         recomputed_depths=banks.recomputed,
         bank_seconds=passes * banks.views * sum(flop) / (TRUNK_SHARE * rate) if banks.stored else 0.0,
         search_seconds=sum(seconds) + len(shown) * plan.runs * RUN_SECONDS + graphs * BUILD_SECONDS,
-        checkpoint_bytes=_checkpoint_peak(plan)
+        checkpoint_bytes=checkpoint_peak(plan)
         * folds
         * _checkpoint_bytes(architecture, config, len(table.class_names)),
         gflops=rate / 1e9,
@@ -234,7 +234,7 @@ def images_an_epoch(config: Config, images: int) -> tuple[int, int]:
     return steps * batch, validation
 
 
-def _checkpoint_peak(plan: HyperbandPlan) -> int:
+def checkpoint_peak(plan: HyperbandPlan) -> int:
     """Most runs whose checkpoints are kept at a time: two rungs' promotions, and the run in flight."""
     kept = [0]
     for bracket in plan.brackets:

@@ -86,7 +86,7 @@ def objectives(depth: int, seed: int, workspace: Path) -> tuple[float, float]:
     from search.bit_weights import random_weights
     from search.boundary_cache import BoundaryBank, bank_dtype
     from search.cross_validation import OBJECTIVE, score, train_fold
-    from search.development import boundary_shapes, development_data, stored_views
+    from search.development import boundary_shapes, boundary_values, development_data, stored_views
     from search.search_stage import TrainerPool
     from search.space import Configuration
     from search.trial_data import TrainingSettings
@@ -104,16 +104,11 @@ def objectives(depth: int, seed: int, workspace: Path) -> tuple[float, float]:
     rows = split.development_rows(films.table)
     shapes = boundary_shapes(SMALL, (depth,), SIDE)
     plan = plan_banks(films.table.labels[rows], 3, shapes, base_views=4, most_views=16, max_bytes=10**12)
-    data = development_data(
-        stored_views(films, split, plan, seed=seed, augmentation=augmentation),
-        split,
-        plan,
-        architecture=SMALL,
-        weights=weights,
-        folds=FOLDS,
-        cache=workspace / "banks",
-        max_bytes=10**12,
+    views = stored_views(films, split, plan, seed=seed, augmentation=augmentation)
+    values = boundary_values(
+        views, plan, architecture=SMALL, weights=weights, cache=workspace / "banks", max_bytes=10**12
     )
+    data = development_data(values, views.offsets, films, split, folds=FOLDS)
     fresh = FreshViews(
         np.asarray(films.images[rows]),
         data.image_ids,

@@ -26,7 +26,7 @@ def trainers(engine):
     return TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
 
 
-def search(engine, trainers, directory, settings=None, **changes):
+def search(engine, trainers, directory, settings=None, listener=None, **changes):
     from search.search_stage import run_search
 
     paths = {path.replace("__", "."): value for path, value in changes.items()}
@@ -47,7 +47,7 @@ def search(engine, trainers, directory, settings=None, **changes):
         settings or engine.settings,
         trainers=trainers,
         run_directory=directory,
-        listener=Silent(),
+        listener=listener or Silent(),
     )
 
 
@@ -61,6 +61,29 @@ def test_every_run_of_another_tuner_is_trained_to_the_full_budget(engine, traine
     assert [record.epochs for record in outcome.records] == [9] * 4
     assert outcome.winner.objective == max(record.objective for record in outcome.records)
     assert not list((tmp_path / "checkpoints").glob("*"))
+
+
+def test_no_more_checkpoints_are_kept_than_the_plan_says_and_none_at_the_end(engine, trainers, tmp_path):
+    from search.expected_cost import checkpoint_peak
+
+    kept = []
+
+    class Counting(Silent):
+        def epoch_ended(self, run, fold, epoch):
+            kept.append(len(list((tmp_path / "checkpoints").glob("*"))))
+
+    search(engine, trainers, tmp_path, listener=Counting())
+    assert 2 < max(kept) <= checkpoint_peak(plan_hyperband(9, max_epochs=9))
+    assert not list((tmp_path / "checkpoints").glob("*"))
+
+
+def test_building_a_graph_is_counted_apart(engine, tmp_path):
+    from search.search_stage import TrainerPool
+
+    fresh = TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
+    records = search(engine, fresh, tmp_path, space__unfreeze_depth=[0], search__max_epochs=1).records
+    assert records[0].build_seconds > max(record.build_seconds for record in records[1:])
+    assert all(record.overhead_seconds + record.build_seconds < record.seconds for record in records)
 
 
 def test_known_configurations_are_tried_first(engine, trainers, tmp_path):

@@ -30,7 +30,7 @@ def films(phantom, tmp_path_factory):
     from search.bank_plan import plan_banks
     from search.bit_architecture import SMALL
     from search.bit_weights import random_weights
-    from search.development import boundary_shapes, development_data, stored_views
+    from search.development import boundary_shapes, boundary_values, development_data, stored_views
 
     folder = tmp_path_factory.mktemp("reference")
     prepared = prepare(open_source(phantom), PreparationSettings(image_size=SIDE), folder / "prepared")
@@ -39,16 +39,15 @@ def films(phantom, tmp_path_factory):
     labels = prepared.table.labels[split.development_rows(prepared.table)]
     plan = plan_banks(labels, 3, shapes, base_views=2, most_views=3, max_bytes=10**10)
     views = stored_views(prepared, split, plan, seed=0, augmentation=AugmentationSettings())
-    data = development_data(
+    values = boundary_values(
         views,
-        split,
         plan,
         architecture=SMALL,
         weights=random_weights(SMALL, 0),
-        folds=1,
         cache=folder / "banks",
         max_bytes=10**10,
     )
+    data = development_data(values, views.offsets, prepared, split, folds=1)
     return data, views
 
 
