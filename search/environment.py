@@ -52,9 +52,27 @@ def library_noise_in(path: Path) -> Iterator[TextIO]:
         try:
             yield terminal if _is_descriptor_2(previous) else previous
         finally:
-            previous.flush()
-            os.dup2(saved, 2)
+            try:
+                previous.flush()
+            finally:  # a full disk must not take the terminal away, which is about to be told of it
+                os.dup2(saved, 2)
     os.close(saved)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[TextIO]:
+    """`library_noise_in` for commands without a log: what native libraries write is dropped.
+
+    What they report of failures comes as an exception; ``--debug`` lets the rest through, too.
+
+    Yields:
+        A text stream on what stderr was.
+    """
+    if "--debug" in sys.argv[1:]:
+        yield sys.stderr
+        return
+    with library_noise_in(Path(os.devnull)) as terminal:
+        yield terminal
 
 
 def start_tensorflow(*, deterministic: bool) -> None:

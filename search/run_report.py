@@ -19,6 +19,7 @@ from reports.model_card import write_model_card
 from reports.optuna_study import has_optuna
 from reports.run_summary import CaseToSee, DataFacts, HoldoutReading, PlannedRung, RunSummary, SeedScore, SplitPart
 from reports.search_plots import write_optuna_plots, write_plain_plots
+from reports.summary_file import write_summary
 from reports.tensorboard import write_final, write_trials
 from search.config_toml import to_toml
 from search.job_data import ROI_NOTICE
@@ -48,7 +49,7 @@ def write_run_report(
     readings: Sequence[Reading],
     seconds: float,
 ) -> None:
-    """Write figures/*.png, tensorboard/, model_card.md and report.html of a run.
+    """Write figures/*.png, tensorboard/, model_card.md, summary.json and report.html of a run.
 
     Args:
         stage: What the run is made of.
@@ -68,6 +69,7 @@ def write_run_report(
         readings=tuple(HoldoutReading(reading.run, reading.time) for reading in readings),
         cases=_cases_to_see(stage, evaluation, overlays),
     )
+    write_summary(summary, directory.best)
     write_report(summary, directory.report_file)
     card = write_model_card(summary, directory.model_card)
     write_trials(stage.outcome.records, directory.tensorboard, class_names=predictions.class_names)

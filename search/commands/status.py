@@ -14,11 +14,18 @@ from typing import Annotated
 
 import typer
 
+from search.completion import complete_run
+
 
 def status(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="RUN", help="Name of a run, or its folder; default: all runs.", show_default=False),
+        typer.Argument(
+            metavar="RUN",
+            help="Name of a run, or its folder; default: all runs.",
+            show_default=False,
+            autocompletion=complete_run,
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the state as JSON.")] = False,
 ) -> None:

@@ -2,10 +2,9 @@
 
 JSON: ``{"run", "path", "objective", "trials", "plots", "export"}``. ``trials`` is a list of ``{"run", "configuration",
 "bracket", "rung", "parent", "lineage" (the runs it continues, the nearest first), "initial_epoch", "epochs", "status",
-"objective", "objective_sd", "best_epoch", "rank" (1 is the best of the runs of most epochs; null for the others),
-"started", "seconds", "overhead_seconds", "error", "hyperparameters" ({name: value})}`` in the order of the table;
-``plots`` is a name to file mapping, empty without --plot; ``export`` is null, or ``{"file", "studies"}``. The curves
-are in trials.jsonl.
+"objective", "objective_sd", "best_epoch", "rank" (1 is the winner; null below the full budget), "started", "seconds",
+"overhead_seconds", "error", "hyperparameters" ({name: value})}`` in the order of the table; ``plots`` is a name to file
+mapping, empty without --plot; ``export`` is null, or ``{"file", "studies"}``. The curves are in trials.jsonl.
 """
 
 from __future__ import annotations
@@ -29,16 +28,14 @@ class Order(StrEnum):
 
 def trials(
     run: RunArgument = None,
-    sort: Annotated[Order, typer.Option(help="objective keeps runs of the same epochs together.")] = Order.objective,
-    best: Annotated[
-        int | None, typer.Option(help="Only the N best, of the runs of most epochs.", metavar="N", min=1)
-    ] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw the search as PNG files; needs the extra plots.")] = False,
+    sort: Annotated[Order, typer.Option(help="objective, run or seconds.", metavar="ORDER")] = Order.objective,
+    best: Annotated[int | None, typer.Option(help="Only the N best of the full budget.", metavar="N", min=1)] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the search as PNG files.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Draw into this folder; default: best/figures/search of the run.")
+        Path | None, typer.Option(help="Folder for --plot (default: best/figures/search).")
     ] = None,
     export_optuna: Annotated[
-        Path | None, typer.Option(help="Write a file for optuna-dashboard: .db or .log.", metavar="FILE")
+        Path | None, typer.Option(help="For optuna-dashboard: .db or .log.", metavar="FILE")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the trials as JSON.")] = False,
 ) -> None:
