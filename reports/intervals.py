@@ -25,7 +25,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.auc import Floats
+from reports.auc import Floats, ratio
 from reports.errors import ReportError
 from reports.metrics import defined_or_none
 
@@ -50,7 +50,7 @@ class Interval:
         lower: Lower confidence limit, or None.
         upper: Upper confidence limit, or None.
         level: Coverage that was asked for.
-        method: How the limits were found: "percentile", "bca", "logit" or "wilson".
+        method: How the limits were found: "percentile", "bca", "logit", "wilson" or "mover".
         undefined: Resamples in which the metric was not defined (a class was not drawn); they are left out.
     """
 
@@ -140,6 +140,36 @@ def interval(
         return Interval(float(value), None, None, level, method, undefined)
     lower, upper = min(float(limits[0]), float(value)), max(float(limits[1]), float(value))
     return Interval(float(value), lower, upper, level, method, undefined)
+
+
+def share(
+    hit: NDArray[np.bool_],
+    among: NDArray[np.bool_],
+    patient_ids: tuple[str, ...],
+    weights: Floats,
+    *,
+    level: float = LEVEL,
+) -> Interval:
+    """A share of cases with a patient-bootstrap interval, and Wilson's where every case agrees.
+
+    Resampling can't move a share of 0 or 1, and limits of 0.00 to 0.00 would claim a certainty that a few cases don't
+    give. Wilson's limits count patients there, not images.
+
+    Args:
+        hit: bool [n].
+        among: Which cases count, bool [n].
+        patient_ids: Patient of each case, n.
+        weights: From `patient_weights`, float64 [resamples, n].
+        level: Coverage.
+
+    Returns:
+        The share; all None where no case counts.
+    """
+    value = float(ratio((hit & among).sum(), among.sum()))
+    if value in (0.0, 1.0):
+        patients = len({patient_ids[row] for row in np.flatnonzero(among)})
+        return wilson(round(value) * patients, patients, level=level)
+    return interval(value, ratio(weights @ (hit & among), weights @ among), level=level)
 
 
 def wilson(successes: int, n: int, *, level: float = LEVEL) -> Interval:

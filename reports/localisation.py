@@ -13,6 +13,7 @@ and the differences to both on the same resamples of patients.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from reports.auc import Floats, ratio
 from reports.errors import ReportError
-from reports.intervals import LEVEL, RESAMPLES, Interval, interval, patient_weights
+from reports.intervals import LEVEL, RESAMPLES, Interval, interval, patient_weights, share
 
 Circle = tuple[float, float, float]
 """Centre (x, y) and radius in pixels of the prepared image, y from the top."""
@@ -146,26 +147,45 @@ def pointing_game(
             found=f"{bad[0]} without" if bad else "no image",
             remedy="Leave out images whose findings can't be located.",
         )
-    outcomes = {
-        "map": np.array([hits(case.peak, case.circles) for case in cases], np.float64),
-        "random": np.array([covered_share(case.breast, case.circles) for case in cases]),
-        "centre": np.array([hits(centroid(case.breast), case.circles) for case in cases], np.float64),
-    }
     patients = tuple(case.patient_id for case in cases)
     weights = patient_weights(patients, resamples=resamples, seed=seed)
+    everyone = np.ones(len(cases), dtype=bool)
+    by_map = np.array([hits(case.peak, case.circles) for case in cases])
+    by_centre = np.array([hits(centroid(case.breast), case.circles) for case in cases])
+    chance = np.array([covered_share(case.breast, case.circles) for case in cases])
 
     def mean(values: Floats) -> Interval:
         return interval(float(values.mean()), ratio(weights @ values, weights.sum(axis=1)), level=level)
 
+    found = {
+        "map": share(by_map, everyone, patients, weights, level=level),
+        "random": mean(chance),
+        "centre": share(by_centre, everyone, patients, weights, level=level),
+    }
+
+    def over(other: str, difference: Floats) -> Interval:
+        if "wilson" in (found["map"].method, found[other].method):
+            return _mover(found["map"], found[other])
+        return mean(difference)
+
     return PointingGame(
         images=len(cases),
         patients=len(set(patients)),
-        map=mean(outcomes["map"]),
-        random=mean(outcomes["random"]),
-        centre=mean(outcomes["centre"]),
-        map_over_random=mean(outcomes["map"] - outcomes["random"]),
-        map_over_centre=mean(outcomes["map"] - outcomes["centre"]),
+        **found,
+        map_over_random=over("random", by_map - chance),
+        map_over_centre=over("centre", by_map.astype(np.float64) - by_centre),
     )
+
+
+def _mover(first: Interval, second: Interval) -> Interval:
+    """Limits of first − second from those of each (Newcombe, Stat Med 1998), as if the two were independent.
+
+    For shares that are 0 or 1, whose difference a bootstrap would be too sure of.
+    """
+    a, b = first.value or 0.0, second.value or 0.0
+    down = math.hypot(a - (first.lower or 0.0), (second.upper or 0.0) - b)
+    up = math.hypot((first.upper or 0.0) - a, b - (second.lower or 0.0))
+    return Interval(a - b, a - b - down, a - b + up, first.level, "mover")
 
 
 def localisation_result(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reports.auc import Floats, ratio
 from reports.errors import ReportError
-from reports.intervals import LEVEL, RESAMPLES, Interval, interval, patient_weights, wilson
+from reports.intervals import LEVEL, RESAMPLES, Interval, patient_weights, share, wilson
 from reports.metrics import abnormal_scores, defined_or_none, primary_scores
 from reports.predictions import Predictions
 
@@ -31,7 +31,7 @@ class OperatingPoint:
         threshold: Scores of at least this are called positive; infinity calls nothing positive.
         development_specificity: Specificity on the out-of-fold scores; at least the target.
         development_sensitivity: Sensitivity there, optimistic; None without positives there.
-        sensitivity: On the held-out patients, with a patient-bootstrap interval.
+        sensitivity: On the held-out patients, with the interval of `reports.intervals.share`.
         specificity: The same.
         true_positives: Held-out images called positive rightly.
         positives: Held-out positive images.
@@ -139,8 +139,8 @@ def operating_points(
                     development_sensitivity=defined_or_none(
                         float(ratio(inner_called[inner_positive].sum(), inner_positive.sum()))
                     ),
-                    sensitivity=_share(called, positive, weights, level),
-                    specificity=_share(~called, ~positive, weights, level),
+                    sensitivity=share(called, positive, held_out.patient_ids, weights, level=level),
+                    specificity=share(~called, ~positive, held_out.patient_ids, weights, level=level),
                     true_positives=int((called & positive).sum()),
                     positives=int(positive.sum()),
                     false_positives=int((called & ~positive).sum()),
@@ -149,8 +149,3 @@ def operating_points(
                 )
             )
     return tuple(points)
-
-
-def _share(hit: NDArray[np.bool_], among: NDArray[np.bool_], weights: Floats, level: float) -> Interval:
-    value = float(ratio((hit & among).sum(), among.sum()))
-    return interval(value, ratio(weights @ (hit & among), weights @ among), level=level)

@@ -122,7 +122,7 @@ def run_summary(
         training=_training(stage),
         imbalance=IMBALANCE[stage.settings.minority],
         weights_provenance=stage.weights.provenance,
-        weights_genuine=stage.weights.genuine,
+        weights_genuine=False if stage.config.backbone.weights == "random" else stage.weights.genuine,
         backbone=stage.config.backbone.name,
         versions=manifest["versions"],
         fingerprints=manifest["fingerprints"],

@@ -49,7 +49,9 @@ def draw_learning_curves(records: Sequence[TrialRecord]) -> Figure:
     for axes in panels[max(0, len(kinds) - columns) : len(kinds)]:
         axes.set_xlabel("epoch", fontsize=11, color=INK)
     handles = _legend(ends, winner)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4), fontsize=NOTE, frameon=False)
+    # Four entries in a row are wider than a figure of two panels, which would cut them off.
+    across = min(len(handles), 4 if columns > 2 else 2)
+    figure.legend(handles=handles, loc="outside lower center", ncols=across, fontsize=NOTE, frameon=False)
     return figure
 
 

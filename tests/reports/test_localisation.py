@@ -42,7 +42,9 @@ def test_the_random_baseline_is_what_drawing_would_give() -> None:
 def test_a_map_that_knows_beats_chance_and_one_that_guesses_does_not() -> None:
     knows = pointing_game([case(number, (20.0 + number % 5, 45.0)) for number in range(30)], resamples=300)
     assert knows.map.value == 1.0
-    assert knows.map_over_random.lower > 0.8
+    # Fifteen women in a row: Wilson's limit, not the 1.00 to 1.00 that resampling would say.
+    assert knows.map.lower == pytest.approx(0.796, abs=0.001)
+    assert 0.7 < knows.map_over_random.lower < 0.8 < knows.map_over_random.upper
     assert (knows.images, knows.patients) == (30, 15)
     rng = np.random.default_rng(1)
     rows, columns = np.nonzero(BREAST)
@@ -107,3 +109,10 @@ def test_confident_cases_are_the_surest_of_each_class_and_side() -> None:
     errors = confident_errors(table)
     assert not any(case.right for case in errors)
     assert [case.confidence for case in errors] == sorted((case.confidence for case in errors), reverse=True)
+
+
+def test_no_hit_is_no_proof_of_none() -> None:
+    game = pointing_game([case(number, None) for number in range(20)], resamples=100)
+    assert game.map.value == 0
+    assert game.map.upper > 0.2
+    assert game.map_over_random.lower < 0 < game.map_over_random.upper

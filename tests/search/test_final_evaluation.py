@@ -137,7 +137,7 @@ def test_the_report_names_its_errors_and_holds_no_picture_of_the_data(best, metr
     assert metrics["errors"]
     for error in metrics["errors"]:
         (overlay,) = (best / "figures" / "localisation").glob(f"*-wrong-*-{error['image_id']}.png")
-        assert f"figures/localisation/{overlay.name}" in html
+        assert overlay.name in html
     figures = [path for path in (best / "figures").rglob("*.png") if path.parent.name != "localisation"]
     assert {path.stem for path in figures} >= {"roc", "reliability", "decision_curve", "confusion_matrix"}
     assert html.count("data:image/png") == len(figures)
