@@ -21,7 +21,7 @@ def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or its folder.", show_default=False)],
     format: Annotated[Format, typer.Option(help="onnx needs the extra of that name.")] = Format.KERAS,
     out: Annotated[
-        Path | None, typer.Option(help="File or folder to write to [default: the run's best/].", show_default=False)
+        Path | None, typer.Option(help="File or folder to write to.", show_default="the run's best/")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
