@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 import time
+import tokenize
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -36,6 +37,20 @@ __all__ = ["PreparationSettings", "PreparedSet", "prepare"]
 
 FORMAT = 3
 """Raise it with every change to the code that changes a pixel or the manifest's keys."""
+
+# What json and numpy raise for a file whose bytes have changed: whichever field was hit, another one.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    OverflowError,
+    RecursionError,
+    SyntaxError,
+    tokenize.TokenError,
+)
 
 _STALE_SECONDS = 24 * 3600
 _BUILDING = ".preparing-"
@@ -85,7 +100,7 @@ class PreparedSet:
             table = CaseTable(tuple(_case(case) for case in manifest["cases"]), tuple(manifest["class_names"]))
             images = np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False)
             fingerprint = str(manifest["fingerprint"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError) as error:
+        except _DAMAGE as error:
             raise _not_a_set(directory, f"{type(error).__name__} {error}") from error
         shape = (len(table), settings.image_size, settings.image_size)
         if images.shape != shape or images.dtype != np.uint8:

@@ -24,11 +24,10 @@ from reports.intervals import (
     RESAMPLES,
     Method,
     interval,
-    metric_intervals,
     patient_weights,
     wilson,
-    with_intervals,
 )
+from reports.metric_intervals import metric_intervals, with_intervals
 from reports.metrics import abnormal_scores, primary_scores
 from reports.operating_points import SPECIFICITIES, threshold_at_specificity
 from reports.predictions import Predictions

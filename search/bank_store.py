@@ -24,14 +24,13 @@ from numpy.typing import NDArray
 
 from search.atomic_file import write_atomic
 from search.boundary_cache import FLOAT16_LIMIT, Trunk, bank_dtype, whole_batch
+from search.tensor_file import DAMAGE
 
 CODE_VERSION = 1
 """Raise it with every change to the code that changes a bank's values."""
 
 _VIEWS_BETWEEN_SAVES = 512
 _CHECKSUM_ITEMS = 2**24
-# What json and numpy raise for a file whose bytes have changed.
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, OverflowError, MemoryError, SyntaxError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class BankStore:
             manifest = json.loads((folder / "bank.json").read_text(encoding="utf-8"))
             values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
             intact = manifest == _manifest(key, values, _checksum(values))
-        except _DAMAGE:
+        except DAMAGE:
             return None
         if not intact:
             return None
@@ -216,7 +215,7 @@ def _open_values(
         expected = (dtype, (views, *shape), progress["crc32c"])
         if 0 <= done <= views and (kept.dtype, kept.shape, _checksum(kept[:done])) == expected:
             return kept, done
-    except _DAMAGE:
+    except DAMAGE:
         pass  # there is none, or it is damaged
     values = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(views, *shape))
     # A memory map is a sparse file: where its blocks are missing when the disk is full, writing ends the process.

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     try:
         # Not standalone: its handling of Ctrl-C and of errors is the part that is done differently here.
-        code = app([word for word in given if word != "--debug"], standalone_mode=False)
+        code = app([word for word in given if word != "--debug"], prog_name="mammo-search", standalone_mode=False)
     except (UserError, DataError, ReportError) as error:
         if debug:
             raise

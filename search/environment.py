@@ -52,8 +52,10 @@ def library_noise_in(path: Path) -> Iterator[TextIO]:
         try:
             yield terminal if _is_descriptor_2(previous) else previous
         finally:
-            previous.flush()
-            os.dup2(saved, 2)
+            try:
+                previous.flush()
+            finally:  # a full disk must not take the terminal away, which is about to be told of it
+                os.dup2(saved, 2)
     os.close(saved)
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from search.atomic_file import append_line
 
 LEDGER = "holdout_ledger.jsonl"
 
@@ -43,10 +44,7 @@ def record_reading(runs: Path, split: str, run: str) -> tuple[Reading, ...]:
     """
     path = runs / LEDGER
     entry = {"split": split, "run": run, "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
-    with path.open("ab") as file:
-        file.write(json.dumps(entry).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    append_line(path, json.dumps(entry))
     return readings(runs, split)
 
 

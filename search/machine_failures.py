@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from search.errors import RunError
+from mammo_data.errors import DataError
+from reports.errors import ReportError
+from search.errors import RunError, UserError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -26,6 +28,8 @@ def machine_failures_in_one_line(folder: Path) -> Iterator[None]:
     """
     try:
         yield
+    except (UserError, DataError, ReportError):
+        raise
     except Exception as error:
         if is_out_of_memory(error):
             raise RunError(
@@ -62,9 +66,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception, or what caused it, says that memory of the host or of the GPU has run out."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    # By name: TensorFlow and JAX are not to be imported for this. A full disk has the same type in TensorFlow.
+    # By name: TensorFlow and JAX are not to be imported for this. A full disk has the same type in TensorFlow; a large
+    # constant of a graph that finds no memory has the last one.
     text = f"{type(error).__name__} {error}"
-    words = ("ResourceExhausted", "RESOURCE_EXHAUSTED", "out of memory", "bad_alloc")
+    words = ("ResourceExhausted", "RESOURCE_EXHAUSTED", "out of memory", "bad_alloc", "Cannot parse tensor from proto")
     if any(word in text for word in words) and not is_disk_failure(error):
         return True
     return error.__cause__ is not None and is_out_of_memory(error.__cause__)

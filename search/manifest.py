@@ -1,16 +1,16 @@
 """run.json, the manifest of a run: its schema, its checksum, and a second copy of it.
 
 Schema 2: ``schema``, ``name``, ``status`` ("running", "complete"), ``created`` and ``finished`` (ISO 8601), ``argv``,
-``demo``, ``mode`` ("whole", "roi"), ``protocol`` ("holdout", "nested"), ``endpoint``, ``fingerprints`` (of cases,
-prepared images, split, weights, and in a nested run outer_split; SHA-256 hex), ``settings`` (what results depend on, by
-path: the space, the objective's folds, the plan's bounds, …), ``results_version``, ``views_per_class``, ``seeds``,
-``plan`` (see `plan_text.plan_table`), ``weights``, ``weights_verification`` (a sentence), ``precision`` (``name``,
-``reason`` and the measured relative ``deviation`` of the backbone's features), ``versions``, ``git``, ``device``,
-``host``, ``outputs`` (SHA-256 hex of each file in ``best/``, once complete) and ``checksum`` (SHA-256 hex of all the
-rest as JSON with sorted keys). ``.run.json.copy`` is the same, written first, and read where ``run.json`` is damaged. A
-nested run has ``views_of_searches`` as well (views of each class by search; null for crops, whose searches decide for
-themselves), an outer search of one ``outer`` (``run``, ``fold`` from 1, ``folds``). Schema 1 is the same without
-``outputs``, ``checksum`` and copy.
+``demo``, ``mode`` ("whole", "roi"), ``protocol`` ("holdout", "nested"), ``endpoint``, ``objective`` (``name``,
+``direction``), ``fingerprints`` (of cases, prepared images, split, weights, plan with the drawn configurations, and in
+a nested run outer_split; SHA-256 hex), ``settings`` (what results depend on, by path), ``results_version``,
+``views_per_class``, ``seeds``, ``plan`` (see `plan_text.plan_table`), ``weights``, ``weights_verification`` (a
+sentence), ``precision`` (``name``, ``reason`` and the measured relative ``deviation`` of the backbone's features),
+``versions``, ``git``, ``device``, ``host``, ``outputs`` (SHA-256 hex of each file in ``best/``, once complete) and
+``checksum`` (SHA-256 hex of all the rest as JSON with sorted keys). ``.run.json.copy`` is the same, written first, and
+read where ``run.json`` is damaged. A nested run has ``views_of_searches`` as well (views of each class by search; null
+for crops, whose searches decide for themselves), an outer search of one ``outer`` (``run``, ``fold`` from 1,
+``folds``). Schema 1 is the same without ``outputs``, ``checksum`` and copy.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def write_nested_report(
     write_report(summary, directory.report_file)
     card = write_model_card(summary, directory.model_card)
     write_trials(stage.outcome.records, directory.tensorboard, class_names=metrics["class_names"])
-    write_final(figures, card.read_text(encoding="utf-8"), directory.tensorboard)
+    write_final(figures, card.read_text(encoding="utf-8"), directory.tensorboard, created=summary.created)
 
 
 def _overlaps(stage: FinalStage, folds: int) -> list[dict[str, Any]]:

@@ -148,6 +148,24 @@ class RunDirectory:
         """
         return read_manifest(self.manifest_file)
 
+    def check_config(self) -> Path:
+        """config.toml, after making sure that it is what the run was started with.
+
+        Raises:
+            UserError: If it is missing, or has changed since.
+        """
+        from search.config_file import load_config
+        from search.run_settings import changes, result_settings
+
+        changed = changes(self.read_manifest()["settings"], result_settings(load_config(self.config_file)))
+        if changed:
+            raise RunError(
+                expected=f"{self.config_file} as the run wrote it",
+                found=f"changes: {', '.join(changed)}",
+                remedy="Restore it, or resume the run, which writes it again.",
+            )
+        return self.config_file
+
     def output_checksums(self) -> dict[str, str]:
         """SHA-256 (hex) of each file in ``best/``, by its path there."""
         files = sorted(path for path in self.best.rglob("*") if path.is_file())
@@ -206,7 +224,14 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
             found=f"a complete one in {directory.path}",
             remedy="Read its best/report.html, replace it with --fresh, or choose another --name.",
         )
-    make_durable_folder(directory.path)
+    try:
+        make_durable_folder(directory.path)
+    except OSError as error:
+        raise RunError(
+            expected=f"a folder that can be made at {directory.path}",
+            found=error.strerror or str(error),
+            remedy="Change output.runs, or the permissions of the folder above.",
+        ) from None
     return directory
 
 

@@ -31,6 +31,9 @@ def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, 
         data: What the search is given, and the split.
         directory: The run's folder.
     """
+    from search.cross_validation import OBJECTIVE
+    from search.search_stage import plan_fingerprint
+
     config = job.config
     return {
         "schema": SCHEMA,
@@ -47,7 +50,9 @@ def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, 
             "cases": data.prepared.table.fingerprint,
             "split": data.split.fingerprint,
             "weights": job.backbone.weights.fingerprint,
+            "plan": plan_fingerprint(job.plan, config),
         },
+        "objective": {"name": OBJECTIVE, "direction": "max"},
         "settings": result_settings(config),
         "results_version": RESULTS_VERSION,
         "views_per_class": None,
@@ -103,7 +108,7 @@ def begin_or_resume(
 
 def _resumed(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:
     before = directory.read_manifest()
-    compared = ("settings", "fingerprints")
+    compared = ("settings", "fingerprints", "objective")
     changed = [line for part in compared for line in changes(before.get(part, {}), manifest[part])]
     changed += changes(*({"results_version": each.get("results_version")} for each in (before, manifest)))
     changed += changes(*({"precision": each.get("precision", {}).get("name")} for each in (before, manifest)))

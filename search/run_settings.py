@@ -1,7 +1,7 @@
 """Which settings make a run what it is, and what has changed between two configurations.
 
-A run may only be resumed with what it was started with; what doesn't change results (where things lie, budgets of disk
-and time) is left out of the comparison.
+A run may only be resumed with what it was started with; what doesn't change results is left out of the comparison:
+budgets of disk and time, and where things lie, for the data, the split and the weights have fingerprints.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ RESULTS_VERSION = 1
 """Raise it with every change to the code that changes the results of a search."""
 
 _FREE_SECTIONS = {"output", "cache", "report"}
-_FREE_SETTINGS = {"search.max_minutes", "split.file", "data.path", "data.info"}
+_FREE_SETTINGS = {"search.max_minutes", "split.file", "data.path", "data.info", "backbone.weights"}
 
 
 def result_settings(config: Config) -> dict[str, Any]:

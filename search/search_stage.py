@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
@@ -120,6 +122,13 @@ def run_search(
             raise (fatal.__cause__ or fatal) from None
     winner = best_run(tuner.records)
     return SearchOutcome(tuple(tuner.records), winner, Configuration.from_values(winner.hyperparameters))
+
+
+def plan_fingerprint(plan: HyperbandPlan, config: Config) -> str:
+    """SHA-256 (hex) of what a search is going to do: the plan, and the configurations that are drawn for it."""
+    drawn = draw_configurations(config.space, plan.configurations + plan.spares, seed=config.search.seed)
+    parts = [config.search.tuner, asdict(plan), [asdict(configuration) for configuration in drawn]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def build_oracle(plan: HyperbandPlan, config: Config, *, seed: int) -> SearchOracle:

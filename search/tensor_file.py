@@ -24,8 +24,7 @@ from search.atomic_file import replacing
 Arrays = dict[str, NDArray[Any]]
 
 _CHECKSUM = "crc32c"
-# What numpy and zipfile raise for a file whose bytes have changed: whichever field was hit, another one.
-_DAMAGE = (
+DAMAGE = (
     OSError,
     ValueError,
     KeyError,
@@ -40,6 +39,7 @@ _DAMAGE = (
     zlib.error,
     zipfile.BadZipFile,
 )
+"""What json, numpy and zipfile raise for a file whose bytes have changed: whichever field was hit, another one."""
 
 
 def save_safetensors(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
@@ -72,7 +72,7 @@ def load_checked_safetensors(path: Path) -> Arrays | None:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
             written = (file.metadata() or {}).get(_CHECKSUM)
-    except (*_DAMAGE, SafetensorError):
+    except (*DAMAGE, SafetensorError):
         return None
     return arrays if written == checksum(arrays) else None
 
@@ -91,7 +91,7 @@ def load_checked_npz(path: Path) -> Arrays | None:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
             written = str(arrays.pop(_CHECKSUM))
-    except _DAMAGE:
+    except DAMAGE:
         return None
     return arrays if written == checksum(arrays) else None
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from search.completion import complete_run
+
 
 class Format(StrEnum):
     """What --format takes; `search.export_formats` writes them."""
@@ -18,7 +20,9 @@ class Format(StrEnum):
 
 
 def export(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or its folder.", show_default=False)],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Name of a run, or its folder.", autocompletion=complete_run)
+    ],
     format: Annotated[Format, typer.Option(help="onnx needs the extra of that name.")] = Format.KERAS,
     out: Annotated[
         Path | None, typer.Option(help="File or folder to write to.", show_default="the run's best/")

@@ -37,7 +37,7 @@ def init(
     if run is not None:
         from search.run_lookup import find_run
 
-        config = load_config(find_run(run).config_file)
+        config = load_config(find_run(run).check_config())
     file = path / NAME if path.is_dir() else path
     if file.exists() and not force:
         raise ConfigError(

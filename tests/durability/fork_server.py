@@ -135,7 +135,7 @@ def _inject(trace, kill_at: int, kill_in: str, kill_after: float) -> None:
     import keras_tuner.src.utils as tuner_files
 
     count = 0
-    lock = threading.Lock()
+    lock, armed = threading.Lock(), threading.Event()
 
     def passed(what: str, where: object) -> None:
         nonlocal count
@@ -144,7 +144,8 @@ def _inject(trace, kill_at: int, kill_in: str, kill_after: float) -> None:
             if isinstance(where, int):
                 where = Path(f"/proc/self/fd/{where}").readlink()
             trace.write(f"{what} {where}\n")
-            if count == kill_at or (kill_in and kill_in in str(where)):
+            if count == kill_at or (kill_in and kill_in in str(where) and not armed.is_set()):
+                armed.set()
                 trace.flush()
                 if not kill_after:
                     os.kill(os.getpid(), signal.SIGKILL)

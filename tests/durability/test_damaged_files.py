@@ -282,7 +282,7 @@ def test_a_damaged_unfinished_bank_is_filled_from_the_beginning(tmp_path, monkey
 
 
 def test_a_record_that_was_never_made_by_this_plan_is_refused(tmp_path, engine):
-    from search.config import load_config
+    from search.config_file import load_config
     from search.plan_text import plan_search
     from search.search_stage import TrainerPool, run_search
     from search.trial_log import append_record

@@ -14,9 +14,11 @@ import pytest
 from search.config_toml import to_toml
 from search.errors import RunError
 from search.job import JobRequest, run_job
+from search.manifest import COPY
 from search.run_directory import RunDirectory
 from search.trial_log import read_records
 from tests.conftest import ROOT
+from tests.durability.damage import cut, empty, flip
 from tests.search.tiny import tiny_config
 
 DEADLINE_SECONDS = 120
@@ -53,12 +55,6 @@ def table(directory):
     return [replace(r, started="", seconds=0, overhead_seconds=0) for r in read_records(directory.trials_file)]
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(phantom, tmp_path_factory, tensorflow_started):
-    config = tiny_config(phantom, tmp_path_factory.mktemp("uninterrupted"))
-    return run_job(JobRequest(config, name="whole")).directory
-
-
 @pytest.fixture
 def workspace(phantom, tmp_path):
     (tmp_path / "tuner_config.toml").write_text(to_toml(tiny_config(phantom, tmp_path)))
@@ -75,7 +71,8 @@ def assert_same_result(directory, expected):
     assert (directory.best / "predictions.csv").read_bytes() == (expected.best / "predictions.csv").read_bytes()
 
 
-def test_killed_again_and_again_a_run_ends_as_if_nothing_had_happened(workspace, uninterrupted):
+def test_killed_again_and_again_a_run_ends_as_if_nothing_had_happened(workspace, finished):
+    _, whole = finished
     directory = RunDirectory(workspace / "runs" / "killed")
     moments = (
         lambda: directory.manifest_file.is_file(),
@@ -92,26 +89,7 @@ def test_killed_again_and_again_a_run_ends_as_if_nothing_had_happened(workspace,
     _, messages = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 0, messages
     assert "resuming after" in messages
-    assert_same_result(directory, uninterrupted)
-
-
-@pytest.mark.slow
-def test_fifty_kills_at_random_instants(workspace, uninterrupted):
-    rng = np.random.default_rng(0)
-    directory = RunDirectory(workspace / "runs" / "killed")
-    for _ in range(50):
-        process = start(workspace)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(rng.uniform(0.5, 12))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        if directory.is_complete:
-            break
-    if not directory.is_complete:
-        process = start(workspace)
-        _, messages = process.communicate(timeout=DEADLINE_SECONDS)
-        assert process.returncode == 0, messages
-    assert_same_result(directory, uninterrupted)
+    assert_same_result(directory, whole.directory)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -182,13 +160,15 @@ def test_resuming_without_a_run_is_refused(halted):
         run_job(JobRequest(halted, name="never", resume=True))
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda content: b""])
-def test_a_damaged_manifest_is_one_clear_line(halted, damage):
+@pytest.mark.parametrize("damage", [cut, flip, empty])
+def test_a_manifest_that_is_damaged_with_its_copy_is_one_clear_line(halted, damage):
     manifest = RunDirectory(halted.output.runs / "halted").manifest_file
-    content = manifest.read_bytes()
-    manifest.write_bytes(damage(content))
+    contents = {path: path.read_bytes() for path in (manifest, manifest.with_name(COPY))}
+    for path, content in contents.items():
+        path.write_bytes(damage(content))
     try:
         with pytest.raises(RunError, match=r"run\.json"):
             run_job(JobRequest(halted, name="halted"))
     finally:
-        manifest.write_bytes(content)
+        for path, content in contents.items():
+            path.write_bytes(content)

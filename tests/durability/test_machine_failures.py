@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.config import load_config, to_toml
+from search.config_file import load_config
+from search.config_toml import to_toml
 from search.errors import RunError
 from search.job import JobRequest, run_job
 from search.plan_text import plan_search

@@ -8,7 +8,9 @@ import pytest
 
 from search.config_file import load_config
 from search.plan_text import plan_search
+from search.tensor_file import load_checked_npz
 from search.trial_log import drop_torn_line, read_records
+from tests.durability.damage import DAMAGES
 
 
 class Crash(BaseException):
@@ -63,8 +65,21 @@ def search(engine, trainers):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(search, tmp_path_factory):
-    return search(tmp_path_factory.mktemp("uninterrupted"))
+def whole(tmp_path_factory):
+    """The folder of the uninterrupted search."""
+    return tmp_path_factory.mktemp("uninterrupted")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(search, whole):
+    return search(whole)
+
+
+def out_of_fold(directory):
+    files = sorted((directory / "oof").iterdir())
+    return [
+        (path.name, {name: array.tolist() for name, array in load_checked_npz(path).items()}) for path in files
+    ]
 
 
 def writes_of(search, directory, monkeypatch):
@@ -132,22 +147,9 @@ def test_many_crashes_in_one_search_change_nothing(search, uninterrupted, tmp_pa
     assert search(tmp_path) == uninterrupted
 
 
-def cut(content):
-    return content[: len(content) // 2]
-
-
-def flip(content):
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 0x10]) + content[middle + 1 :]
-
-
-def empty(content):
-    return b""
-
-
-@pytest.mark.parametrize("damage", [cut, flip, empty])
-@pytest.mark.parametrize("pattern", ["checkpoints/*/*", "in_flight/*", "search/*.json", "search/*/*.json"])
-def test_damaged_state_is_made_anew(search, uninterrupted, tmp_path, monkeypatch, pattern, damage):
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("pattern", ["checkpoints/*/*", "in_flight/*", "oof/*", "search/*.json", "search/*/*.json"])
+def test_damaged_state_is_made_anew(search, uninterrupted, whole, tmp_path, monkeypatch, pattern, damage):
     """Stopped in the first promotion, when there are checkpoints, a finished fold, and KerasTuner's files."""
     for number in range(20, 60, 3):
         directory = tmp_path / str(number)
@@ -162,3 +164,4 @@ def test_damaged_state_is_made_anew(search, uninterrupted, tmp_path, monkeypatch
     for file in files:
         file.write_bytes(damage(file.read_bytes()))
     assert search(directory) == uninterrupted
+    assert out_of_fold(directory) == out_of_fold(whole)

@@ -200,7 +200,7 @@ def test_a_record_of_other_types_is_one_line_though_its_checksum_fits(foreign, c
 
 
 def test_a_configuration_can_only_hold_settings(tmp_path):
-    from search.config import load_config
+    from search.config_file import load_config
 
     file = tmp_path / "config.toml"
     for text in ('[search]\nseed = "__import__(\'os\')"\n', "[run]\nhook = 'rm'\n", "[search]\nmax_trials = 1e400\n"):
