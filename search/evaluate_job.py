@@ -107,14 +107,13 @@ def evaluate_model(
         start_tensorflow(deterministic=True)
         console = messages(terminal)
         console.print(RESEARCH_USE, highlight=False, soft_wrap=True)
-        model = ExportedModel(file)
         with RunProgress(console).shown() as progress:
             if data is None:
                 labelled = held_out_images(file, progress)
             else:
                 cache = Path(platformdirs.user_cache_dir("mammo-search"))
                 labelled = external_images(file.metadata, data, info, cache, progress, leave_out_known=leave_out_known)
-        table = labelled.table
+        model, table = ExportedModel(file), labelled.table
         readings = None if labelled.split is None else _record(file, labelled.split)
         predictions = Predictions(
             image_ids=table.image_ids,

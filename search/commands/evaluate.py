@@ -11,19 +11,18 @@ import typer
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, or a .keras file with its .json beside it.")],
     data: Annotated[
-        Path | None, typer.Option(help="Labelled images of other patients [default: the run's held-out ones].")
+        Path | None, typer.Option(help="Labelled images of others.", show_default="the run's held-out patients")
     ] = None,
-    info: Annotated[Path | None, typer.Option(help="Info.txt, where it does not lie with the images.")] = None,
+    info: Annotated[Path | None, typer.Option(help="Info.txt, where it lies elsewhere.")] = None,
     leave_out_known: Annotated[
-        bool, typer.Option("--leave-out-known", help="Leave out patients that the model was developed on.")
+        bool, typer.Option("--leave-out-known", help="Leave out the model's own patients.")
     ] = False,
-    predictions: Annotated[Path | None, typer.Option(help="Also write the probabilities here, as CSV.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Also write the probabilities.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print all metrics as JSON.")] = False,
 ) -> None:
-    """Evaluate a model with patient-bootstrap intervals; calibration and thresholds stay as the run has fixed them.
+    """Evaluate a model with patient-bootstrap intervals; calibration and thresholds stay as they are.
 
-    Without --data the run's held-out patients are read again, and the ledger counts it. With --data all patients of the
-    set are external; a set with patients that the model was developed on is refused.
+    Reading the held-out patients again is counted. A set with patients of the model's development is refused.
 
     Example: mammo-search evaluate demo --data my-films/
     """

@@ -22,19 +22,16 @@ class RowFormat(StrEnum):
 
 
 def predict(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, or a .keras file with its .json beside it.")],
-    images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE…", help="Images, folders, archives; - for standard input.")
-    ],
-    format: Annotated[RowFormat, typer.Option(help="Schema: the module search.prediction_table.")] = RowFormat.CSV,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, or a .keras file with its .json.")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Images, folders, archives, or -.")],
+    format: Annotated[RowFormat, typer.Option(help="Both have a row an image.")] = RowFormat.CSV,
     json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the rows here, whole or not at all.")] = None,
-    cam: Annotated[Path | None, typer.Option(help="Folder for overlays: where the evidence lies (Grad-CAM).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the rows to a file.")] = None,
+    cam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM overlays.")] = None,
 ) -> None:
-    """Predict films (PGM, PNG, JPEG, TIFF, DICOM): calibrated probabilities and decisions at the operating points.
+    """Predict films (PGM, PNG, JPEG, TIFF, DICOM): calibrated probabilities, and decisions.
 
-    Films are prepared as in training. On standard input, -, comes either one image or a list of paths, one a line. An
-    image that is no film of a breast is an error in its own row; exit code 3 if all are. Research use only.
+    On standard input, -, comes one image or a list of paths. What is no film is an error in its row.
 
     Example: mammo-search predict demo films/ --out predictions.csv
     """

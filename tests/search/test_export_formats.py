@@ -95,18 +95,29 @@ def test_a_model_under_foreign_metadata_is_refused(exports, tmp_path):
         read_metadata(copy)
 
 
-def test_an_export_that_differs_is_not_kept_and_the_one_before_it_stays(finished, exports, tmp_path, monkeypatch):
-    directory = finished[1].directory
-    with monkeypatch.context() as strict:
-        strict.setitem(FORMATS, "savedmodel", replace(FORMATS["savedmodel"], bound=-1.0))
-        with pytest.raises(RunError, match="probabilities within -1"):
-            export_run(directory, "savedmodel", tmp_path / "first")
-        assert not list(tmp_path.iterdir())
-        before = sorted(exports["savedmodel"].path.rglob("*"))
-        with pytest.raises(RunError, match="probabilities within -1"):
-            export_run(directory, "savedmodel", exports["savedmodel"].path)
-    assert sorted(exports["savedmodel"].path.rglob("*")) == before
-    read_metadata(exports["savedmodel"].path)
+def test_an_export_that_differs_is_not_kept_and_the_one_before_it_stays(finished, tmp_path, monkeypatch):
+    """A format whose file has another last bias than the run's model."""
+    from search.export import load_exported
+
+    def with_other_bias(model_file, path, metadata):
+        model = load_exported(model_file)
+        kernel, bias = model.get_layer("head_logits").get_weights()
+        model.get_layer("head_logits").set_weights([kernel, bias + np.array([0, 0, 1e-3])])
+        model.save(path)
+
+    directory, target = finished[1].directory, tmp_path / "model.keras"
+    here = replace(FORMATS["keras"], run=lambda path, images: load_exported(path).predict_on_batch(images))
+    with monkeypatch.context() as patched:
+        patched.setitem(FORMATS, "keras", here)
+        assert export_run(directory, "keras", target).largest_difference == 0
+        before = target.read_bytes()
+        patched.setitem(FORMATS, "keras", replace(here, write=with_other_bias))
+        for out in (target, tmp_path / "other.keras"):
+            with pytest.raises(RunError, match="a difference of"):
+                export_run(directory, "keras", out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.keras", "model.keras.json"]
+    assert target.read_bytes() == before
+    read_metadata(target)
 
 
 def test_a_file_of_another_kind_is_never_replaced(finished, tmp_path, capsys):

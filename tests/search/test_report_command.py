@@ -53,6 +53,6 @@ def test_a_run_that_lacks_what_the_page_is_made_of_keeps_its_page(run, capsys):
     for gone in ("figures/roc.png", "summary.json"):
         (run / "best" / gone).unlink()
         answer = typed(capsys, "report", run)
-        assert answer.code == 1
+        assert answer.code == 3
         assert gone in answer.err
         assert page.read_bytes() == before
