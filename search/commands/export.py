@@ -21,14 +21,14 @@ def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or its folder.", show_default=False)],
     format: Annotated[Format, typer.Option(help="onnx needs the extra of that name.")] = Format.KERAS,
     out: Annotated[
-        Path | None, typer.Option(help="File or folder to write to [default: the run's best/].", show_default=False)
+        Path | None, typer.Option(help="File or folder to write to (default: the run's best/).", show_default=False)
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Write a run's model for use elsewhere, compared with Keras on 16 images before it is called done.
 
-    What its users have to know (preparation, classes, thresholds, licence) is put beside it, in NAME.json. The input is
-    prepared images, float32 [n, size, size, 1] in 0 … 255; a SavedModel has it in the signature serving_default.
+    What its users have to know (preparation, classes, thresholds, licence) is put beside it, in NAME.json. The input
+    is prepared images, float32 of shape (n, size, size, 1) in 0 … 255; that of a SavedModel's serving_default, too.
 
     Example: mammo-search export demo --format onnx --out model.onnx
     """
