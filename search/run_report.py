@@ -193,10 +193,13 @@ def _training(stage: FinalStage) -> str:
 def _notes(stage: FinalStage) -> tuple[str, ...]:
     """What a reader of the counts has to know."""
     missing = ", ".join(stage.prepared.unlocatable)
+    outer = stage.manifest.get("outer")
+    part = (f"Outer fold {outer['fold']} of {outer['folds']} of the nested run {outer['run']}.",) if outer else ()
     if stage.config.data.mode == "whole":
-        return (f"A finding of {missing} can't be located.",) if missing else ()
+        return (*part, *((f"A finding of {missing} can't be located.",) if missing else ()))
     roi = stage.config.roi
     return (
+        *part,
         f"Crops of {roi.window} pixels of 0.2 mm, the same for every class, counted as images here; {ROI_NOTICE}.",
         "Normal crops lie where the development patients' lesions lie, in breast-relative coordinates; they come from "
         + ("women without any finding only." if roi.strict_normals else "affected women's other breasts, too."),

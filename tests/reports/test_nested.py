@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reports.figures import write_nested_figures
 from reports.html import render_report
 from reports.metric_intervals import with_intervals
+from reports.model_card import render_model_card
 from reports.nested import nested_metrics
 from reports.predictions import Predictions
 from reports.run_summary import DataFacts, OuterFold, RunSummary
@@ -96,7 +97,7 @@ def test_the_table_with_its_folds_reads_back(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def summary(tmp_path_factory):
     """Of three outer folds, the second without a malignant image."""
     directory = tmp_path_factory.mktemp("nested")
     winner = best_run(simulated_trials())
@@ -121,22 +122,25 @@ def page(tmp_path_factory):
     )
     figures = write_nested_figures(predictions, None, folds, fold_of_case, metrics, winner, directory)
     counts = {name: int((predictions.labels == index).sum()) for index, name in enumerate(predictions.class_names)}
-    return render_report(
-        RunSummary(
-            name="nested",
-            created="2030-01-01T14:05:00+00:00",
-            command="mammo-search run --protocol nested",
-            config_toml="",
-            data=DataFacts("a folder", len(predictions), predictions.n_patients, counts),
-            splits=(),
-            plan=(),
-            trials=simulated_trials(),
-            metrics=metrics,
-            figures=figures,
-            protocol="nested",
-            outer_folds=folds,
-        )
+    return RunSummary(
+        name="nested",
+        created="2030-01-01T14:05:00+00:00",
+        command="mammo-search run --protocol nested",
+        config_toml="",
+        data=DataFacts("a folder", len(predictions), predictions.n_patients, counts),
+        splits=(),
+        plan=(),
+        trials=simulated_trials(),
+        metrics=metrics,
+        figures=figures,
+        protocol="nested",
+        outer_folds=folds,
     )
+
+
+@pytest.fixture(scope="module")
+def page(summary):
+    return render_report(summary)
 
 
 def test_the_page_says_that_it_estimates_the_procedure_and_not_the_model(page):
@@ -154,3 +158,11 @@ def test_a_fold_that_lacks_a_class_is_said_on_the_page(page):
     assert "is not defined in outer fold 2 (no malignant image)" in page
     (row,) = re.findall(r'<tr><th scope="row"><a href="../outer-2.*</tr>', page)
     assert row.count("not defined") == 2
+
+
+def test_the_model_card_does_not_give_the_figures_to_the_model(summary):
+    card = render_model_card(summary)
+    assert "Performance of the procedure, not of this model" in card
+    assert "2/3 of the patients" in card
+    assert "is not defined in outer fold 2" in card
+    assert "## Held-out performance" not in card

@@ -80,7 +80,8 @@ def test_every_patient_is_left_out_once_and_the_model_is_of_all(nested):
         assert left_out.test_patients == Split.read_csv(directory.outer_split_file).folds[fold]
         own = Predictions.read_csv(directory.outer(fold).best / "predictions.csv")
         assert {row["image_id"] for row in rows if row["outer_fold"] == str(fold + 1)} == set(own.image_ids)
-        assert (directory.outer(fold).best / "report.html").is_file()
+        page = (directory.outer(fold).best / "report.html").read_text(encoding="utf-8")
+        assert f"Outer fold {fold + 1} of 2 of the nested run nested." in page
     assert Split.read_csv(directory.split_file).test_patients == ()
     assert directory.model_file.is_file()
     assert json.loads(directory.manifest_file.read_text())["status"] == "complete"
