@@ -30,9 +30,19 @@ def open_source(path: Path, info: Path | None = None) -> ImageSource:
         info: The truth table, where it does not lie with the images.
 
     Raises:
-        DataError: There is nothing at ``path``, or nothing that this understands.
+        DataError: There is nothing at ``path``, or nothing that this understands or may read.
     """
-    path = Path(path)
+    try:
+        return _opened(Path(path), info)
+    except OSError as error:
+        raise DataError(
+            expected="images that can be read",
+            found=f"{error.strerror or error} at {error.filename or path}",
+            remedy="Check --data and its permissions.",
+        ) from error
+
+
+def _opened(path: Path, info: Path | None) -> ImageSource:
     info_bytes = None if info is None else read_file(Path(info))
     if path.is_dir():
         return _open_folder(path, info_bytes)

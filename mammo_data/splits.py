@@ -103,8 +103,12 @@ class Split:
             sides = sorted({(row["patient_id"], row["side"]) for row in rows})
             numbers = sorted({int(side) for _, side in sides if side not in (_TEST, _TRAINING)})
             seed = int(rows[0]["seed"])
-        except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, IndexError, TypeError) as error:
-            raise _unreadable(path, f"{type(error).__name__} {error}") from error
+        except OSError as error:
+            raise _unreadable(path, error.strerror or str(error)) from error
+        except KeyError as error:
+            raise _unreadable(path, f"no column {error}") from error
+        except (UnicodeDecodeError, csv.Error, ValueError, IndexError, TypeError) as error:
+            raise _unreadable(path, f"another kind of file ({type(error).__name__})") from error
         if numbers != list(range(len(numbers))):
             raise _unreadable(path, f"folds {numbers}")
         if len(dict(sides)) != len(sides):
@@ -149,7 +153,8 @@ def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int =
     parts = max(folds, 2)
     if len(development) < parts or (test_fraction > 0 and not test):
         raise DataError(
-            expected=f"a test set ({test_fraction:.0%} of the patients) and at least {parts} more for {folds} folds",
+            expected=(f"a test set ({test_fraction:.0%} of the patients) and " if test_fraction > 0 else "")
+            + f"at least {parts}{' more' if test_fraction > 0 else ' patients'} for {folds} folds",
             found=f"{len(test) + len(development)} patients",
             remedy="Use fewer folds, a smaller test set or more data.",
         )
@@ -207,5 +212,5 @@ def _unreadable(path: Path, found: str) -> DataError:
     return DataError(
         expected=f"a split table with the columns {', '.join(_COLUMNS)}",
         found=f"{found} in {path}",
-        remedy="Start a fresh run, or restore the file.",
+        remedy="Name the split.csv of a run, or restore it.",
     )

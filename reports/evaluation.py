@@ -4,8 +4,9 @@
 "upper", "level", "method", "undefined"}``, value and limits null where not defined), ``intervals`` (how the limits were
 made), and these sections, each only where its inputs are given:
 
-    calibration        temperature, log_prior_shift, cases (fitted on), uncorrected and corrected: brier, log_loss and
-                       classwise_ece with intervals
+    calibration        temperature, log_prior_shift, prior_shift (whether one was taken; null where training left the
+                       prior alone), cases (fitted on), uncorrected and corrected: brier, log_loss and classwise_ece
+                       with intervals
     operating_points   list of `reports.operating_points.OperatingPoint`
     decision_curve     thresholds, model, lower, upper, all_positive of the primary endpoint (corrected probabilities)
     subgroups          list of `reports.subgroups.SubgroupResult`
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,8 @@ from reports.bbc_cv import SelectionCorrection
 from reports.confident_cases import confident_errors
 from reports.decision_curve import DecisionCurve, decision_curve
 from reports.final_models import FoldEnsemble, ensemble_section, seed_scores
-from reports.intervals import RESAMPLES, Method, metric_intervals, with_intervals
+from reports.intervals import RESAMPLES, Method
+from reports.metric_intervals import metric_intervals, with_intervals
 from reports.metrics import primary_scores
 from reports.operating_points import operating_points
 from reports.predictions import Predictions
@@ -116,6 +119,8 @@ def evaluate(
                 corrected_predictions(development, correction),
             )
             table["calibration"] = _calibration(table, corrected, correction, resamples, seed, method)
+            shifted = any(correction.log_prior_shift)
+            table["calibration"]["prior_shift"] = None if training_shares is None else shifted
             curve = decision_curve(corrected, *primary_scores(corrected), resamples=resamples, seed=seed)
             table["decision_curve"] = {
                 name: getattr(curve, name).tolist()
@@ -143,6 +148,10 @@ def fit_correction(
 ) -> ProbabilityCorrection | None:
     """Prior shift and temperature from out-of-fold predictions.
 
+    The shift supposes that a network trained on balanced classes answers for a balanced world. One that has learned to
+    be sure of most training images does not, and then the shift makes matters worse; so the temperature is fitted with
+    and without it, and what has the smaller out-of-fold log loss is kept.
+
     Args:
         development: See `evaluate`.
         training_shares: See `evaluate`.
@@ -153,8 +162,9 @@ def fit_correction(
     counts = np.bincount(development.labels, minlength=len(development.class_names))
     if not counts.all():
         return None
-    shift = None if training_shares is None else log_prior_shift(counts, training_shares)
-    return fit_temperature(logits_of(development), development.labels, shift=shift)
+    logits = logits_of(development)
+    shifts = [None] if training_shares is None else [log_prior_shift(counts, training_shares), None]
+    return min((fit_temperature(logits, development.labels, shift=shift) for shift in shifts), key=attrgetter("loss"))
 
 
 def logits_of(predictions: Predictions) -> Floats:

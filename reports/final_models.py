@@ -15,7 +15,8 @@ import numpy as np
 
 from reports.auc import Floats
 from reports.errors import ReportError
-from reports.intervals import RESAMPLES, Interval, Method, metric_intervals, paired_difference
+from reports.intervals import RESAMPLES, Interval, Method
+from reports.metric_intervals import metric_intervals, paired_difference
 from reports.metrics import classification_metrics, metric_values
 from reports.predictions import Predictions
 

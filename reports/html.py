@@ -79,6 +79,9 @@ SEARCH_FIGURES = {
     ),
 }
 
+WIDE_FIGURES = {"learning_curves", "parallel_coordinates"}
+"""Too wide for half a page."""
+
 
 def write_report(summary: RunSummary, path: Path) -> Path:
     """Renders the report and writes it atomically.
@@ -234,10 +237,11 @@ def _other_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, Any, str, floa
     ]
 
 
-def _figure(name: str, path: Path, captions: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+def _figure(name: str, path: Path, captions: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     kind = re.sub(r"_\d+_epochs$", "", name)
     title, caption = captions.get(kind, (name.replace("_", " ").capitalize(), ""))
-    return {"name": name, "title": title, "caption": caption, "source": _embedded(path)}
+    wide = kind in WIDE_FIGURES
+    return {"name": name, "title": title, "caption": caption, "source": _embedded(path), "wide": wide}
 
 
 def _embedded(path: Path) -> str:

@@ -19,7 +19,6 @@ Share of 2,000 simulated sets (two correlated images a patient, true AUC 0.75) w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -28,14 +27,7 @@ from numpy.typing import NDArray
 
 from reports.auc import Floats
 from reports.errors import ReportError
-from reports.metrics import (
-    MetricPath,
-    classification_metrics,
-    defined_or_none,
-    metric_values,
-    place,
-)
-from reports.predictions import Predictions
+from reports.metrics import defined_or_none
 
 Method = Literal["percentile", "bca", "logit"]
 
@@ -148,110 +140,6 @@ def interval(
         return Interval(float(value), None, None, level, method, undefined)
     lower, upper = min(float(limits[0]), float(value)), max(float(limits[1]), float(value))
     return Interval(float(value), lower, upper, level, method, undefined)
-
-
-def with_intervals(
-    predictions: Predictions,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-    method: Method = "bca",
-) -> dict[str, Any]:
-    """The table of ``metrics.json``: `reports.metrics.classification_metrics` with an interval for each metric.
-
-    Args:
-        predictions: The cases.
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draw.
-        level: Coverage.
-        method: How limits are found.
-
-    Returns:
-        The nested table; each metric is ``{"value", "lower", "upper", "level", "method", "undefined"}``, and the key
-        ``intervals`` says how they were made.
-    """
-    table = classification_metrics(predictions)
-    for path, limits in metric_intervals(
-        predictions, resamples=resamples, seed=seed, level=level, method=method
-    ).items():
-        place(table, path, limits.as_dict())
-    table["intervals"] = {
-        "unit": "patient",
-        "resamples": resamples,
-        "seed": seed,
-        "level": level,
-        "method": method,
-    }
-    return table
-
-
-def metric_intervals(
-    predictions: Predictions,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-    method: Method = "bca",
-) -> dict[MetricPath, Interval]:
-    """Every metric of `reports.metrics.metric_values` with its patient-bootstrap interval."""
-    point = metric_values(predictions, np.ones((1, len(predictions))))
-    draws = metric_values(predictions, patient_weights(predictions.patient_ids, resamples=resamples, seed=seed))
-    left_out: Mapping[MetricPath, Floats | None] = dict.fromkeys(point)
-    if method == "bca":
-        left_out = metric_values(predictions, jackknife_weights(predictions.patient_ids))
-    return {
-        path: interval(float(value[0]), draws[path], method=method, level=level, jackknife=left_out[path])
-        for path, value in point.items()
-    }
-
-
-def paired_difference(
-    first: Predictions,
-    second: Predictions,
-    metric: Callable[[Predictions, Floats], Floats],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-) -> Interval:
-    """Percentile interval of metric(first) − metric(second) on the same patients.
-
-    The two models are computed on the same resamples, so what makes a set of patients easy or hard cancels out.
-
-    Args:
-        first: Predictions of one model.
-        second: Predictions of another model for the same images; their order may differ.
-        metric: From predictions and case weights [resamples, n] to float64 [resamples].
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draw.
-        level: Coverage.
-
-    Returns:
-        The difference with its limits; a limit on either side of 0 means that the data do not tell the models apart.
-
-    Raises:
-        ReportError: If the two tables are not about the same images, patients and labels.
-    """
-    where = {image: row for row, image in enumerate(second.image_ids)}
-    if set(where) != set(first.image_ids):
-        raise ReportError(
-            expected="two models' predictions of the same images",
-            found=f"{len(set(where) ^ set(first.image_ids))} images that only one of them has",
-            remedy="Predict the same split with both.",
-        )
-    other = second.take(where[image] for image in first.image_ids)
-    same_truth = np.array_equal(first.labels, other.labels) and first.patient_ids == other.patient_ids
-    if not same_truth or first.class_names != other.class_names:
-        raise ReportError(
-            expected="the same patients, labels and classes in both tables",
-            found="different ones for the same image names",
-            remedy="Predict both from one case table.",
-        )
-    ones = np.ones((1, len(first)))
-    weights = patient_weights(first.patient_ids, resamples=resamples, seed=seed)
-    value = metric(first, ones)[0] - metric(other, ones)[0]
-    return interval(float(value), metric(first, weights) - metric(other, weights), level=level)
 
 
 def wilson(successes: int, n: int, *, level: float = LEVEL) -> Interval:

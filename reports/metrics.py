@@ -1,6 +1,6 @@
 """The metrics of a three-class mammogram classifier: definitions, and the table that goes into metrics.json.
 
-Schema of `classification_metrics` (and of ``metrics.json``, where `reports.intervals.with_intervals` puts
+Schema of `classification_metrics` (and of ``metrics.json``, where `reports.metric_intervals.with_intervals` puts
 ``{"value", "lower", "upper", …}`` in the place of each number that is a metric):
 
     n, n_patients             cases and different patients

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from reports.auc import Floats
 from reports.errors import ReportError
-from reports.intervals import LEVEL, RESAMPLES, interval, metric_intervals, patient_weights
+from reports.intervals import LEVEL, RESAMPLES, interval, patient_weights
+from reports.metric_intervals import metric_intervals
 from reports.metrics import MetricPath, classification_metrics, metric_values, place
 from reports.predictions import Predictions
 
@@ -43,10 +44,10 @@ def nested_metrics(
         level: Coverage.
 
     Returns:
-        As `reports.intervals.with_intervals`; the metrics are means over the outer folds (folds in which a metric is
-        not defined are left out), ``pooled`` holds those over all cases, ``outer_folds`` for each fold ``fold``, ``n``,
-        ``n_patients``, ``class_counts`` and the values of the metrics, ``notes`` says of which folds a headline metric
-        is not the mean.
+        As `reports.metric_intervals.with_intervals`; the metrics are means over the outer folds (folds in which a
+        metric is not defined are left out), ``pooled`` holds those over all cases, ``outer_folds`` for each fold
+        ``fold``, ``n``, ``n_patients``, ``class_counts`` and the values of the metrics, ``notes`` says of which folds a
+        headline metric is not the mean.
 
     Raises:
         ReportError: If a patient stands in two folds.

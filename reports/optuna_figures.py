@@ -125,13 +125,22 @@ def draw_slice(plots: Any, study: Any, space: Sequence[Dimension], about: str) -
         space: The hyperparameters to show.
         about: What was compared, for the title.
     """
+    from matplotlib.gridspec import GridSpec
+
     panels: Any = np.atleast_1d(plots.plot_slice(study, [d.name for d in space], target_name=OBJECTIVE_NAME))
-    figure = _resized(panels[0], max(6.4, 1.9 * len(space)), 3.8)
+    columns = min(3, len(space))
+    rows = -(-len(space) // columns)
+    figure = _resized(panels[0], max(6.4, 2.3 * columns), 1.0 + 2.4 * rows)
     _without_other_axes(figure, panels)
+    grid = GridSpec(rows, columns, figure=figure)
     figure.suptitle(f"Slices: {about}", fontsize=TITLE, color=INK, x=0.01, ha="left")
     best = max(range(len(study.trials)), key=lambda number: study.trials[number].value)
-    for axes, dimension in zip(panels, _in_order(space, [axes.get_xlabel() for axes in panels]), strict=True):
-        _dressed(axes, title="", x=_words(dimension.name), y=OBJECTIVE_NAME if axes is panels[0] else "")
+    order = _in_order(space, [axes.get_xlabel() for axes in panels])
+    for place, (axes, dimension) in enumerate(zip(panels, order, strict=True)):
+        axes.set_subplotspec(grid[place // columns, place % columns])
+        left = place % columns == 0
+        _dressed(axes, title="", x=_words(dimension.name), y=OBJECTIVE_NAME if left else "")
+        axes.tick_params(labelbottom=True, labelleft=left)
         _span(axes.xaxis, dimension)
         _mark(axes.xaxis, dimension)
         points = axes.collections[0]

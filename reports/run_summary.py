@@ -204,6 +204,8 @@ class RunSummary:
         mode: "whole" (image) or "roi".
         protocol: "holdout" or "nested".
         objective: What the search maximised.
+        training: How the final model was trained, in a few words, or "".
+        imbalance: What was done for rare classes, in a few words, or "".
         weights_provenance: Where the backbone's weights come from.
         weights_genuine: True where they were verified against the published ones, False where random or other, None
             where unknown.
@@ -240,6 +242,8 @@ class RunSummary:
     mode: str = "whole"
     protocol: str = "holdout"
     objective: str = "mean over patient-grouped folds of the macro one-vs-rest AUC"
+    training: str = ""
+    imbalance: str = ""
     weights_provenance: str = ""
     weights_genuine: bool | None = None
     backbone: str = "BiT-M R50x1"

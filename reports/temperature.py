@@ -31,11 +31,13 @@ class ProbabilityCorrection:
         temperature: Above 1 where the model was too sure.
         log_prior_shift: Added to the scaled logits of each class.
         cases: Number of cases that it was fitted on.
+        loss: Mean log loss on these after the correction, in nats.
     """
 
     temperature: float
     log_prior_shift: tuple[float, ...]
     cases: int = 0
+    loss: float = math.nan
 
     def probabilities(self, logits: ArrayLike) -> Floats:
         """Calibrated probabilities, float64 [n, classes], of logits [n, classes]."""
@@ -122,4 +124,6 @@ def fit_temperature(
 
     # The loss is convex in 1 / temperature, so a bounded search for the one minimum is safe.
     found = minimize_scalar(loss, bounds=LOG_TEMPERATURE_LIMITS, method="bounded", options={"xatol": 1e-8})
-    return ProbabilityCorrection(math.exp(found.x), tuple(float(value) for value in offset), len(truth))
+    return ProbabilityCorrection(
+        math.exp(found.x), tuple(float(value) for value in offset), len(truth), float(found.fun)
+    )

@@ -90,7 +90,9 @@ def write_experiment(records: Sequence[TrialRecord], directory: Path, *, class_n
         description=f"mammo-search: Hyperband over {len(records)} runs"
         f"{'; classes ' if class_names else ''}{', '.join(class_names)}. "
         "Objectives are cross-validated, selected and therefore optimistic.",
-        hparam_infos=[_hparam_info(name, column) for name, column in sorted(values.items())],
+        hparam_infos=[
+            _hparam_info(name, column) for name, column in sorted(values.items(), key=_hyperparameters_first)
+        ],
         metric_infos=[
             api_pb2.MetricInfo(
                 name=api_pb2.MetricName(tag=tag),
@@ -145,13 +147,14 @@ def write_trial(record: TrialRecord, directory: Path) -> None:
         _write_events(run_directory(directory, record.run) / f"fold_{fold}", events)
 
 
-def write_final(figures: Mapping[str, Path], text: str, directory: Path) -> None:
+def write_final(figures: Mapping[str, Path], text: str, directory: Path, *, created: str = "") -> None:
     """Writes the figures and a summary of the exported model.
 
     Args:
         figures: Name to PNG file, for example from `reports.figures.write_figures`.
         text: Markdown, for example the model card.
         directory: TensorBoard's ``--logdir``.
+        created: When the model was evaluated, ISO 8601 with time zone.
 
     Raises:
         ReportError: If a figure is no PNG file.
@@ -159,18 +162,17 @@ def write_final(figures: Mapping[str, Path], text: str, directory: Path) -> None
     from tensorboard.compat.proto import event_pb2, summary_pb2
     from tensorboard.plugins.text.summary_v2 import text_pb
 
-    events = [event_pb2.Event(step=0, summary=text_pb("summary", text))]
+    when = _seconds(created)
+    events = [event_pb2.Event(wall_time=when, step=0, summary=text_pb("summary", text))]
     for name, path in figures.items():
         content = path.read_bytes()
         if not content.startswith(PNG_SIGNATURE):
             raise ReportError(expected=f"a PNG file as {path}", found="other content", remedy="Draw the figure again.")
         width, height = struct.unpack(">II", content[16:24])
         channels = PNG_CHANNELS.get(content[25], 4)
-        image = summary_pb2.Summary.Image(
-            width=width, height=height, colorspace=channels, encoded_image_string=content
-        )
+        image = summary_pb2.Summary.Image(width=width, height=height, colorspace=channels, encoded_image_string=content)
         value = summary_pb2.Summary.Value(tag=name, image=image)
-        events.append(event_pb2.Event(step=0, summary=summary_pb2.Summary(value=[value])))
+        events.append(event_pb2.Event(wall_time=when, step=0, summary=summary_pb2.Summary(value=[value])))
     _write_events(directory / "final", events)
 
 
@@ -185,6 +187,11 @@ def _session_values(record: TrialRecord) -> dict[str, int | float | str]:
         "lineage/initial_epoch": record.initial_epoch,
         "lineage/parent": "none" if record.parent is None else f"run {record.parent}",
     }
+
+
+def _hyperparameters_first(item: tuple[str, Any]) -> tuple[bool, str]:
+    """TensorBoard shows the first five columns by itself: those that were searched, not the lineage."""
+    return item[0] in LINEAGE, item[0]
 
 
 def _hparam_info(name: str, column: Sequence[Any]) -> Any:

@@ -28,7 +28,9 @@ class TrialRecord:
             Names: "loss", "val_loss", "val_macro_auc", "val_balanced_accuracy".
         started: Start time, ISO 8601 with time zone.
         seconds: Wall time of the run.
-        overhead_seconds: The part of it that was neither training nor validation arithmetic.
+        overhead_seconds: The part of it that was neither training nor validation arithmetic nor ``build_seconds``.
+        build_seconds: The part of it that went into building the network and making its graphs, which later runs of the
+            same shape share. Two records that differ in nothing else are equal.
         error: One line, where it failed.
         diverged_epoch: Epoch in which the loss or the logits were not finite, from 1; None where nothing diverged. A
             run that diverged has failed, has no objective and ranks behind every run that has one.
@@ -49,5 +51,6 @@ class TrialRecord:
     started: str = ""
     seconds: float = 0.0
     overhead_seconds: float = 0.0
+    build_seconds: float = field(default=0.0, compare=False)
     error: str | None = None
     diverged_epoch: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,6 +41,32 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a whole file, text as UTF-8."""
     with replacing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """`replacing` for a folder: the block fills an empty one beside ``path``, which then takes its name.
+
+    A folder can't be renamed over another one, so the old one is moved aside first and deleted afterwards; a crash in
+    between leaves it under a hidden name.
+    """
+    path.parent.mkdir(exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-", suffix=_UNFINISHED))
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            _sync(file)
+        temporary.chmod(0o777 & ~_umask())
+        if path.exists():
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-", suffix=_UNFINISHED)) / path.name
+            path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old.parent, ignore_errors=True)
+        else:
+            temporary.rename(path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def append_line(path: Path, line: str) -> None:

@@ -15,7 +15,10 @@ from mammo_data.errors import DataError
 from reports.errors import ReportError
 from search import __version__
 from search.commands import data as data_commands
-from search.commands import data_audit, doctor, init, status, tensorboard, trials, weights
+from search.commands import data_audit, doctor, init, report, status, tensorboard, trials, weights
+from search.commands import evaluate as evaluate_command
+from search.commands import export as export_command
+from search.commands import predict as predict_command
 from search.commands import run as run_command
 from search.errors import UserError
 from search.output import complain, show
@@ -36,6 +39,10 @@ app.command("init")(init.init)
 app.command("status")(status.status)
 app.command("trials")(trials.trials)
 app.command("tensorboard")(tensorboard.tensorboard)
+app.command("export")(export_command.export)
+app.command("evaluate")(evaluate_command.evaluate)
+app.command("predict")(predict_command.predict)
+app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 data_commands.app.command("audit")(data_audit.audit)
 app.add_typer(data_commands.app, name="data")
@@ -70,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     try:
         # Not standalone: its handling of Ctrl-C and of errors is the part that is done differently here.
-        code = app([word for word in given if word != "--debug"], standalone_mode=False)
+        code = app([word for word in given if word != "--debug"], prog_name="mammo-search", standalone_mode=False)
     except (UserError, DataError, ReportError) as error:
         if debug:
             raise

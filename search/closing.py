@@ -7,8 +7,13 @@ import shlex
 from search.run_directory import RunDirectory
 
 
-def next_commands(directory: RunDirectory) -> str:
-    """Where everything is, and the three commands that come next, as they can be typed here."""
+def next_commands(directory: RunDirectory, *, width: int) -> str:
+    """Where everything is, and the three commands that come next, as they can be typed here.
+
+    Args:
+        directory: The folder of a complete run.
+        width: Columns to fill; a command is never broken, what it does is left out where there is no room.
+    """
     from search.errors import UserError
     from search.run_lookup import find_run
 
@@ -24,6 +29,8 @@ def next_commands(directory: RunDirectory) -> str:
         f"mammo-search predict {shlex.quote(str(directory.model_file))} IMAGE": "probabilities of new images",
     }
     widest = max(len(command) for command in commands)
+    longest = max(len(what) for what in commands.values())
+    room = 2 + widest + 3 + longest <= width
     lines = [f"everything          {directory.path}", "", "next:"]
-    lines += [f"  {command:<{widest}}   {what}" for command, what in commands.items()]
+    lines += [f"  {command:<{widest}}   {what}" if room else f"  {command}" for command, what in commands.items()]
     return "\n".join(lines)

@@ -6,6 +6,7 @@ steps of an epoch is inside the graph.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,20 +41,24 @@ class CompiledSteps:
     Args:
         model: From a batch of boundary values to logits; its layers' ``losses`` are added to the cross-entropy.
         groups: All trainable variables.
+
+    Attributes:
+        build_seconds: Time spent so far in making graphs.
     """
 
     def __init__(self, model: keras.Model, groups: Sequence[ParameterGroup]) -> None:
+        self.build_seconds = 0.0
+        self._item = tuple(model.input_shape[1:])
+        self._graphs: dict[Any, Any] = {}
         loss_function = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         variables = [variable for group in groups for variable in group.variables]
-        item = model.input_shape[1:]
 
         # Values arrive as they are stored (float16 or float32) and are cast in the graph: half the bytes to move.
-        @tf.function(reduce_retracing=True)
         def train(values: Any, labels: Any, rates: Any, class_weights: Any, logit_offset: Any) -> Any:
-            losses = tf.TensorArray(tf.float32, size=tf.shape(rates)[0])
+            losses = tf.TensorArray(tf.float32, size=tf.shape(rates)[0], element_shape=())
             for step in tf.range(tf.shape(rates)[0]):
                 with tf.GradientTape() as tape:
-                    logits = model(tf.ensure_shape(tf.cast(values[step], tf.float32), (None, *item)), training=True)
+                    logits = model(tf.cast(values[step], tf.float32), training=True)
                     weights = tf.gather(class_weights, labels[step])
                     loss = loss_function(labels[step], logits + logit_offset, sample_weight=weights)
                     loss += tf.add_n([tf.zeros(()), *model.losses])
@@ -64,12 +69,11 @@ class CompiledSteps:
                 losses = losses.write(step, loss)
             return losses.stack()
 
-        @tf.function(reduce_retracing=True)
         def infer(values: Any) -> Any:
-            return model(tf.ensure_shape(tf.cast(values, tf.float32), (None, *item)), training=False)
+            return model(tf.cast(values, tf.float32), training=False)
 
-        self._train = train
-        self._infer = infer
+        self._train = tf.function(train)
+        self._infer = tf.function(infer)
 
     def train(
         self,
@@ -89,7 +93,17 @@ class CompiledSteps:
         Returns:
             The loss of each step, float32 [steps].
         """
-        return self._train(values, labels, rates, emphasis.weights, emphasis.logit_offset).numpy()
+        batch_size = values.shape[1]
+        graph = self._graph(
+            self._train,
+            tf.TensorSpec((None, batch_size, *self._item), values.dtype),
+            tf.TensorSpec((None, batch_size), tf.int32),
+            tf.TensorSpec((None, rates.shape[1]), tf.float32),
+            tf.TensorSpec(emphasis.weights.shape, tf.float32),
+            tf.TensorSpec(emphasis.logit_offset.shape, tf.float32),
+        )
+        arguments = (values, labels, rates, emphasis.weights, emphasis.logit_offset)
+        return graph(*map(tf.convert_to_tensor, arguments)).numpy()
 
     def logits(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Logits in inference mode.
@@ -100,4 +114,18 @@ class CompiledSteps:
         Returns:
             float32 [n, classes].
         """
-        return self._infer(values).numpy()
+        graph = self._graph(self._infer, tf.TensorSpec((None, *self._item), values.dtype))
+        return graph(tf.convert_to_tensor(values)).numpy()
+
+    def _graph(self, function: Any, *specs: Any) -> Any:
+        """The graph for one batch size and one type of stored values, whatever the number of steps or of images."""
+        key = (function is self._train, specs)
+        if key not in self._graphs:
+            clock = time.perf_counter()
+            graph = function.get_concrete_function(*specs)
+            # The runtime optimises and places a graph when it is first called: here over no step, or over one image.
+            length = 0 if function is self._train else 1
+            graph(*(tf.zeros([length if size is None else size for size in spec.shape], spec.dtype) for spec in specs))
+            self._graphs[key] = graph
+            self.build_seconds += time.perf_counter() - clock
+        return self._graphs[key]

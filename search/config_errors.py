@@ -36,7 +36,11 @@ def error_lines(
         For example ``tuner_config.toml:12: search.max_trails: unknown key; did you mean 'max_trials'?``.
     """
     lines = key_lines(text)
-    for item in error.errors():
+    items = error.errors()
+    for item in items:
+        # A list whose items are all wrong counts as empty as well.
+        if item["type"] == "too_short" and any(other["loc"][:-1] == item["loc"] for other in items):
+            continue
         location, message = item["loc"], _message(item)
         if len(location) < 2 and (blamed := _BLAMED.match(message)):
             location = tuple(blamed[1].split("."))
@@ -64,6 +68,8 @@ def _message(item: ErrorDetails) -> str:
         return f"unknown key{nearest(item['loc'])}"
     if item["type"] == "missing":
         return "expected a value; found none"
+    if item["type"] == "too_short":
+        return "expected at least one; found none"
     if item["type"] in ("model_type", "model_attributes_type"):
         return f"expected a table; found {_shown(item['input'])}"
     message = _LIMIT.sub("expected a value ", item["msg"]).removeprefix("Value error, ")

@@ -1,6 +1,6 @@
 """How long a search will take: what an epoch of each unfreeze depth costs, times what the plan still holds.
 
-Before the first run has ended the costs are rough, from the arithmetic of each depth; after that they are measured.
+Before the first run has ended the costs are those of `search.expected_cost`; after that they are measured.
 """
 
 from __future__ import annotations
@@ -8,65 +8,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 
 from reports.trial_record import TrialRecord
-from search.bit_architecture import BitArchitecture, Unit
 from search.hyperband_plan import HyperbandPlan
 from search.plan_execution import Assignment
 
-# Multiplications and additions a second of one CPU core, and of a GPU, in convolutions of this kind: half of what
-# was measured on two cores (75e9 each, float32), for an estimate had better be too long.
-_CPU_CORE_RATE = 40e9
-_GPU_RATE = 4e12
-# Validation, shuffling and bookkeeping of one epoch of one fold.
+# What an epoch of one fold is believed to cost where nothing is known.
 _EPOCH_SECONDS = 0.03
 # A measurement of so many epochs weighs as much as the rough figure.
 _ROUGH_WEIGHT = 2.0
-
-
-def device_rate(*, gpus: int, cores: int) -> float:
-    """Rough arithmetic rate of a device in operations a second."""
-    return _GPU_RATE if gpus else _CPU_CORE_RATE * cores
-
-
-def trunk_operations(architecture: BitArchitecture, image_size: int) -> float:
-    """Multiplications and additions of one forward pass of one image through the whole backbone."""
-    root = 2 * 7 * 7 * 3 * architecture.width * (image_size / 2) ** 2
-    return root + _unit_operations(architecture, architecture.n_units, image_size)
-
-
-def rough_costs(
-    architecture: BitArchitecture,
-    depths: Sequence[int],
-    *,
-    image_size: int,
-    training_images: int,
-    validation_images: int,
-    rate: float,
-) -> dict[int, float]:
-    """Seconds of one epoch of one fold, by unfreeze depth, from the arithmetic alone.
-
-    Args:
-        architecture: The backbone's.
-        depths: Unfreeze depths.
-        image_size: Side of the prepared images in pixels.
-        training_images: Images drawn in an epoch.
-        validation_images: Images of the validation fold.
-        rate: Operations a second.
-    """
-    # Training is one forward pass and two of that size backwards.
-    images = 3 * training_images + validation_images
-    costs = {}
-    for depth in depths:
-        units = min(depth, architecture.n_units)
-        forward = (
-            trunk_operations(architecture, image_size)
-            if depth > architecture.n_units
-            else _unit_operations(architecture, units, image_size)
-        )
-        costs[depth] = _EPOCH_SECONDS + images * forward / rate
-    return costs
 
 
 @dataclass
@@ -195,22 +145,3 @@ def remaining_work(
 
 def _shares(depths: Sequence[int]) -> dict[int, float]:
     return {depth: count / len(depths) for depth, count in Counter(depths).items()}
-
-
-def _unit_operations(architecture: BitArchitecture, units: int, image_size: int) -> float:
-    """Of the last so many residual units, one image forward."""
-    total = 0.0
-    for position, unit in enumerate(architecture.unit_sequence[architecture.n_units - units :]):
-        rows, columns, _ = architecture.boundary_shape(units - position, (image_size, image_size))
-        total += _operations(unit, rows * columns)
-    return total
-
-
-def _operations(unit: Unit, pixels: int) -> float:
-    after = pixels / unit.stride**2
-    total = 0.0
-    for name, shape in unit.variable_shapes.items():
-        if name.endswith("kernel"):
-            first = name.endswith("a/standardized_conv2d/kernel")
-            total += 2 * prod(shape) * (pixels if first else after)
-    return total

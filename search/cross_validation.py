@@ -132,6 +132,42 @@ def train_fold(
     return FoldResult({name: tuple(curve) for name, curve in curves.items()}, np.stack(logits))
 
 
+@dataclass(frozen=True)
+class EpochDraw:
+    """What one epoch trains on.
+
+    Attributes:
+        images: Positions among the training images, int64 [steps, batch].
+        views: Which stored view of each, int64 [steps, batch].
+    """
+
+    images: NDArray[np.int64]
+    views: NDArray[np.int64]
+
+
+def draw_epoch(
+    labels: NDArray[np.int64],
+    view_counts: NDArray[np.int64],
+    settings: TrainingSettings,
+    epoch: int,
+    *purpose: str | int,
+) -> EpochDraw:
+    """Draw the images and views of one epoch; they depend on (seed, purpose, epoch) and the training set alone.
+
+    Args:
+        labels: Class index of each training image, int64 [images].
+        view_counts: Stored views of each, int64 [images].
+        settings: Seed, steps, batch size and minority handling.
+        epoch: From 1.
+        purpose: Names the draw, for example ``("fold", 3)``.
+    """
+    rng = generator(settings.seed, *purpose, "epoch", epoch)
+    shape = (settings.steps_per_epoch, settings.batch_size)
+    images = epoch_rows(labels, draws=shape[0] * shape[1], rng=rng, minority=settings.minority)
+    views = rng.integers(view_counts[images])
+    return EpochDraw(images.reshape(shape), views.reshape(shape))
+
+
 def train_epoch(
     trainer: TailTrainer,
     configuration: Configuration,
@@ -150,11 +186,8 @@ def train_epoch(
         DivergedError: If it is not finite.
     """
     bank = data.banks[configuration.unfreeze_depth]
-    rng = generator(settings.seed, *purpose, "epoch", epoch)
-    shape = (settings.steps_per_epoch, settings.batch_size)
-    drawn = epoch_rows(data.labels[training], draws=shape[0] * shape[1], rng=rng, minority=settings.minority)
-    images = training[drawn]
-    views = rng.integers(bank.view_counts[images])
+    drawn = draw_epoch(data.labels[training], bank.view_counts[training], settings, epoch, *purpose)
+    images = training[drawn.images]
     rates = learning_rates(
         settings.schedule,
         configuration.learning_rate,
@@ -163,12 +196,11 @@ def train_epoch(
         full_steps=settings.full_epochs * settings.steps_per_epoch,
         steps_per_epoch=settings.steps_per_epoch,
     )
-    rows = (bank.offsets[images] + views).reshape(shape)
     emphasis = class_emphasis(settings.minority, data.labels[training], len(data.class_names))
     loss = trainer.train(
         bank.values,
-        rows,
-        data.labels[images].reshape(shape),
+        bank.offsets[images] + drawn.views,
+        data.labels[images],
         rates,
         emphasis,
         backbone_lr_factor=settings.backbone_lr_factor,

@@ -59,6 +59,22 @@ def library_noise_in(path: Path) -> Iterator[TextIO]:
     os.close(saved)
 
 
+@contextmanager
+def quiet_libraries() -> Iterator[TextIO]:
+    """`library_noise_in` for commands without a log: what native libraries write is dropped.
+
+    What they report of failures comes as an exception; ``--debug`` lets the rest through, too.
+
+    Yields:
+        A text stream on what stderr was.
+    """
+    if "--debug" in sys.argv[1:]:
+        yield sys.stderr
+        return
+    with library_noise_in(Path(os.devnull)) as terminal:
+        yield terminal
+
+
 def start_tensorflow(*, deterministic: bool) -> None:
     """Import TensorFlow quietly and set what has to be set before the first operation.
 

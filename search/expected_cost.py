@@ -8,11 +8,12 @@ the tails reach. A GPU, which this does not measure, is faster.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mammo_data.errors import DataError
 from search.config import Config
@@ -43,17 +44,19 @@ class ExpectedCost:
     """What a search takes.
 
     Attributes:
-        development_images: Images that the search reads.
+        searches: Searches that the protocol makes.
+        development_images: Images that the search reads; of the nested protocol the last one, which reads all.
         views: Stored views of them.
         views_per_class: Stored views of an image of each class.
         bank_bytes: Size of each stored bank, by unfreeze depth.
         recomputed_depths: Depths whose values are not stored, for the budget is too small.
         bank_seconds: For the one pass of the trunk over all views.
-        search_seconds: For all runs on all folds, the depths in equal shares.
+        search_seconds: For all runs on all folds of all searches, the depths in equal shares.
         checkpoint_bytes: Largest size of the checkpoints that exist at a time.
         gflops: The measured rate of this machine.
     """
 
+    searches: int
     development_images: int
     views: int
     views_per_class: tuple[int, ...]
@@ -73,11 +76,13 @@ class ExpectedCost:
         """Lines of text."""
         from search.plan_text import describe_banks
 
+        images = f"{self.development_images} {'development ' if self.searches == 1 else ''}images"
+        searches = "search" if self.searches == 1 else f"{self.searches} searches"
         return (
-            f"{self.development_images} development images: {describe_banks(self._bank_plan())}\n"
+            f"{images}: {describe_banks(self._bank_plan())}\n"
             f"checkpoints: at most {_size(self.checkpoint_bytes)} at a time\n"
             f"time, by {self.gflops:.0f} GFLOP/s of matrix products on this CPU: banks about "
-            f"{_duration(self.bank_seconds)} (none where they exist), search about {_duration(self.search_seconds)}"
+            f"{_duration(self.bank_seconds)} (none where they exist), {searches} about {_duration(self.search_seconds)}"
         )
 
     def _bank_plan(self) -> BankPlan:
@@ -91,7 +96,7 @@ class ExpectedCost:
 def expected_cost(
     config: Config, plan: HyperbandPlan, table: CaseTable, *, gflops: float | None = None
 ) -> ExpectedCost:
-    """The cost of one search of the hold-out protocol.
+    """The cost of the protocol's search or searches, retraining and evaluation left out.
 
     Args:
         config: The configuration.
@@ -103,14 +108,10 @@ def expected_cost(
         DataError: If there are too few patients for the split.
     """
     from mammo_data.sampling import NATURAL_PREVALENCE
-    from mammo_data.splits import patient_split
     from search.bank_plan import plan_banks
     from search.bit_family import architecture_of
 
-    split = patient_split(
-        table, test_fraction=config.split.test_fraction, folds=config.split.folds, seed=config.split.seed
-    )
-    rows = split.development_rows(table)
+    rows, images_of_searches = _images_of_searches(config, table)
     architecture, side, depths = (
         architecture_of(config.backbone.name),
         config.preparation.image_size,
@@ -127,24 +128,25 @@ def expected_cost(
     )
     rate = (matrix_product_gflops() if gflops is None else gflops) * 1e9
     flop = architecture.convolution_flop(side)
-    training, validation = _images_an_epoch(config, len(rows))
+    shown = [images_an_epoch(config, images) for images in images_of_searches]
+    training, validation = (sum(counts) for counts in zip(*shown, strict=True))
     folds = config.search.folds or config.split.folds
-    seconds = []
-    for depth in depths:
-        tail = sum(flop[len(flop) - depth :]) if depth < len(flop) else sum(flop)
-        epoch = tail * (3 * training + validation) / (TAIL_SHARE * rate) + HEAD_SECONDS * (training + validation)
-        if depth in banks.recomputed:
-            epoch += (sum(flop) - tail) * (training + validation) / (TRUNK_SHARE * rate)
-        seconds.append(epoch * folds * plan.epochs / len(depths))
+    costs = epoch_costs(
+        architecture, depths, side, training=training, validation=validation, rate=rate, recomputed=banks.recomputed
+    )
+    seconds = [costs[depth] * folds * plan.epochs / len(depths) for depth in depths]
     graphs = min(plan.runs, len(depths) * len(config.space.head_width))
+    # Whole images share one set of banks; crops lie elsewhere in each search.
+    passes = sum(images_of_searches) / len(rows) if config.data.mode == "roi" else 1
     return ExpectedCost(
+        searches=len(images_of_searches),
         development_images=len(rows),
         views=banks.views,
         views_per_class=banks.views_per_class,
         bank_bytes=banks.bytes,
         recomputed_depths=banks.recomputed,
-        bank_seconds=banks.views * sum(flop) / (TRUNK_SHARE * rate) if banks.stored else 0.0,
-        search_seconds=sum(seconds) + plan.runs * RUN_SECONDS + graphs * BUILD_SECONDS,
+        bank_seconds=passes * banks.views * sum(flop) / (TRUNK_SHARE * rate) if banks.stored else 0.0,
+        search_seconds=sum(seconds) + len(shown) * plan.runs * RUN_SECONDS + graphs * BUILD_SECONDS,
         checkpoint_bytes=_checkpoint_peak(plan)
         * folds
         * _checkpoint_bytes(architecture, config, len(table.class_names)),
@@ -180,8 +182,52 @@ def matrix_product_gflops(seconds: float = 0.6) -> float:
     return 2 * 1024**3 / best / 1e9
 
 
-def _images_an_epoch(config: Config, images: int) -> tuple[int, int]:
-    """Images trained and validated in an epoch of a fold."""
+def epoch_costs(
+    architecture: BitArchitecture,
+    depths: Sequence[int],
+    side: int,
+    *,
+    training: int,
+    validation: int,
+    rate: float,
+    recomputed: Sequence[int] = (),
+) -> dict[int, float]:
+    """Seconds of an epoch of one fold, by unfreeze depth.
+
+    Args:
+        architecture: The backbone's.
+        depths: Unfreeze depths.
+        side: Of the prepared images, in pixels.
+        training: Images trained.
+        validation: Images validated.
+        rate: Operations a second of float32 matrix products.
+        recomputed: Depths whose boundary values are computed whenever they are read.
+    """
+    flop = architecture.convolution_flop(side)
+    costs = {}
+    for depth in depths:
+        tail = sum(flop[len(flop) - depth :]) if depth < len(flop) else sum(flop)
+        epoch = tail * (3 * training + validation) / (TAIL_SHARE * rate) + HEAD_SECONDS * (training + validation)
+        if depth in recomputed:
+            epoch += (sum(flop) - tail) * (training + validation) / (TRUNK_SHARE * rate)
+        costs[depth] = epoch
+    return costs
+
+
+def _images_of_searches(config: Config, table: CaseTable) -> tuple[NDArray[np.int64], list[int]]:
+    """Rows that the banks hold, and how many images each search of the protocol reads."""
+    from mammo_data.splits import patient_split
+
+    nested = config.split.protocol == "nested"
+    fraction = 0.0 if nested else config.split.test_fraction
+    split = patient_split(table, test_fraction=fraction, folds=config.split.folds, seed=config.split.seed)
+    rows = split.development_rows(table)
+    outer = config.split.outer_folds if nested else 0
+    return rows, [*(len(rows) * (outer - 1) // outer for _ in range(outer)), len(rows)]
+
+
+def images_an_epoch(config: Config, images: int) -> tuple[int, int]:
+    """Images trained and validated in an epoch of a fold, of so many development images."""
     batch = config.search.batch_size
     validation = images // config.split.folds
     steps = config.search.steps_per_epoch or -(-(images - validation) // batch)

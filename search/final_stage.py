@@ -31,6 +31,7 @@ from search.progress import RunProgress
 from search.protocol_plan import nested_seconds
 from search.retrain import TrainedTail, retrain
 from search.run_directory import RunDirectory
+from search.run_metadata import write_run_metadata
 from search.run_report import write_run_report
 from search.search_stage import SearchOutcome
 from search.tail_trainer import TailTrainer
@@ -171,6 +172,7 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
         metrics["localisation"] = localisation.result.as_dict()
     write_predictions(stage, evaluation)
     write_atomic(stage.directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    write_run_metadata(stage.directory, stage.prepared, stage.split)
     with progress.station("audit"):
         # Only now: the model is exported and evaluated, so what the audit sees of the held-out patients moves nothing.
         found = _audit(stage)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports.trial_record import TrialRecord
 from search.config import Config
-from search.cost_estimate import CostModel, device_rate, rough_costs, trunk_operations
+from search.cost_estimate import CostModel
+from search.expected_cost import TRUNK_SHARE, epoch_costs, images_an_epoch, matrix_product_gflops
 from search.hyperband_plan import HyperbandPlan
 from search.run_line import duration
 from search.search_board import SearchBoard
@@ -19,27 +20,32 @@ if TYPE_CHECKING:
     from search.job_stations import Backbone
 
 
-def rough_cost_model(config: Config, backbone: Backbone, development_images: int) -> CostModel:
+# Of one GPU of some years ago in float32: an estimate had better be too long.
+_GPU_RATE = 8e12
+
+
+def rough_cost_model(
+    config: Config, backbone: Backbone, development_images: int, recomputed: Sequence[int] = ()
+) -> CostModel:
     """What epochs of each unfreeze depth are believed to cost on this device.
 
     Args:
         config: The resolved configuration.
         backbone: The network, and what it is computed on.
         development_images: Images of the development patients.
+        recomputed: Depths whose boundary values are not stored.
     """
-    search, validation = config.search, development_images // config.split.folds
-    training = development_images - validation
-    steps = search.steps_per_epoch or -(-training // search.batch_size)
-    return CostModel(
-        rough_costs(
-            backbone.architecture,
-            config.space.depths,
-            image_size=config.preparation.image_size,
-            training_images=steps * search.batch_size,
-            validation_images=validation,
-            rate=_rate(backbone),
-        )
+    training, validation = images_an_epoch(config, development_images)
+    costs = epoch_costs(
+        backbone.architecture,
+        config.space.depths,
+        config.preparation.image_size,
+        training=training,
+        validation=validation,
+        rate=_rate(backbone.device.startswith("CPU")),
+        recomputed=recomputed,
     )
+    return CostModel(costs)
 
 
 def planned_configurations(config: Config, plan: HyperbandPlan) -> dict[int, Configuration]:
@@ -68,8 +74,9 @@ def describe_time(
     config: Config, plan: HyperbandPlan, backbone: Backbone, bank_plan: BankPlan, development_images: int
 ) -> str:
     """How long a job will take, in words; nothing of it has been measured."""
-    costs = rough_cost_model(config, backbone, development_images)
-    trunk = bank_plan.views * trunk_operations(backbone.architecture, config.preparation.image_size) / _rate(backbone)
+    costs = rough_cost_model(config, backbone, development_images, bank_plan.recomputed)
+    forward = sum(backbone.architecture.convolution_flop(config.preparation.image_size))
+    trunk = bank_plan.views * forward / (TRUNK_SHARE * _rate(backbone.device.startswith("CPU")))
     searching = search_board(config, plan, costs).seconds_left(0.0) or 0.0
     dearest = max(costs.seconds(depth) for depth in config.space.depths)
     retraining = config.retrain.seeds * plan.max_epochs * dearest
@@ -80,9 +87,10 @@ def describe_time(
     )
 
 
-def _rate(backbone: Backbone) -> float:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return device_rate(gpus=0 if backbone.device.startswith("CPU") else 1, cores=cores)
+@functools.cache
+def _rate(on_cpu: bool) -> float:
+    """Operations a second of float32 matrix products: measured on a CPU, once a process."""
+    return matrix_product_gflops(0.2) * 1e9 if on_cpu else _GPU_RATE
 
 
 def _rounded(seconds: float) -> str:

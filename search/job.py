@@ -53,7 +53,7 @@ def _run(request: JobRequest) -> FinalModel:
         progress.say(f"[bold]mammo-search {__version__}[/bold]")
         if request.demo:
             progress.say(f"[yellow]{demo.NOTICE}[/yellow]")
-        progress.fact("run", str(directory.path))
+        progress.fact("folder", str(directory.path))
         progress.fact("plan", describe_protocol(plan, config))
         try:
             backbone = resolve_backbone(config, directory, progress)

@@ -36,7 +36,7 @@ class JobRequest:
     @property
     def run_name(self) -> str:
         """The name, by default "demo" or one that follows from the configuration."""
-        if self.name:
+        if self.name is not None:
             return self.name
         if self.demo:
             return "demo"

@@ -89,7 +89,7 @@ def runs_table(board: SearchBoard, *, rows: int, width: int, now: float = 0.0, f
         rows: At most so many.
         width: Columns of the terminal; narrow ones are shown less of the hyperparameters.
         now: Seconds of a monotonic clock.
-        flying: Whether to list the runs in flight.
+        flying: Whether the search is on; after it only the best runs are listed.
     """
     columns = [column for column in _COLUMNS if width >= column.from_width]
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
@@ -97,9 +97,9 @@ def runs_table(board: SearchBoard, *, rows: int, width: int, now: float = 0.0, f
         table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
     in_flight = list(board.running.values())[: max(1, rows - 2)] if flying else []
     free = max(0, rows - len(in_flight))
-    best = board.best(min(5, max(1, free // 2)))
+    best = board.best(min(5, max(1, free // 2)) if flying else rows)
     shown = {record.run for record in best}
-    last = [record for record in board.records if record.run not in shown][-(free - len(best)) :] if free else []
+    last = [record for record in board.records if record.run not in shown][-(free - len(best)) :] if flying else []
     for place, record in enumerate(best):
         style = "bold green" if place == 0 else "green"
         table.add_row(*(column.of(_finished(record, "best")) for column in columns), style=style)

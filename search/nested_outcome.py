@@ -27,6 +27,7 @@ from search.job_data import ROI_NOTICE
 from search.nested_report import write_nested_report
 from search.progress import RunProgress
 from search.run_directory import RunDirectory
+from search.run_metadata import write_run_metadata
 from search.trial_log import read_records
 
 CALIBRATION = ("brier", "log_loss", "classwise_ece")
@@ -106,6 +107,7 @@ def finish_nested(stage: FinalStage, outer: Split, progress: RunProgress) -> Nes
             with replacing(directory.best / f"{name}.csv") as temporary:
                 table.write_csv(temporary, outer_folds=predictions.fold_of_case.tolist())
     write_atomic(directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    write_run_metadata(directory, stage.prepared, stage.split)
     with progress.station("report"):
         write_nested_report(stage, outer, folds, predictions, metrics, seconds=time.perf_counter() - stage.clock)
     directory.write_manifest(

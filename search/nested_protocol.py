@@ -67,6 +67,8 @@ class NestedRun:
         self.outer: Split = outer_split(job.config, job.films)
         self._everyone = search_data(job.films, final_split(job.config, job.films), job.config, job.progress)
         job.progress.say(_describe(self.outer, self._everyone))
+        if any(case.side == "test" for case in job.films.table.cases):
+            job.progress.say("[yellow]the data's own test side is left aside: each patient is left out once[/yellow]")
         self._manifest = self._begin(job)
         self._job = _with_share_of_minutes(job, len(self.outer.folds) + 1)
         self._trainers: TrainerPool | None = None

@@ -13,6 +13,7 @@ from reports.figures import write_nested_figures
 from reports.html import write_report
 from reports.model_card import write_model_card
 from reports.run_summary import AuditResult, OuterFold, SplitPart
+from reports.summary_file import write_summary
 from reports.tensorboard import write_final, write_trials
 from search.atomic_file import write_atomic
 from search.leak_audit import LeakAudit, audit
@@ -74,10 +75,11 @@ def write_nested_report(
         audit=_answers(found, overlaps),
         outer_folds=tuple(folds),
     )
+    write_summary(summary, directory.best)
     write_report(summary, directory.report_file)
     card = write_model_card(summary, directory.model_card)
     write_trials(stage.outcome.records, directory.tensorboard, class_names=metrics["class_names"])
-    write_final(figures, card.read_text(encoding="utf-8"), directory.tensorboard)
+    write_final(figures, card.read_text(encoding="utf-8"), directory.tensorboard, created=summary.created)
 
 
 def _overlaps(stage: FinalStage, folds: int) -> list[dict[str, Any]]:

@@ -75,7 +75,8 @@ def show_table(table: RenderableType) -> None:
     """Print a table on stdout."""
     from rich.console import Console
 
-    Console(file=sys.stdout, width=answer_width(), highlight=False).print(table)
+    stream: Any = _Plain(sys.stdout) if _lacks_unicode(sys.stdout) else sys.stdout
+    Console(file=stream, width=answer_width(), highlight=False).print(table)
 
 
 def show_json(value: Any) -> None:

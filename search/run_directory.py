@@ -227,7 +227,14 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
             found=f"a complete one in {directory.path}",
             remedy="Read its best/report.html, replace it with --fresh, or choose another --name.",
         )
-    make_durable_folder(directory.path)
+    try:
+        make_durable_folder(directory.path)
+    except OSError as error:
+        raise RunError(
+            expected=f"a folder that can be made at {directory.path}",
+            found=error.strerror or str(error),
+            remedy="Change output.runs, or the permissions of the folder above.",
+        ) from None
     return directory
 
 

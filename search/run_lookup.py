@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from search.completion import complete_run
 from search.errors import ConfigError, RunError
 from search.run_directory import RunDirectory
 
@@ -21,7 +22,12 @@ _CONFIG_FILE = Path("tuner_config.toml")
 
 RunArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[RUN]", help="Name of a run, or its folder [default: the newest].", show_default=False),
+    typer.Argument(
+        metavar="RUN",
+        help="Name of a run, or its folder; default: the newest.",
+        show_default=False,
+        autocompletion=complete_run,
+    ),
 ]
 """The RUN of a command that takes the newest run where none is named."""
 

@@ -19,6 +19,7 @@ from reports.model_card import write_model_card
 from reports.optuna_study import has_optuna
 from reports.run_summary import CaseToSee, DataFacts, HoldoutReading, PlannedRung, RunSummary, SeedScore, SplitPart
 from reports.search_plots import write_optuna_plots, write_plain_plots
+from reports.summary_file import write_summary
 from reports.tensorboard import write_final, write_trials
 from search.config_toml import to_toml
 from search.job_data import ROI_NOTICE
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     from search.final_stage import FinalStage
     from search.holdout_ledger import Reading
     from search.leak_audit import LeakAudit
+
+
+IMBALANCE = {
+    "balanced": "each class drawn equally often, in training only",
+    "class_weights": "class weights in the loss, from the training patients alone",
+    "logit_adjustment": "logit adjustment in the loss, from the training patients alone",
+    "none": "nothing",
+}
 
 
 def write_run_report(
@@ -40,7 +49,7 @@ def write_run_report(
     readings: Sequence[Reading],
     seconds: float,
 ) -> None:
-    """Write figures/*.png, tensorboard/, model_card.md and report.html of a run.
+    """Write figures/*.png, tensorboard/, model_card.md, summary.json and report.html of a run.
 
     Args:
         stage: What the run is made of.
@@ -60,11 +69,14 @@ def write_run_report(
         readings=tuple(HoldoutReading(reading.run, reading.time) for reading in readings),
         cases=_cases_to_see(stage, evaluation, overlays),
     )
+    write_summary(summary, directory.best)
     write_report(summary, directory.report_file)
     card = write_model_card(summary, directory.model_card)
     write_trials(stage.outcome.records, directory.tensorboard, class_names=predictions.class_names)
     pictures = {f"localisation/{path.stem}": path for path in overlays.values()}
-    write_final({**figures, **pictures}, card.read_text(encoding="utf-8"), directory.tensorboard)
+    write_final(
+        {**figures, **pictures}, card.read_text(encoding="utf-8"), directory.tensorboard, created=summary.created
+    )
 
 
 def run_summary(
@@ -107,6 +119,8 @@ def run_summary(
         mode=stage.config.data.mode,
         audit=found.answers(),
         permutation=found.permutation_result(),
+        training=_training(stage),
+        imbalance=IMBALANCE[stage.settings.minority],
         weights_provenance=stage.weights.provenance,
         weights_genuine=stage.weights.genuine,
         backbone=stage.config.backbone.name,
@@ -131,9 +145,7 @@ def _search_figures(stage: FinalStage) -> dict[str, Path]:
     return figures
 
 
-def _cases_to_see(
-    stage: FinalStage, evaluation: Evaluation, overlays: Mapping[str, Path]
-) -> tuple[CaseToSee, ...]:
+def _cases_to_see(stage: FinalStage, evaluation: Evaluation, overlays: Mapping[str, Path]) -> tuple[CaseToSee, ...]:
     by_id = {case.image_id: case for case in stage.prepared.table.cases}
     cases = []
     for confident in confident_cases(evaluation.predictions):
@@ -165,6 +177,16 @@ def _seed_spread(metrics: Mapping[str, Any]) -> tuple[SeedScore, ...]:
     pairs = zip(scores["primary_auc"], scores["macro_ovr_auc"], strict=True)
     return tuple(
         SeedScore(number, primary, macro, exported=number == 0) for number, (primary, macro) in enumerate(pairs)
+    )
+
+
+def _training(stage: FinalStage) -> str:
+    settings, search, augmentation = stage.settings, stage.config.search, stage.config.augmentation
+    views = "/".join(str(count) for count in stage.manifest.get("views_per_class") or ())
+    return (
+        f"{search.optimizer}, batches of {settings.batch_size}, {settings.steps_per_epoch} steps an epoch, schedule "
+        f"{settings.schedule}, cross-entropy with L2 and dropout; augmentation of training images at strength "
+        f"{augmentation.strength:g}" + (f", {views} stored views of an image by class" if views else "")
     )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -66,7 +68,7 @@ class TailTrainer:
         dtype: Dtype policy of the backbone's part; the head, the loss and all variables are float32.
 
     Attributes:
-        arithmetic_seconds: Time spent in training and validation steps so far, tracing included.
+        arithmetic_seconds: Time spent in training and validation steps so far.
     """
 
     def __init__(
@@ -97,6 +99,11 @@ class TailTrainer:
         slots = [variable for group in groups for variable in group.optimizer.variables]
         self._variables = _unique_names([*self.model.variables, *slots])
         self._start = self.state()
+
+    @property
+    def build_seconds(self) -> float:
+        """Time spent so far in making graphs, which is once for all runs that share them."""
+        return self._steps.build_seconds
 
     def begin(
         self, configuration: Configuration, seed: int, *purpose: str | int, head_init: str = "glorot"
@@ -160,28 +167,32 @@ class TailTrainer:
         # Deep boundaries of a whole epoch would not fit the memory at large image sizes: take as many steps a call
         # as do. The arithmetic does not depend on it.
         chunk = max(1, _STEP_BYTES // (math.prod(bank.shape[1:]) * bank.dtype.itemsize * rows.shape[1]))
-        clock = time.perf_counter()
-        losses = [
-            self._steps.train(
-                bank[rows[start : start + chunk]],
-                labels[start : start + chunk].astype(np.int32),
-                group_rates[start : start + chunk],
-                emphasis,
-            )
-            for start in range(0, len(rows), chunk)
-        ]
-        self.arithmetic_seconds += time.perf_counter() - clock
+        with self._arithmetic():
+            losses = [
+                self._steps.train(
+                    bank[rows[start : start + chunk]],
+                    labels[start : start + chunk].astype(np.int32),
+                    group_rates[start : start + chunk],
+                    emphasis,
+                )
+                for start in range(0, len(rows), chunk)
+            ]
         return float(np.concatenate(losses).mean())
 
     def logits(self, bank: BoundaryValues, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Logits of stored views in inference mode, float32 [len(rows), classes]."""
-        clock = time.perf_counter()
-        batches = [
-            self._steps.logits(bank[rows[start : start + _INFERENCE_BATCH]])
-            for start in range(0, len(rows), _INFERENCE_BATCH)
-        ]
-        self.arithmetic_seconds += time.perf_counter() - clock
+        with self._arithmetic():
+            batches = [
+                self._steps.logits(bank[rows[start : start + _INFERENCE_BATCH]])
+                for start in range(0, len(rows), _INFERENCE_BATCH)
+            ]
         return np.concatenate(batches)
+
+    @contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        clock, built = time.perf_counter(), self.build_seconds
+        yield
+        self.arithmetic_seconds += time.perf_counter() - clock - (self.build_seconds - built)
 
     def state(self) -> State:
         """A copy of everything that training changes."""

@@ -200,7 +200,7 @@ def _caption(folds: int) -> str:
     of_folds = f", mean ± standard deviation over {folds} folds" if folds > 1 else ""
     return (
         f"macro AUC: one-vs-rest, cross-validated{of_folds}; selected, so optimistic.\n"
-        "Scores compare between runs of the same epochs only; rank: at the full budget; "
+        "Scores compare between runs of the same epochs only; rank: among those of most epochs so far; "
         "from: promoted from; b/r: bracket and rung."
     )
 

@@ -124,11 +124,11 @@ class MammoTuner(keras_tuner.Tuner):
         configuration = self.oracle.configuration_of(trial)
         self._listener.run_begins(run, assignment, configuration)
         started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-        arithmetic, trainer = 0.0, None
+        arithmetic, build, trainer = 0.0, 0.0, None
         error, diverged_epoch, results = None, None, []
         try:
             trainer = self._trainer_of(configuration)
-            arithmetic = trainer.arithmetic_seconds
+            arithmetic, build = trainer.arithmetic_seconds, trainer.build_seconds - (time.perf_counter() - clock)
             results = self._train_folds(run, assignment, configuration, trainer)
         except DivergedError as divergence:
             error, diverged_epoch = str(divergence), divergence.epoch
@@ -144,6 +144,7 @@ class MammoTuner(keras_tuner.Tuner):
         outcome = score(curves[OBJECTIVE]) if results else None
         seconds = time.perf_counter() - clock
         arithmetic = trainer.arithmetic_seconds - arithmetic if trainer else 0.0
+        build = trainer.build_seconds - build if trainer else 0.0
         record = TrialRecord(
             run=run,
             configuration=assignment.configuration,
@@ -161,7 +162,8 @@ class MammoTuner(keras_tuner.Tuner):
             curves=curves,
             started=started.isoformat(timespec="milliseconds"),
             seconds=round(seconds, 3),
-            overhead_seconds=round(seconds - arithmetic, 3),
+            overhead_seconds=round(seconds - arithmetic - build, 3),
+            build_seconds=round(build, 3),
             error=error,
             diverged_epoch=diverged_epoch,
         )

@@ -56,13 +56,14 @@ def write_evaluation_figures(evaluation: Evaluation, directory: Path) -> dict[st
         directory: Where the PNG files go.
 
     Returns:
-        Figure name to file: reliability, and where the evaluation has them decision_curve and subgroups.
+        Figure name to file: reliability, and where the evaluation has them decision_curve, and where a slice
+        is large enough subgroups.
     """
     figures = {"reliability": draw_reliability(evaluation.predictions, evaluation.corrected)}
     if evaluation.curve is not None:
         endpoint = str(evaluation.metrics["primary_endpoint"])
         figures["decision_curve"] = draw_decision_curve(evaluation.curve, endpoint=endpoint)
-    if evaluation.subgroups:
+    if any(not result.suppressed for result in evaluation.subgroups):
         figures["subgroups"] = draw_subgroups(evaluation.subgroups)
     return {name: save(figure, directory / f"{name}.png") for name, figure in figures.items()}
 

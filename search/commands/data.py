@@ -22,7 +22,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 @app.command()
 def fetch(
     to: Annotated[Path, typer.Option(help="Folder that the films go to.")] = DEFAULT_FOLDER,
-    url: Annotated[str | None, typer.Option(help="Address of all-mias.tar.gz [default: the known mirrors].")] = None,
+    url: Annotated[str | None, typer.Option(help="Address of all-mias.tar.gz (default: the known mirrors).")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds without a byte after which to give up.", min=0.01)] = 30.0,
     json: JsonOption = False,
 ) -> None:
@@ -68,13 +68,13 @@ def preview(
     data: DataArgument = DEFAULT_FOLDER,
     info: InfoOption = None,
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("contact_sheet.png"),
-    image: Annotated[list[str] | None, typer.Option(help="An image to show, repeatable [default: all].")] = None,
+    image: Annotated[list[str] | None, typer.Option(help="An image to show, repeatable (default: all).")] = None,
     side: Annotated[int, typer.Option(help="Side of a thumbnail in pixels.", min=32, max=2048)] = 192,
     columns: Annotated[int, typer.Option(help="Thumbnails in a row.", min=1, max=100)] = 14,
 ) -> None:
-    """Draw a contact sheet: outline of the breast, crop box and the findings' circles.
+    """Draw a contact sheet: outlines of the breast, crop boxes, circles.
 
-    Example: mammo-search data preview all-mias.tar.gz --image mdb001 --image mdb144 --side 600
+    Example: mammo-search data preview all-mias.tar.gz --image mdb001 --side 600
     """
     from mammo_data.info_txt import load_cases
     from mammo_data.layouts import open_source

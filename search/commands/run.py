@@ -18,7 +18,7 @@ def run(
     data: Annotated[Path | None, typer.Option(help="Folder or archive of the images.")] = None,
     info: Annotated[Path | None, typer.Option(help="Info.txt, if it lies elsewhere.")] = None,
     mode: Annotated[str | None, typer.Option(help="whole images, or roi: crops (easier).")] = None,
-    protocol: Annotated[str | None, typer.Option(help="holdout, or nested: honest, longer.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="holdout, or nested: everybody, longer.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Synthetic data, small backbone; offline.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings [./tuner_config.toml].")] = None,
     assignments: SetOption = None,
@@ -41,6 +41,7 @@ def run(
 
     Example: mammo-search run --data all-mias.tar.gz --max-trials 40
     """
+    from search.closing import next_commands
     from search.demo import demo_config
     from search.errors import ConfigError
     from search.expected_cost import expected_text
@@ -87,8 +88,10 @@ def run(
         detail="quiet" if quiet else "verbose" if verbose else "normal",
     )
     result = run_job(request)
-    show_json(result.as_json()) if json else show(result.as_text())
-    if not (quiet or json):
-        from search.closing import next_commands
-
-        messages().print(next_commands(result.directory), highlight=False, soft_wrap=True, markup=False)
+    if quiet or json:
+        show_json(result.as_json()) if json else show(result.as_text())
+        return
+    console = messages()
+    console.print()
+    show(result.as_text())
+    console.print(next_commands(result.directory, width=console.width), highlight=False, soft_wrap=True, markup=False)

@@ -14,11 +14,19 @@ from typing import Annotated
 
 import typer
 
-from search.run_lookup import RunArgument
+from search.completion import complete_run
 
 
 def status(
-    run: RunArgument = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN",
+            help="Name of a run, or its folder; default: all runs.",
+            show_default=False,
+            autocompletion=complete_run,
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the state as JSON.")] = False,
 ) -> None:
     """Say what a run is doing, how far it is, and how to go on with it; without RUN, list all runs.

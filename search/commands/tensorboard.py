@@ -16,7 +16,7 @@ from search.run_lookup import RunArgument
 def tensorboard(
     run: RunArgument = None,
     port: Annotated[
-        int | None, typer.Option(help="Port [default: 6006, or the next one that is free].", min=0, max=65535)
+        int | None, typer.Option(help="Port (default: 6006, or the next free one).", min=0, max=65535)
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; others than this machine can't reach 127.0.0.1.")] = (
         "127.0.0.1"

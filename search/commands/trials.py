@@ -28,14 +28,14 @@ class Order(StrEnum):
 
 def trials(
     run: RunArgument = None,
-    sort: Annotated[Order, typer.Option(help="objective keeps runs of the same epochs together.")] = Order.objective,
+    sort: Annotated[Order, typer.Option(help="objective, run or seconds.", metavar="ORDER")] = Order.objective,
     best: Annotated[int | None, typer.Option(help="Only the N best of the full budget.", metavar="N", min=1)] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw the search as PNG files; needs the extra plots.")] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the search as PNG files.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for --plot [default: best/figures/search of the run].")
+        Path | None, typer.Option(help="Folder for --plot (default: best/figures/search).")
     ] = None,
     export_optuna: Annotated[
-        Path | None, typer.Option(help="Write a file for optuna-dashboard: .db or .log.", metavar="FILE")
+        Path | None, typer.Option(help="For optuna-dashboard: .db or .log.", metavar="FILE")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the trials as JSON.")] = False,
 ) -> None:

@@ -16,7 +16,8 @@ import pytest
 from scipy.special import ndtr
 
 from reports.auc import WeightedRanking
-from reports.intervals import Method, interval, jackknife_weights, metric_intervals, patient_weights
+from reports.intervals import Method, interval, jackknife_weights, patient_weights
+from reports.metric_intervals import metric_intervals
 from reports.predictions import Predictions
 from tests.reports.simulated import simulated_predictions
 

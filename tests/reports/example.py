@@ -13,8 +13,8 @@ from reports.evaluation import evaluate
 from reports.figures import write_evaluation_figures, write_figures
 from reports.figures.overlays import Overlay, write_overlay
 from reports.final_models import FoldEnsemble
-from reports.intervals import with_intervals
 from reports.localisation import LocalisationResult, LocatedCase, localisation_result
+from reports.metric_intervals import with_intervals
 from reports.predictions import Predictions
 from reports.run_summary import (
     AuditResult,
@@ -26,6 +26,7 @@ from reports.run_summary import (
     SeedScore,
     SplitPart,
 )
+from reports.search_plots import write_plain_plots
 from reports.subgroups import CaseAttributes
 from reports.trial_table import best_run
 
@@ -49,10 +50,17 @@ learning_rate = { low = 1e-4, high = 1e-1, sampling = "log" }
 
 
 def example_summary(
-    directory: Path, *, is_demo: bool = True, resamples: int = 200, embed_images: bool = False
+    directory: Path, *, is_demo: bool = True, resamples: int = 200, missing: int | None = None
 ) -> RunSummary:
-    """A run on 40 held-out patients and 38 trials, with its figures drawn into a directory."""
-    predictions = simulated_predictions(patients=40, seed=0, separation=0.9)
+    """A run on 40 held-out patients and 38 trials, with its figures and overlays drawn into a directory.
+
+    Args:
+        directory: Where they go.
+        is_demo: Whether it says that it is a demonstration.
+        resamples: Bootstrap resamples.
+        missing: A class without a held-out image.
+    """
+    predictions = held_out_of(0.9, missing)
     trials = simulated_trials()
     counts = np.bincount(predictions.labels, minlength=3)
     rng = np.random.default_rng(1)
@@ -81,10 +89,8 @@ def example_summary(
             np.arange(len(development)) // 2 % 5,
             resamples=resamples,
         ),
-        other_seeds=[simulated_predictions(patients=40, seed=0, separation=s) for s in (0.8, 1.0)],
-        ensemble=FoldEnsemble(
-            tuple(simulated_predictions(patients=40, seed=0, separation=s) for s in (0.7, 0.9, 1.1)), exact=True
-        ),
+        other_seeds=[held_out_of(separation, missing) for separation in (0.8, 1.0)],
+        ensemble=FoldEnsemble(tuple(held_out_of(separation, missing) for separation in (0.7, 0.9, 1.1)), exact=True),
         resamples=resamples,
     )
     seeds = evaluation.metrics["final_seeds"]
@@ -115,6 +121,7 @@ def example_summary(
         metrics=metrics,
         figures=write_figures(predictions, best_run(trials), directory)
         | write_evaluation_figures(evaluation, directory),
+        search_figures=write_plain_plots(trials, directory / "search"),
         is_demo=is_demo,
         weights_provenance="random, seed 0" if is_demo else "a local archive of BiT-M-R50x1",
         weights_genuine=not is_demo,
@@ -128,7 +135,7 @@ def example_summary(
                 zip(seeds["primary_auc"], seeds["macro_ovr_auc"], strict=True)
             )
         ),
-        cases=example_cases(predictions, directory, embed_images=embed_images),
+        cases=example_cases(predictions, directory),
         audit={
             "No patient on two sides": AuditResult(True, "161 patients, each in exactly one part."),
             "Shortcut probe": AuditResult(False, "file number alone gives abnormal AUC 0.66 (warning above 0.60)."),
@@ -164,7 +171,18 @@ def example_localisation(resamples: int) -> LocalisationResult:
     )
 
 
-def example_cases(predictions: Predictions, directory: Path, *, embed_images: bool) -> tuple[CaseToSee, ...]:
+def held_out_of(separation: float, missing: int | None) -> Predictions:
+    """Forty patients, the same whatever the separation; without the images of a class."""
+    table = simulated_predictions(patients=40, seed=0, separation=separation)
+    return table if missing is None else table.take(np.flatnonzero(table.labels != missing))
+
+
+def without_pictures(summary: RunSummary) -> RunSummary:
+    """As a run without ``--embed-images`` makes it."""
+    return replace(summary, cases=tuple(replace(seen, picture=None) for seen in summary.cases))
+
+
+def example_cases(predictions: Predictions, directory: Path) -> tuple[CaseToSee, ...]:
     """The confident cases, each with an overlay of a grey ramp."""
     image = np.repeat(np.arange(96, dtype=np.uint8)[None], 96, axis=0)
     cam = np.linspace(0, 1, 96 * 96, dtype=np.float32).reshape(96, 96)
@@ -172,23 +190,25 @@ def example_cases(predictions: Predictions, directory: Path, *, embed_images: bo
     for case in confident_cases(predictions):
         overlay = Overlay(f"{case.image_id}: {case.label}", "a ramp", image, cam, ((40.0, 50.0, 12.0),))
         name = f"figures/localisation/{case.label}-{case.rank}-{case.image_id}.png"
-        picture = write_overlay(overlay, directory / name) if embed_images else None
+        picture = write_overlay(overlay, directory / name)
         finding = "" if case.label == "normal" else f"CIRC ({case.label}), radius 41 px"
         seen.append(CaseToSee(case, tissue="G", findings=finding, overlay=name, picture=picture))
     return tuple(seen)
 
 
-def unhappy_summary(directory: Path) -> RunSummary:
-    """A run whose held-out patients have no malignant image, whose text tries to be markup, and that lacks the rest."""
-    summary = example_summary(directory, is_demo=False)
+def unhappy_summary(summary: RunSummary) -> RunSummary:
+    """The same run without a malignant held-out image, whose text tries to be markup, and that lacks the rest."""
     predictions = simulated_predictions(patients=20)
     without = predictions.take(np.flatnonzero(predictions.labels != 2))
     return replace(
         summary,
+        is_demo=False,
+        weights_genuine=True,
         name="<script>alert('x')</script> & Co",
         config_toml='name = "</code></pre><script>alert(1)</script>"',
         metrics=with_intervals(without, resamples=50),
         figures={},
+        search_figures={},
         audit=None,
         permutation=None,
         seed_spread=(),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from reports.html import render_report, write_report
+from reports.model_card import render_model_card
 from reports.run_summary import RunSummary
 
 from .example import example_summary, unhappy_summary
+
+SECTIONS = ("asked", "answer", "honest", "figures", "search", "errors", "reproduce")
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "line", "circle"}
 
@@ -48,17 +52,12 @@ class Reader(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-@pytest.fixture(scope="module")
-def summary(tmp_path_factory: pytest.TempPathFactory) -> RunSummary:
-    return example_summary(tmp_path_factory.mktemp("figures"))
-
-
 def test_the_report_is_one_file_that_asks_the_network_for_nothing(summary: RunSummary, tmp_path: Path) -> None:
     path = write_report(summary, tmp_path / "report.html")
     html = path.read_text(encoding="utf-8")
     reader = Reader(html)
     assert all(address.startswith(("data:", "#")) for address in reader.addresses)
-    assert sum(address.startswith("data:image/png;base64,") for address in reader.addresses) == 7
+    assert sum(address.startswith("data:image/png;base64,") for address in reader.addresses) == 9
     assert "script" not in reader.tags
     assert "url(" not in html
     assert "@import" not in html
@@ -67,9 +66,9 @@ def test_the_report_is_one_file_that_asks_the_network_for_nothing(summary: RunSu
 
 def test_the_sections_come_in_the_order_a_reader_asks(summary: RunSummary) -> None:
     html = render_report(summary)
-    places = [html.index(f'<section id="{name}">') for name in ("asked", "answer", "honest", "figures", "search")]
+    places = [html.index(f'<section id="{name}">') for name in SECTIONS]
     assert places == sorted(places)
-    assert html.index('id="reproduce"') > places[-1]
+    assert html.index('id="errors"') > html.index('id="figure-timeline"') > html.index('id="search"')
 
 
 def test_the_answer_stands_with_its_interval_and_its_numbers(summary: RunSummary) -> None:
@@ -88,6 +87,9 @@ def test_the_answer_stands_with_its_interval_and_its_numbers(summary: RunSummary
     assert "Can the probabilities be taken at their word?" in text
     assert "Operating points" in text
     assert "too few cases" in text
+    assert "The mean of the winner's 3 fold models" in text
+    assert "--protocol nested , about 21 min" in text
+    assert "Does it look at the lesions?" in text
 
 
 def test_only_a_demonstration_is_called_one(summary: RunSummary) -> None:
@@ -106,8 +108,8 @@ def test_all_trials_are_listed_winner_first(summary: RunSummary) -> None:
     assert "the loss was not finite in fold 2, epoch 3" in table
 
 
-def test_what_is_missing_is_said_and_what_is_markup_is_text(tmp_path: Path) -> None:
-    reader = Reader(render_report(unhappy_summary(tmp_path)))
+def test_what_is_missing_is_said_and_what_is_markup_is_text(summary: RunSummary) -> None:
+    reader = Reader(render_report(unhappy_summary(summary)))
     assert "script" not in reader.tags
     assert "<script>alert('x')</script> & Co" in reader.text
     assert "not defined" in reader.text
@@ -124,3 +126,34 @@ def test_what_is_missing_is_said_and_what_is_markup_is_text(tmp_path: Path) -> N
 def test_the_verdict_follows_the_interval(summary: RunSummary, lower: float, upper: float, words: str) -> None:
     primary = summary.metrics["primary_auc"] | {"value": (lower + upper) / 2, "lower": lower, "upper": upper}
     assert words in render_report(replace(summary, metrics={**summary.metrics, "primary_auc": primary}))
+
+
+def test_errors_are_named_and_pictures_of_the_data_are_in_it_only_when_asked_for(
+    summary: RunSummary, embedding: RunSummary
+) -> None:
+    wrong = [seen for seen in summary.cases if not seen.case.right]
+    html, with_pictures = render_report(summary), render_report(embedding)
+    text = Reader(html).text
+    for seen in wrong:
+        assert f"{seen.case.image_id} {seen.case.label} {seen.case.predicted}" in text
+        assert seen.overlay in text
+    assert "No picture of the data set is in this file" in text
+    drawn = len(summary.figures) + len(summary.search_figures)
+    assert html.count("data:image/png") == drawn
+    assert with_pictures.count("data:image/png") == drawn + len(summary.cases)
+    assert "mind its licence" in Reader(with_pictures).text
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_a_whole_report_without_a_class_says_not_defined(missing: int, tmp_path: Path) -> None:
+    without = example_summary(tmp_path, resamples=40, missing=missing)
+    metrics, name = without.metrics, without.metrics["class_names"][missing]
+    assert metrics["macro_ovr_auc"]["value"] is None
+    assert metrics["per_class"][name]["auc"]["value"] is None
+    assert (metrics["primary_auc"]["value"] is None) == (missing == 2)
+    assert metrics["ensemble"]["difference"]["macro_ovr_auc"]["value"] is None
+    for document in (Reader(render_report(without)).text, render_model_card(without)):
+        assert "not defined" in document
+        assert not re.search(r"\b(nan|None|inf)\b", document)
+    if missing == 2:
+        assert "answers nothing about it" in render_report(without)

@@ -11,14 +11,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from reports.errors import ReportError
-from reports.intervals import (
-    interval,
-    metric_intervals,
-    paired_difference,
-    patient_weights,
-    wilson,
-    with_intervals,
-)
+from reports.intervals import interval, patient_weights, wilson
+from reports.metric_intervals import metric_intervals, paired_difference, with_intervals
 from reports.metrics import metric_values
 
 from .simulated import simulated_predictions

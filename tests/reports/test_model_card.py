@@ -4,16 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from reports.model_card import render_model_card, write_model_card
+from reports.run_summary import RunSummary
 
-from .example import example_summary, unhappy_summary
+from .example import unhappy_summary
 
 
 def rows(card: str) -> list[str]:
     return [line for line in card.splitlines() if line.startswith("|")]
 
 
-def test_the_card_holds_what_the_run_knows_and_leaves_the_rest_to_the_author(tmp_path: Path) -> None:
-    summary = example_summary(tmp_path)
+def test_the_card_holds_what_the_run_knows_and_the_rest_is_the_author_s(summary: RunSummary, tmp_path: Path) -> None:
     card = write_model_card(summary, tmp_path / "model_card.md").read_text()
     primary = summary.metrics["primary_auc"]
     assert f"{primary['value']:.3f} ({primary['lower']:.3f} to {primary['upper']:.3f})" in card
@@ -22,16 +22,34 @@ def test_the_card_holds_what_the_run_knows_and_leaves_the_rest_to_the_author(tmp
     assert "selected, optimistic" in card
     assert "author: to be written" in card
     assert "held out 40" in card
+    assert "mean of 3 fold models" in card
+    assert "HiResCAM, 16 px a cell: hits" in card
+    assert "Corrected" in card or "corrected for the choice" in card
     assert "Demonstration" not in render_model_card(replace(summary, is_demo=False))
 
 
-def test_every_table_row_has_as_many_cells_as_its_head(tmp_path: Path) -> None:
-    card = render_model_card(replace(example_summary(tmp_path), name="a|b`c", command="x | y\nz"))
+def test_every_table_row_has_as_many_cells_as_its_head(summary: RunSummary) -> None:
+    card = render_model_card(replace(summary, name="a|b`c", command="x | y\nz"))
     for block in card.split("\n\n"):
         lines = rows(block)
         assert len({line.count("|") for line in lines}) <= 1
     assert "`a/b'c`" in card
 
 
-def test_a_class_that_is_missing_is_not_defined(tmp_path: Path) -> None:
-    assert "not defined (no interval)" in render_model_card(unhappy_summary(tmp_path))
+def test_a_class_that_is_missing_is_not_defined(summary: RunSummary) -> None:
+    assert "not defined (no interval)" in render_model_card(unhappy_summary(summary))
+
+
+def test_every_item_of_both_checklists_stands_once(summary: RunSummary) -> None:
+    card = render_model_card(summary)
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows(card)]
+    items = [row for row in cells if len(row) == 4 and row[0] not in ("CLAIM", "---")]
+    claim = [number for row in items for number in row[0].split(", ") if number != "–"]
+    tripod = [number for row in items for number in row[1].split(", ") if number != "–"]
+    assert [int(number) for number in claim] == list(range(1, 45))
+    # A topic of one list may be spread over several items of the other.
+    assert {int(number.rstrip("abcdefg")) for number in tripod} == set(range(1, 28))
+    parts = {"3": "abc", "5": "ab", "6": "abc", "8": "abc", "9": "abc", "12": "abcdefg", "18": "abcdef", "20": "abc"}
+    parts |= {"23": "ab", "27": "abc"}
+    assert set(tripod) >= {number + letter for number, letters in parts.items() for letter in letters}
+    assert all(row[3] for row in items)

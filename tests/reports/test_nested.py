@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reports.figures import write_nested_figures
 from reports.html import render_report
-from reports.intervals import with_intervals
+from reports.metric_intervals import with_intervals
 from reports.nested import nested_metrics
 from reports.predictions import Predictions
 from reports.run_summary import DataFacts, OuterFold, RunSummary

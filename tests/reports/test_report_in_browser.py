@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from reports.html import write_report
+from reports.run_summary import RunSummary
 
 from .browser import Browser, chromium
-from .example import example_summary, unhappy_summary
+from .example import unhappy_summary
 
 WIDTHS = {"desktop": (1200, 900), "phone": (390, 844)}
 
@@ -23,11 +24,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def pages(embedding: RunSummary, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("pages")
-    happy = example_summary(folder, embed_images=True)
-    long = replace(happy, name="a" * 90, command=f"mammo-search run --data {'/long' * 40}")
-    summaries = {"happy": happy, "unhappy": unhappy_summary(folder), "long": long}
+    long = replace(embedding, name="a" * 90, command=f"mammo-search run --data {'/long' * 40}")
+    summaries = {"happy": embedding, "unhappy": unhappy_summary(embedding), "long": long}
     return [write_report(summary, folder / f"{name}.html") for name, summary in summaries.items()]
 
 

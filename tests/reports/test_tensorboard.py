@@ -14,15 +14,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from reports.errors import ReportError
 from reports.figures import write_figures
+from reports.figures.overlays import Overlay, write_overlay
 from reports.tensorboard import write_final, write_trials
 
 from .simulated import CLASS_NAMES, simulated_predictions, simulated_trials
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 180
+OVERLAY_TAG = "localisation/malignant-right-1-mdb001"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,11 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_trials(simulated_trials(), directory, class_names=CLASS_NAMES)
     # Twice, as a resumed search does: nothing may appear twice.
     write_trials(simulated_trials(), directory, class_names=CLASS_NAMES)
-    figures = write_figures(simulated_predictions(), None, tmp_path_factory.mktemp("figures"))
+    pictures = tmp_path_factory.mktemp("figures")
+    figures = write_figures(simulated_predictions(), None, pictures)
+    ramp = np.linspace(0, 1, 48 * 48, dtype=np.float32).reshape(48, 48)
+    overlay = Overlay("mdb001: malignant", "", (255 * ramp).astype(np.uint8), ramp, ((20.0, 20.0, 8.0),))
+    figures[OVERLAY_TAG] = write_overlay(overlay, pictures / "overlay.png")
     write_final(figures, "# The exported model", directory)
     return directory
 
@@ -142,9 +149,11 @@ def test_tensorboard_shows_every_fold_and_every_session(address: str) -> None:
 
 def test_tensorboard_shows_the_final_model(address: str) -> None:
     images = until(lambda: ask(f"{address}/data/plugin/images/tags"), lambda found: "final" in found)
-    assert set(images["final"]) == {"roc", "confusion_matrix", "class_metrics"}
-    query = urllib.parse.urlencode({"run": "final", "tag": "roc", "sample": 0})
-    (entry,) = ask(f"{address}/data/plugin/images/images?{query}")
+    assert set(images["final"]) == {"roc", "confusion_matrix", "class_metrics", OVERLAY_TAG}
+    for tag in ("roc", OVERLAY_TAG):
+        query = urllib.parse.urlencode({"run": "final", "tag": tag, "sample": 0})
+        (entry,) = ask(f"{address}/data/plugin/images/images?{query}")
+        assert entry["width"] > 900
     with urllib.request.urlopen(f"{address}/data/plugin/images/individualImage?{entry['query']}", timeout=30) as png:
         assert png.read().startswith(b"\x89PNG")
     query = urllib.parse.urlencode({"run": "final", "tag": "summary"})

@@ -71,6 +71,6 @@ if __name__ == "__main__":
     pause, detail, log, endless = float(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
     with RunProgress(messages(), log=log, detail=detail).shown() as progress:  # type: ignore[arg-type]
         progress.say("[bold]mammo-search[/bold]")
-        progress.fact("run", "runs/staged")
+        progress.fact("folder", "runs/staged")
         progress.fact("data", "320 images of 160 patients: 240 images for development in 5 folds, 80 of 40 held out")
         play(progress, pause, endless)

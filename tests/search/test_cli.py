@@ -1,6 +1,7 @@
 """The command line as a user meets it: a real process, its exit code, and what reaches the terminal."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -48,7 +49,7 @@ def test_a_run_shows_its_progress_on_stderr_and_its_answer_on_stdout_without_lib
     assert (workspace / "runs" / "cli" / "best" / "report.html").is_file()
     assert result["metrics"]["n"] > 0
     lines = answer.stderr.splitlines()
-    assert sum(line.startswith("run ") for line in lines) == 6
+    assert sum(bool(re.match(r"run +\d+/6 ", line)) for line in lines) == 6
     assert not [line for line in lines if any(word in line for word in ("0000 ", "absl", "cuda", "WARNING", "Warning"))]
 
 

@@ -56,6 +56,11 @@ def test_names_of_runs_are_offered(workspace, shell):
     assert "alpha" not in answer
 
 
+@pytest.mark.parametrize("command", ["status", "trials", "tensorboard"])
+def test_a_command_on_a_run_offers_the_names(workspace, command):
+    assert set(offered(workspace, "bash", ["mammo-search", command, ""]).split()) == {"alpha", "beta", "beta-2"}
+
+
 def test_paths_of_settings_are_offered(workspace):
     answer = offered(workspace, "bash", ["mammo-search", "run", "--set", "space.dropout.m"])
     assert answer.split() == ["space.dropout.min=", "space.dropout.max="]

@@ -48,3 +48,19 @@ def test_a_dry_run_without_data_still_shows_the_plan(tmp_path, monkeypatch):
     assert "depend on the data" in answer.stdout
     as_json = CliRunner().invoke(app, ["run", "--dry-run", "--data", str(tmp_path / "nothing"), "--json"])
     assert json.loads(as_json.stdout)["expected"] is None
+
+
+def test_the_nested_protocol_is_counted_with_all_its_searches(finished, phantom):
+    config, _ = finished
+    cases = load_cases(open_source(phantom))
+    plan = plan_search(config.search)
+    split = config.split.model_copy(update={"protocol": "nested", "outer_folds": 5})
+    once, nested = (
+        expected_cost(each, plan, cases, gflops=0.01)  # so slow that only the arithmetic counts
+        for each in (config, config.model_copy(update={"split": split}))
+    )
+    assert nested.searches == 6
+    assert nested.development_images == 64
+    # 5 searches on 4/5 and one on all, beside one on 3/4
+    assert 0.8 < nested.search_seconds / once.search_seconds / (5 / 0.75) < 1.25
+    assert "6 searches" in nested.as_text()

@@ -145,5 +145,5 @@ def test_a_class_of_one_patient_is_refused_in_one_line():
 
 
 def test_too_few_patients_are_refused_in_one_line():
-    with pytest.raises(DataError, match="found 3 patients"):
+    with pytest.raises(DataError, match="Expected at least 4 patients for 4 folds; found 3 patients"):
         outer_split(config(), films([0, 1, 2]))

@@ -47,6 +47,14 @@ def test_trials_lists_every_run_best_first_within_100_columns(workspace, finishe
     assert len(rows) == len(finished[1].outcome.records)
 
 
+def test_a_terminal_without_unicode_gets_the_same_table(workspace, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    answer = ask(workspace, "trials", "--best", "1")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.isascii()
+    assert "~" in answer.stdout
+
+
 def test_trials_as_json_has_the_schema_lineage_and_ranks(workspace, finished):
     records = finished[1].outcome.records
     found = json.loads(ask(workspace, "trials", "first", "--json", "--sort", "run").stdout)

@@ -1,0 +1,39 @@
+"""mammo-search evaluate: an exported model on labelled images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, or a .keras file with its .json beside it.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled images of other patients [default: the run's held-out ones].")
+    ] = None,
+    info: Annotated[Path | None, typer.Option(help="Info.txt, where it does not lie with the images.")] = None,
+    leave_out_known: Annotated[
+        bool, typer.Option("--leave-out-known", help="Leave out patients that the model was developed on.")
+    ] = False,
+    predictions: Annotated[Path | None, typer.Option(help="Also write the probabilities here, as CSV.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print all metrics as JSON.")] = False,
+) -> None:
+    """Evaluate a model with patient-bootstrap intervals; calibration and thresholds stay as the run has fixed them.
+
+    Without --data the run's held-out patients are read again, and the ledger counts it. With --data all patients of the
+    set are external; a set with patients that the model was developed on is refused.
+
+    Example: mammo-search evaluate demo --data my-films/
+    """
+    from search.errors import ConfigError
+    from search.evaluate_job import evaluate_model
+    from search.output import show, show_json
+
+    if data is None and (info is not None or leave_out_known):
+        raise ConfigError(
+            expected="--data with --info or --leave-out-known", found="no --data", remedy="Add it, or leave them out."
+        )
+    found = evaluate_model(model, data=data, info=info, leave_out_known=leave_out_known, predictions_file=predictions)
+    show_json(found.as_json()) if json else show(found.as_text())

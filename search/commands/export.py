@@ -1,0 +1,54 @@
+"""mammo-search export: the model of a run in a format of choice."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """What --format takes; `search.export_formats` writes them."""
+
+    KERAS = "keras"
+    SAVEDMODEL = "savedmodel"
+    ONNX = "onnx"
+
+
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or its folder.", show_default=False)],
+    format: Annotated[Format, typer.Option(help="onnx needs the extra of that name.")] = Format.KERAS,
+    out: Annotated[
+        Path | None, typer.Option(help="File or folder to write to (default: the run's best/).", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Write a run's model for use elsewhere, compared with Keras on 16 images before it is called done.
+
+    What its users have to know (preparation, classes, thresholds, licence) is put beside it, in NAME.json. The input
+    is prepared images, float32 of shape (n, size, size, 1) in 0 … 255; that of a SavedModel's serving_default, too.
+
+    Example: mammo-search export demo --format onnx --out model.onnx
+    """
+    from search.environment import quiet_libraries, start_tensorflow
+    from search.export_job import export_run
+    from search.output import messages, show, show_json
+    from search.run_lookup import find_run
+
+    directory = find_run(run)
+    with quiet_libraries() as terminal:
+        start_tensorflow(deterministic=True)
+        console = messages(terminal)
+        exported = export_run(
+            directory, format.value, out, say=lambda text: console.print(text, highlight=False, soft_wrap=True)
+        )
+    if json:
+        show_json(exported.as_json())
+        return
+    show(f"{exported.path}\n{exported.metadata}")
+    show(
+        f"compared with Keras on {exported.cases} {exported.images}: "
+        f"largest difference {exported.largest_difference:.2g}, accepted up to {exported.bound:g}"
+    )

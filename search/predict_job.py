@@ -1,0 +1,97 @@
+"""The work of `mammo-search predict`: open the model, predict, write rows as they come, count what failed."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from mammo_data.image_files import ImageFile
+from search.atomic_file import replacing
+from search.environment import quiet_libraries, start_tensorflow
+from search.errors import RunError
+from search.export_metadata import RESEARCH_USE
+from search.exported_model import ExportedModel, find_model
+from search.output import messages
+
+if TYPE_CHECKING:
+    from search.predict import PredictedImage
+    from search.prediction_overlays import OverlayWriter
+
+
+def predict_to_rows(
+    name: str, files: Iterable[ImageFile], *, format: str, out: Path | None, cam: Path | None = None
+) -> bool:
+    """Predict images and write a row for each.
+
+    Args:
+        name: The model, as `find_model` understands it.
+        files: The images.
+        format: "csv" or "jsonl".
+        out: Where to; standard output by default.
+        cam: Folder for overlays of Grad-CAM maps; None for none.
+
+    Returns:
+        Whether not one image could be predicted.
+
+    Raises:
+        RunError: If there is no such model, or it is one of crops.
+        DataError: If standard input is neither an image nor a list of paths.
+    """
+    file = find_model(name)
+    if file.metadata.mode != "whole":
+        raise RunError(
+            expected="a model of whole images",
+            found=f"{file.path}, a model of crops around places that somebody has marked",
+            remedy="Use a model that was searched with --mode whole.",
+        )
+    with quiet_libraries() as terminal:
+        start_tensorflow(deterministic=False)
+        from search.predict import predict_files
+        from search.prediction_table import header, row_writer
+
+        console = messages(terminal)
+        console.print(RESEARCH_USE, highlight=False, soft_wrap=True)
+        model = ExportedModel(file)
+        overlays = None
+        if cam is not None:
+            from search.prediction_overlays import OverlayWriter
+
+            overlays = OverlayWriter(model, cam)
+        text = row_writer(file.metadata, format)
+        done, failed, start = 0, 0, time.perf_counter()
+        with _output(out) as write:
+            write(header(file.metadata, format))
+            for rows in predict_files(model, files):
+                for row in _with_overlays(rows, overlays):
+                    write(text(row))
+                done, failed = done + len(rows), failed + sum(row.error is not None for row in rows)
+        seconds = time.perf_counter() - start
+        said = f"{done} image{'s' if done != 1 else ''} in {seconds:.1f} s, {done / max(seconds, 1e-9):.1f} a second"
+        if failed:
+            said += f"; {failed if failed < done else 'all'} failed, see the column error"
+        console.print(said, highlight=False, soft_wrap=True)
+    return failed == done
+
+
+def _with_overlays(rows: list[PredictedImage], overlays: OverlayWriter | None) -> list[PredictedImage]:
+    if overlays is None:
+        return rows
+    paths = overlays.write(rows)
+    return [replace(row, overlay=path) for row, path in zip(rows, paths, strict=True)]
+
+
+@contextlib.contextmanager
+def _output(out: Path | None) -> Iterator[Callable[[str], object]]:
+    """A function that takes text: for standard output at once, for a file when all is done."""
+    if out is None:
+        stream: TextIO = sys.stdout
+        yield stream.write
+        stream.flush()
+        return
+    with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        yield text.write

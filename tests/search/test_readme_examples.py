@@ -1,0 +1,67 @@
+"""The README's examples of the Python API run as they stand, but on the phantom and with the small backbone."""
+
+import re
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+
+SMALLER = {
+    'Path("all-mias.tar.gz")': "PHANTOM",
+    "image_size=224": "image_size=48",
+    'architecture_of("bit-m-r50x1")': 'architecture_of("bit-small")',
+    'backbone_weights("bit-m-r50x1", "tf-hub")': 'backbone_weights("bit-small", "random")',
+    "max_trials=10": "max_trials=1",
+    "epochs=5": "epochs=1",
+    'objective="val_loss"': 'objective="val_loss", seed=0',
+}
+
+
+def examples():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = re.search(r"^## From Python\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    return re.findall(r"```python\n(.*?)```", section[1], re.DOTALL)
+
+
+def smaller(code):
+    for large, small in SMALLER.items():
+        code = code.replace(large, small)
+    return code
+
+
+def test_every_substitution_is_of_something_that_the_readme_says():
+    together = "".join(examples())
+    assert not [large for large in SMALLER if large not in together]
+
+
+def test_data_search_and_report_of_one_s_own(phantom, tmp_path, monkeypatch, tensorflow_started):
+    monkeypatch.chdir(tmp_path)
+    *blocks, _ = examples()
+    names = {"PHANTOM": phantom}
+    for block in blocks:
+        exec(compile(smaller(block), "README.md", "exec"), names)
+    shape = next(iter(names["training"]))[0].shape
+    assert tuple(shape) == (16, 48, 48, 3)
+    held_out = set(names["split"].test_patients)
+    assert not held_out & set(names["predictions"].patient_ids)
+    assert names["evaluation"].metrics["macro_ovr_auc"]["value"] is not None
+    assert (tmp_path / "figures" / "roc.png").stat().st_size > 10_000
+    assert (tmp_path / "my-search").is_dir()
+
+
+def test_the_exported_file_gives_the_calibrated_probabilities_without_this_package(finished, tmp_path, monkeypatch):
+    from mammo_data.prepared import PreparedSet
+    from mammo_data.splits import Split
+    from reports.predictions import Predictions
+
+    config, result = finished
+    monkeypatch.chdir(result.directory.best)
+    (films,) = (PreparedSet.load(path) for path in (config.output.cache / "prepared").iterdir())
+    rows = Split.read_csv(result.directory.split_file).test_rows(films.table)
+    names = {"prepared": films.images[rows][..., None].astype(np.float32)}
+    exec(compile(examples()[-1], "README.md", "exec"), names)
+    stored = Predictions.read_csv(result.directory.best / "predictions_corrected.csv")
+    assert names["calibrated"] == pytest.approx(stored.probabilities, abs=1e-4)
+    point = result.metrics["operating_points"][0]
+    assert names["malignant"].sum() == point["true_positives"] + point["false_positives"]

@@ -1,0 +1,143 @@
+"""A trial's objective against one that was trained without any of the engine's accelerations.
+
+The reference is a Keras model from pixels (frozen trunk in the graph, its kernels standardised on every call) or from
+stored boundary values, trained with ``train_on_batch`` and validated with ``predict_on_batch``. It shares with the
+engine what makes a trial: views, draws, start values and dropout's generator.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import keras
+import numpy as np
+import pytest
+
+from reports.metrics import macro_ovr_auc
+from search.cross_validation import OBJECTIVE, draw_epoch, score, softmax, train_fold
+from search.space import Configuration
+
+SIDE, EPOCHS = 48, 4
+
+
+@pytest.fixture(scope="module")
+def films(phantom, tmp_path_factory):
+    """Prepared films, their split, the views that banks hold, and the banks of two depths."""
+    from mammo_data.augmentation import AugmentationSettings
+    from mammo_data.layouts import open_source
+    from mammo_data.prepared import prepare
+    from mammo_data.splits import patient_split
+    from mammo_data.standardise import PreparationSettings
+    from search.bank_plan import plan_banks
+    from search.bit_architecture import SMALL
+    from search.bit_weights import random_weights
+    from search.development import boundary_shapes, development_data, stored_views
+
+    folder = tmp_path_factory.mktemp("reference")
+    prepared = prepare(open_source(phantom), PreparationSettings(image_size=SIDE), folder / "prepared")
+    split = patient_split(prepared.table, folds=3, seed=0)
+    shapes = boundary_shapes(SMALL, (0, 2), SIDE)
+    labels = prepared.table.labels[split.development_rows(prepared.table)]
+    plan = plan_banks(labels, 3, shapes, base_views=2, most_views=3, max_bytes=10**10)
+    views = stored_views(prepared, split, plan, seed=0, augmentation=AugmentationSettings())
+    data = development_data(
+        views,
+        split,
+        plan,
+        architecture=SMALL,
+        weights=random_weights(SMALL, 0),
+        folds=1,
+        cache=folder / "banks",
+        max_bytes=10**10,
+    )
+    return data, views
+
+
+@dataclass
+class Trial:
+    """One trial of a depth, for the engine and for the reference."""
+
+    engine: object
+    data: object
+    settings: object
+    configuration: Configuration
+
+    @cached_property
+    def trainer(self):
+        from search.search_stage import TrainerPool
+
+        return TrainerPool(self.engine.architecture, self.engine.weights, self.data, optimizer="sgd")(
+            self.configuration
+        )
+
+    def engine_curve(self):
+        return train_fold(
+            self.trainer, self.configuration, self.data, self.settings, fold=0, initial_epoch=0, epochs=EPOCHS
+        ).curves[OBJECTIVE]
+
+    def reference_curve(self, model, read):
+        """The same training with ``train_on_batch``; ``read`` gives the model's inputs of stored views."""
+        self.start(model)
+        data, bank = self.data, self.data.banks[self.configuration.unfreeze_depth]
+        training, validation = data.folds[0]
+        curve = []
+        for epoch in range(1, EPOCHS + 1):
+            drawn = draw_epoch(data.labels[training], bank.view_counts[training], self.settings, epoch, "fold", 0)
+            for images, views in zip(training[drawn.images], drawn.views, strict=True):
+                model.train_on_batch(read(bank.offsets[images] + views), data.labels[images])
+            logits = model.predict_on_batch(read(bank.offsets[validation]))
+            curve.append(macro_ovr_auc(data.labels[validation], softmax(logits)))
+        return curve
+
+    def start(self, model):
+        """Compile; the head begins where the engine's begins."""
+        self.trainer.begin(self.configuration, self.settings.seed, "fold", 0)
+        begun = self.trainer.model
+        for name in ("head_input_norm", "head_dense", "head_norm", "head_logits", "head_dropout"):
+            model.get_layer(name).set_weights(begun.get_layer(name).get_weights())
+        generator = model.get_layer("head_dropout").seed_generator
+        generator.state.assign(begun.get_layer("head_dropout").seed_generator.state)
+        model.compile(
+            optimizer=keras.optimizers.SGD(self.configuration.learning_rate, momentum=0.9),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+
+
+def trial(engine, data, depth):
+    configuration = Configuration(32, dropout=0.3, l2=1e-3, learning_rate=1e-2, unfreeze_depth=depth)
+    return Trial(engine, data, replace(engine.settings, steps_per_epoch=5, full_epochs=EPOCHS), configuration)
+
+
+def same_objective(curve, reference):
+    assert max(reference) > 0.6  # something was learnt, so that equality says something
+    return score([curve]).objective == pytest.approx(score([reference]).objective, abs=1e-3)
+
+
+def test_the_trunk_in_the_graph_gives_the_same_objective(engine, films):
+    """Depth 0 from pixels: the whole backbone in the model, frozen by ``trainable``."""
+    from search.bit_backbone import assign_official, build_backbone
+    from search.head import runtime_head
+
+    data, views = films
+    backbone = build_backbone(engine.architecture, SIDE)
+    assign_official(backbone, engine.weights.arrays)
+    backbone.trainable = False
+    pixels = keras.Input((SIDE, SIDE, 3))
+    model = keras.Model(pixels, runtime_head(backbone(pixels), width=32, n_classes=3))
+    head = trial(engine, data, 0)
+    reference = head.reference_curve(model, views.pixels)
+    assert same_objective(head.engine_curve(), reference)
+
+
+def test_plain_training_on_the_stored_values_gives_the_same_objective(engine, films):
+    from search.bit_backbone import assign_official, build_tail
+    from search.head import runtime_head
+
+    data, _ = films
+    bank = data.banks[2]
+    tail = build_tail(engine.architecture, 2, bank.shape)
+    assign_official(tail, engine.weights.arrays)
+    boundary = keras.Input(bank.shape)
+    model = keras.Model(boundary, runtime_head(tail(boundary), width=32, n_classes=3))
+    two_units = trial(engine, data, 2)
+    reference = two_units.reference_curve(model, lambda rows: bank.values[rows].astype(np.float32))
+    assert same_objective(two_units.engine_curve(), reference)

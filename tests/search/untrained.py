@@ -1,0 +1,35 @@
+"""An exported model that nobody has trained: random weights, for what does not depend on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mammo_data.standardise import PreparationSettings
+from search.bit_architecture import BitArchitecture
+from search.bit_weights import random_weights
+from search.export import assemble_model, save_model
+from search.export_metadata import ModelMetadata, describe_model
+from search.retrain import TrainedTail
+
+
+def write_untrained(architecture: BitArchitecture, side: int, folder: Path) -> tuple[Path, ModelMetadata]:
+    """Write model.keras and its JSON file."""
+    tail = TrainedTail(backbone={}, head={}, losses=())
+    model = assemble_model(
+        architecture, random_weights(architecture, 0), tail, image_size=side, head_width=256, n_classes=3
+    )
+    path = folder / "model.keras"
+    save_model(model, path)
+    metadata = describe_model(
+        class_names=("normal", "benign", "malignant"),
+        mode="whole",
+        demo=False,
+        preparation=PreparationSettings(image_size=side),
+        metrics={},
+        run={},
+        fingerprints={},
+        licence={},
+        development={"patients": [], "images": []},
+    )
+    metadata.write(path, format="keras", verification=None)
+    return path, metadata
