@@ -106,6 +106,8 @@ class MammoHyperModel(keras_tuner.HyperModel):
             loss=keras.losses.SparseCategoricalCrossentropy(),
             metrics=["accuracy"],
         )
+        # KerasTuner loads a checkpoint into a new model: an optimizer without variables could not take its own.
+        model.optimizer.build(model.trainable_variables)
         return model
 
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:

@@ -114,7 +114,7 @@ def kinds(engine, finished):
 
     def read_oof(file):
         first = next(record for record in records if record.run == 0)
-        found = read_out_of_fold(file.parent, first, records, ("normal", "benign", "malignant"))
+        found = read_out_of_fold(file.parent, first, records, ("normal", "benign", "malignant")).predictions
         return found.image_ids, found.patient_ids, found.labels, found.probabilities
 
     def read_model(file):

@@ -71,6 +71,7 @@ def assert_same_result(directory, expected):
     assert (directory.best / "predictions.csv").read_bytes() == (expected.best / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_a_run_ends_as_if_nothing_had_happened(workspace, finished):
     _, whole = finished
     directory = RunDirectory(workspace / "runs" / "killed")

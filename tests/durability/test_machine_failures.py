@@ -188,4 +188,4 @@ def test_a_read_only_folder_is_one_line_before_anything_begins(phantom, tmp_path
     assert answer.returncode == 1, answer.stderr
     (line,) = answer.stderr.splitlines()
     assert "Permission denied" in line
-    assert line.endswith("Make it writable; the same command then goes on.")
+    assert line.endswith(("Make it writable; the same command then goes on.", "permissions of the folder above."))

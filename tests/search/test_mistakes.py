@@ -56,7 +56,7 @@ MISTAKES = [
     ("init text.txt", USAGE, ["text.txt", "--force"]),
     ("init nowhere/c.toml", USAGE, ["nowhere"]),
     ("init --from nobody", RUN, ["'nobody'"]),
-    ("init --from damaged c.toml", RUN, ["runs/damaged/config.toml"]),
+    ("init --from damaged c.toml", RUN, ["runs/damaged/run.json"]),
     ("data check nowhere", DATA, ["nowhere"]),
     ("data check folder", DATA, ["Info.txt"]),
     ("data preview nowhere", DATA, ["nowhere"]),
