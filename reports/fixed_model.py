@@ -15,16 +15,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from reports.auc import Floats, ratio
+from reports.auc import Floats
 from reports.evaluation import CALIBRATION_METRICS, corrected_predictions
 from reports.intervals import (
     LEVEL,
     RESAMPLES,
     Method,
-    interval,
     patient_weights,
+    share,
     wilson,
 )
 from reports.metric_intervals import metric_intervals, with_intervals
@@ -125,16 +124,11 @@ def _judged(predictions: Predictions, point: FixedThreshold, weights: Floats) ->
         "endpoint": point.endpoint,
         "target_specificity": point.target_specificity,
         "threshold": point.threshold,
-        "sensitivity": _share(called, positive, weights),
-        "specificity": _share(~called, ~positive, weights),
+        "sensitivity": asdict(share(called, positive, predictions.patient_ids, weights)),
+        "specificity": asdict(share(~called, ~positive, predictions.patient_ids, weights)),
         "true_positives": hits,
         "positives": int(positive.sum()),
         "false_positives": int((called & ~positive).sum()),
         "negatives": int((~positive).sum()),
         "wilson_sensitivity": asdict(wilson(hits, int(positive.sum()), level=LEVEL)),
     }
-
-
-def _share(hit: NDArray[np.bool_], among: NDArray[np.bool_], weights: Floats) -> dict[str, Any]:
-    value = float(ratio((hit & among).sum(), among.sum()))
-    return asdict(interval(value, ratio(weights @ (hit & among), weights @ among), level=LEVEL))
