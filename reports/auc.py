@@ -87,9 +87,13 @@ class WeightedRanking:
 
     def auc(self) -> Floats:
         """Area under the ROC curve, float64 [resamples]."""
+        return ratio(*self.concordance())
+
+    def concordance(self) -> tuple[Floats, Floats]:
+        """Weight of the pairs in which the positive scores higher (ties one half), and of all pairs, [resamples]."""
         below = self.negatives.sum(axis=1, keepdims=True) - np.cumsum(self.negatives, axis=1)
         wins = (self.positives * (below + 0.5 * self.negatives)).sum(axis=1)
-        return ratio(wins, self.positives.sum(axis=1) * self.negatives.sum(axis=1))
+        return wins, self.positives.sum(axis=1) * self.negatives.sum(axis=1)
 
     def average_precision(self) -> Floats:
         """Σ (Rᵢ − Rᵢ₋₁) Pᵢ over descending thresholds, without interpolation, float64 [resamples].

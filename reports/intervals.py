@@ -50,7 +50,8 @@ class Interval:
         lower: Lower confidence limit, or None.
         upper: Upper confidence limit, or None.
         level: Coverage that was asked for.
-        method: How the limits were found: "percentile", "bca", "logit", "wilson" or "mover".
+        method: How the limits were found: "percentile", "bca", "logit", "wilson", "mover" or "unmoved" (no limits,
+            for every resample gives the same).
         undefined: Resamples in which the metric was not defined (a class was not drawn); they are left out.
     """
 
@@ -66,17 +67,32 @@ class Interval:
         return asdict(self)
 
 
-def patient_weights(patient_ids: tuple[str, ...], *, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+def patient_weights(
+    patient_ids: tuple[str, ...],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    folds: NDArray[np.integer] | None = None,
+) -> Floats:
     """Case weights of patient-cluster resamples.
 
     Args:
         patient_ids: Patient of each case, n.
         resamples: Number of resamples.
         seed: Seed of the draw; the order of the cases does not matter, for patients are drawn in sorted order.
+        folds: Fold of each case, int [n], where patients are to be drawn within their fold; None draws among all.
 
     Returns:
         Multiplicity of each case, float64 [resamples, n]; all images of a patient share theirs.
     """
+    if folds is not None:
+        weights = np.empty((resamples, len(patient_ids)))
+        # A seed for each fold: with a common one, folds of equal size would draw the same positions together.
+        for number, fold in enumerate(np.unique(folds)):
+            cases = np.flatnonzero(folds == fold)
+            inside = tuple(patient_ids[case] for case in cases)
+            weights[:, cases] = patient_weights(inside, resamples=resamples, seed=seed + number)
+        return weights
     patients, position = np.unique(np.array(patient_ids, dtype=str), return_inverse=True)
     draws = np.random.default_rng(seed).multinomial(len(patients), np.full(len(patients), 1 / len(patients)), resamples)
     return draws[:, position].astype(np.float64)

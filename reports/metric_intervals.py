@@ -12,6 +12,7 @@ from reports.errors import ReportError
 from reports.intervals import LEVEL, RESAMPLES, Interval, Method, interval, jackknife_weights, patient_weights
 from reports.metrics import MetricPath, classification_metrics, metric_values, place
 from reports.predictions import Predictions
+from reports.unmoved import independent_draws, is_unmoved, unmoved_interval
 
 
 def with_intervals(
@@ -58,16 +59,24 @@ def metric_intervals(
     level: float = LEVEL,
     method: Method = "bca",
 ) -> dict[MetricPath, Interval]:
-    """Every metric of `reports.metrics.metric_values` with its patient-bootstrap interval."""
+    """Every metric of `reports.metrics.metric_values` with its patient-bootstrap interval.
+
+    A metric that no resample moves has the limits of `reports.unmoved`, and their method.
+    """
     point = metric_values(predictions, np.ones((1, len(predictions))))
     draws = metric_values(predictions, patient_weights(predictions.patient_ids, resamples=resamples, seed=seed))
     left_out: Mapping[MetricPath, Floats | None] = dict.fromkeys(point)
     if method == "bca":
         left_out = metric_values(predictions, jackknife_weights(predictions.patient_ids))
-    return {
-        path: interval(float(value[0]), draws[path], method=method, level=level, jackknife=left_out[path])
-        for path, value in point.items()
-    }
+    independent = independent_draws(predictions)
+
+    def limits(path: MetricPath, value: float) -> Interval:
+        if is_unmoved(value, draws[path]):
+            undefined = int(np.isnan(draws[path]).sum())
+            return unmoved_interval(value, independent.get(path, 0), level=level, undefined=undefined)
+        return interval(value, draws[path], method=method, level=level, jackknife=left_out[path])
+
+    return {path: limits(path, float(value[0])) for path, value in point.items()}
 
 
 def paired_difference(
@@ -93,6 +102,7 @@ def paired_difference(
 
     Returns:
         The difference with its limits; a limit on either side of 0 means that the data do not tell the models apart.
+        No limits where no resample moves the difference of two models that are not the same.
 
     Raises:
         ReportError: If the two tables are not about the same images, patients and labels.
@@ -115,4 +125,7 @@ def paired_difference(
     ones = np.ones((1, len(first)))
     weights = patient_weights(first.patient_ids, resamples=resamples, seed=seed)
     value = metric(first, ones)[0] - metric(other, ones)[0]
-    return interval(float(value), metric(first, weights) - metric(other, weights), level=level)
+    replicates = metric(first, weights) - metric(other, weights)
+    if is_unmoved(float(value), replicates) and not np.array_equal(first.probabilities, other.probabilities):
+        return unmoved_interval(float(value), 0, level=level)
+    return interval(float(value), replicates, level=level)

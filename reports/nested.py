@@ -20,6 +20,7 @@ from reports.intervals import LEVEL, RESAMPLES, interval, patient_weights
 from reports.metric_intervals import metric_intervals
 from reports.metrics import MetricPath, classification_metrics, metric_values, place
 from reports.predictions import Predictions
+from reports.unmoved import independent_draws, is_unmoved, unmoved_interval
 
 HEADLINE = (("abnormal_auc", "abnormal versus normal AUC"), ("macro_ovr_auc", "macro one-vs-rest AUC"))
 
@@ -59,22 +60,27 @@ def nested_metrics(
             found="a patient in two",
             remedy="Make the outer folds by patient.",
         )
-    points, replicates = [], []
+    points, replicates, independent = [], [], []
     by_fold: list[dict[str, Any]] = []
-    for position, fold in enumerate(np.unique(folds)):
-        part = predictions.take(np.flatnonzero(folds == fold))
+    weights = patient_weights(predictions.patient_ids, resamples=resamples, seed=seed, folds=folds)
+    for fold in np.unique(folds):
+        rows = np.flatnonzero(folds == fold)
+        part = predictions.take(rows)
         by_fold.append({"fold": int(fold)} | {key: classification_metrics(part)[key] for key in _COUNTS})
         points.append(metric_values(part, np.ones((1, len(part)))))
-        # A seed for each fold: with a common one, folds of equal size would draw the same positions together.
-        weights = patient_weights(part.patient_ids, resamples=resamples, seed=seed + position)
-        replicates.append(metric_values(part, weights))
+        replicates.append(metric_values(part, weights[:, rows]))
+        independent.append(independent_draws(part))
     table = classification_metrics(predictions)
     pooled: dict[str, Any] = {}
     for path, limits in metric_intervals(
         predictions, resamples=resamples, seed=seed, level=level, method="percentile"
     ).items():
-        value = _mean_over_folds(points, path)[0]
-        found = interval(float(value), _mean_over_folds(replicates, path), level=level)
+        value, means = float(_mean_over_folds(points, path)[0]), _mean_over_folds(replicates, path)
+        found = interval(value, means, level=level)
+        if is_unmoved(value, means):
+            defined = [np.isfinite(point[path][0]) for point in points]
+            draws = [part.get(path, 0) for part, here in zip(independent, defined, strict=True) if here]
+            found = unmoved_interval(value, len(draws) * min(draws), level=level)
         place(table, path, found.as_dict())
         place(pooled, path, limits.as_dict())
         for position, point in enumerate(points):

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.auc import Floats, WeightedRanking
+from reports.auc import Floats, WeightedRanking, ratio
 from reports.errors import ReportError
 from reports.intervals import LEVEL, RESAMPLES, Interval, interval, jackknife_weights, patient_weights
 from reports.metrics import abnormal_scores, primary_scores
 from reports.predictions import Predictions
+from reports.unmoved import independent_pairs, is_unmoved, unmoved_interval
 
 LEAST_CASES = 10
 
@@ -104,6 +105,7 @@ def subgroup_results(
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
+    folds: NDArray[np.integer] | None = None,
 ) -> tuple[SubgroupResult, ...]:
     """AUCs of all slices of the module's docstring.
 
@@ -115,12 +117,15 @@ def subgroup_results(
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
         level: Coverage.
+        folds: Outer fold of each case, int [n], where each fold has a model of its own: cases are compared within a
+            fold only, all pairs of all folds with equal weight, and patients are drawn within folds.
 
     Returns:
         In the order of the docstring, levels sorted.
     """
     known = [attributes.get(image) for image in predictions.image_ids]
-    weights = patient_weights(predictions.patient_ids, resamples=resamples, seed=seed)
+    weights = patient_weights(predictions.patient_ids, resamples=resamples, seed=seed, folds=folds)
+    fold_of = np.zeros(len(predictions), dtype=np.int64) if folds is None else np.asarray(folds)
     names = predictions.class_names
     primary, abnormal = f"{names[-1]} versus rest", f"abnormal versus {names[0]}"
     is_worst, worst_scores = primary_scores(predictions)
@@ -146,6 +151,7 @@ def subgroup_results(
             (group, title, endpoint),
             rows,
             *((is_worst, worst_scores) if endpoint == primary else (is_abnormal, abnormal_score)),
+            fold_of,
             weights,
             least,
             level,
@@ -169,6 +175,7 @@ def _slice_auc(
     rows: NDArray[np.bool_],
     positive: NDArray[np.bool_],
     scores: Floats,
+    fold_of: NDArray[np.integer],
     weights: Floats,
     least: int,
     level: float,
@@ -176,12 +183,22 @@ def _slice_auc(
     positives, negatives = int((rows & positive).sum()), int((rows & ~positive).sum())
     suppressed = min(positives, negatives) < least
     auc = Interval(None, None, None, level)
+    patient_ids = tuple(predictions.patient_ids[row] for row in np.flatnonzero(rows))
     if not suppressed:
-        point = WeightedRanking.of(positive[rows], scores[rows], np.ones((1, int(rows.sum())))).auc()
-        replicates = WeightedRanking.of(positive[rows], scores[rows], weights[:, rows]).auc()
-        left_out = jackknife_weights(tuple(predictions.patient_ids[row] for row in np.flatnonzero(rows)))
-        jackknife = WeightedRanking.of(positive[rows], scores[rows], left_out).auc()
-        # Slices are small, and there the percentile method covers too little.
-        auc = interval(float(point[0]), replicates, method="bca", level=level, jackknife=jackknife)
-    patients = {predictions.patient_ids[row] for row in np.flatnonzero(rows)}
-    return SubgroupResult(*titles, int(rows.sum()), len(patients), positives, negatives, auc, suppressed)
+
+        def within_folds(cases: Floats) -> Floats:
+            parts = [
+                WeightedRanking.of(positive[rows][here], scores[rows][here], cases[:, here]).concordance()
+                for here in (np.flatnonzero(fold_of[rows] == fold) for fold in np.unique(fold_of[rows]))
+            ]
+            return ratio(sum(wins for wins, _ in parts), sum(pairs for _, pairs in parts))
+
+        value = float(within_folds(np.ones((1, len(patient_ids))))[0])
+        replicates = within_folds(weights[:, rows])
+        if is_unmoved(value, replicates):
+            auc = unmoved_interval(value, independent_pairs(positive[rows], patient_ids), level=level)
+        else:
+            # Slices are small, and there the percentile method covers too little.
+            jackknife = within_folds(jackknife_weights(patient_ids))
+            auc = interval(value, replicates, method="bca", level=level, jackknife=jackknife)
+    return SubgroupResult(*titles, int(rows.sum()), len(set(patient_ids)), positives, negatives, auc, suppressed)
