@@ -4,12 +4,13 @@ Layout, one TensorBoard run a directory:
 
     DIR/                         the HParams experiment: which hyperparameters and metrics there are
     DIR/run_0003/                one session: hyperparameters, lineage, status; mean curves over the folds, objective,
-                                 best epoch, seconds
-    DIR/run_0003/fold_0/         the curves of one fold
+                                 best epoch, seconds; the curves of each fold under tags like val_macro_auc/fold_1
     DIR/final/                   the exported model: figures as images, a summary as text
 
-Steps are epochs, from 1. Event files have a fixed name and are replaced whole, so that writing twice does not show
-every point twice. Only TensorBoard's own protos and record writer are used; TensorFlow is not imported.
+Folds are tags and not runs of their own, for TensorBoard's pages of images, texts and scalars come up empty where there
+are more than 40 runs, and the default search has 38. Steps are epochs, from 1. Event files have a fixed name and are
+replaced whole, so that writing twice does not show every point twice. Only TensorBoard's own protos and record writer
+are used; TensorFlow is not imported.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 LINEAGE = {
     "lineage/status": "completed or failed",
     "lineage/configuration": "Number of the configuration; runs of a promotion share it",
-    "lineage/bracket": "Hyperband bracket: its number of promotions",
+    "lineage/bracket": "Hyperband bracket in the order of the plan, from 0",
     "lineage/rung": "Rung in the bracket, from 0",
     "lineage/epochs": "Epochs trained when the run ended",
     "lineage/initial_epoch": "Epochs already trained by the parent",
@@ -90,9 +91,7 @@ def write_experiment(records: Sequence[TrialRecord], directory: Path, *, class_n
         description=f"mammo-search: Hyperband over {len(records)} runs"
         f"{'; classes ' if class_names else ''}{', '.join(class_names)}. "
         "Objectives are cross-validated, selected and therefore optimistic.",
-        hparam_infos=[
-            _hparam_info(name, column) for name, column in sorted(values.items(), key=_hyperparameters_first)
-        ],
+        hparam_infos=[_hparam_info(name, column) for name, column in values.items()],
         metric_infos=[
             api_pb2.MetricInfo(
                 name=api_pb2.MetricName(tag=tag),
@@ -120,7 +119,7 @@ def write_trial(record: TrialRecord, directory: Path) -> None:
 
     start = _seconds(record.started)
     end = start + record.seconds
-    session = plugin_data_pb2.SessionStartInfo(group_name=f"run {record.run}", start_time_secs=start)
+    session = plugin_data_pb2.SessionStartInfo(group_name=_session_name(record.run), start_time_secs=start)
     for name, value in _session_values(record).items():
         _set_value(session.hparams[name], value)
     status = api_pb2.STATUS_SUCCESS if record.status == "completed" else api_pb2.STATUS_FAILURE
@@ -131,6 +130,8 @@ def write_trial(record: TrialRecord, directory: Path) -> None:
     ]
     for tag, folds in record.curves.items():
         events += _curve_events(tag, [statistics.fmean(column) for column in zip(*folds, strict=True)], start, end)
+        for number, fold in enumerate(folds, start=1):
+            events += _curve_events(f"{tag}/fold_{number}", fold, start, end)
     results = {"objective": record.objective, "best_epoch": record.best_epoch, "seconds": record.seconds}
     events += [
         _scalar_event(tag, float(result), record.epochs, end) for tag, result in results.items() if result is not None
@@ -140,11 +141,6 @@ def write_trial(record: TrialRecord, directory: Path) -> None:
         _plugin_event(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=finish), end)
     )
     _write_events(run_directory(directory, record.run), events)
-    for fold in range(max((len(folds) for folds in record.curves.values()), default=0)):
-        events = [
-            event for tag, folds in record.curves.items() for event in _curve_events(tag, folds[fold], start, end)
-        ]
-        _write_events(run_directory(directory, record.run) / f"fold_{fold}", events)
 
 
 def write_final(figures: Mapping[str, Path], text: str, directory: Path, *, created: str = "") -> None:
@@ -185,19 +181,21 @@ def _session_values(record: TrialRecord) -> dict[str, int | float | str]:
         "lineage/rung": record.rung,
         "lineage/epochs": record.epochs,
         "lineage/initial_epoch": record.initial_epoch,
-        "lineage/parent": "none" if record.parent is None else f"run {record.parent}",
+        "lineage/parent": "none" if record.parent is None else _session_name(record.parent),
     }
 
 
-def _hyperparameters_first(item: tuple[str, Any]) -> tuple[bool, str]:
-    """TensorBoard shows the first five columns by itself: those that were searched, not the lineage."""
-    return item[0] in LINEAGE, item[0]
+def _session_name(run: int) -> str:
+    """With zeros in front, for TensorBoard sorts its table as text."""
+    return f"run {run:03d}"
 
 
 def _hparam_info(name: str, column: Sequence[Any]) -> Any:
     from tensorboard.plugins.hparams import api_pb2
 
     info = api_pb2.HParamInfo(name=name, display_name=name, description=LINEAGE.get(name, ""))
+    # TensorBoard puts these first, and shows the first five columns by itself: what was searched, not the lineage.
+    info.differs = name not in LINEAGE
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in column):
         info.type = api_pb2.DATA_TYPE_FLOAT64
         distinct = sorted({float(value) for value in column})
