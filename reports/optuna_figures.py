@@ -102,7 +102,7 @@ def draw_parallel_coordinates(plots: Any, study: Any, space: Sequence[Dimension]
     axes.set_xticks(range(len(names)), names, rotation=0, fontsize=LABEL - 0.5, color=INK)
     axes.tick_params(axis="x", length=0, pad=8)
     bar, *scales = [other for other in figure.axes if other is not axes]
-    bar.set_ylabel("")
+    bar.set_ylabel("objective", fontsize=NOTE, color=INK)
     bar.tick_params(labelsize=NOTE)
     for scale, dimension in zip(scales, order, strict=True):
         _mark(scale.yaxis, dimension)

@@ -18,19 +18,16 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import ReportError
+from reports.optuna_distributions import ordinal_distribution, ordinal_value, plotted_distribution
 from reports.search_space import Dimension, covering
 from reports.trial_record import TrialRecord
-from reports.trial_table import OBJECTIVE_CURVE, fold_objectives
+from reports.trial_table import fold_objectives
 
 if TYPE_CHECKING:
     import optuna
-
-JOURNAL_SUFFIXES, SQLITE_SUFFIXES = (".log", ".journal"), (".db", ".sqlite", ".sqlite3")
 
 
 class MissingOptunaError(ReportError):
@@ -132,118 +129,20 @@ def study_at(
         for record, score in zip(runs, scores, strict=True):
             values = {d.name: record.hyperparameters[d.name] for d in space if d.name in record.hyperparameters}
             if ordinal:
-                distributions = {d.name: _ordinal_distribution(d) for d in space if d.name in values}
-                values = {d.name: _ordinal(d, values[d.name]) for d in space if d.name in values}
+                distributions = {d.name: ordinal_distribution(d) for d in space if d.name in values}
+                values = {d.name: ordinal_value(d, values[d.name]) for d in space if d.name in values}
             else:
-                distributions = {d.name: _plotted_distribution(d) for d in space if d.name in values}
+                distributions = {d.name: plotted_distribution(d) for d in space if d.name in values}
             study.add_trial(
                 optuna.create_trial(
-                    params=values, distributions=distributions, value=score, user_attrs=_attributes(record)
+                    params=values, distributions=distributions, value=score, user_attrs=trial_attributes(record)
                 )
             )
     return study
 
 
-def export_studies(
-    records: Sequence[TrialRecord], dimensions: Sequence[Dimension], path: Path, *, name: str
-) -> tuple[str, ...]:
-    """Write studies that optuna and optuna-dashboard open: the whole search, and one a budget.
-
-    Args:
-        records: All runs.
-        dimensions: The space.
-        path: A file that is not there yet: SQLite for .db, .sqlite and .sqlite3, optuna's journal for .log and
-            .journal.
-        name: Name of the run; the studies' names begin with it.
-
-    Returns:
-        The names of the studies, the whole search's first.
-
-    Raises:
-        MissingOptunaError: If optuna is not installed.
-        ReportError: If the file's ending is another one.
-    """
-    with quiet_optuna() as optuna:
-        if path.suffix in SQLITE_SUFFIXES:
-            storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
-        elif path.suffix in JOURNAL_SUFFIXES:
-            storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
-        else:
-            raise ReportError(
-                expected=f"a file ending in {', '.join(SQLITE_SUFFIXES + JOURNAL_SUFFIXES)}",
-                found=str(path),
-                remedy="Name it search.db (SQLite) or search.log (journal).",
-            )
-        space = covering(dimensions, records)
-        names = [_export(optuna, storage, name, name, None, _whole_search(optuna, records, space))]
-        for epochs in budgets(records):
-            trials = [_trial(optuna, record, space) for record in comparable_runs(records, epochs)]
-            names.append(_export(optuna, storage, f"{name}, runs of {epochs} epochs", name, epochs, trials))
-        if path.suffix in SQLITE_SUFFIXES:
-            storage.engine.dispose()
-    return tuple(names)
-
-
-def _export(
-    optuna: Any, storage: Any, study_name: str, run_name: str, epochs: int | None, trials: Sequence[Any]
-) -> str:
-    study = optuna.create_study(storage=storage, study_name=study_name, direction="maximize")
-    study.set_metric_names([OBJECTIVE_CURVE])
-    study.set_user_attr("run_name", run_name)
-    if epochs is not None:
-        study.set_user_attr("epochs", epochs)
-    study.add_trials(trials)
-    return study_name
-
-
-def _whole_search(optuna: Any, records: Sequence[TrialRecord], space: Sequence[Dimension]) -> list[Any]:
-    """A trial a configuration, by its last run."""
-    full = max((record.epochs for record in records), default=0)
-    by_configuration: dict[int, list[TrialRecord]] = {}
-    for record in sorted(records, key=lambda record: record.run):
-        by_configuration.setdefault(record.configuration, []).append(record)
-    trials = []
-    for runs in by_configuration.values():
-        last = runs[-1]
-        if last.status == "failed" or not comparable_runs([last], last.epochs):
-            state = optuna.trial.TrialState.FAIL
-        else:
-            state = optuna.trial.TrialState.COMPLETE if last.epochs == full else optuna.trial.TrialState.PRUNED
-        trials.append(_trial(optuna, last, space, state=state, first=runs[0]))
-    return trials
-
-
-def _trial(
-    optuna: Any,
-    record: TrialRecord,
-    space: Sequence[Dimension],
-    *,
-    state: Any = None,
-    first: TrialRecord | None = None,
-) -> Any:
-    held = [dimension for dimension in space if dimension.name in record.hyperparameters]
-    complete = optuna.trial.TrialState.COMPLETE
-    trial = optuna.create_trial(
-        state=state or complete,
-        params={dimension.name: record.hyperparameters[dimension.name] for dimension in held},
-        distributions={dimension.name: _exported_distribution(dimension) for dimension in held},
-        value=record.objective if (state or complete) == complete else None,
-        intermediate_values=_mean_curve(record),
-        user_attrs=_attributes(record),
-    )
-    trial.datetime_start = _local_time((first or record).started) or trial.datetime_start
-    if record.started:
-        trial.datetime_complete = _local_time(record.started) + timedelta(seconds=record.seconds)  # type: ignore[operator]
-    return trial
-
-
-def _mean_curve(record: TrialRecord) -> dict[int, float]:
-    folds = record.curves.get(OBJECTIVE_CURVE, ())
-    means = [statistics.fmean(column) for column in zip(*folds, strict=True)]
-    return {epoch: value for epoch, value in enumerate(means, start=1) if math.isfinite(value)}
-
-
-def _attributes(record: TrialRecord) -> dict[str, Any]:
+def trial_attributes(record: TrialRecord) -> dict[str, Any]:
+    """The user attributes of a run's trial."""
     folds = fold_objectives(record)
     spread = statistics.stdev(folds) if len(folds) > 1 else None
     return {
@@ -258,46 +157,3 @@ def _attributes(record: TrialRecord) -> dict[str, Any]:
         "objective_sd": spread if spread is not None and math.isfinite(spread) else None,
         "error": record.error or "",
     }
-
-
-def _local_time(started: str) -> datetime | None:
-    # optuna's times are naive and local.
-    return datetime.fromisoformat(started).astimezone().replace(tzinfo=None) if started else None
-
-
-def _exported_distribution(dimension: Dimension) -> Any:
-    import optuna
-
-    if dimension.choices:
-        return optuna.distributions.CategoricalDistribution(dimension.choices)
-    return optuna.distributions.FloatDistribution(dimension.low, dimension.high, log=dimension.log)
-
-
-def _plotted_distribution(dimension: Dimension) -> Any:
-    """Whole numbers as numbers: optuna's plots would put categories on a linear axis, or sort them as text."""
-    import optuna
-
-    if dimension.choices and all(isinstance(choice, int) for choice in dimension.choices):
-        return optuna.distributions.IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
-    return _exported_distribution(dimension)
-
-
-def _ordinal_distribution(dimension: Dimension) -> Any:
-    import optuna
-
-    if dimension.is_text:
-        return optuna.distributions.CategoricalDistribution(dimension.choices)
-    if dimension.choices:
-        return optuna.distributions.IntDistribution(0, len(dimension.choices) - 1)
-    low, high = (math.log10(x) if dimension.log else x for x in (dimension.low, dimension.high))
-    return optuna.distributions.FloatDistribution(low, high)
-
-
-def _ordinal(dimension: Dimension, value: Any) -> Any:
-    if dimension.is_text:
-        return value
-    if dimension.choices:
-        return dimension.choices.index(value)
-    low, high = (math.log10(x) if dimension.log else x for x in (dimension.low, dimension.high))
-    # A bound's logarithm may lie a rounding error inside the value's.
-    return min(max(math.log10(value) if dimension.log else value, low), high)

@@ -55,7 +55,8 @@ def write_optuna(directory: RunDirectory, records: Sequence[TrialRecord], path: 
         RunError: If no run has ended.
         MissingOptunaError: If optuna is not installed.
     """
-    from reports.optuna_study import JOURNAL_SUFFIXES, SQLITE_SUFFIXES, export_studies, require_optuna
+    from reports.optuna_export import JOURNAL_SUFFIXES, SQLITE_SUFFIXES, export_studies
+    from reports.optuna_study import require_optuna
     from search.atomic_file import replacing
 
     require_optuna()

@@ -73,6 +73,6 @@ def _texts(plots: dict[str, Path]) -> dict[str, str]:
 
 def _address(path: Path) -> str:
     """What optuna-dashboard is given: an SQLite file by its address, a journal by its path."""
-    from reports.optuna_study import SQLITE_SUFFIXES
+    from reports.optuna_export import SQLITE_SUFFIXES
 
     return f"sqlite:///{path}" if path.suffix in SQLITE_SUFFIXES else str(path)

@@ -10,7 +10,8 @@ import optuna
 import pytest
 
 from reports.errors import ReportError
-from reports.optuna_study import budgets, export_studies, study_at
+from reports.optuna_export import export_studies
+from reports.optuna_study import budgets, study_at
 from reports.search_space import Dimension, covering, observed_space
 
 from .simulated import simulated_trials
