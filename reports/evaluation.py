@@ -122,10 +122,7 @@ def evaluate(
             shifted = any(correction.log_prior_shift)
             table["calibration"]["prior_shift"] = None if training_shares is None else shifted
             curve = decision_curve(corrected, *primary_scores(corrected), resamples=resamples, seed=seed)
-            table["decision_curve"] = {
-                name: getattr(curve, name).tolist()
-                for name in ("thresholds", "model", "lower", "upper", "all_positive")
-            }
+            table["decision_curve"] = curve_section(curve)
         else:
             inner = development
         points = operating_points(inner, corrected or held_out, resamples=resamples, seed=seed)
@@ -141,6 +138,11 @@ def evaluate(
         table["ensemble"] = ensemble_section(held_out, ensemble, resamples=resamples, seed=seed, method=method)
     table["errors"] = [case.as_dict() for case in confident_errors(held_out)]
     return Evaluation(table, held_out, corrected, curve, slices, ensemble)
+
+
+def curve_section(curve: DecisionCurve) -> dict[str, list[float]]:
+    """The decision curve as metrics.json holds it."""
+    return {name: getattr(curve, name).tolist() for name in ("thresholds", "model", "lower", "upper", "all_positive")}
 
 
 def fit_correction(

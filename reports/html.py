@@ -6,17 +6,19 @@ Nothing is fetched: figures are embedded, styles are inline, and a content secur
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from reports.abbreviations import slice_title, tissue
 from reports.atomic_write import write_atomically
+from reports.report_figures import REPORT_FIGURES, SEARCH_FIGURES, embedded, embedded_figures
 from reports.run_summary import CaseToSee, RunSummary
+from reports.table_cells import with_column_names
 from reports.trial_record import TrialRecord
 from reports.trial_table import fold_objectives, ranked
+from reports.verdicts import calibration_verdict, localisation_verdict, primary_verdict, value_of
 
 TEMPLATE = "report.html.j2"
 
@@ -47,42 +49,6 @@ OTHER_METRICS = (
     ("classwise_ece", "Class-wise calibration error", "0 to 1; lower is better", ""),
 )
 
-FIGURES = {
-    "outer_folds": ("Outer folds", "AUC of each fold's model on the fold's own patients, and the mean over folds."),
-    "outer_roc": ("ROC curves of the outer folds", "The primary endpoint within each outer fold, and the mean curve."),
-    "roc": ("ROC curves", "How well each class is told apart from the other two, whatever the threshold."),
-    "confusion_matrix": ("Confusion matrix", "Which class was taken for which, when the most probable one is chosen."),
-    "class_metrics": ("Class metrics", "Precision, recall, F1 and specificity of each class."),
-    "training_curves": (
-        "Training curves of the winning run",
-        "Cross-validation inside the search; these patients are not the held-out ones.",
-    ),
-    "reliability": ("Reliability", "Observed share against the predicted probability: on the diagonal, they agree."),
-    "decision_curve": ("Decision curve", "Net benefit against recalling all women and recalling none."),
-    "subgroups": ("Subgroups", "How well slices of the held-out patients are ranked; small slices have no value."),
-}
-
-SEARCH_FIGURES = {
-    "learning_curves": (
-        "Learning curves",
-        "Mean over the folds; a panel for each kind of bracket. At one epoch, all lines are the same quantity.",
-    ),
-    "timeline": ("Timeline", "When each run was at work; the paler, the lower its rung."),
-    "history": ("History", "Objectives in the order of the runs of one epoch count, and the best so far."),
-    "parallel_coordinates": ("Parallel coordinates", "A line a run; the darker, the better."),
-    "slice": ("Slices", "The objective against each hyperparameter, over its whole range; the best run in wine."),
-    "rank": ("Ranks", "Pairs of hyperparameters, each run coloured by its rank."),
-    "importance": (
-        "Importance",
-        "What moved the objective, as two methods see it. A bar that stays below its mark is what shuffled scores "
-        "give, too: no evidence of anything.",
-    ),
-}
-
-WIDE_FIGURES = {"learning_curves", "parallel_coordinates"}
-"""Too wide for half a page."""
-
-
 def write_report(summary: RunSummary, path: Path) -> Path:
     """Renders the report and writes it atomically.
 
@@ -109,22 +75,24 @@ def render_report(summary: RunSummary) -> str:
         A whole document; everything that comes from the run is escaped.
     """
     template = environment().get_template(TEMPLATE)
-    return template.render(
+    page = template.render(
         run=summary,
         metrics=summary.metrics,
         headline=_headline(summary.metrics),
-        verdict=_verdict(summary.metrics),
+        verdict=primary_verdict(summary.metrics),
         other_metrics=_other_metrics(summary.metrics),
-        figures=[_figure(name, path, FIGURES) for name, path in summary.figures.items()],
-        search_figures=[_figure(name, path, SEARCH_FIGURES) for name, path in summary.search_figures.items()],
+        figures=embedded_figures(summary.figures, REPORT_FIGURES),
+        search_figures=embedded_figures(summary.search_figures, SEARCH_FIGURES),
         trials=_trial_rows(summary.trials),
         hyperparameter_names=sorted({name for record in summary.trials for name in record.hyperparameters}),
         winner=summary.winner,
         folds=len(fold_objectives(summary.winner)) if summary.winner else 0,
         wrong=_wrong(summary.cases),
         pictures=[_picture(seen) for seen in summary.cases if seen.picture],
-        localisation_verdict=_localisation_verdict(summary.metrics),
+        localisation_verdict=localisation_verdict(summary.metrics),
+        calibration_verdict=calibration_verdict(summary.metrics),
     )
+    return with_column_names(page)
 
 
 def environment() -> Any:
@@ -146,13 +114,10 @@ def environment() -> Any:
         "moment": moment,
         "hyper": hyperparameter,
         "value_of": value_of,
+        "slice_title": slice_title,
+        "tissue": tissue,
     }
     return made
-
-
-def value_of(metric: Any) -> float | None:
-    """The point estimate of an entry of metrics.json, with or without limits."""
-    return metric.get("value") if isinstance(metric, Mapping) else metric
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -205,20 +170,6 @@ def _headline(metrics: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(name or primary, metrics[key]) for key, name in HEADLINE if key in metrics]
 
 
-def _verdict(metrics: Mapping[str, Any]) -> str:
-    """What the primary interval says, in one sentence without a medical claim."""
-    ranks = "models rank" if metrics.get("protocol") == "nested" else "model ranks"
-    primary = metrics["primary_auc"]
-    lower = primary.get("lower") if isinstance(primary, Mapping) else None
-    if value_of(primary) is None or lower is None:
-        return "The primary endpoint is not defined on these patients, so this run answers nothing about it."
-    if lower > 0.5:
-        return f"The interval lies above 0.5: on these patients the {ranks} better than chance."
-    if primary["upper"] < 0.5:
-        return f"The interval lies below 0.5: on these patients the {ranks} worse than chance. Look for a mistake."
-    return f"The interval contains 0.5: this run does not show that the {ranks} better than chance."
-
-
 def _other_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, Any, str, float | None]]:
     counts = list(metrics["class_counts"].values())
     chance = {
@@ -237,37 +188,15 @@ def _other_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, Any, str, floa
     ]
 
 
-def _figure(name: str, path: Path, captions: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    kind = re.sub(r"_\d+_epochs$", "", name)
-    title, caption = captions.get(kind, (name.replace("_", " ").capitalize(), ""))
-    wide = kind in WIDE_FIGURES
-    return {"name": name, "title": title, "caption": caption, "source": _embedded(path), "wide": wide}
-
-
-def _embedded(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
-
-
 def _picture(seen: CaseToSee) -> dict[str, str]:
     case = seen.case
     said = "and so predicted" if case.right else f"taken for {case.predicted}"
-    source = _embedded(seen.picture) if seen.picture else ""
+    source = embedded(seen.picture) if seen.picture else ""
     return {"title": f"{case.image_id}: {case.label}, {said} ({number(case.confidence)})", "source": source}
 
 
 def _wrong(cases: Sequence[CaseToSee]) -> list[CaseToSee]:
     return sorted((seen for seen in cases if not seen.case.right), key=lambda seen: -seen.case.confidence)
-
-
-def _localisation_verdict(metrics: Mapping[str, Any]) -> str:
-    """What the pointing game says, in one sentence."""
-    game = metrics.get("localisation")
-    if game is None:
-        return ""
-    lower = game["all"]["map_over_random"]["lower"]
-    if lower is not None and lower > 0:
-        return "The interval of the difference lies above 0: the map points at lesions more often than chance."
-    return "The interval of the difference contains 0 or lies below it: these images do not show that it looks there."
 
 
 def _trial_rows(records: tuple[TrialRecord, ...]) -> list[tuple[int | None, TrialRecord, float | None]]:

@@ -6,7 +6,7 @@ import datetime
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from mammo_data.splits import Split
 from reports.errors import ReportError
-from reports.nested import nested_metrics
+from reports.evaluation import Evaluation
+from reports.nested_evaluation import evaluate_nested
 from reports.predictions import Predictions
 from reports.run_summary import OuterFold
 from reports.trial_table import best_run
 from search.atomic_file import replacing, write_atomic
 from search.demo import NOTICE
 from search.errors import RunError
-from search.evaluation_inputs import selection_correction
+from search.evaluation_inputs import case_attributes, radius_cuts, selection_correction
 from search.final_stage import FinalModel, FinalStage
 from search.job_data import ROI_NOTICE
 from search.nested_report import write_nested_report
@@ -29,8 +30,6 @@ from search.progress import RunProgress
 from search.run_directory import RunDirectory
 from search.run_metadata import write_run_metadata
 from search.trial_log import read_records
-
-CALIBRATION = ("brier", "log_loss", "classwise_ece")
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,8 @@ def finish_nested(stage: FinalStage, outer: Split, progress: RunProgress) -> Nes
     with progress.station("evaluate"):
         folds = tuple(_read_outer(each, number) for number, each in enumerate(directories, start=1))
         predictions = _join(directories)
-        metrics = _metrics(stage, folds, predictions)
+        evaluation = _evaluation(stage, folds, predictions)
+        metrics = dict(evaluation.metrics)
     for table, name in ((predictions.exported, "predictions"), (predictions.corrected, "predictions_corrected")):
         if table is not None:
             with replacing(directory.best / f"{name}.csv") as temporary:
@@ -109,7 +109,7 @@ def finish_nested(stage: FinalStage, outer: Split, progress: RunProgress) -> Nes
     write_atomic(directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     write_run_metadata(directory, stage.prepared, stage.split)
     with progress.station("report"):
-        write_nested_report(stage, outer, folds, predictions, metrics, seconds=time.perf_counter() - stage.clock)
+        write_nested_report(stage, outer, folds, predictions, evaluation, seconds=time.perf_counter() - stage.clock)
     directory.write_manifest(
         {
             **stage.manifest,
@@ -184,20 +184,24 @@ def _concatenated(parts: Sequence[Predictions]) -> Predictions:
     )
 
 
-def _metrics(stage: FinalStage, folds: Sequence[OuterFold], predictions: OuterPredictions) -> dict[str, Any]:
-    """The content of the nested metrics.json."""
+def _evaluation(stage: FinalStage, folds: Sequence[OuterFold], predictions: OuterPredictions) -> Evaluation:
+    """The outer predictions' evaluation; its metrics are the content of the nested metrics.json."""
     seed = stage.config.split.seed
-    metrics = nested_metrics(predictions.exported, predictions.fold_of_case, seed=seed)
+    table = stage.prepared.table
+    evaluation = evaluate_nested(
+        predictions.exported,
+        predictions.corrected,
+        predictions.fold_of_case,
+        [fold.metrics for fold in folds],
+        attributes=case_attributes(table),
+        radius_cuts=radius_cuts(table),
+        seed=seed,
+    )
+    metrics = dict(evaluation.metrics)
     for entry, fold in zip(metrics["outer_folds"], folds, strict=True):
         entry["configuration"] = fold.winner.hyperparameters
         entry["selected_objective"] = fold.winner.objective
         entry["holdout_readings"] = fold.readings
-    if predictions.corrected is not None:
-        after = nested_metrics(predictions.corrected, predictions.fold_of_case, seed=seed)
-        metrics["nested_calibration"] = {
-            "uncorrected": {name: metrics[name] for name in CALIBRATION},
-            "corrected": {name: after[name] for name in CALIBRATION},
-        }
     selection = selection_correction(
         stage.directory.path / "oof", stage.outcome.records, stage.data.class_names, seed=seed
     )
@@ -207,7 +211,7 @@ def _metrics(stage: FinalStage, folds: Sequence[OuterFold], predictions: OuterPr
     metrics["mode"] = stage.config.data.mode
     metrics["estimates"] = estimates(len(folds))
     metrics["holdout_readings"] = max(fold.readings for fold in folds)
-    return metrics
+    return replace(evaluation, metrics=metrics)
 
 
 def _incomplete(directory: RunDirectory, error: Exception) -> RunError:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mammo_data.splits import Split
+from reports.evaluation import Evaluation
 from reports.figures import write_nested_figures
 from reports.html import write_report
 from reports.model_card import write_model_card
@@ -30,7 +31,7 @@ def write_nested_report(
     outer: Split,
     folds: Sequence[OuterFold],
     predictions: OuterPredictions,
-    metrics: Mapping[str, Any],
+    evaluation: Evaluation,
     *,
     seconds: float,
 ) -> None:
@@ -41,18 +42,12 @@ def write_nested_report(
         outer: The outer folds.
         folds: What each outer search has left.
         predictions: The outer predictions.
-        metrics: The content of metrics.json.
+        evaluation: Of the outer predictions.
         seconds: Wall time of this part of the run.
     """
-    directory = stage.directory
+    directory, metrics = stage.directory, evaluation.metrics
     figures = write_nested_figures(
-        predictions.exported,
-        predictions.corrected,
-        folds,
-        predictions.fold_of_case,
-        metrics,
-        stage.outcome.winner,
-        directory.figures,
+        evaluation, folds, predictions.fold_of_case, stage.outcome.winner, directory.figures
     )
     found = audit(
         stage.films,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mammo_data.catalog import CaseTable, Finding
+from reports.abbreviations import abnormality
 from reports.confident_cases import confident_cases
 from reports.evaluation import Evaluation
 from reports.figures import write_evaluation_figures, write_figures
@@ -163,7 +164,7 @@ def _cases_to_see(stage: FinalStage, evaluation: Evaluation, overlays: Mapping[s
 
 
 def _in_words(finding: Finding) -> str:
-    kind = f"{finding.abnormality or 'finding'} ({finding.severity})"
+    kind = f"{abnormality(finding.abnormality or 'finding')} ({finding.severity})"
     if finding.film_radius is None:
         return f"{kind}, not located"
     return f"{kind}, radius {finding.film_radius:.0f} px"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,12 +47,15 @@ def write_figures(predictions: Predictions, winner: TrialRecord | None, director
     return {name: save(figure, directory / f"{name}.png") for name, figure in figures.items()}
 
 
-def write_evaluation_figures(evaluation: Evaluation, directory: Path) -> dict[str, Path]:
+def write_evaluation_figures(
+    evaluation: Evaluation, directory: Path, *, of: str = "the held-out patients"
+) -> dict[str, Path]:
     """Draws the figures of the parts that an evaluation has beyond the plain metrics.
 
     Args:
         evaluation: From `reports.evaluation.evaluate`.
         directory: Where the PNG files go.
+        of: Whose figures they are, for a title.
 
     Returns:
         Figure name to file: reliability, and where the evaluation has them decision_curve, and where a slice
@@ -64,39 +66,36 @@ def write_evaluation_figures(evaluation: Evaluation, directory: Path) -> dict[st
         endpoint = str(evaluation.metrics["primary_endpoint"])
         figures["decision_curve"] = draw_decision_curve(evaluation.curve, endpoint=endpoint)
     if any(not result.suppressed for result in evaluation.subgroups):
-        figures["subgroups"] = draw_subgroups(evaluation.subgroups)
+        figures["subgroups"] = draw_subgroups(evaluation.subgroups, of=of)
     return {name: save(figure, directory / f"{name}.png") for name, figure in figures.items()}
 
 
 def write_nested_figures(
-    predictions: Predictions,
-    corrected: Predictions | None,
+    evaluation: Evaluation,
     folds: Sequence[OuterFold],
     fold_of_case: NDArray[np.integer],
-    metrics: Mapping[str, Any],
     winner: TrialRecord,
     directory: Path,
 ) -> dict[str, Path]:
     """Draws the figures of a nested run; none of them ranks cases of different folds against each other.
 
     Args:
-        predictions: Outer predictions of all patients.
-        corrected: The same, each corrected by its own fold's temperature and prior, or None.
+        evaluation: From `reports.nested_evaluation.evaluate_nested`.
         folds: The outer folds.
         fold_of_case: Outer fold of each case, int [n].
-        metrics: From `reports.nested.nested_metrics`.
         winner: The best run of the search on all patients.
         directory: Where the PNG files go.
 
     Returns:
-        Figure name to file, in the order in which a report shows them.
+        Figure name to file.
     """
+    predictions = evaluation.predictions
     figures = {
-        "outer_folds": draw_outer_folds(folds, metrics),
+        "outer_folds": draw_outer_folds(folds, evaluation.metrics),
         "outer_roc": draw_outer_roc(predictions, fold_of_case),
         "confusion_matrix": draw_confusion_matrix(predictions),
         "class_metrics": draw_class_metrics(predictions),
         "training_curves": draw_training_curves(winner),
-        "reliability": draw_reliability(predictions, corrected),
     }
-    return {name: save(figure, directory / f"{name}.png") for name, figure in figures.items()}
+    own = {name: save(figure, directory / f"{name}.png") for name, figure in figures.items()}
+    return own | write_evaluation_figures(evaluation, directory, of="all patients, within outer folds")

@@ -54,7 +54,8 @@ def draw_confusion_matrix(predictions: Predictions) -> Figure:
         spine.set_linewidth(0.6)
     axes.set_xlabel("predicted class", fontsize=LABEL, color=INK)
     axes.set_ylabel("true class", fontsize=LABEL, color=INK)
-    axes.set_title("Confusion matrix: images, and share of the true class", fontsize=TITLE - 1, color=INK, pad=10)
+    title = "Confusion matrix: images, and share of the true class"
+    axes.set_title(title, fontsize=TITLE - 1, color=INK, pad=10, loc="right")
     figure.supxlabel(
         f"{len(predictions)} images, {predictions.n_patients} patients; most probable class", fontsize=NOTE, color=FAINT
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.figures.style import ACCENT, CLASS_COLOURS, FAINT, INK, NOTE, dress, new_figure
+from reports.figures.style import ACCENT, CLASS_COLOURS, INK, NOTE, dress, new_figure
 from reports.importance import ImportanceComparison
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def draw_importance(comparisons: Sequence[ImportanceComparison]) -> Figure:
     from matplotlib.lines import Line2D
 
     rows = max(len(comparison.order) for comparison in comparisons)
-    figure = new_figure(7.2, 1.0 + (0.9 + 0.42 * rows) * len(comparisons))
+    figure = new_figure(7.2, 1.0 + (1.1 + 0.42 * rows) * len(comparisons))
     for axes, comparison in zip(np.atleast_1d(figure.subplots(len(comparisons))), comparisons, strict=True):
         names = comparison.order
         height = 0.8 / len(comparison.methods)
@@ -41,7 +41,7 @@ def draw_importance(comparisons: Sequence[ImportanceComparison]) -> Figure:
         axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
         axes.set_ylim(len(names) - 0.45, -0.55)
         axes.set_xlim(0, 1)
-        axes.set_xlabel(f"share of the importance\n{_words(comparison)}", fontsize=NOTE, color=FAINT, loc="left")
+        axes.set_xlabel(f"share of the importance\n{_words(comparison)}", fontsize=NOTE, color=INK, loc="left")
         axes.tick_params(axis="y", length=0)
     handles, labels = axes.get_legend_handles_labels()
     handles.append(Line2D([], [], color=INK, linewidth=1.6, marker="|", linestyle="", markersize=11))
@@ -51,9 +51,9 @@ def draw_importance(comparisons: Sequence[ImportanceComparison]) -> Figure:
 
 
 def _words(comparison: ImportanceComparison) -> str:
-    above = comparison.above_chance
-    found = f"beyond chance in both: {', '.join(name.replace('_', ' ') for name in above)}" if above else (
-        "nothing beyond chance in both"
-    )
-    first = "same first" if comparison.same_first else "different first"
-    return f"{found}; disagreement {comparison.disagreement:.2f}, {first}"
+    above, order = comparison.above_chance, comparison.order
+    found = "No hyperparameter is beyond chance in both methods"
+    if above:
+        found = f"Beyond chance in both methods: {', '.join(name.replace('_', ' ') for name in above)}"
+    first = f"both put {order[0].replace('_', ' ')} first" if comparison.same_first else "they differ in what is first"
+    return f"{found}.\nDisagreement of the methods {comparison.disagreement:.2f} (0 none, 1 total); {first}."

@@ -60,4 +60,5 @@ def _draw_bins(axes: Axes, table: Predictions, index: int, colour: str, label: s
         linewidth=1.3,
         zorder=3,
         label=label,
+        clip_on=False,  # large marks lie on the borders at 0 and 1
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reports.abbreviations import slice_title
 from reports.figures.style import ACCENT, FAINT, INK, NOTE, TICK, dress, new_figure
 from reports.subgroups import SubgroupResult
 
@@ -11,13 +12,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_subgroups(results: tuple[SubgroupResult, ...]) -> Figure:
+def draw_subgroups(results: tuple[SubgroupResult, ...], *, of: str = "the held-out patients") -> Figure:
     """One line a slice: AUC, interval, positives and negatives; suppressed slices are listed without a value.
 
     Args:
         results: From `reports.subgroups.subgroup_results`, at least one.
+        of: Whose subgroups they are, for the title.
     """
-    figure = new_figure(7.2, 1.5 + 0.4 * len(results))
+    figure = new_figure(7.6, 1.5 + 0.4 * len(results))
     axes = figure.subplots()
     for place, result in enumerate(reversed(results)):
         if result.auc.value is None:
@@ -27,10 +29,10 @@ def draw_subgroups(results: tuple[SubgroupResult, ...]) -> Figure:
             axes.plot([result.auc.lower, result.auc.upper], [place, place], color=ACCENT, linewidth=2.6, alpha=0.55)
         axes.plot(result.auc.value, place, "o", color=ACCENT, markersize=7)
     axes.axvline(0.5, color=FAINT, linestyle=":", linewidth=1.2, zorder=0)
-    dress(axes, title="AUC by subgroup of the held-out patients", x="AUC, 95 % interval over patients", y="", grid="x")
+    dress(axes, title=f"AUC by subgroup of {of}", x="AUC, 95 % interval over patients", y="", grid="x")
     axes.set_yticks(
         range(len(results)),
-        [f"{r.group}: {r.level}  ({r.positives} + {r.negatives})" for r in reversed(results)],
+        [f"{slice_title(r.group, r.level)}  ({r.positives} + {r.negatives})" for r in reversed(results)],
         fontsize=TICK,
         color=INK,
     )

@@ -48,6 +48,7 @@ class Visit:
         width: Of the window in CSS pixels.
         content_width: Of the page; larger than the window where it overflows.
         cut: Tags of elements that reach over the window's right edge without an ancestor that scrolls.
+        sideways: Captions of tables that one has to scroll to read.
     """
 
     requests: list[str] = field(default_factory=list)
@@ -55,6 +56,7 @@ class Visit:
     width: int = 0
     content_width: int = 0
     cut: list[str] = field(default_factory=list)
+    sideways: list[str] = field(default_factory=list)
 
 
 class Browser:
@@ -82,7 +84,7 @@ class Browser:
             if event.get("method") == "Page.loadEventFired":
                 break
         measured = self._ask("Runtime.evaluate", session=session, expression=_MEASURE, returnByValue=True, visit=visit)
-        visit.width, visit.content_width, visit.cut = measured["result"]["value"]
+        visit.width, visit.content_width, visit.cut, visit.sideways = measured["result"]["value"]
         if screenshot:
             shot = self._ask("Page.captureScreenshot", session=session, captureBeyondViewport=True, visit=visit)
             screenshot.write_bytes(base64.b64decode(shot["data"]))
@@ -171,5 +173,8 @@ _MEASURE = """(() => {
   };
   const cut = [...document.body.querySelectorAll("*")]
     .filter((node) => node.getBoundingClientRect().right > width + 1 && !scrolls(node)).map((node) => node.tagName);
-  return [width, document.documentElement.scrollWidth, cut];
+  const sideways = [...document.querySelectorAll("table")]
+    .filter((table) => table.parentElement.scrollWidth > table.parentElement.clientWidth + 1)
+    .map((table) => table.caption ? table.caption.textContent : "?");
+  return [width, document.documentElement.scrollWidth, cut, sideways];
 })()"""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -76,7 +77,7 @@ def test_the_answer_stands_with_its_interval_and_its_numbers(summary: RunSummary
     primary = summary.metrics["primary_auc"]
     assert f"95 % interval {primary['lower']:.2f} to {primary['upper']:.2f}" in text
     malignant = summary.metrics["class_counts"]["malignant"]
-    assert f"80 images of 40 held-out patients, {malignant} of them malignant" in text
+    assert f"80 images ({malignant} malignant) of 40 held-out patients." in text
     assert "Held-out patients evaluated 1 time ." in text
     assert "selected, optimistic" in text
     assert "Research use only, not a medical device" in text
@@ -102,10 +103,46 @@ def test_only_a_demonstration_is_called_one(summary: RunSummary) -> None:
 
 def test_all_trials_are_listed_winner_first(summary: RunSummary) -> None:
     html = render_report(summary)
-    table = html[html.index('<table class="trials">') :].partition("</table>")[0]
+    table = html[html.index('<table class="cards trials">') :].partition("</table>")[0]
     assert table.count("<tr") == 1 + 38
     assert table.index('class="winner"') < table.index('class="completed"')
     assert "the loss was not finite in fold 2, epoch 3" in table
+
+
+def test_each_cell_of_a_wide_table_knows_its_column(summary: RunSummary) -> None:
+    html = render_report(summary)
+    tables = re.findall(r'<table class="cards.*?</table>', html, re.DOTALL)
+    assert len(tables) >= 7
+    for table in tables:
+        heads = [re.sub(r"<.*?>", "", head) for head in re.findall(r"<th scope=\"col\".*?</th>", table)]
+        for row in re.findall(r"<tr.*?</tr>", table.partition("</thead>")[2], re.DOTALL):
+            assert re.findall(r'<t[dh] data-column="(.*?)"', row) == heads
+
+
+def test_figures_stand_in_the_order_of_the_page_whatever_the_run_s(summary: RunSummary) -> None:
+    html = render_report(replace(summary, figures=dict(reversed(summary.figures.items()))))
+    assert html == render_report(summary)
+
+
+def test_codes_are_spelled_out(summary: RunSummary) -> None:
+    text = Reader(render_report(summary)).text
+    assert "tissue: dense-glandular (D)" in text
+    assert "abnormality: architectural distortion" in text
+    assert "both breasts of affected women" in text
+
+
+@pytest.mark.parametrize(("after", "words"), [(0.9, "it lowers"), (1.3, "it does not lower")])
+def test_a_correction_that_does_not_help_is_not_praised(summary: RunSummary, after: float, words: str) -> None:
+    calibration = json.loads(json.dumps(summary.metrics["calibration"]))
+    calibration["uncorrected"]["log_loss"]["value"], calibration["corrected"]["log_loss"]["value"] = 1.1, after
+    assert words in render_report(replace(summary, metrics={**summary.metrics, "calibration": calibration}))
+
+
+def test_a_value_without_an_interval_claims_nothing(summary: RunSummary) -> None:
+    primary = summary.metrics["primary_auc"] | {"lower": None, "upper": None}
+    html = render_report(replace(summary, metrics={**summary.metrics, "primary_auc": primary}))
+    assert "does not tell it from chance" in html
+    assert "not defined on these patients" not in html
 
 
 def test_what_is_missing_is_said_and_what_is_markup_is_text(summary: RunSummary) -> None:

@@ -2,19 +2,23 @@
 
 import json
 import re
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reports.evaluation import evaluate
 from reports.figures import write_nested_figures
 from reports.html import render_report
-from reports.metric_intervals import with_intervals
+from reports.metrics import one_vs_rest_auc
 from reports.model_card import render_model_card
 from reports.nested import nested_metrics
+from reports.nested_evaluation import evaluate_nested
 from reports.predictions import Predictions
 from reports.run_summary import DataFacts, OuterFold, RunSummary
+from reports.subgroups import CaseAttributes, subgroup_results
 from reports.trial_table import best_run
 
 from .simulated import simulated_predictions, simulated_trials
@@ -96,31 +100,89 @@ def test_the_table_with_its_folds_reads_back(tmp_path):
     assert back.image_ids == predictions.image_ids
 
 
+@dataclass(frozen=True)
+class ThreeFolds:
+    """Of 90 patients, the second fold without a malignant image; each fold's model is too sure by itself."""
+
+    exported: Predictions
+    corrected: Predictions
+    fold_of_case: np.ndarray
+    metrics: list[dict]
+
+
+def joined(parts):
+    return Predictions(
+        image_ids=tuple(name for part in parts for name in part.image_ids),
+        patient_ids=tuple(name for part in parts for name in part.patient_ids),
+        labels=np.concatenate([part.labels for part in parts]),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        class_names=parts[0].class_names,
+    )
+
+
 @pytest.fixture(scope="module")
-def summary(tmp_path_factory):
-    """Of three outer folds, the second without a malignant image."""
-    directory = tmp_path_factory.mktemp("nested")
-    winner = best_run(simulated_trials())
+def folds():
     predictions = simulated_predictions(patients=90, seed=3)
     fold_of_case = three_folds(predictions)
     kept = np.flatnonzero((fold_of_case != 2) | (predictions.labels != 2))
     predictions, fold_of_case = predictions.take(kept), fold_of_case[kept]
-    metrics = nested_metrics(predictions, fold_of_case, resamples=50)
-    metrics |= {"estimates": "This estimates the procedure on 2/3 of the patients.", "protocol": "nested"}
-    parts = [predictions.take(np.flatnonzero(fold_of_case == number)) for number in (1, 2, 3)]
-    folds = tuple(
+    evaluations = [
+        evaluate(
+            predictions.take(np.flatnonzero(fold_of_case == number)),
+            development=predictions.take(np.flatnonzero(fold_of_case != number)),
+            training_shares=(1, 1, 1),
+            resamples=50,
+        )
+        for number in (1, 2, 3)
+    ]
+    parts = [evaluation.predictions for evaluation in evaluations]
+    return ThreeFolds(
+        joined(parts),
+        joined([evaluation.corrected for evaluation in evaluations]),
+        np.concatenate([np.full(len(part), number) for number, part in enumerate(parts, start=1)]),
+        [evaluation.metrics for evaluation in evaluations],
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluation(folds):
+    attributes = {
+        image: CaseAttributes(
+            "FG"[row % 2], ("CALC",) if label else (), radius=float(row % 90) if label else None
+        )
+        for row, (image, label) in enumerate(zip(folds.exported.image_ids, folds.exported.labels, strict=True))
+    }
+    return evaluate_nested(
+        folds.exported,
+        folds.corrected,
+        folds.fold_of_case,
+        folds.metrics,
+        attributes=attributes,
+        radius_cuts=(30.0, 60.0),
+        resamples=50,
+    )
+
+
+@pytest.fixture(scope="module")
+def summary(folds, evaluation, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("nested")
+    winner = best_run(simulated_trials())
+    predictions = folds.exported
+    metrics = {**evaluation.metrics, "estimates": "This estimates the procedure on 2/3 of the patients."}
+    metrics["protocol"] = "nested"
+    outer = tuple(
         OuterFold(
             number,
-            part.n_patients,
-            {name: int((part.labels == index).sum()) for index, name in enumerate(part.class_names)},
-            with_intervals(part, resamples=50, method="percentile"),
+            part["n_patients"],
+            part["class_counts"],
+            part,
             winner,
             1,
             f"../outer-{number}/best/report.html",
         )
-        for number, part in enumerate(parts, start=1)
+        for number, part in enumerate(folds.metrics, start=1)
     )
-    figures = write_nested_figures(predictions, None, folds, fold_of_case, metrics, winner, directory)
+    figures = write_nested_figures(evaluation, outer, folds.fold_of_case, winner, directory)
     counts = {name: int((predictions.labels == index).sum()) for index, name in enumerate(predictions.class_names)}
     return RunSummary(
         name="nested",
@@ -134,7 +196,7 @@ def summary(tmp_path_factory):
         metrics=metrics,
         figures=figures,
         protocol="nested",
-        outer_folds=folds,
+        outer_folds=outer,
     )
 
 
@@ -156,7 +218,7 @@ def test_the_page_says_that_it_estimates_the_procedure_and_not_the_model(page):
 
 def test_a_fold_that_lacks_a_class_is_said_on_the_page(page):
     assert "is not defined in outer fold 2 (no malignant image)" in page
-    (row,) = re.findall(r'<tr><th scope="row"><a href="../outer-2.*</tr>', page)
+    (row,) = re.findall(r'<tr><th [^>]*><a href="../outer-2.*</tr>', page)
     assert row.count("not defined") == 2
 
 
@@ -166,3 +228,40 @@ def test_the_model_card_does_not_give_the_figures_to_the_model(summary):
     assert "2/3 of the patients" in card
     assert "is not defined in outer fold 2" in card
     assert "## Held-out performance" not in card
+
+
+def test_each_fold_is_called_at_its_own_threshold_and_the_counts_are_added_up(folds, evaluation):
+    points = evaluation.metrics["operating_points"]
+    assert len(points) == 4
+    for place, point in enumerate(points):
+        own = [metrics["operating_points"][place] for metrics in folds.metrics]
+        for count in ("true_positives", "positives", "false_positives", "negatives"):
+            assert point[count] == sum(part[count] for part in own)
+        assert list(point["thresholds"]) == [part["threshold"] for part in own]
+        assert point["sensitivity"]["value"] == pytest.approx(point["true_positives"] / point["positives"])
+        assert point["sensitivity"]["lower"] < point["sensitivity"]["value"] < point["sensitivity"]["upper"]
+
+
+def test_slices_do_not_compare_cases_of_different_models(folds, evaluation):
+    shown = [result for result in evaluation.subgroups if not result.suppressed]
+    assert len(shown) >= 5
+    # Each fold's model favours another class: within a fold the ranking is untouched.
+    offset = np.exp(3 * np.eye(3)[folds.fold_of_case - 1])
+    moved = folds.exported.probabilities * offset
+    biased = replace(folds.exported, probabilities=moved / moved.sum(axis=1, keepdims=True))
+    attributes = {image: CaseAttributes("F") for image in biased.image_ids}
+    plain, within = (
+        subgroup_results(biased, attributes, resamples=20, folds=part)[0] for part in (None, folds.fold_of_case)
+    )
+    parts = [np.flatnonzero(folds.fold_of_case == number) for number in (1, 2, 3)]
+    pairs = [(biased.labels[rows] == 2).sum() * (biased.labels[rows] != 2).sum() for rows in parts]
+    aucs = [one_vs_rest_auc(biased.labels[rows], biased.probabilities[rows, 2], 2) for rows in parts]
+    expected = sum(auc * count for auc, count in zip(aucs, pairs, strict=True) if count) / sum(pairs)
+    assert within.auc.value == pytest.approx(expected)
+    assert plain.auc.value != pytest.approx(expected, abs=0.01)
+
+
+def test_the_page_of_a_nested_run_has_thresholds_slices_and_net_benefit(page):
+    assert "Each outer fold has thresholds of its own" in page
+    assert "tissue: fatty (F)" in page
+    assert all(f'id="figure-{name}"' in page for name in ("decision_curve", "subgroups"))

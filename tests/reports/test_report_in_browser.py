@@ -41,15 +41,18 @@ def test_the_report_is_quiet_asks_for_nothing_and_fits(browser: Browser, pages: 
         assert visit.width == width
         assert visit.content_width <= visit.width, page.name
         assert visit.cut == [], page.name
+        assert visit.sideways == [], (page.name, visit.sideways)
 
 
 def test_the_check_sees_what_it_is_for(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "bad.html"
     page.write_text(
         "<img src='http://127.0.0.1:9/pixel.png'><div style='width: 2000px'>wide</div>"
+        "<div style='overflow: auto'><table style='width: 5000px'><caption>broad</caption></table></div>"
         "<script>console.error('x')</script>"
     )
     visit = browser.visit(page, width=390, height=844)
     assert visit.requests == ["http://127.0.0.1:9/pixel.png"]
     assert any("x" in complaint for complaint in visit.complaints)
     assert visit.cut
+    assert visit.sideways == ["broad"]
