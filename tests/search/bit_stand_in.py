@@ -1,19 +1,23 @@
-"""Stand-ins for what the internet would send: SavedModels in TF-Hub's format, npz files, and a server with moods."""
+"""Stand-ins for what the internet would send: SavedModels in TF-Hub's format and npz files; and what came of them."""
 
 from __future__ import annotations
 
-import ssl
+import io
+import os
+import subprocess
+import sys
 import tarfile
-import threading
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from search.bit_architecture import BitArchitecture
+from search.bit_weights import BitWeights
+from tests.conftest import ROOT
+
+TINY = BitArchitecture((2, 1), 8, 4, "tiny")
 
 
 def stand_in_arrays(arch: BitArchitecture) -> dict[str, np.ndarray]:
@@ -105,96 +109,37 @@ def write_archive(path: Path, directory: Path) -> Path:
     return path
 
 
-class Server:
-    """A loopback HTTP server; `answers` maps paths to functions that write the response."""
-
-    def __init__(self, httpd: ThreadingHTTPServer) -> None:
-        self.answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
-        self.requested: list[str] = []
-        self.queries: list[str] = []
-        self.url = f"http://127.0.0.1:{httpd.server_address[1]}"
-
-    def serve(self, path: str, body: bytes, *, content_type: str = "application/octet-stream") -> str:
-        self.answers[path] = lambda handler: respond(handler, 200, body, content_type)
-        return self.url + path
-
-    def redirect(self, path: str, target: str) -> str:
-        def answer(handler: BaseHTTPRequestHandler) -> None:
-            handler.send_response(302)
-            handler.send_header("Location", target)
-            handler.send_header("Content-Length", "0")
-            handler.end_headers()
-
-        self.answers[path] = answer
-        return self.url + path
-
-    def refuse(self, path: str, status: int = 403) -> str:
-        self.answers[path] = lambda handler: respond(handler, status, b"no", "text/plain")
-        return self.url + path
-
-    def truncate(self, path: str, body: bytes) -> str:
-        """Announce the whole body and send half of it."""
-
-        def answer(handler: BaseHTTPRequestHandler) -> None:
-            respond(handler, 200, body, "application/octet-stream", sent=len(body) // 2)
-
-        self.answers[path] = answer
-        return self.url + path
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An npz file of arrays."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
-def respond(handler, status: int, body: bytes, content_type: str, sent: int | None = None) -> None:
-    handler.send_response(status)
-    handler.send_header("Content-Type", content_type)
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body[:sent])
+def same(weights: BitWeights, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether weights have exactly these arrays, in this order."""
+    return list(weights.arrays) == list(arrays) and all(np.array_equal(weights.arrays[n], arrays[n]) for n in arrays)
 
 
-@contextmanager
-def running_proxy(certificate: Path) -> Iterator[Server]:
-    """A proxy that answers for every host itself, over TLS; its paths begin with the host's name."""
-    with running_server(certificate) as server:
-        yield server
+def files_under(directory: Path) -> set[str]:
+    """Names of all files below a folder but lock files."""
+    return {path.name for path in directory.rglob("*") if path.is_file() and path.suffix != ".lock"}
 
 
-@contextmanager
-def running_server(certificate: Path | None = None) -> Iterator[Server]:
-    """A server on a free port for the length of the block; a proxy for all hosts if it has a certificate."""
+RESOLVE = """
+import sys; sys.path.insert(0, {root!r})
+from pathlib import Path
+from search.bit_architecture import BitArchitecture
+from search.bit_weights import resolve_weights
+weights = resolve_weights({url!r}, BitArchitecture((2, 1), 8, 4, "tiny"), cache=Path({cache!r}))
+late = [name for name in ("tensorflow", "tensorflow_hub", "tf_keras") if name in sys.modules]
+print(weights.fingerprint, late)
+"""
 
-    class Handler(BaseHTTPRequestHandler):
-        prefix = ""
 
-        def do_CONNECT(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate)
-            self.connection = context.wrap_socket(self.connection, server_side=True)
-            self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", buffering=0)
-            self.prefix = f"/{self.path.removesuffix(':443')}"
-            self.close_connection = False
-
-        def finish(self) -> None:
-            super().finish()
-            self.connection.close()
-
-        def do_GET(self) -> None:
-            path, _, query = self.path.partition("?")
-            path = f"{self.prefix}{path}"
-            server.requested.append(path)
-            server.queries.append(query)
-            server.answers.get(path, lambda handler: respond(handler, 404, b"", "text/plain"))(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server = Server(httpd)
-    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        httpd.shutdown()
-        httpd.server_close()
-        thread.join()
+def resolving(url: str, cache: Path, **environment: str) -> subprocess.Popen[str]:
+    """A process that gets TINY's weights and prints their fingerprint and which heavy modules it needed."""
+    script = RESOLVE.format(root=str(ROOT), url=url, cache=str(cache))
+    return subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    )

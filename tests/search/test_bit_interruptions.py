@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import subprocess
@@ -10,40 +9,46 @@ import sys
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from search.bit_architecture import BitArchitecture
 from search.bit_weights import fingerprint_of, resolve_weights
-from tests.search.bit_stand_in import running_server, stand_in_arrays, write_archive, write_saved_model
-from tests.search.test_bit_weights import ROOT, resolving, same
-
-TINY = BitArchitecture((2, 1), 8, 4, "tiny")
+from tests.conftest import ROOT
+from tests.search.bit_stand_in import TINY, npz_bytes, resolving, same
+from tests.search.loopback_server import running_proxy
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 
-@pytest.fixture(scope="module")
-def server():
-    with running_server() as running:
-        yield running
+def test_two_processes_at_once_do_the_work_once(server, tiny_arrays, tmp_path):
+    url = server.serve("/both/bit.npz", npz_bytes(tiny_arrays))
+    processes = [resolving(url, tmp_path) for _ in range(2)]
+    answers = {process.communicate(timeout=60)[0].strip() for process in processes}
+    assert answers == {f"{fingerprint_of(tiny_arrays)} []"}
+    assert server.requested.count("/both/bit.npz") == 1
 
 
-@pytest.fixture(scope="module")
-def arrays():
-    return stand_in_arrays(TINY)
+def test_an_import_killed_in_the_download_leaves_no_half_file(server, tiny_arrays, tmp_path):
+    body = npz_bytes(tiny_arrays)
+    half_sent, killed = threading.Event(), threading.Event()
 
+    def stall(handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body[: len(body) // 2])
+        handler.wfile.flush()
+        half_sent.set()
+        killed.wait(60)
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    folder = write_saved_model(tmp_path_factory.mktemp("module") / "tiny", TINY)
-    return write_archive(tmp_path_factory.mktemp("archive") / "tiny.tar.gz", folder).read_bytes()
-
-
-def npz_bytes(arrays) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
+    server.answers["/kill/bit.npz"] = stall
+    process = resolving(f"{server.url}/kill/bit.npz", tmp_path)
+    assert half_sent.wait(60)
+    process.kill()
+    process.communicate()
+    killed.set()
+    assert not list(tmp_path.rglob("*.safetensors"))
+    url = server.serve("/kill/bit.npz", body)
+    assert same(resolve_weights(url, TINY, cache=tmp_path), tiny_arrays)
 
 
 # A kill is os._exit at the n-th thing that a process does with a file of the cache: nothing is tidied up after it.
@@ -99,20 +104,23 @@ print(moment, *fingerprints)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_an_import_killed_at_any_file_operation_leaves_no_half_file_and_can_be_done_again(server, arrays, tmp_path):
-    url = server.serve("/any/bit.npz", npz_bytes(arrays))
+def test_an_import_killed_at_any_file_operation_leaves_no_half_file_and_can_be_done_again(
+    server, tiny_arrays, tmp_path
+):
+    url = server.serve("/any/bit.npz", npz_bytes(tiny_arrays))
     script = KILLED_EVERYWHERE.format(root=str(ROOT), url=url, places=str(tmp_path))
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert answer.returncode == 0, answer.stderr
     moments, *fingerprints = answer.stdout.split()
     assert int(moments) > 8, "the hook saw the download, its move, the temporary file and the rename"
-    assert fingerprints == [fingerprint_of(arrays)]
+    assert fingerprints == [fingerprint_of(tiny_arrays)]
 
 
 @pytest.mark.slow
 def test_a_module_killed_in_the_download_is_fetched_again_without_waiting_for_its_lock(
-    server, archive, arrays, tmp_path
+    server, tiny_archive, tiny_arrays, tmp_path
 ):
+    archive = tiny_archive.read_bytes()
     half_sent, killed = threading.Event(), threading.Event()
 
     def stall(handler) -> None:
@@ -133,16 +141,16 @@ def test_a_module_killed_in_the_download_is_fetched_again_without_waiting_for_it
     assert not list(tmp_path.rglob("*.safetensors"))
     assert list(tmp_path.rglob("*.lock")), "tensorflow_hub's own lock is still there, and good for ten minutes"
     url = server.serve("/stall/bit/1", archive)
-    assert same(resolve_weights(url, TINY, cache=tmp_path), arrays)
+    assert same(resolve_weights(url, TINY, cache=tmp_path), tiny_arrays)
     assert not list(tmp_path.rglob("*.tmp"))
 
 
 @pytest.mark.slow
-def test_two_processes_that_import_a_module_at_once_do_the_work_once(server, archive, arrays, tmp_path):
-    url = server.serve("/both/bit/1", archive)
+def test_two_processes_that_import_a_module_at_once_do_the_work_once(server, tiny_archive, tiny_arrays, tmp_path):
+    url = server.serve("/both/bit/1", tiny_archive.read_bytes())
     processes = [resolving(url, tmp_path) for _ in range(2)]
     answers = sorted(process.communicate(timeout=120)[0].split()[0] for process in processes)
-    assert answers == [fingerprint_of(arrays)] * 2
+    assert answers == [fingerprint_of(tiny_arrays)] * 2
     assert server.requested.count("/both/bit/1") == 1
 
 
@@ -167,17 +175,16 @@ def certificate(tmp_path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("handle", ["handle", "kaggle_handle"])
 def test_the_real_handles_are_followed_through_a_proxy_that_answers_for_their_hosts(
-    handle, archive, arrays, certificate, tmp_path
+    handle, tiny_archive, tiny_arrays, certificate, tmp_path
 ):
     """tensorflow_hub asks the real address, over TLS and with its query; a loopback proxy plays the far side."""
     from search.bit_family import FAMILY
-    from tests.search.bit_stand_in import running_proxy
 
     address = getattr(FAMILY["bit-m-r50x1"], handle)
     with running_proxy(certificate) as proxy:
         path = address.removeprefix("https:/")
         proxy.redirect(path, "https://storage.googleapis.com/somewhere/tiny.tar.gz?signed=1")
-        proxy.serve("/storage.googleapis.com/somewhere/tiny.tar.gz", archive)
+        proxy.serve("/storage.googleapis.com/somewhere/tiny.tar.gz", tiny_archive.read_bytes())
         process = resolving(
             address,
             tmp_path / "cache",
@@ -186,6 +193,6 @@ def test_the_real_handles_are_followed_through_a_proxy_that_answers_for_their_ho
             TFHUB_DISABLE_CERT_VALIDATION="true",
         )
         answer = process.communicate(timeout=120)[0].split()
-    assert answer[0] == fingerprint_of(arrays)
+    assert answer[0] == fingerprint_of(tiny_arrays)
     assert proxy.requested == [path, "/storage.googleapis.com/somewhere/tiny.tar.gz"]
     assert proxy.queries[0] == "tf-hub-format=compressed"

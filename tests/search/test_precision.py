@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,12 +13,7 @@ from search.bit_weights import random_weights
 from search.errors import RunError
 from search.precision import MEASURED_DEVIATION, choose_precision, has_bfloat16_instructions
 from search.space import Configuration
-from tests.search.test_bit_backbone import recipe_weight, relative
-
-
-@pytest.fixture(scope="module")
-def recipe():
-    return {name: recipe_weight(name, shape) for name, shape in R50X1.variable_shapes.items()}
+from tests.search.official_features import official_features, official_pixels, relative
 
 
 @pytest.mark.parametrize(
@@ -31,14 +25,11 @@ def recipe():
     ],
 )
 def test_the_deviation_of_the_whole_backbone_is_the_one_that_is_told(policy, told, recipe):
-    pixels = np.random.default_rng(224 * 1000 + 224).uniform(-1, 1, (2, 224, 224, 3)).astype("float32")
-    with np.load(Path(__file__).parent / "data" / "official_forward_224.npz") as archive:
-        official = archive["features"]
     trunk = build_trunk(R50X1, 224, [0], dtype=policy)
     assign_official(trunk, recipe)
-    found = trunk.predict_on_batch(pixels)[boundary_key(0)]
+    found = trunk.predict_on_batch(official_pixels())[boundary_key(0)]
     assert found.dtype == np.float32
-    assert told / 2 < relative(found, official) < 1.5 * told
+    assert told / 2 < relative(found, official_features()) < 1.5 * told
 
 
 def test_the_deviations_of_a_stored_boundary_and_of_a_tail_are_the_ones_that_are_told(recipe):

@@ -26,13 +26,7 @@ def narrow_weights():
     return random_weights(NARROW, 1)
 
 
-QUICK = (0, 1, 3, 16, 17)
-
-
-@pytest.mark.parametrize(
-    "depth",
-    [pytest.param(d, marks=() if d in QUICK else pytest.mark.slow) for d in range(NARROW.max_depth + 1)],
-)
+@pytest.mark.parametrize("depth", range(NARROW.max_depth + 1))
 def test_one_step_moves_the_depths_variables_and_all_of_them(depth, narrow_weights):
     tail = build_tail(NARROW, depth, NARROW.boundary_shape(depth, (32, 32)))
     assign_official(tail, narrow_weights.arrays)

@@ -1,0 +1,47 @@
+"""What tests of the backbone share: weights of known features, the far side of the internet, a module it serves."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.search.bit_stand_in import TINY, stand_in_arrays, write_archive, write_saved_model
+from tests.search.loopback_server import Server, running_server
+from tests.search.official_features import recipe_weights
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with running_server() as running:
+        yield running
+    # tensorflow_hub does not close its connection when an answer is no archive.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@pytest.fixture(scope="session")
+def recipe() -> dict[str, np.ndarray]:
+    """R50x1's weights that the official features were computed with; not to be changed."""
+    return recipe_weights()
+
+
+@pytest.fixture(scope="session")
+def tiny_arrays() -> dict[str, np.ndarray]:
+    return stand_in_arrays(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_module(tmp_path_factory) -> Path:
+    """A SavedModel's folder."""
+    return write_saved_model(tmp_path_factory.mktemp("module") / "tiny", TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_archive(tiny_module, tmp_path_factory) -> Path:
+    return write_archive(tmp_path_factory.mktemp("archive") / "tiny.tar.gz", tiny_module)
