@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import os
 import shutil
+import socket
 import tarfile
 import tempfile
 import urllib.error
@@ -24,6 +25,9 @@ ALTERNATIVES = (
     "Fetch the weights on a machine with internet (mammo-search weights fetch) and name the file with --weights FILE, "
     "or use --weights random; --demo needs no weights."
 )
+
+PATIENCE_SECONDS = 60.0
+"""Without a byte, after which a server is given up."""
 
 
 def cache_directory() -> Path:
@@ -49,16 +53,26 @@ def resolve_handle(handle: str, cache: Path | None = None) -> Path:
     with warnings.catch_warnings():
         # tensorflow_hub imports pkg_resources, whose deprecation no user of this package can act on.
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
-        import tensorflow_hub
+        try:
+            import tensorflow_hub
+        except ImportError as error:
+            # It needs tf_keras of TensorFlow's own minor version, and pkg_resources, which newer setuptools lack.
+            raise WeightsError(
+                expected="TensorFlow Hub that can be imported",
+                found=f"{error}",
+                remedy="Install setuptools below 81 and this TensorFlow's tf-keras, or name an npz with --weights.",
+            ) from error
 
     try:
-        with _hub_cache(handle, cache):
+        with _hub_cache(handle, cache), _patience(PATIENCE_SECONDS):
             return Path(tensorflow_hub.resolve(handle))
     except urllib.error.HTTPError as error:
         error.close()
         raise _unreachable(handle, f"HTTP {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
         raise _unreachable(handle, f"no connection ({error.reason})") from error
+    except TimeoutError as error:
+        raise _unreachable(handle, f"no byte for {PATIENCE_SECONDS:g} seconds") from error
     except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error, http.client.HTTPException) as error:
         raise _unreachable(handle, f"an answer that is no complete module ({error})") from error
 
@@ -136,6 +150,17 @@ def _hub_cache(handle: str, cache: Path | None) -> Iterator[None]:
             del os.environ["TFHUB_CACHE_DIR"]
         else:
             os.environ["TFHUB_CACHE_DIR"] = before
+
+
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """Let sockets time out for the length of a call: tensorflow_hub itself would wait for a silent server for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _clear_interrupted(directory: Path, handle: str) -> None:
