@@ -15,7 +15,7 @@ from search.bit_verification import Verification
 from search.bit_weights import BitWeights, load_npz, load_saved_model
 from search.errors import WeightsError
 
-_ARCHIVES = (".tar.gz", ".tgz", ".tar")
+ARCHIVES = (".tar.gz", ".tgz", ".tar")
 
 
 def imported_weights(spec: str, arch: BitArchitecture, cache: Path | None = None) -> BitWeights:
@@ -33,7 +33,7 @@ def imported_weights(spec: str, arch: BitArchitecture, cache: Path | None = None
         WeightsError: If the weights can't be had.
     """
     path = Path(spec).expanduser()
-    if path.is_file() and not spec.endswith(_ARCHIVES):
+    if path.is_file() and not spec.endswith(ARCHIVES):
         return read_stored(path, arch) if path.suffix == SUFFIX else load_npz(path, arch)
     if path.exists():
         return stored_once(stored_path(spec, arch, cache), arch, lambda: _from_module(path, arch))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.errors import UserError
 
+if TYPE_CHECKING:
+    from search.config import Config
+
 # Banks of all default depths at 448 px, checkpoints and the imported weights together stay below this.
 COMFORTABLE_FREE_BYTES = 10 * 2**30
+# The weights as they come and as they are stored, prepared images, and the models of a run that keeps no bank.
+NEEDED_FREE_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -34,53 +40,99 @@ class Check:
         return asdict(self)
 
 
-def examine(data: Path, weights: str, backbone: str, workspace: Path, cache: Path | None = None) -> tuple[Check, ...]:
-    """Look at everything; nothing is changed, downloaded or built.
+def examine(config: Config) -> tuple[Check, ...]:
+    """Look at everything that a run with this configuration would need; nothing is changed, downloaded or built."""
+    from search.bit_download import cache_directory as weights_cache
+    from search.job_request import cache_directory
 
-    Args:
-        data: Where the images should be.
-        weights: The `--weights` in use.
-        backbone: The `--backbone` in use.
-        workspace: Where runs are written.
-        cache: Where weights are kept; the user's cache folder if None.
-    """
-    from search.bit_download import cache_directory
-
-    cache = cache or cache_directory()
+    cache = cache_directory(config)
     return (
         *_versions(),
         _devices(),
-        Check("weights cache", "ok", str(cache)),
-        examine_weights(weights, backbone, cache),
-        _data(data),
-        _disk(workspace),
+        _folder("weights cache", weights_cache()),
+        _folder("images and banks", cache),
+        *_hub_cache(),
+        examine_weights(config.backbone.weights, config.backbone.name, weights_cache()),
+        examine_data(config.data.path, config.data.info),
+        *examine_disks(config.output.runs, cache),
     )
 
 
 def examine_weights(weights: str, backbone: str, cache: Path) -> Check:
-    """Whether the weights are there and genuine, by the stored file's metadata."""
+    """Whether the weights are there, and genuine, tensor by tensor: no file is taken at its word.
+
+    Args:
+        weights: As for `search.bit_weights.resolve_weights`; nothing is downloaded.
+        backbone: A name of `search.bit_family`.
+        cache: Where imported weights are kept.
+    """
     from search.bit_family import architecture_of, weights_spec
-    from search.bit_import import stored_path
-    from search.bit_store import SUFFIX, stored_metadata
+    from search.bit_import import ARCHIVES, stored_path
+    from search.bit_store import SUFFIX, read_stored
+    from search.bit_verification import verify_backbone
+    from search.bit_weights import load_npz
 
     if weights == "random":
         return Check("weights", "note", "random: nothing pretrained will be used", "Name BiT's with --weights tf-hub.")
-    fetch = f"Run: mammo-search weights fetch --backbone {backbone}, or carry a file over and name it with --weights."
+    arch, path = architecture_of(backbone), Path(weights).expanduser()
     try:
-        path = Path(weights).expanduser()
-        named = path.is_file() and path.suffix == SUFFIX
-        stored = path if named else stored_path(weights_spec(backbone, weights), architecture_of(backbone), cache)
+        if path.is_file() and not weights.endswith(ARCHIVES):
+            stored = path
+        else:
+            stored = stored_path(weights_spec(backbone, weights), arch, cache)
+        if not stored.is_file() and path.exists():
+            return Check("weights", "ok", f"{path}; the first run imports and proves it")
         if not stored.is_file():
-            if path.exists():
-                return Check("weights", "ok", f"{path}, not imported yet")
-            return Check("weights", "lack", f"{weights} for {backbone} is not on this machine", fetch)
-        metadata = stored_metadata(stored)
+            remedy = f"Run: mammo-search weights fetch --backbone {backbone} here, or where there is internet with "
+            remedy += f"--output {backbone}{SUFFIX}, carry that file over, and name it with --weights."
+            return Check("weights", "lack", f"{weights} for {backbone} is not on this machine", remedy)
+        found = read_stored(stored, arch) if stored.suffix == SUFFIX else load_npz(stored, arch)
     except UserError as error:
         return Check("weights", "lack", error.found, error.remedy)
-    found = f"{stored}; {metadata.get('verification') or 'not verified'}"
-    if metadata.get("genuine") == "false":
-        return Check("weights", "note", found, "If the published weights are meant, fetch them again.")
-    return Check("weights", "ok", found)
+    verification = verify_backbone(backbone, found.arrays, arch)
+    text = f"{stored}; {verification.text}"
+    if verification.genuine is False or verification.asked_for:
+        return Check("weights", "note", text, "If the published weights are meant, fetch them again.")
+    return Check("weights", "ok", text)
+
+
+def examine_data(data: Path, info: Path | None = None) -> Check:
+    """Whether the images and their truth table are there, and are the published ones, by their hashes."""
+    import hashlib
+
+    from mammo_data.errors import DataError
+    from mammo_data.film_work import work_on_films
+    from mammo_data.info_txt import load_cases
+    from mammo_data.layouts import open_source
+    from mammo_data.mias_facts import claims_to_be_mias, known_checksums
+
+    try:
+        source = open_source(data, info)
+        table = load_cases(source)
+        found = f"{len(source.image_ids)} images of {len(set(table.patient_ids))} women in {data}"
+        if source.case_table is not None or not claims_to_be_mias(table, source.info_text):
+            return Check("data", "ok", f"{found}; not MIAS, so there are no hashes to compare with")
+        known = known_checksums()
+        digests = work_on_films(source, lambda _, content: hashlib.sha256(content).hexdigest())
+        genuine = sum(known[f"{image_id}.pgm"] == digest for image_id, digest in digests)
+    except DataError as error:
+        return Check("data", "lack", error.found, error.remedy)
+    if genuine == len(source.image_ids):
+        return Check("data", "ok", f"{found}; verified: all genuine MIAS")
+    found = f"{found}; {genuine} of them are MIAS's own files, to the bit"
+    return Check("data", "note", found, f"See what the others are with: mammo-search data check {data}")
+
+
+def examine_disks(*folders: Path) -> tuple[Check, ...]:
+    """Free space where runs and caches go, one check a disk."""
+    checks: dict[int, Check] = {}
+    for folder in folders:
+        there = _existing(folder)
+        free = shutil.disk_usage(there).free
+        state = "lack" if free < NEEDED_FREE_BYTES else "note" if free < COMFORTABLE_FREE_BYTES else "ok"
+        remedy = "" if state == "ok" else "Make room, or set output.runs and output.cache: banks may take 10 GiB."
+        checks.setdefault(there.stat().st_dev, Check("disk", state, f"{_size(free)} free at {there}", remedy))
+    return tuple(checks.values())
 
 
 def _versions() -> tuple[Check, ...]:
@@ -102,25 +154,31 @@ def _devices() -> Check:
     device = device_description()
     if device.startswith("CPU"):
         tiles = ", bfloat16" if has_bfloat16_instructions() else ""
-        return Check("devices", "ok", f"{device}{tiles}; no GPU", "For NVIDIA: install mammo-search[gpu].")
+        if shutil.which("nvidia-smi"):
+            remedy = "Install mammo-search[gpu], and look at what nvidia-smi says."
+            return Check("devices", "note", f"{device}{tiles}; TensorFlow does not see the GPU", remedy)
+        return Check("devices", "ok", f"{device}{tiles}; no GPU")
     return Check("devices", "ok", device)
 
 
-def _data(data: Path) -> Check:
-    from mammo_data.errors import DataError
-    from mammo_data.layouts import open_source
+def _folder(subject: str, folder: Path) -> Check:
+    """Where something is kept, how much, and whether more can be."""
+    there = _existing(folder)
+    if not os.access(there, os.W_OK):
+        remedy = "Change its permissions, or set XDG_CACHE_HOME (images and banks: output.cache) to another folder."
+        return Check(subject, "lack", f"{there} may not be written to", remedy)
+    held = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
+    return Check(subject, "ok", f"{folder} ({_size(held) if held else 'empty'})")
 
-    try:
-        source = open_source(data)
-    except DataError as error:
-        return Check("data", "lack", error.found, error.remedy)
-    return Check("data", "ok", f"{len(source.image_ids)} images in {data}")
+
+def _hub_cache() -> tuple[Check, ...]:
+    folder = os.environ.get("TFHUB_CACHE_DIR")
+    return (Check("TF-Hub cache", "ok", f"{folder} (TFHUB_CACHE_DIR)"),) if folder else ()
 
 
-def _disk(workspace: Path) -> Check:
-    existing = next(folder for folder in (workspace.absolute(), *workspace.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
-    found = f"{free / 2**30:.0f} GiB free at {existing}"
-    if free < COMFORTABLE_FREE_BYTES:
-        return Check("disk", "note", found, "Free some space: banks and checkpoints may need up to 10 GiB.")
-    return Check("disk", "ok", found)
+def _existing(folder: Path) -> Path:
+    return next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -1,0 +1,109 @@
+"""What `mammo-search doctor` says of a machine: each lack with its remedy, and nothing taken on a file's word."""
+
+from __future__ import annotations
+
+import json
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+from search.bit_architecture import R50X1, SMALL
+from search.bit_store import write_stored
+from search.bit_weights import BitWeights, random_weights
+from search.doctor import examine_data, examine_disks, examine_weights
+from tests.search.command_line import typed
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def checks_of(answer) -> dict[str, dict[str, str]]:
+    return {check["subject"]: check for check in json.loads(answer.out)}
+
+
+def test_each_lack_is_named_with_what_to_do_and_the_configuration_is_the_runs(workspace, capsys):
+    (workspace / "tuner_config.toml").write_text('[backbone]\nname = "bit-s-r101x1"\n[data]\npath = "films"\n')
+    answer = typed(capsys, "doctor", "--json")
+    assert answer.code == 3
+    checks = checks_of(answer)
+    assert checks["weights"]["state"] == checks["data"]["state"] == "lack"
+    assert "bit-s-r101x1 is not on this machine" in checks["weights"]["found"]
+    assert "mammo-search weights fetch --backbone bit-s-r101x1" in checks["weights"]["remedy"]
+    assert "films" in checks["data"]["found"]
+    assert checks["data"]["remedy"]
+    assert checks["tensorflow"]["state"] == checks["devices"]["state"] == "ok"
+    assert str(workspace / "cache") in checks["weights cache"]["found"]
+    assert "films" not in typed(capsys, "doctor", "--data", "elsewhere").out, "a flag beats the file"
+    assert not (workspace / "cache" / "mammo-search").exists(), "nothing is made"
+
+
+def test_all_is_well_where_weights_and_data_are_there(workspace, phantom, capsys):
+    write_stored(workspace / "small.safetensors", random_weights(SMALL), SMALL)
+    answer = typed(capsys, "doctor", "--data", phantom, "--backbone", "bit-small", "--weights", "small.safetensors")
+    assert answer.code == 0
+    assert answer.err == ""
+    states = [line.split()[0] for line in answer.out.splitlines() if "->" not in line]
+    assert "lack" not in states
+
+
+def test_a_file_that_calls_itself_genuine_is_not_believed(tmp_path):
+    weights = random_weights(R50X1, 1)
+    stored, npz = tmp_path / "bit.safetensors", tmp_path / "bit.npz"
+    claim = BitWeights(weights.arrays, weights.fingerprint, "a friend", True, "verified: genuine BiT-M-R50x1")
+    write_stored(stored, claim, R50X1)
+    np.savez(npz, **weights.arrays)
+    for path in (stored, npz):
+        check = examine_weights(str(path), "bit-m-r50x1", tmp_path / "cache")
+        assert check.state == "note"
+        assert "warning: not the genuine BiT-M-R50x1" in check.found
+    stored.write_bytes(b"half")
+    assert examine_weights(str(stored), "bit-m-r50x1", tmp_path / "cache").state == "lack"
+    assert examine_weights("random", "bit-m-r50x1", tmp_path / "cache").state == "note"
+
+
+def test_an_archive_that_no_run_has_imported_is_there(tiny_archive, tmp_path):
+    check = examine_weights(str(tiny_archive), "bit-small", tmp_path / "cache")
+    assert check.state == "ok"
+    assert "the first run imports and proves it" in check.found
+    assert not (tmp_path / "cache").exists()
+
+
+def test_films_that_have_no_published_hashes_are_not_called_genuine(phantom):
+    check = examine_data(phantom)
+    assert check.state == "ok"
+    assert "64 images of 32 women" in check.found
+    assert "not MIAS" in check.found
+
+
+@pytest.mark.slow
+@pytest.mark.mias
+def test_the_real_films_are_genuine_and_an_altered_one_is_told(mias_archive, tmp_path):
+    import tarfile
+
+    assert examine_data(mias_archive).found.endswith(
+        "322 images of 161 women in " + str(mias_archive) + "; verified: all genuine MIAS"
+    )
+    with tarfile.open(mias_archive) as archive:
+        archive.extractall(tmp_path, filter="data")
+    film = next(tmp_path.rglob("mdb003.pgm"))
+    film.write_bytes(film.read_bytes()[:-1] + b"\x01")
+    check = examine_data(tmp_path)
+    assert check.state == "note"
+    assert "321 of them are MIAS's own" in check.found
+    assert "mammo-search data check" in check.remedy
+
+
+@pytest.mark.parametrize(("free", "state"), [(2**29, "lack"), (5 * 2**30, "note"), (2**40, "ok")])
+def test_a_disk_that_is_nearly_full_is_told_once(free, state, tmp_path, monkeypatch):
+    import shutil
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(2**41, 0, free))
+    (check,) = examine_disks(tmp_path / "runs", tmp_path / "cache")
+    assert (check.state, bool(check.remedy)) == (state, state != "ok")
+    assert str(tmp_path) in check.found
