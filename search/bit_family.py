@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from search.bit_architecture import R50X1, R101X1, SMALL, BitArchitecture
 from search.errors import ConfigError
@@ -18,9 +19,11 @@ class BackboneSource:
         name: What `--backbone` takes, for example `bit-m-r50x1`.
         architecture: Its units, width and groups.
         training_data: What it was trained on.
-        handle: Its TF-Hub handle; that module takes RGB in [0, 1].
+        handle: Its TF-Hub handle.
         kaggle_handle: The same module on Kaggle.
-        npz_url: The authors' npz, whose graph takes RGB in [−1, 1] (as this package's does).
+        npz_url: The authors' npz.
+        module_range: Smallest and largest RGB value that the module takes; it converts them to ``input_range`` itself.
+        input_range: What the network takes, from the npz and in this package.
         licence: SPDX name.
         citation: The paper.
     """
@@ -31,8 +34,15 @@ class BackboneSource:
     handle: str
     kaggle_handle: str
     npz_url: str
+    module_range: tuple[float, float] = (0.0, 1.0)
+    input_range: tuple[float, float] = (-1.0, 1.0)
     licence: str = "Apache-2.0"
     citation: str = _PAPER
+
+    def as_json(self) -> dict[str, Any]:
+        """The row by field, the architecture by its name and with its number of parameters."""
+        parameters = self.architecture.trained_parameters(self.architecture.max_depth)
+        return {**asdict(self), "architecture": self.architecture.name, "parameters": parameters}
 
 
 def _source(size: str, architecture: BitArchitecture) -> BackboneSource:

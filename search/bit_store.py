@@ -13,12 +13,25 @@ from pathlib import Path
 from search.bit_architecture import BitArchitecture
 from search.bit_checkpoint import match_official
 from search.bit_weights import BitWeights, fingerprint_of
-from search.errors import WeightsError
+from search.errors import ConfigError, WeightsError
 from search.tensor_file import save_safetensors
 
 FORMAT = "mammo-search bit weights 1"
 SUFFIX = ".safetensors"
 _GENUINE = {"true": True, "false": False, "unknown": None}
+
+
+def require_stored_name(path: Path) -> None:
+    """Refuse a name that `--weights` would not know for a stored file, or that can't be written, before the work.
+
+    Raises:
+        ConfigError: If it has another suffix or is a folder, or its folder is absent.
+    """
+    remedy = "Correct --output."
+    if path.suffix != SUFFIX or path.is_dir():
+        raise ConfigError(expected=f"a file that ends in {SUFFIX}", found=str(path), remedy=remedy)
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(expected="a folder that is there", found=str(path.parent), remedy=remedy)
 
 
 def write_stored(path: Path, weights: BitWeights, arch: BitArchitecture) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,15 +30,16 @@ def fetch(
     Example: mammo-search weights fetch --output bit-m-r50x1.safetensors
     """
     from search.bit_family import backbone_source
-    from search.bit_store import write_stored
+    from search.bit_store import require_stored_name, write_stored
     from search.bit_weights import backbone_weights
-    from search.environment import start_tensorflow
 
     row = backbone_source(backbone)
-    start_tensorflow(deterministic=False)
-    weights = backbone_weights(row.name, source or "tf-hub")
     if output:
-        write_stored(output, weights, row.architecture)
+        require_stored_name(output)
+    with _at_work(f"fetching {source or row.handle}"):
+        weights = backbone_weights(row.name, source or "tf-hub")
+        if output:
+            write_stored(output, weights, row.architecture)
     _answer(weights, output, json=json)
 
 
@@ -52,11 +55,10 @@ def verify(
     """
     from search.bit_family import backbone_source
     from search.bit_weights import backbone_weights
-    from search.environment import start_tensorflow
 
     row = backbone_source(backbone)
-    start_tensorflow(deterministic=False)
-    weights = backbone_weights(row.name, file or "tf-hub")
+    with _at_work(f"verifying {file or row.handle}"):
+        weights = backbone_weights(row.name, file or "tf-hub")
     _answer(weights, None, json=json)
     if weights.genuine is False:
         raise typer.Exit(1)
@@ -83,6 +85,36 @@ def depths(
     show(f"{'depth':>5}  {'trains from':13}  {'parameters':>10}")
     for row in rows:
         show(f"{row.depth:5}  {row.from_unit or 'head alone':13}  {row.parameters:10,}")
+
+
+@app.command("list")
+def list_family(json: Json = False) -> None:
+    """List the released backbones: what they were trained on, size, licence, handle; --json has all that is known.
+
+    Example: mammo-search weights list
+    """
+    from search.bit_family import FAMILY
+    from search.output import show, show_json
+
+    if json:
+        show_json([source.as_json() for source in FAMILY.values()])
+        return
+    for source in FAMILY.values():
+        row = source.as_json()
+        show(f"{source.name:12}  {row['parameters']:10,} parameters  {source.licence}  {source.training_data}")
+        show(f"{'':12}  {source.handle}")
+
+
+@contextmanager
+def _at_work(what: str) -> Iterator[None]:
+    """Say on a terminal's stderr what takes its time; what native libraries write is dropped."""
+    from search.environment import quiet_libraries
+    from search.output import messages
+
+    with quiet_libraries() as terminal:
+        console = messages(terminal)
+        with console.status(what) if console.is_terminal else nullcontext():
+            yield
 
 
 def _answer(weights: BitWeights, output: Path | None, *, json: bool) -> None:

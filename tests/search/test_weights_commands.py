@@ -1,27 +1,16 @@
-"""The commands weights fetch, weights verify and doctor, as a user calls them."""
+"""The commands of `mammo-search weights`, as a user types them."""
+
+from __future__ import annotations
 
 import json
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from search.bit_architecture import R50X1
-from search.bit_store import write_stored
+from search.bit_family import FAMILY
 from search.bit_weights import random_weights
-from search.commands import doctor as doctor_command
-from search.commands import weights as weights_command
-from search.errors import WeightsError
-
-runner = CliRunner()
-
-
-@pytest.fixture
-def doctor_app() -> typer.Typer:
-    app = typer.Typer()
-    app.command()(doctor_command.doctor)
-    return app
+from tests.search.command_line import typed
 
 
 @pytest.fixture(scope="module")
@@ -36,40 +25,35 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_fetched_weights_can_be_carried_and_verified_elsewhere(npz, tmp_path):
+def test_fetched_weights_can_be_carried_and_verified_elsewhere(npz, tmp_path, capsys, monkeypatch):
     carried = tmp_path / "carried.safetensors"
-    fetched = runner.invoke(weights_command.app, ["fetch", str(npz), "--output", str(carried), "--json"])
-    assert fetched.exit_code == 0, fetched.output
-    answer = json.loads(fetched.stdout)
+    fetched = typed(capsys, "weights", "fetch", npz, "--output", carried, "--json")
+    assert fetched.code == 0, fetched.err
+    answer = json.loads(fetched.out)
     assert answer["genuine"] is False
-    verified = runner.invoke(weights_command.app, ["verify", str(carried), "--json"])
-    assert verified.exit_code == 1
-    assert json.loads(verified.stdout)["fingerprint"] == answer["fingerprint"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
+    verified = typed(capsys, "weights", "verify", carried, "--json")
+    assert verified.code == 1
+    assert json.loads(verified.out)["fingerprint"] == answer["fingerprint"]
 
 
-def test_fetching_from_nowhere_raises_the_one_line_error():
-    result = runner.invoke(weights_command.app, ["fetch", "no-such-file.npz"])
-    assert isinstance(result.exception, WeightsError)
-    assert "--demo needs none" in str(result.exception)
+@pytest.mark.parametrize("name", ["bit.npz", "folder", "nowhere/bit.safetensors"])
+def test_an_output_that_could_not_be_used_is_refused_before_the_work(name, npz, tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    answer = typed(capsys, "weights", "fetch", npz, "--output", tmp_path / name)
+    assert answer.code == 2
+    assert "--output" in answer.error_lines[0]
+    assert not answer.out
+    assert {path.name for path in tmp_path.iterdir()} == {"folder"}
 
 
-def test_doctor_names_each_lack_and_what_to_do(doctor_app, tmp_path):
-    result = runner.invoke(doctor_app, ["--data", str(tmp_path / "nothing"), "--json"])
-    assert result.exit_code == 3
-    checks = {check["subject"]: check for check in json.loads(result.stdout)}
-    assert checks["weights"]["state"] == "lack"
-    assert "mammo-search weights fetch" in checks["weights"]["remedy"]
-    assert checks["data"]["state"] == "lack"
-    assert checks["data"]["remedy"]
-    assert checks["tensorflow"]["state"] == checks["devices"]["state"] == "ok"
-
-
-def test_doctor_knows_stored_weights(doctor_app, tmp_path):
-    stored = tmp_path / "bit.safetensors"
-    write_stored(stored, random_weights(R50X1, 1), R50X1)
-    result = runner.invoke(doctor_app, ["--weights", str(stored), "--data", str(tmp_path)])
-    assert str(stored) in result.stdout
-    stored.write_bytes(b"half")
-    again = runner.invoke(doctor_app, ["--weights", str(stored), "--json"])
-    checks = {check["subject"]: check for check in json.loads(again.stdout)}
-    assert checks["weights"]["state"] == "lack"
+def test_the_list_has_handle_licence_and_input_range_of_each_backbone(capsys):
+    rows = {row["name"]: row for row in json.loads(typed(capsys, "weights", "list", "--json").out)}
+    assert set(rows) == set(FAMILY)
+    row = rows["bit-m-r50x1"]
+    assert row["parameters"] == 23_500_352
+    assert row["handle"] == "https://tfhub.dev/google/bit/m-r50x1/1"
+    assert row["licence"] == "Apache-2.0"
+    assert (row["module_range"], row["input_range"]) == ([0.0, 1.0], [-1.0, 1.0])
+    text = typed(capsys, "weights", "list").out
+    assert all(row["handle"] in text for row in rows.values())
