@@ -132,20 +132,9 @@ def search_trials(job: Job, data: TrialData, directory: RunDirectory, trainers: 
     """
     from search.forecast import rough_cost_model, search_board
     from search.search_stage import TrainerPool, run_search
-    from search.trial_data import TrainingSettings
 
     config = job.config
-    training_images = max(len(training) for training, _ in data.folds)
-    settings = TrainingSettings(
-        seed=config.search.seed,
-        batch_size=config.search.batch_size,
-        steps_per_epoch=config.search.steps_per_epoch or -(-training_images // config.search.batch_size),
-        full_epochs=job.plan.max_epochs,
-        schedule=config.search.schedule,
-        minority=config.search.minority,
-        head_init=config.search.head_init,
-        backbone_lr_factor=config.search.backbone_lr_factor,
-    )
+    settings = training_settings(config, job.plan, data)
     finished = finished_runs(directory, job.progress)
     if trainers is None:
         trainers = TrainerPool(
@@ -168,6 +157,29 @@ def search_trials(job: Job, data: TrialData, directory: RunDirectory, trainers: 
             finished=finished,
         )
     return Searched(data, settings, outcome, trainers)
+
+
+def training_settings(config: Config, plan: HyperbandPlan, data: TrialData) -> TrainingSettings:
+    """What is constant over the trials of a search, as the configuration has it.
+
+    Args:
+        config: The configuration.
+        plan: Gives the full budget.
+        data: Gives the number of training images, where the configuration leaves the steps of an epoch to it.
+    """
+    from search.trial_data import TrainingSettings
+
+    training_images = max(len(training) for training, _ in data.folds)
+    return TrainingSettings(
+        seed=config.search.seed,
+        batch_size=config.search.batch_size,
+        steps_per_epoch=config.search.steps_per_epoch or -(-training_images // config.search.batch_size),
+        full_epochs=plan.max_epochs,
+        schedule=config.search.schedule,
+        minority=config.search.minority,
+        head_init=config.search.head_init,
+        backbone_lr_factor=config.search.backbone_lr_factor,
+    )
 
 
 def finished_runs(directory: RunDirectory, progress: RunProgress) -> tuple[TrialRecord, ...]:

@@ -102,6 +102,36 @@ def test_a_zero_start_gives_equal_probabilities_and_leaves_the_rest_of_the_head_
         trainer.begin(CONFIGURATION, 0, head_init="ones")
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_from_a_zero_start_the_last_layer_goes_first_and_everything_after_it(trainers, engine, optimizer):
+    """Nothing but the last layer has a gradient of the loss in the first step; in the second all have one."""
+    from search.class_emphasis import class_emphasis
+
+    trainer = trainers[optimizer]
+    trainer.begin(replace(CONFIGURATION, l2=0.0), 0, "fold", 0, head_init="zeros")
+    states = [weights_of(trainer)]
+    for step in range(2):
+        trainer.train(
+            engine.data.banks[1].values,
+            np.arange(8 * step, 8 * step + 8)[None],
+            engine.data.labels[8 * step : 8 * step + 8][None],
+            np.array([1e-2], np.float32),
+            class_emphasis("balanced", engine.data.labels, 3),
+        )
+        states.append(weights_of(trainer))
+    (start, first, second) = ({**backbone, **head} for backbone, head in states)
+    assert all(np.isfinite(values).all() for values in second.values())
+    trained = {name for name in start if name.partition("/")[0] not in ("head_input_norm", "head_norm")}
+    moved = {name for name in trained if not np.array_equal(start[name], first[name])}
+    if optimizer == "adamw":  # its weight decay needs no gradient
+        assert {"head_logits/0", "head_logits/1"} <= moved
+    else:
+        assert moved == {"head_logits/0", "head_logits/1"}
+    assert {name for name in trained if np.array_equal(first[name], second[name])} == set()
+    last = second["head_logits/0"]
+    assert not np.allclose(last, last[:, :1]), "the classes have parted"
+
+
 def test_retraining_takes_the_same_choices(trainers, engine):
     """With next to no learning rate the last layer stays at its start, with next to no factor the backbone does."""
     from search.retrain import retrain
