@@ -19,6 +19,7 @@ from reports.auc import WeightedRanking
 from reports.intervals import Method, interval, jackknife_weights, patient_weights
 from reports.metric_intervals import metric_intervals
 from reports.predictions import Predictions
+from reports.unmoved import independent_pairs, is_unmoved, unmoved_interval
 from tests.reports.simulated import simulated_predictions
 
 METHODS: tuple[Method, ...] = ("percentile", "bca", "logit")
@@ -26,12 +27,14 @@ SEPARATION = 0.954  # AUC 0.75 between two unit normals
 PATIENT_VARIANCE = 0.5
 
 
-def simulated_scores(patients: int, malignants: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def simulated_scores(
+    patients: int, malignants: int, rng: np.random.Generator, separation: float = SEPARATION
+) -> tuple[np.ndarray, np.ndarray]:
     """Two breasts a patient with correlated scores, at most one of them malignant, as in MIAS."""
     malignant = np.zeros((patients, 2), dtype=bool)
     malignant[:malignants, 0] = True
     scores = (
-        SEPARATION * malignant
+        separation * malignant
         + math.sqrt(PATIENT_VARIANCE) * rng.normal(size=(patients, 1))
         + math.sqrt(1 - PATIENT_VARIANCE) * rng.normal(size=(patients, 2))
     )
@@ -75,6 +78,29 @@ def test_coverage_over_simulated_sets(patients: int, malignants: int, capsys: py
 def test_coverage_is_not_far_off_on_a_hundred_sets() -> None:
     found = coverage(60, 20, sets=100, resamples=200)
     assert all(0.87 <= share <= 1 for share, _ in found.values())
+
+
+def test_a_model_that_is_almost_perfect_is_not_given_a_certainty() -> None:
+    patients, malignants, sets, separation = 40, 10, 100, 3.5
+    truth = float(ndtr(separation / math.sqrt(2)))
+    names = tuple(f"p{row // 2:04d}" for row in range(2 * patients))
+    inside = perfect = 0
+    for number in range(sets):
+        malignant, scores = simulated_scores(patients, malignants, np.random.default_rng((21, number)), separation)
+        replicates = WeightedRanking.of(malignant, scores, patient_weights(names, resamples=200, seed=number)).auc()
+        jackknife = WeightedRanking.of(malignant, scores, jackknife_weights(names)).auc()
+        value = float(WeightedRanking.of(malignant, scores, np.ones((1, len(scores)))).auc()[0])
+        if is_unmoved(value, replicates):
+            perfect += 1
+            found = unmoved_interval(value, independent_pairs(malignant, names))
+        else:
+            found = interval(value, replicates, method="bca", jackknife=jackknife)
+        assert found.lower is not None
+        assert found.upper is not None
+        inside += found.lower <= truth <= found.upper
+    # The bootstrap alone would lose every perfect set.
+    assert perfect > 20
+    assert inside / sets >= 0.93
 
 
 def test_two_thousand_resamples_of_all_metrics_take_under_five_seconds() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from reports.decision_curve import decision_curve
 from reports.errors import ReportError
 from reports.evaluation import evaluate
 from reports.figures import write_evaluation_figures
+from reports.final_models import FoldEnsemble
 from reports.metrics import macro_ovr_auc, one_vs_rest_auc, primary_scores
 from reports.nested import nested_metrics
 from reports.operating_points import operating_points, threshold_at_specificity
@@ -21,6 +23,7 @@ from reports.predictions import Predictions
 from reports.subgroups import CaseAttributes, radius_terciles, subgroup_results
 
 from .simulated import simulated_predictions
+from .test_metrics import assert_close
 
 
 def renamed(table: Predictions, prefix: str) -> Predictions:
@@ -182,3 +185,29 @@ def test_the_exported_model_s_metrics_stand_beside_the_corrected_ones() -> None:
     assert calibration["temperature"] > 2
     assert calibration["corrected"]["log_loss"]["value"] < calibration["uncorrected"]["log_loss"]["value"]
     assert metrics["log_loss"]["value"] == calibration["uncorrected"]["log_loss"]["value"]
+
+
+def test_the_order_of_the_cases_changes_nothing_of_an_evaluation() -> None:
+    held_out = simulated_predictions(patients=40, seed=3)
+    development = renamed(simulated_predictions(patients=60, seed=2), "d")
+    attributes = {
+        image: CaseAttributes("FG"[row // 2 % 2], ("CALC",) if label else (), float(row) if label else None)
+        for row, (image, label) in enumerate(zip(held_out.image_ids, held_out.labels, strict=True))
+    }
+
+    def metrics(held: Predictions, inner: Predictions) -> dict[str, Any]:
+        found = evaluate(
+            held,
+            development=inner,
+            training_shares=(1, 1, 1),
+            attributes=attributes,
+            radius_cuts=(30.0, 50.0),
+            ensemble=FoldEnsemble((held, held), exact=True),
+            resamples=30,
+        )
+        return json.loads(json.dumps(found.metrics))
+
+    rng = np.random.default_rng(0)
+    shuffled = [table.take(rng.permutation(len(table))) for table in (held_out, development)]
+    # The temperature is found by a search, and with it all that depends on it to so many digits.
+    assert_close(metrics(*shuffled), metrics(held_out, development), tolerance=1e-5)

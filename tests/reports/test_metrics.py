@@ -150,12 +150,16 @@ def test_every_patient_twice_changes_counts_only(table: Predictions) -> None:
     assert_close(before, after)
 
 
-def assert_close(first: object, second: object) -> None:
+def assert_close(first: object, second: object, *, tolerance: float = 1e-12) -> None:
     if isinstance(first, dict) and isinstance(second, dict):
         assert first.keys() == second.keys()
         for key in first:
-            assert_close(first[key], second[key])
+            assert_close(first[key], second[key], tolerance=tolerance)
+    elif isinstance(first, list) and isinstance(second, list):
+        assert len(first) == len(second)
+        for one, other in zip(first, second, strict=True):
+            assert_close(one, other, tolerance=tolerance)
     elif isinstance(first, float):
-        assert second == pytest.approx(first, abs=1e-12)
+        assert second == pytest.approx(first, abs=tolerance)
     else:
         assert first == second
