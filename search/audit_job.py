@@ -43,7 +43,9 @@ def audit_data(
     from search.leak_audit import audit
 
     cache = cache_directory(config)
-    source = open_source(demonstration.demo_data(cache) if demo else config.data.path)
+    source = (
+        open_source(demonstration.demo_data(cache)) if demo else open_source(config.data.path, config.data.info)
+    )
     log = cache / "audit-log.txt"
     with library_noise_in(log) as terminal, RunProgress(messages(terminal), log=log).shown() as progress:
         if demo:

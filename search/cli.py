@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
 from mammo_data.errors import DataError
 from reports.errors import ReportError
 from search import __version__
+from search.command_help import Command, CommandGroup
 from search.commands import data as data_commands
 from search.commands import data_audit, doctor, init, report, status, tensorboard, trials, weights
 from search.commands import evaluate as evaluate_command
@@ -22,29 +23,35 @@ from search.commands import predict as predict_command
 from search.commands import run as run_command
 from search.errors import UserError
 from search.output import complain, show
+from search.program_name import program
 
 INTERRUPTED = 130
 
 app = typer.Typer(
     name="mammo-search",
-    help="Honest, resumable hyperparameter search for BiT transfer learning on the MIAS mammograms.",
-    epilog="Start with: mammo-search run --demo",
+    cls=CommandGroup,
+    help="Honest, resumable hyperparameter search on the MIAS mammograms.",
+    epilog=f"Start with: {program()} run --demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run_command.run)
-app.command("init")(init.init)
-app.command("status")(status.status)
-app.command("trials")(trials.trials)
-app.command("tensorboard")(tensorboard.tensorboard)
-app.command("export")(export_command.export)
-app.command("evaluate")(evaluate_command.evaluate)
-app.command("predict")(predict_command.predict)
-app.command("report")(report.report)
-app.command("doctor")(doctor.doctor)
-data_commands.app.command("audit")(data_audit.audit)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run_command.run,
+    "init": init.init,
+    "status": status.status,
+    "trials": trials.trials,
+    "tensorboard": tensorboard.tensorboard,
+    "export": export_command.export,
+    "evaluate": evaluate_command.evaluate,
+    "predict": predict_command.predict,
+    "report": report.report,
+    "doctor": doctor.doctor,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name, cls=Command)(_command)
+data_commands.app.command("audit", cls=Command)(data_audit.audit)
 app.add_typer(data_commands.app, name="data")
 app.add_typer(weights.app, name="weights")
 
@@ -58,7 +65,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Show the version."),
-    debug: bool = typer.Option(False, "--debug", help="Show an error's traceback; may stand anywhere."),
+    debug: bool = typer.Option(False, "--debug", help="Show an error's traceback."),
 ) -> None:
     pass
 

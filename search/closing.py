@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from search.program_name import program
 from search.run_directory import RunDirectory
 
 
@@ -23,10 +24,11 @@ def next_commands(directory: RunDirectory, *, width: int) -> str:
     except UserError:
         found = False
     run = shlex.quote(directory.name if found else str(directory.path))
+    name = program()
     commands = {
-        f"mammo-search trials {run}": "all runs of the search, best first",
-        f"mammo-search tensorboard {run}": "curves of every run and fold",
-        f"mammo-search predict {shlex.quote(str(directory.model_file))} IMAGE": "probabilities of new images",
+        f"{name} trials {run}": "all runs of the search, best first",
+        f"{name} tensorboard {run}": "curves of every run and fold",
+        f"{name} predict {shlex.quote(str(directory.model_file))} IMAGE": "probabilities of new images",
     }
     widest = max(len(command) for command in commands)
     longest = max(len(what) for what in commands.values())

@@ -21,7 +21,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any setting, repeatable: space.dropout.max=0.6",
+        help="Any other: space.dropout.max=0.6",
         autocompletion=complete_setting,
     ),
 ]

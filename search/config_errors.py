@@ -37,6 +37,7 @@ def error_lines(
     """
     lines = key_lines(text)
     items = error.errors()
+    found: list[tuple[int, str]] = []
     for item in items:
         # A list whose items are all wrong counts as empty as well.
         if item["type"] == "too_short" and any(other["loc"][:-1] == item["loc"] for other in items):
@@ -47,7 +48,14 @@ def error_lines(
             message = message[blamed.end() :]
         path = ".".join(str(part) for part in location)
         where = _where(location, message, file, lines, origins)
-        yield f"{where}: {path}: {message}" if path else f"{where}: {message}"
+        found.append((_line_number(where), f"{where}: {path}: {message}" if path else f"{where}: {message}"))
+    # Flags first, then the file from top to bottom.
+    yield from (line for _, line in sorted(found, key=lambda each: each[0]))
+
+
+def _line_number(where: str) -> int:
+    number = where.rpartition(":")[2]
+    return int(number) if number.isdigit() else 0
 
 
 def nearest(location: Location) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """In at most two units: "0.8 s", "12 s", "2 min 05 s", "3 h 07 min"."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
+    """A time span in at most two units, for example "1 min 20 s"."""
+    whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
+    hours, rest = divmod(whole, 3600)
+    if hours < 24:
+        return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"
+    return f"{hours // 24} d {hours % 24} h"
 
 
 def short_duration(seconds: float) -> str:

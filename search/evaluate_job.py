@@ -75,7 +75,7 @@ class ModelEvaluation:
             corrected = metrics["calibration"]["corrected"]
             rows += [(f"{_HEADLINE[key]}, calibrated", _interval(corrected[key])) for key in ("brier", "log_loss")]
         for point in metrics["operating_points"]:
-            title = f"{point['endpoint']}, threshold for specificity {point['target_specificity']:.2f}"
+            title = f"{point['endpoint']}, threshold for {point['target_specificity']:.2f}"
             rows.append((f"{title}: sensitivity", _interval(point["sensitivity"])))
             rows.append((f"{'':{len(title)}}  specificity", _interval(point["specificity"])))
         width = max(len(title) for title, _ in rows)
@@ -106,7 +106,7 @@ def evaluate_model(
     with quiet_libraries() as terminal:
         start_tensorflow(deterministic=True)
         console = messages(terminal)
-        console.print(RESEARCH_USE, highlight=False, soft_wrap=True)
+        console.print(RESEARCH_USE, highlight=False, soft_wrap=not console.is_terminal)
         with RunProgress(console).shown() as progress:
             if data is None:
                 labelled = held_out_images(file, progress)

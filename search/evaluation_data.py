@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from mammo_data.catalog import CaseTable
 from mammo_data.errors import DataError
+from search.content_digests import image_digest, patient_digests
 from search.errors import ConfigError, RunError
-from search.export_metadata import ModelMetadata, image_digest, patient_digests
+from search.export_metadata import ModelMetadata
 from search.exported_model import ModelFile
 from search.progress import RunProgress
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mammo_data.errors import DataError
 from search.config import Config
+from search.duration_text import duration
 from search.hyperband_plan import HyperbandPlan
 
 if TYPE_CHECKING:
@@ -74,15 +75,15 @@ class ExpectedCost:
 
     def as_text(self) -> str:
         """Lines of text."""
-        from search.plan_text import describe_banks
+        from search.plan_text import describe_banks, size_text
 
         images = f"{self.development_images} {'development ' if self.searches == 1 else ''}images"
         searches = "search" if self.searches == 1 else f"{self.searches} searches"
         return (
             f"{images}: {describe_banks(self._bank_plan())}\n"
-            f"checkpoints: at most {_size(self.checkpoint_bytes)} at a time\n"
+            f"checkpoints: at most {size_text(self.checkpoint_bytes)} at a time\n"
             f"time, by {self.gflops:.0f} GFLOP/s of matrix products on this CPU: banks about "
-            f"{_duration(self.bank_seconds)} (none where they exist), {searches} about {_duration(self.search_seconds)}"
+            f"{duration(self.bank_seconds)} (none where they exist), {searches} about {duration(self.search_seconds)}"
         )
 
     def _bank_plan(self) -> BankPlan:
@@ -250,13 +251,3 @@ def _checkpoint_bytes(architecture: BitArchitecture, config: Config, classes: in
     head = features * (width + _HEAD_VALUES) + width * (classes + _HEAD_VALUES) + classes
     trained = architecture.trained_parameters(max(config.space.depths)) + head
     return 4 * trained * (1 + _SLOTS[config.search.optimizer])
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

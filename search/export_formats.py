@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import UserError
-from search.export_metadata import INPUT_NAME, OUTPUT_NAME, ModelMetadata
+from search.export_metadata import ModelMetadata
+from search.model_description import INPUT_NAME, OUTPUT_NAME
 
 Pixels = NDArray[np.float32]
 Probabilities = NDArray[np.float32]

@@ -23,9 +23,8 @@ It is called like the export with ``.json`` after it, for example ``bit_mammogra
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.atomic_file import write_atomic
+from search.content_digests import content_checksum
 from search.errors import RunError
 
 if TYPE_CHECKING:
@@ -42,13 +42,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 RESEARCH_USE = "Research use only: not a medical device, and no statement about anybody's health."
-INPUT_NAME = "image"
-OUTPUT_NAME = "probabilities"
-
-_ORIENTATION = "chest wall at the left, found from the pixels; a film with it at the right is mirrored"
-_PLACEMENT = "aspect ratio kept, left edge of the canvas, centred from top to bottom, black padding"
-_FORMULA = "softmax(log(probabilities) / temperature + log_prior_shift)"
-_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -209,104 +202,3 @@ def read_metadata(export: Path) -> ModelMetadata:
             remedy="Write both again: mammo-search export RUN --out PATH.",
         )
     return metadata
-
-
-def content_checksum(path: Path) -> str:
-    """SHA-256 (hex) of a file, or of all names and bytes of a folder."""
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    lines = [
-        f"{file.relative_to(path).as_posix()} {content_checksum(file)}"
-        for file in sorted(path.rglob("*"))
-        if file.is_file()
-    ]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def patient_digests(patient_ids: Iterable[str]) -> list[str]:
-    """Digests of different patients, sorted; 16 hex digits tell ids apart without listing them."""
-    return sorted({hashlib.sha256(patient.encode()).hexdigest()[:_DIGITS] for patient in patient_ids})
-
-
-def image_digest(pixels: NDArray[np.uint8]) -> str:
-    """Digest of one prepared image."""
-    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()[:_DIGITS]
-
-
-def describe_model(
-    *,
-    class_names: tuple[str, ...],
-    mode: str,
-    demo: bool,
-    preparation: PreparationSettings,
-    metrics: Mapping[str, Any],
-    run: Mapping[str, Any],
-    fingerprints: Mapping[str, str],
-    licence: Mapping[str, str],
-    development: Mapping[str, list[str]],
-) -> ModelMetadata:
-    """The metadata of a model; file name, format, checksum and verification are added when it is written.
-
-    Args:
-        class_names: Ordered class names.
-        mode: "whole" or "roi".
-        demo: Whether it was trained on synthetic images.
-        preparation: How its images were prepared.
-        metrics: The content of metrics.json, for calibration and thresholds.
-        run: What made it.
-        fingerprints: Of the run.
-        licence: Terms of code, weights and data.
-        development: Digests of patients and images.
-    """
-    from dataclasses import asdict
-
-    calibration = metrics.get("calibration")
-    size = preparation.image_size
-    return ModelMetadata(
-        {
-            "schema": SCHEMA,
-            "model": None,
-            "format": None,
-            "sha256": None,
-            "use": RESEARCH_USE,
-            "demo": demo,
-            "input": {
-                "name": INPUT_NAME,
-                "dtype": "float32",
-                "shape": [None, size, size, 1],
-                "range": [0, 255],
-                "mode": mode,
-                "meaning": "a prepared film" if mode == "whole" else "a crop of a film, of one fixed size for all",
-            },
-            "preparation": asdict(preparation) | {"orientation": _ORIENTATION, "placement": _PLACEMENT},
-            "output": {"name": OUTPUT_NAME, "dtype": "float32", "class_names": list(class_names)},
-            "calibration": None
-            if calibration is None
-            else {
-                "temperature": calibration["temperature"],
-                "log_prior_shift": calibration["log_prior_shift"],
-                "cases": calibration["cases"],
-                "formula": _FORMULA,
-            },
-            "operating_points": [
-                {
-                    "endpoint": point["endpoint"],
-                    "classes": list(_scored_classes(point["endpoint"], class_names)),
-                    "target_specificity": point["target_specificity"],
-                    "threshold": point["threshold"],
-                }
-                for point in metrics.get("operating_points", ())
-            ],
-            "fingerprints": dict(fingerprints),
-            "run": dict(run),
-            "licence": dict(licence),
-            "development": dict(development),
-            "verification": None,
-        }
-    )
-
-
-def _scored_classes(endpoint: str, class_names: tuple[str, ...]) -> tuple[str, ...]:
-    """The worst class, or all but the first, as `reports.operating_points` names its endpoints."""
-    return class_names[-1:] if endpoint == f"{class_names[-1]} versus rest" else class_names[1:]

@@ -48,6 +48,10 @@ def find_model(name: str) -> ModelFile:
     """
     path = Path(name)
     if path.suffix != ".keras":
+        if (path.is_file() and path.name != "run.json") or (path / "saved_model.pb").is_file():
+            raise RunError(
+                expected="a run or a .keras file", found=str(path), remedy="Name the run, or its .keras file."
+            )
         run = find_run(name)
         return ModelFile(run.model_file, run_model_metadata(run), run)
     if not path.is_file():

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from reports.trial_record import TrialRecord
 from search.config import Config
 from search.cost_estimate import CostModel
+from search.duration_text import duration
 from search.expected_cost import TRUNK_SHARE, epoch_costs, images_an_epoch, matrix_product_gflops
 from search.hyperband_plan import HyperbandPlan
-from search.run_line import duration
 from search.search_board import SearchBoard
 from search.space import Configuration, draw_configurations
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from search.errors import UserError
+from search.program_name import program
 from search.run_directory import RunDirectory
 
 
@@ -25,7 +26,7 @@ def command_to_resume(argv: Sequence[str]) -> str:
     Args:
         argv: The words behind the program's name.
     """
-    return shlex.join(["mammo-search", *(word for word in argv if word != "--fresh")])
+    return f"{program()} {shlex.join(word for word in argv if word != '--fresh')}"
 
 
 @contextmanager

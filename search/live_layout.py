@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.trial_record import TrialRecord
-from search.run_line import duration, spread_text
+from search.duration_text import duration
+from search.run_line import spread_text
 from search.search_board import RunInFlight, SearchBoard
 
 # Rows of the screen that the table leaves to the header above it and to what stands below it.
@@ -135,7 +136,7 @@ def _search_bars(bars: Table, board: SearchBoard, now: float) -> None:
         left = board.run_seconds_left(flight, now)
         others = f" (and {len(board.running) - 1} more)" if len(board.running) > 1 else ""
         bars.add_row(
-            f"run {flight.run + 1}{others}",
+            f"run {flight.run}{others}",
             ProgressBar(total=total, completed=flight.fold_epochs),
             f"fold {flight.fold + 1}/{board.folds} epoch {flight.epoch}/{flight.assignment.epochs}",
             f"{duration(left)} left" if left is not None else "",
@@ -181,7 +182,7 @@ class _Column:
 
 
 _COLUMNS = (
-    _Column("run", lambda row: str(row.run + 1)),
+    _Column("run", lambda row: str(row.run)),
     _Column("state", lambda row: row.state, right=False),
     _Column("bracket", lambda row: str(row.bracket)),
     _Column("rung", lambda row: str(row.rung)),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -61,9 +63,18 @@ def terminal_size(stream: Any) -> tuple[int, int]:
     return width or 80, height or 24
 
 
-def show(text: str) -> None:
-    """Print an answer on stdout."""
-    print(_encodable(text, sys.stdout), file=sys.stdout, flush=True)
+def show(text: str, *, hanging: int | None = None) -> None:
+    """Print an answer on stdout.
+
+    Args:
+        text: As it stands.
+        hanging: On a terminal long lines are broken between words and go on behind so many spaces; None leaves them to
+            the terminal.
+    """
+    text = encodable(text, sys.stdout)
+    if hanging is not None and sys.stdout.isatty():
+        text = "\n".join(_filled(line, sys.stdout, hanging) for line in text.splitlines())
+    print(text, file=sys.stdout, flush=True)
 
 
 def answer_width() -> int:
@@ -75,6 +86,11 @@ def show_table(table: RenderableType) -> None:
     """Print a table on stdout."""
     from rich.console import Console
 
+    if not sys.stdout.isatty():
+        text = io.StringIO()
+        Console(file=text, width=answer_width(), highlight=False).print(table)
+        show("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
+        return
     stream: Any = _Plain(sys.stdout) if _lacks_unicode(sys.stdout) else sys.stdout
     Console(file=stream, width=answer_width(), highlight=False).print(table)
 
@@ -85,12 +101,28 @@ def show_json(value: Any) -> None:
 
 
 def complain(text: str) -> None:
-    """Print an error on stderr, each line as it stands."""
+    """Print an error on stderr, each line as it stands; a terminal does not break its words."""
     for line in text.splitlines():
-        print(f"mammo-search: {_encodable(line, sys.stderr)}", file=sys.stderr, flush=True)
+        said = f"mammo-search: {encodable(line, sys.stderr)}"
+        print(_filled(said, sys.stderr) if sys.stderr.isatty() else said, file=sys.stderr, flush=True)
 
 
-def _encodable(text: str, stream: TextIO) -> str:
+def _filled(line: str, stream: TextIO, hanging: int = 0) -> str:
+    width = max(hanging + 20, terminal_size(stream)[0] - 1)
+    if len(line) <= width:
+        return line
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=" " * hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
+
+
+def encodable(text: str, stream: TextIO) -> str:
+    """A text as a stream's encoding can show it, for example "~" for "±"."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)

@@ -59,10 +59,15 @@ def describe_plan(plan: HyperbandPlan) -> str:
 
 def describe_banks(plan: BankPlan) -> str:
     """Views and banks as a line of text."""
-    sizes = ", ".join(f"depth {depth} {size / 1e9:.2g} GB" for depth, size in plan.bytes.items())
+    sizes = ", ".join(f"depth {depth} {size_text(size)}" for depth, size in plan.bytes.items())
     text = f"{plan.views} views ({' / '.join(map(str, plan.views_per_class))} an image, by class)"
     if plan.stored:
-        text += f"; banks of {plan.total_bytes / 1e9:.2g} GB on disk: {sizes}"
+        text += f"; banks of {size_text(plan.total_bytes)} on disk: {sizes}"
     if plan.recomputed:
         text += f"; recomputed whenever read: depth {', '.join(map(str, plan.recomputed))} (raise cache.max_gb)"
     return text
+
+
+def size_text(size: int) -> str:
+    """A number of bytes to two digits: "3.8 MB", "0.24 GB"."""
+    return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"

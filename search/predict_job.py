@@ -14,9 +14,9 @@ from mammo_data.image_files import ImageFile
 from search.atomic_file import replacing
 from search.environment import quiet_libraries, start_tensorflow
 from search.errors import RunError
-from search.export_metadata import RESEARCH_USE
+from search.export_metadata import RESEARCH_USE, ModelMetadata
 from search.exported_model import ExportedModel, find_model
-from search.output import messages
+from search.output import answer_width, encodable, messages
 
 if TYPE_CHECKING:
     from search.predict import PredictedImage
@@ -31,7 +31,7 @@ def predict_to_rows(
     Args:
         name: The model, as `find_model` understands it.
         files: The images.
-        format: "csv" or "jsonl".
+        format: "table", "csv" or "jsonl".
         out: Where to; standard output by default.
         cam: Folder for overlays of Grad-CAM maps; None for none.
 
@@ -52,30 +52,44 @@ def predict_to_rows(
     with quiet_libraries() as terminal:
         start_tensorflow(deterministic=False)
         from search.predict import predict_files
-        from search.prediction_table import header, row_writer
 
         console = messages(terminal)
-        console.print(RESEARCH_USE, highlight=False, soft_wrap=True)
+        console.print(RESEARCH_USE, highlight=False, soft_wrap=not console.is_terminal)
         model = ExportedModel(file)
         overlays = None
         if cam is not None:
             from search.prediction_overlays import OverlayWriter
 
             overlays = OverlayWriter(model, cam)
-        text = row_writer(file.metadata, format)
+        header, text = _row_text(file.metadata, format)
         done, failed, start = 0, 0, time.perf_counter()
         with _output(out) as write:
-            write(header(file.metadata, format))
+            write(header)
             for rows in predict_files(model, files):
                 for row in _with_overlays(rows, overlays):
                     write(text(row))
                 done, failed = done + len(rows), failed + sum(row.error is not None for row in rows)
         seconds = time.perf_counter() - start
-        said = f"{done} image{'s' if done != 1 else ''} in {seconds:.1f} s, {done / max(seconds, 1e-9):.1f} a second"
-        if failed:
-            said += f"; {failed if failed < done else 'all'} failed, see the column error"
-        console.print(said, highlight=False, soft_wrap=True)
+        console.print(_closing(done, failed, seconds), highlight=False, soft_wrap=True)
     return failed == done
+
+
+def _closing(done: int, failed: int, seconds: float) -> str:
+    said = f"{done} image{'s' if done != 1 else ''} in {seconds:.1f} s"
+    if failed == done:
+        return f"{said}; all failed"
+    said += f", {done / max(seconds, 1e-9):.1f} a second"
+    return f"{said}; {failed} failed" if failed else said
+
+
+def _row_text(metadata: ModelMetadata, format: str) -> tuple[str, Callable[[PredictedImage], str]]:
+    """What stands before the rows, and what a row becomes."""
+    from search.prediction_listing import listing
+    from search.prediction_table import header, row_writer
+
+    if format == "table":
+        return listing(metadata, answer_width())
+    return header(metadata, format), row_writer(metadata, format)
 
 
 def _with_overlays(rows: list[PredictedImage], overlays: OverlayWriter | None) -> list[PredictedImage]:
@@ -90,8 +104,12 @@ def _output(out: Path | None) -> Iterator[Callable[[str], object]]:
     """A function that takes text: for standard output at once, for a file when all is done."""
     if out is None:
         stream: TextIO = sys.stdout
-        yield stream.write
-        stream.flush()
+
+        def write(text: str) -> None:
+            stream.write(encodable(text, stream))
+            stream.flush()
+
+        yield write
         return
     with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
         yield text.write

@@ -20,10 +20,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from reports.trial_record import TrialRecord
+from search.duration_text import duration
 from search.live_layout import Station, layout, runs_table
 from search.log_follower import following
 from search.plan_execution import Assignment
-from search.run_line import duration, run_line
+from search.run_line import run_line
 from search.search_board import SearchBoard
 from search.space import Configuration
 
@@ -155,7 +156,7 @@ class RunProgress:
                 board.epoch_ended(run, fold, epoch, time.monotonic())
         if self._detail == "verbose" and board is not None and run in board.running:
             self.say(
-                f"run {run + 1}/{board.plan.runs}  fold {fold + 1}/{board.folds}  "
+                f"run {run}  {run + 1}/{board.plan.runs}  fold {fold + 1}/{board.folds}  "
                 f"epoch {epoch}/{board.running[run].assignment.epochs}"
             )
 

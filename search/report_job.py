@@ -7,8 +7,8 @@ from pathlib import Path
 from reports.html import write_report
 from reports.summary_file import SUMMARY_NAME, read_summary
 from search.config_file import load_config
+from search.content_digests import content_checksum
 from search.errors import RunError
-from search.export_metadata import content_checksum
 from search.run_directory import RunDirectory, owned
 from search.run_metadata import read_metrics
 from search.trial_log import read_records

@@ -1,4 +1,4 @@
-"""Numbers and runs as short text."""
+"""A run as short text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run_line(record: TrialRecord, runs: int) -> str:
     result = f"failed: {record.error}" if record.status == "failed" else f"AUC {objective_text(record)}"
     width = len(str(runs))
     return (
-        f"run {record.run + 1:>{width}}/{runs}  bracket {record.bracket} rung {record.rung}  "
+        f"run {record.run:>{width}}  {record.run + 1:>{width}}/{runs}  bracket {record.bracket} rung {record.rung}  "
         f"epochs {record.initial_epoch:>2}→{record.epochs:<2}  {result}  depth {values['unfreeze_depth']}  "
         f"width {values['head_width']:<4}  dropout {values['dropout']:<5.3g}  l2 {values['l2']:<8.2g}  "
         f"lr {values['learning_rate']:<8.2g}  {record.seconds:6.1f} s"
@@ -37,17 +37,3 @@ def spread_text(record: TrialRecord) -> str:
     """The standard deviation over the folds, "" where there is none."""
     folds = [value for value in fold_objectives(record) if value == value]
     return f" ± {statistics.stdev(folds):.3f}" if len(folds) > 1 else ""
-
-
-def duration(seconds: float) -> str:
-    """A time span in at most two units, for example "1 min 20 s"."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        minutes, rest = divmod(whole, 60)
-        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
-    hours, rest = divmod(whole, 3600)
-    if hours < 24:
-        return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"
-    return f"{hours // 24} d {hours % 24} h"

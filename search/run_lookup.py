@@ -97,7 +97,7 @@ def find_run(run: str | None = None, runs: Path | None = None) -> RunDirectory:
         remedy = f"There {'is' if len(names) == 1 else 'are'} {_listed(names)}."
     else:
         remedy = "There is none yet; begin one: mammo-search run --demo."
-    raise RunError(expected=f"a run of {folder}, or the path of one", found=repr(run), remedy=remedy)
+    raise RunError(expected=f"a run in {folder}/, or the folder of one", found=repr(run), remedy=remedy)
 
 
 def _listed(names: list[str], most: int = 8) -> str:

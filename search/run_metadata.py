@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from search.config import Config
 from search.config_file import load_config
+from search.content_digests import image_digest, patient_digests
 from search.errors import RunError
-from search.export_metadata import ModelMetadata, describe_model, image_digest, patient_digests
+from search.export_metadata import ModelMetadata
+from search.model_description import describe_model
 from search.run_directory import RunDirectory
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ def status_text(status: RunStatus) -> str:
         lines.append(("plan", _progress(status.progress)))
     if status.best:
         best = status.best
-        values = "  ".join(f"{name} {value:g}" for name, value in best.hyperparameters.items())
+        values = ", ".join(f"{name} {value:g}" for name, value in best.hyperparameters.items())
         lines.append(
             ("best so far" if status.state != "complete" else "best", f"run {best.run}: macro AUC {best.objective:.3f} "
              f"at {best.epochs} epochs (selected, optimistic)")

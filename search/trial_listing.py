@@ -106,7 +106,7 @@ def table_of(
     narrow = width < FULL_WIDTH
     table = Table(
         title=f"{escape(directory.name)}: {len(rows)} of {len(records)} runs",
-        caption=_caption(max((len(fold_objectives(record)) for record in rows), default=0)),
+        caption=_caption(max((len(fold_objectives(record)) for record in rows), default=0), narrow=narrow),
         title_justify="left",
         caption_justify="left",
         title_style="bold",
@@ -196,12 +196,12 @@ def _score(record: TrialRecord) -> str:
     return f"{record.objective:.3f}" + (f" ±{deviation:.3f}" if deviation is not None else "")
 
 
-def _caption(folds: int) -> str:
+def _caption(folds: int, *, narrow: bool) -> str:
     of_folds = f", mean ± standard deviation over {folds} folds" if folds > 1 else ""
     return (
         f"macro AUC: one-vs-rest, cross-validated{of_folds}; selected, so optimistic.\n"
         "Scores compare between runs of the same epochs only; rank: among those of most epochs so far; "
-        "from: promoted from; b/r: bracket and rung."
+        f"from: promoted from{'' if narrow else '; b/r: bracket and rung'}."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,18 @@ import pytest
 from hypothesis import settings
 
 from search.environment import start_tensorflow
+from search.program_name import UV_RUN
 
 # A gate must give the same answer twice; the search for new counterexamples is a developer's, without CI set.
 settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+# A shell starts what it puts into the background without Ctrl-C, and programs that the tests interrupt inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Commands that are shown begin with `uv run` where that has started the program; here they are compared as they are.
+os.environ.pop(UV_RUN, None)
 
 ROOT = Path(__file__).parents[1]
 

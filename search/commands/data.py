@@ -9,24 +9,32 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Fetch, check and preview mammograms, or make synthetic ones.", no_args_is_help=True)
+from search.command_help import Command, CommandGroup
+
+app = typer.Typer(
+    cls=CommandGroup, help="Fetch, check and preview films, or make synthetic ones.", no_args_is_help=True
+)
 
 DEFAULT_FOLDER = Path("data/images")
 PROBLEMS_FOUND = 3
 
-DataArgument = Annotated[Path, typer.Argument(help="Folder, archive or HDF5 file of the images.")]
+DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help="Folder, archive or HDF5 file of the images.")]
 InfoOption = Annotated[Path | None, typer.Option(help="Info.txt, where it does not lie with the images.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-@app.command()
+@app.command(cls=Command)
 def fetch(
     to: Annotated[Path, typer.Option(help="Folder that the films go to.")] = DEFAULT_FOLDER,
     url: Annotated[str | None, typer.Option(help="Address of all-mias.tar.gz (default: the known mirrors).")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds without a byte after which to give up.", min=0.01)] = 30.0,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Give up after so long without a byte.", min=0.01)
+    ] = 30.0,
     json: JsonOption = False,
 ) -> None:
-    """Download mini-MIAS and verify each file by its known SHA-256; a download that was cut off goes on.
+    """Download mini-MIAS and verify each file by its SHA-256.
+
+    A download that was cut off goes on.
 
     Example: mammo-search data fetch
     """
@@ -44,9 +52,11 @@ def fetch(
         show(f"{fetched.directory}: {fetched.files} files, each verified by its SHA-256; {what}")
 
 
-@app.command()
+@app.command(cls=Command)
 def check(data: DataArgument = DEFAULT_FOLDER, info: InfoOption = None, json: JsonOption = False) -> None:
-    """Check a set: missing, damaged, altered, duplicate or mislabelled films; exit code 3 and a line for each problem.
+    """Look for missing, damaged, altered, duplicate or mislabelled films.
+
+    Each problem is a line, and the exit code is 3 if there is any.
 
     Example: mammo-search data check all-mias.tar.gz
     """
@@ -63,14 +73,16 @@ def check(data: DataArgument = DEFAULT_FOLDER, info: InfoOption = None, json: Js
         raise typer.Exit(PROBLEMS_FOUND)
 
 
-@app.command()
+@app.command(cls=Command)
 def preview(
     data: DataArgument = DEFAULT_FOLDER,
     info: InfoOption = None,
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("contact_sheet.png"),
-    image: Annotated[list[str] | None, typer.Option(help="An image to show, repeatable (default: all).")] = None,
-    side: Annotated[int, typer.Option(help="Side of a thumbnail in pixels.", min=32, max=2048)] = 192,
-    columns: Annotated[int, typer.Option(help="Thumbnails in a row.", min=1, max=100)] = 14,
+    image: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="An image to show, repeatable (default: all).")
+    ] = None,
+    side: Annotated[int, typer.Option(metavar="N", help="Side of a thumbnail in pixels.", min=32, max=2048)] = 192,
+    columns: Annotated[int, typer.Option(metavar="N", help="Thumbnails in a row.", min=1, max=100)] = 14,
 ) -> None:
     """Draw a contact sheet: outlines of the breast, crop boxes, circles.
 
@@ -88,14 +100,16 @@ def preview(
     show(str(write_contact_sheet(sheet, out)))
 
 
-@app.command()
+@app.command(cls=Command)
 def phantom(
-    to: Annotated[Path, typer.Argument(help="Folder to write to; empty, or an older phantom.")],
-    patients: Annotated[int, typer.Option(help="Women, two films each.", min=1, max=499)] = 60,
-    image_size: Annotated[int, typer.Option(help="Side of the films in pixels.", min=64, max=4096)] = 1024,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.", min=0)] = 0,
+    to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write to; empty, or an older phantom.")],
+    patients: Annotated[int, typer.Option(metavar="N", help="Women, two films each.", min=1, max=499)] = 60,
+    image_size: Annotated[int, typer.Option(metavar="N", help="Side of the films in pixels.", min=64, max=4096)] = 1024,
+    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same bytes.", min=0)] = 0,
 ) -> None:
-    """Write synthetic films in MIAS's format, with MIAS's quirks (`data check` finds the circle put off the breast).
+    """Write synthetic films in MIAS's format, with MIAS's quirks.
+
+    `data check` finds one of them: a circle off the breast.
 
     Example: mammo-search data phantom /tmp/phantom --patients 20
     """

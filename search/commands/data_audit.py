@@ -23,7 +23,9 @@ def audit(
     output: Annotated[Path | None, typer.Option(help="Also write audit.json here.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
 ) -> None:
-    """Ask what leaks between the sides of a split (exit code 3), and what trifles tell.
+    """Ask what leaks between the sides of a split.
+
+    The exit code is 3 if anything leaks.
 
     Example: mammo-search data audit --data all-mias.tar.gz --no-permutation
     """

@@ -26,7 +26,7 @@ def doctor(
     assignments: SetOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Look at versions, devices, caches, weights, data and disk space, and say what to do about each lack.
+    """Say what this machine lacks for a run, and what to do about it.
 
     What it looks for is what `run` would use with the same flags and the same tuner_config.toml. Ends with exit code 3
     if a run on real data would lack something.

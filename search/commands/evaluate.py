@@ -7,9 +7,16 @@ from typing import Annotated
 
 import typer
 
+from search.completion import complete_run
+
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, or a .keras file with its .json beside it.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A run, or a .keras file with its .json beside it.", autocompletion=complete_run
+        ),
+    ],
     data: Annotated[
         Path | None, typer.Option(help="Labelled images of others.", show_default="the run's held-out patients")
     ] = None,
@@ -20,9 +27,10 @@ def evaluate(
     predictions: Annotated[Path | None, typer.Option(help="Also write the probabilities.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print all metrics as JSON.")] = False,
 ) -> None:
-    """Evaluate a model with patient-bootstrap intervals; calibration and thresholds stay as they are.
+    """Evaluate a model on labelled images.
 
-    Reading the held-out patients again is counted. A set with patients of the model's development is refused.
+    With patient-bootstrap intervals; calibration and thresholds stay as they are. Reading the held-out patients again
+    is counted. A set with patients of the model's development is refused.
 
     Example: mammo-search evaluate demo --data my-films/
     """

@@ -23,16 +23,18 @@ def export(
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="Name of a run, or its folder.", autocompletion=complete_run)
     ],
-    format: Annotated[Format, typer.Option(help="onnx needs the extra of that name.")] = Format.KERAS,
+    format: Annotated[
+        Format, typer.Option(metavar="FORMAT", help="keras, savedmodel, or onnx (an extra).")
+    ] = Format.KERAS,
     out: Annotated[
         Path | None, typer.Option(help="File or folder to write to.", show_default="the run's best/")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
-    """Write a run's model for use elsewhere, compared with Keras on 16 images before it is called done.
+    """Write a run's model as Keras file, SavedModel or ONNX.
 
-    What its users have to know (preparation, classes, thresholds, licence) is put beside it, in NAME.json. The input is
-    prepared images, float32 [n, size, size, 1] in 0 … 255; a SavedModel has it in the signature serving_default.
+    The input is prepared images, float32 [n, size, size, 1] in 0 … 255. It is compared with Keras on 16 images before
+    it is called done. NAME.json beside it says what its users have to know: preparation, classes, thresholds, licence.
 
     Example: mammo-search export demo --format onnx --out model.onnx
     """

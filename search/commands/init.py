@@ -11,7 +11,7 @@ from search.completion import complete_run
 
 
 def init(
-    path: Annotated[Path, typer.Argument(help="File to write, or the folder to write it into.")] = Path(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="File to write, or the folder to write it into.")] = Path(
         "tuner_config.toml"
     ),
     run: Annotated[
@@ -20,7 +20,7 @@ def init(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write tuner_config.toml: every setting with its default, its unit and what it does.
+    """Write tuner_config.toml, every setting with what it does.
 
     `mammo-search run` reads it from the current folder by itself.
 

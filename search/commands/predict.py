@@ -10,34 +10,45 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search.completion import complete_run
+
 if TYPE_CHECKING:
     from mammo_data.image_files import ImageFile
 
 
 class RowFormat(StrEnum):
-    """What --format takes; the schema is in `search.prediction_table`."""
+    """What --format takes; the schema of the last two is in `search.prediction_table`."""
 
+    TABLE = "table"
     CSV = "csv"
     JSONL = "jsonl"
 
 
 def predict(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, or a .keras file with its .json.")],
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Images, folders, archives, or -.")],
-    format: Annotated[RowFormat, typer.Option(help="Both have a row an image.")] = RowFormat.CSV,
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A run, or a .keras file with its .json.", autocompletion=complete_run),
+    ],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Images, folders, archives, or -.")],
+    format: Annotated[
+        RowFormat | None,
+        typer.Option(metavar="FORMAT", help="table, csv or jsonl.", show_default="csv; on a terminal table"),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the rows to a file.")] = None,
     cam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM overlays.")] = None,
 ) -> None:
-    """Predict films (PGM, PNG, JPEG, TIFF, DICOM): calibrated probabilities, and decisions.
+    """Predict films: calibrated probabilities and decisions.
 
-    On standard input, -, comes one image or a list of paths. What is no film is an error in its row.
+    PGM, PNG, JPEG, TIFF, DICOM; folders and archives of them. On standard input, -, comes one image or a list of paths.
+    What is no film is an error in its row.
 
     Example: mammo-search predict demo films/ --out predictions.csv
     """
     from search.predict_job import predict_to_rows
 
-    kind = RowFormat.JSONL if json else format
+    usual = RowFormat.TABLE if out is None and sys.stdout.isatty() else RowFormat.CSV
+    kind = RowFormat.JSONL if json else format or usual
     all_failed = predict_to_rows(model, _files(images), format=kind.value, out=out, cam=cam)
     if all_failed:
         raise typer.Exit(3)

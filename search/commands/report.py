@@ -17,7 +17,9 @@ def report(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the path as JSON.")] = False,
 ) -> None:
-    """Write report.html of a finished run again from its files; no image is read and no network runs.
+    """Write report.html of a finished run again, from its files.
+
+    No image is read, and no network runs.
 
     Example: mammo-search report demo --open
     """

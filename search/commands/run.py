@@ -37,7 +37,7 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line an epoch, and the log.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Search, retrain, evaluate and export; typed again, an interrupted run goes on.
+    """Search, retrain, evaluate and export; typed again, it goes on.
 
     Example: mammo-search run --data all-mias.tar.gz --max-trials 40
     """
@@ -89,9 +89,9 @@ def run(
     )
     result = run_job(request)
     if quiet or json:
-        show_json(result.as_json()) if json else show(result.as_text())
+        show_json(result.as_json()) if json else show(result.as_text(), hanging=20)
         return
     console = messages()
     console.print()
-    show(result.as_text())
+    show(result.as_text(), hanging=20)
     console.print(next_commands(result.directory, width=console.width), highlight=False, soft_wrap=True, markup=False)

@@ -29,7 +29,9 @@ def status(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the state as JSON.")] = False,
 ) -> None:
-    """Say what a run is doing, how far it is, and how to go on with it; without RUN, list all runs.
+    """Say how far a run is, and how to go on with it.
+
+    Without RUN all runs are listed, the one last worked on first.
 
     Example: mammo-search status demo
     """
@@ -40,7 +42,7 @@ def status(
 
     if run is not None:
         one = run_status(find_run(run))
-        show_json(one.as_json()) if json else show(status_text(one))
+        show_json(one.as_json()) if json else show(status_text(one), hanging=13)
         return
     everyone = all_statuses()
     if json:

@@ -16,13 +16,13 @@ from search.run_lookup import RunArgument
 def tensorboard(
     run: RunArgument = None,
     port: Annotated[
-        int | None, typer.Option(help="Port (default: 6006, or the next free one).", min=0, max=65535)
+        int | None, typer.Option(metavar="N", help="Port (default: 6006, or the next free one).", min=0, max=65535)
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine can't reach 127.0.0.1.")] = (
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen there; 127.0.0.1 is for this machine alone.")] = (
         "127.0.0.1"
     ),
 ) -> None:
-    """Start TensorBoard on a run and print its address; Ctrl-C ends it.
+    """Show the curves of a run in TensorBoard; Ctrl-C ends it.
 
     Example: mammo-search tensorboard demo
     """

@@ -39,7 +39,7 @@ def trials(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the trials as JSON.")] = False,
 ) -> None:
-    """List the runs of a search, best first, with what each was promoted from.
+    """List the runs of a search, best first.
 
     Example: mammo-search trials demo --best 5
     """

@@ -9,23 +9,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search.command_help import Command, CommandGroup
+
 if TYPE_CHECKING:
     from search.bit_weights import BitWeights
 
-app = typer.Typer(help="Fetch and verify the backbone's weights; see what each depth trains.", no_args_is_help=True)
+app = typer.Typer(cls=CommandGroup, help="Fetch and verify weights; see what each depth trains.", no_args_is_help=True)
 
 Backbone = Annotated[str, typer.Option(help="bit-m-r50x1, bit-s-r50x1, bit-m-r101x1 or bit-s-r101x1.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 
-@app.command()
+@app.command(cls=Command)
 def fetch(
-    source: Annotated[str | None, typer.Argument(help="Handle, address, archive, npz or folder.")] = None,
+    source: Annotated[
+        str | None, typer.Argument(metavar="SOURCE", help="Handle, address, archive, npz or folder.")
+    ] = None,
     backbone: Backbone = "bit-m-r50x1",
-    output: Annotated[Path | None, typer.Option(help="Also write a .safetensors file to carry elsewhere.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Also write a .safetensors file.")] = None,
     json: Json = False,
 ) -> None:
-    """Download, prove and store weights; later runs and other machines need no internet.
+    """Download, prove and store weights.
+
+    Later runs need no internet then; --output is for machines without any.
 
     Example: mammo-search weights fetch --output bit-m-r50x1.safetensors
     """
@@ -43,13 +49,17 @@ def fetch(
     _answer(weights, output, json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
-    file: Annotated[str | None, typer.Argument(help="Stored file, npz, folder, archive or handle.")] = None,
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="Stored file, npz, folder, archive or handle.")
+    ] = None,
     backbone: Backbone = "bit-m-r50x1",
     json: Json = False,
 ) -> None:
-    """Compare weights with the published BiT-M-R50x1, tensor by tensor; exit code 1 if they differ.
+    """Compare weights with the published ones, tensor by tensor.
+
+    The exit code is 1 if they differ.
 
     Example: mammo-search weights verify bit-m-r50x1.safetensors
     """
@@ -64,12 +74,12 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Command)
 def depths(
     backbone: Annotated[str, typer.Option(help="bit-m-r50x1, bit-m-r101x1, …, bit-small.")] = "bit-m-r50x1",
     json: Json = False,
 ) -> None:
-    """Show what each unfreeze depth trains: the first unit, and how many parameters of the backbone.
+    """Show what each unfreeze depth trains: first unit, parameters.
 
     Example: mammo-search weights depths --backbone bit-m-r101x1
     """
@@ -87,9 +97,11 @@ def depths(
         show(f"{row.depth:5}  {row.from_unit or 'head alone':13}  {row.parameters:10,}")
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_family(json: Json = False) -> None:
-    """List the released backbones: what they were trained on, size, licence, handle; --json has all that is known.
+    """List the released backbones: training data, size, licence, handle.
+
+    With --json all that is known of them is listed.
 
     Example: mammo-search weights list
     """

@@ -19,6 +19,7 @@ from mammo_data.layouts import open_source
 from mammo_data.mias_facts import known_checksums
 from mammo_data.mirrors import LICENCE_NAME, MIRRORS
 from tests.mammo_data.packagings import files_of, tar_bytes
+from tests.search.json_answers import assert_described
 
 
 @dataclass
@@ -120,6 +121,7 @@ def test_the_set_is_fetched_verified_and_usable(
     folder = tmp_path / "data" / "images"
     fetched = fetch(folder, urls=(server.url + path,), known=known, progress=lambda *at: seen.append(at))
     assert (fetched.files, fetched.downloaded) == (len(known), True)
+    assert_described("data fetch", fetched.as_json())
     assert seen[-1] == (len(server.body), len(server.body))
     assert load_cases(open_source(folder)) == load_cases(open_source(phantom))
     assert sorted(found.name for found in folder.iterdir()) == sorted([*known, LICENCE_NAME])

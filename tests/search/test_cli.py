@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from search.config_toml import to_toml
+from tests.search.json_answers import assert_described
 from tests.search.tiny import tiny_config
 
 
@@ -46,10 +47,12 @@ def test_a_run_shows_its_progress_on_stderr_and_its_answer_on_stdout_without_lib
     answer = run("run", "--name", "cli", "--json", cwd=workspace)
     assert answer.returncode == 0, answer.stderr
     result = json.loads(answer.stdout)
+    assert_described("run", result)
     assert (workspace / "runs" / "cli" / "best" / "report.html").is_file()
+    assert_described("data audit", json.loads((workspace / "runs" / "cli" / "best" / "audit.json").read_text()))
     assert result["metrics"]["n"] > 0
     lines = answer.stderr.splitlines()
-    assert sum(bool(re.match(r"run +\d+/6 ", line)) for line in lines) == 6
+    assert sum(bool(re.match(r"run +\d+ +\d+/6 ", line)) for line in lines) == 6
     assert not [line for line in lines if any(word in line for word in ("0000 ", "absl", "cuda", "WARNING", "Warning"))]
 
 
@@ -87,5 +90,6 @@ def test_missing_weights_are_one_line_and_leave_nothing(workspace, phantom):
 def test_the_plan_is_shown_without_starting_anything(workspace):
     answer = run("run", "--dry-run", "--max-trials", "40", "--json", cwd=workspace)
     plan = json.loads(answer.stdout)
+    assert_described("run --dry-run", plan)
     assert (plan["runs"], plan["configurations"], plan["epochs"], plan["full_budget_runs"]) == (38, 28, 420, 10)
     assert not list(workspace.iterdir())

@@ -57,7 +57,7 @@ def test_names_of_runs_are_offered(workspace, shell):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["status", "trials", "tensorboard"])
+@pytest.mark.parametrize("command", ["status", "trials", "tensorboard", "export", "evaluate", "predict", "report"])
 def test_a_command_on_a_run_offers_the_names(workspace, command):
     assert set(offered(workspace, "bash", ["mammo-search", command, ""]).split()) == {"alpha", "beta", "beta-2"}
 

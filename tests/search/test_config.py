@@ -115,6 +115,14 @@ def test_a_file_that_is_no_text_is_one_line(tmp_path):
         load_config(tmp_path / "c.toml")
 
 
+def test_mistakes_are_told_from_top_to_bottom_after_those_of_the_flags(tmp_path):
+    file = write(tmp_path / "c.toml", "[space]\nnobody = 1\n[search]\nmax_trails = 3\nfactor = 1\n[split]\nfolds = 0")
+    with pytest.raises(ConfigError) as error:
+        load_config(file, {"search.seed": -1}, origins={"search.seed": "--seed"})
+    places = [line.split(": ")[0] for line in str(error.value).splitlines()]
+    assert places == ["--seed", *(f"{file}:{line}" for line in (2, 4, 5, 7))]
+
+
 def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.toml"):
         load_config(tmp_path / "none.toml")

@@ -5,10 +5,10 @@ import pytest
 from reports.trial_record import TrialRecord
 from search.bit_architecture import R50X1
 from search.cost_estimate import CostModel, remaining_work
+from search.duration_text import duration
 from search.expected_cost import epoch_costs
 from search.hyperband_plan import plan_hyperband
 from search.plan_execution import Assignment, RunState, next_assignment
-from search.run_line import duration
 from search.search_board import SearchBoard
 from search.space import Configuration
 

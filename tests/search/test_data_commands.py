@@ -3,6 +3,7 @@
 import json
 import shutil
 
+from tests.search.json_answers import assert_described
 from tests.search.test_cli import run, workspace  # noqa: F401
 
 
@@ -12,6 +13,7 @@ def test_a_sound_phantom_passes_and_a_damaged_one_is_named_line_by_line(workspac
     sound = run("data", "check", "images", "--json", cwd=workspace)
     assert sound.returncode == 0, sound.stderr
     assert json.loads(sound.stdout)["images"] == 8
+    assert_described("data check", json.loads(sound.stdout))
     (workspace / "images" / "mdb002.pgm").unlink()
     shutil.copy(workspace / "images" / "mdb003.pgm", workspace / "images" / "mdb004.pgm")
     damaged = run("data", "check", "images", cwd=workspace)

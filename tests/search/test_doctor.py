@@ -13,6 +13,7 @@ from search.bit_store import write_stored
 from search.bit_weights import BitWeights, random_weights
 from search.doctor import examine_data, examine_disks, examine_weights
 from tests.search.command_line import typed
+from tests.search.json_answers import assert_described
 
 
 @pytest.fixture
@@ -30,6 +31,7 @@ def test_each_lack_is_named_with_what_to_do_and_the_configuration_is_the_runs(wo
     (workspace / "tuner_config.toml").write_text('[backbone]\nname = "bit-s-r101x1"\n[data]\npath = "films"\n')
     answer = typed(capsys, "doctor", "--json")
     assert answer.code == 3
+    assert_described("doctor", json.loads(answer.out))
     checks = checks_of(answer)
     assert checks["weights"]["state"] == checks["data"]["state"] == "lack"
     assert "bit-s-r101x1 is not on this machine" in checks["weights"]["found"]

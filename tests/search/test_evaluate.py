@@ -8,6 +8,7 @@ import pytest
 from search.holdout_ledger import readings
 from tests.mammo_data.case_folders import write_case_folder
 from tests.search.command_line import typed
+from tests.search.json_answers import assert_described
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +22,7 @@ def test_held_out_patients_give_the_run_s_own_figures_and_are_counted(finished, 
     answer = typed(capsys, "evaluate", run.path, "--json", "--predictions", tmp_path / "again.csv")
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
+    assert_described("evaluate", found)
     assert found["holdout_readings"] == before + 1 == len(readings(runs, split))
     stored = json.loads((run.best / "metrics.json").read_text())
     for name in ("primary_auc", "macro_ovr_auc", "balanced_accuracy", "per_class", "confusion_matrix"):

@@ -8,6 +8,7 @@ from mammo_data.info_txt import load_cases
 from mammo_data.layouts import open_source
 from search.expected_cost import expected_cost
 from search.plan_text import plan_search
+from tests.search.json_answers import assert_described
 
 
 def test_the_banks_have_the_announced_size(finished, phantom):
@@ -18,6 +19,16 @@ def test_the_banks_have_the_announced_size(finished, phantom):
     # The header of an .npy file is 128 bytes.
     assert all(size in [expected + 128 for expected in announced] for size in values)
     assert list(cost.views_per_class) == json.loads(result.directory.manifest_file.read_text())["views_per_class"]
+
+
+def test_the_answer_as_json_is_as_described(phantom, tmp_path, monkeypatch):
+    from search.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    words = ["run", "--dry-run", "--data", str(phantom), "--protocol", "nested", "--backbone", "bit-small", "--json"]
+    answer = json.loads(CliRunner().invoke(app, words).stdout)
+    assert answer["expected"]["searches"] == answer["nested"]["searches"] == 6
+    assert_described("run --dry-run", answer)
 
 
 def test_over_the_budget_fewer_views_then_recomputing(finished, phantom):

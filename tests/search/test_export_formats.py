@@ -14,6 +14,7 @@ from search.export_formats import FORMATS
 from search.export_job import export_run
 from search.export_metadata import metadata_file, read_metadata
 from tests.search.command_line import typed
+from tests.search.json_answers import assert_described
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,7 @@ def test_savedmodel_and_onnx_agree_with_the_stored_predictions(finished, exports
     images = prepared.images[rows][..., None].astype(np.float32)
     stored = Predictions.read_csv(result.directory.best / "predictions.csv").probabilities
     for kind, exported in exports.items():
+        assert_described("export", exported.as_json())
         assert exported.images == "images of development patients"
         assert exported.largest_difference <= 1e-4
         assert np.abs(FORMATS[kind].run(exported.path, images) - stored).max() <= 1e-4

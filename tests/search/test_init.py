@@ -107,3 +107,5 @@ def test_an_installed_package_carries_the_file(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read("search/tuner_config.toml") == SHIPPED.read_bytes()
+        # What belongs to the repository alone.
+        assert not [name for name in archive.namelist() if name.startswith(("reports/pictures", "tests"))]

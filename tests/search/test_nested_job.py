@@ -25,6 +25,7 @@ from search.run_directory import RunDirectory, open_run_directory
 from search.trial_log import read_records
 from tests.durability.test_killed_runs import start, wait_for
 from tests.search.held_out_changes import with_other_held_out_patients
+from tests.search.json_answers import assert_described
 from tests.search.test_job import table_without_clocks
 from tests.search.tiny import tiny_config
 
@@ -99,6 +100,7 @@ def test_the_figures_are_means_over_folds_and_say_what_they_estimate(nested):
     assert "1/2 of the patients" in written["estimates"]
     assert "has not been evaluated" in result.as_text()
     assert result.as_json()["protocol"] == "nested"
+    assert_described("run", result.as_json())
     page = result.directory.report_file.read_text(encoding="utf-8")
     assert written["estimates"] in page
     assert "pooled over all folds" in page

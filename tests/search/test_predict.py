@@ -14,6 +14,7 @@ from mammo_data.splits import Split
 from reports.predictions import Predictions
 from tests.mammo_data.case_folders import write_case_folder
 from tests.search.command_line import typed
+from tests.search.json_answers import assert_described
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +61,11 @@ def test_every_format_and_every_bad_image_in_one_batch(run, phantom, tmp_path, c
     order = [path for pair in zip(good, bad, strict=False) for path in pair] + bad[5:]
     answer = typed(capsys, "predict", run.path, *order, "--json", "--out", tmp_path / "rows.jsonl")
     assert answer.code == 0, answer.err
-    assert "6 failed" in answer.err
+    assert "; 6 failed" in answer.err
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert [row["image"] for row in rows] == [str(path) for path in order]
     for row, path in zip(rows, order, strict=True):
+        assert_described("predict", row)
         if path in bad:
             assert path.name in row["error"]
             assert "\n" not in row["error"]
@@ -106,10 +108,36 @@ def test_a_model_file_works_alone_with_its_json_and_not_without(run, phantom, tm
     answer = typed(capsys, "predict", copy, film, "--cam", tmp_path / "maps", "--format", "jsonl")
     assert answer.code == 0, answer.err
     (row,) = map(json.loads, answer.out.splitlines())
+    assert_described("predict", row)
     overlay = cv2.imread(row["cam"])
     assert overlay is not None
     # The right half has colour, where the evidence is; the film itself has none.
     assert np.ptp(overlay.astype(int), axis=-1).max() > 40
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_gets_a_table_that_fits_it(run, width):
+    """The row of an image, one with a name that is too long, and one that failed."""
+    from search.exported_model import find_model
+    from search.predict import PredictedImage
+    from search.prediction_listing import listing
+
+    metadata = find_model(str(run.path)).metadata
+    header, text = listing(metadata, width)
+    probabilities = {"normal": 0.125, "benign": 0.25, "malignant": 0.625}
+    decisions = (True, False, True, True)
+    rows = [
+        text(PredictedImage("a.png", probabilities, probabilities, decisions)),
+        text(PredictedImage("films/" * 20 + "b.png", probabilities, probabilities, decisions)),
+        text(PredictedImage("c.png", error="Expected a film with a breast on it; found black in c.png. " * 2)),
+    ]
+    assert max(map(len, (header + "".join(rows)).splitlines())) <= width
+    assert header.splitlines()[0].split() == ["probability", "malignant", "abnormal"]
+    assert header.splitlines()[1].split()[-4:] == [".90", ".95", ".90", ".95"]
+    assert rows[0].split() == ["a.png", "malignant", "0.125", "0.250", "0.625", "yes", "no", "yes", "yes"]
+    assert rows[1].startswith("…")
+    assert "b.png  malignant" in rows[1]
+    assert " ".join(rows[2].split()).startswith("c.png Expected a film")
 
 
 def test_no_such_model_is_one_line(run, capsys):

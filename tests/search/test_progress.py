@@ -39,7 +39,7 @@ def staged(tmp_path):
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), pytest.param(120, 40, marks=pytest.mark.slow)])
 def test_a_terminal_shows_the_runs_two_bars_and_the_time_left(staged, columns, rows):
     terminal = staged(columns=columns, rows=rows, pause=0.002, endless=12)
-    text = terminal.wait_until(lambda text: re.search(r"run 12 .*fold 2/3 epoch 6/6 .*left", text) is not None)
+    text = terminal.wait_until(lambda text: re.search(r"run 11 .*fold 2/3 epoch 6/6 .*left", text) is not None)
     lines = text.splitlines()
     assert lines[0] == "mammo-search"
     assert "data      320 images of 160 patients" in text
@@ -47,12 +47,12 @@ def test_a_terminal_shows_the_runs_two_bars_and_the_time_left(staged, columns, r
     assert heads[2:5] == ["bracket", "rung", "epochs"]
     assert ("dropout" in heads) == (columns == 120)
     best = [line for line in lines if " best " in line]
-    assert re.search(r"^ *10 best +0 +2 +6→18 +0\.590 +0\.010 ", best[0])
+    assert re.search(r"^ *9 best +0 +2 +6→18 +0\.590 +0\.010 ", best[0])
     (running,) = [line for line in lines if " running " in line and "→" in line]
-    assert running.split()[0] == "12"
+    assert running.split()[0] == "11"
     assert "10 done, 1 failed, 1 running, 4 to come" in text
     assert re.search(r"^search .*epoch \d+/98 +\d+ s left$", text, re.MULTILINE)
-    assert re.search(r"^run 12 .*fold 2/3 epoch 6/6 +\d+ s left$", text, re.MULTILINE)
+    assert re.search(r"^run 11 .*fold 2/3 epoch 6/6 +\d+ s left$", text, re.MULTILINE)
     assert [line for line in lines if line].index(lines[0]) == 0
 
 
@@ -66,7 +66,7 @@ def test_after_the_search_the_screen_is_tidy_and_the_log_has_every_run(staged, t
     assert text.count("run state") == 1
     assert "16 runs in" in text
     logged = (tmp_path / "log.txt").read_text()
-    assert len(re.findall(r"^\d{4}-\d\d-\d\d .*  run +\d+/15  bracket", logged, re.MULTILINE)) == 16
+    assert len(re.findall(r"^\d{4}-\d\d-\d\d .*  run +\d+ +\d+/15  bracket", logged, re.MULTILINE)) == 16
     assert "failed: the loss became nan in epoch 1 of fold 1 [sic]" in logged
     assert "\x1b" not in logged
 
@@ -76,7 +76,7 @@ def test_another_size_of_the_terminal_breaks_nothing(staged):
     terminal.wait_until(lambda text: "dropout" in text)
     terminal.resize(80, 24)
     # What was drawn for the wider terminal is cut off before its last words.
-    text = terminal.wait_until(lambda text: re.search(r"^run 8 .* left$", text, re.MULTILINE) is not None)
+    text = terminal.wait_until(lambda text: re.search(r"^run 7 .* left$", text, re.MULTILINE) is not None)
     assert "dropout" not in text
     assert text.count("run state") == 1
     assert text.count("search ") == 1
@@ -110,7 +110,7 @@ def test_a_terminal_without_unicode_gets_ascii(staged):
 def test_a_dumb_terminal_gets_lines(staged):
     terminal = staged(pause=0.001, TERM="dumb")
     terminal.wait()
-    assert len(re.findall(r"^run +\d+/15 ", terminal.everything, re.MULTILINE)) == 16
+    assert len(re.findall(r"^run +\d+ +\d+/15 ", terminal.everything, re.MULTILINE)) == 16
     assert b"\x1b[" not in terminal.output
 
 
@@ -120,8 +120,8 @@ def test_a_file_gets_lines_as_many_as_were_asked_for(tmp_path, detail, runs, epo
     with RunProgress(messages(stream), log=tmp_path / "log.txt", detail=detail).shown() as progress:
         staged_search.play(progress, 0.0)
     lines = stream.getvalue().splitlines()
-    assert sum(bool(re.search(r"run +\d+/15  bracket", line)) for line in lines) == runs
-    assert sum(bool(re.search(r"run \d+/15  fold", line)) for line in lines) == epochs
+    assert sum(bool(re.search(r"run +\d+ +\d+/15  bracket", line)) for line in lines) == runs
+    assert sum(bool(re.search(r"run \d+ +\d+/15  fold", line)) for line in lines) == epochs
     assert "\x1b" not in stream.getvalue()
     if detail == "quiet":
         assert not lines

@@ -11,6 +11,7 @@ import urllib.request
 import pytest
 
 from tests.conftest import ROOT
+from tests.search.json_answers import assert_described
 
 PROGRAM = [sys.executable, "-m", "search"]
 
@@ -58,6 +59,7 @@ def test_a_terminal_without_unicode_gets_the_same_table(workspace, monkeypatch):
 def test_trials_as_json_has_the_schema_lineage_and_ranks(workspace, finished):
     records = finished[1].outcome.records
     found = json.loads(ask(workspace, "trials", "first", "--json", "--sort", "run").stdout)
+    assert_described("trials", found)
     assert (found["run"], found["objective"], found["plots"], found["export"]) == ("first", "val_macro_auc", {}, None)
     assert [trial["run"] for trial in found["trials"]] == [record.run for record in records]
     for trial, record in zip(found["trials"], records, strict=True):
@@ -74,6 +76,7 @@ def test_trials_draws_and_exports(workspace):
     answer = ask(workspace, "trials", "--plot", "--out", "drawn", "--export-optuna", "search.log", "--json")
     assert answer.returncode == 0, answer.stderr
     found = json.loads(answer.stdout)
+    assert_described("trials", found)
     assert {"learning_curves", "timeline"} <= set(found["plots"])
     for path in found["plots"].values():
         assert (workspace / path).read_bytes().startswith(b"\x89PNG")
@@ -101,6 +104,7 @@ def test_without_optuna_the_plots_end_with_one_line_and_the_table_does_not_need_
 def test_status_of_a_complete_run(workspace, finished):
     records = finished[1].outcome.records
     found = json.loads(ask(workspace, "status", "first", "--json").stdout)
+    assert_described("status RUN", found)
     assert (found["state"], found["resume"], found["error"]) == ("complete", None, None)
     assert found["progress"]["runs"] == found["progress"]["planned_runs"] == len(records)
     assert found["best"]["run"] == finished[1].outcome.winner.run
@@ -111,7 +115,7 @@ def test_status_of_a_complete_run(workspace, finished):
     listing = ask(workspace, "status")
     assert "first" in listing.stdout
     assert max(map(len, listing.stdout.splitlines())) <= 100
-    assert [each["name"] for each in json.loads(ask(workspace, "status", "--json").stdout)] == ["first"]
+    assert json.loads(ask(workspace, "status", "--json").stdout) == [found]
 
 
 @pytest.mark.parametrize("command", ["trials", "status", "tensorboard"])

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.search.command_line import typed
+from tests.search.json_answers import assert_described
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def test_the_page_is_the_same_to_the_byte_without_tensorflow_and_stays_an_output
     )
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout) == {"report": str(page)}
+    assert_described("report", json.loads(answer.stdout))
     assert page.read_bytes() == before
     from search.run_directory import RunDirectory
 

@@ -16,6 +16,7 @@ from search.bit_backbone import assign_official, build_tail, official_variables
 from search.bit_family import DEFAULT_BACKBONE, FAMILY, SMALL_BACKBONE, architecture_of
 from search.bit_weights import random_weights
 from search.space import Configuration
+from tests.search.json_answers import assert_described
 
 # R50x1's units and names at an eighth of its width.
 NARROW = BitArchitecture((3, 4, 6, 3), 8, 4, "narrow")
@@ -84,6 +85,7 @@ def test_the_command_shows_the_table_of_each_backbone():
     assert text[2].split() == ["1", "block4/unit03", "4,466,688"]
     for name in (*FAMILY, SMALL_BACKBONE):
         answer = json.loads(runner.invoke(app, ["depths", "--backbone", name, "--json"]).stdout)
+        assert_described("weights depths", answer)
         assert [row["depth"] for row in answer] == list(range(architecture_of(name).max_depth + 1))
         assert answer[0] == {"depth": 0, "from_unit": None, "parameters": 0}
         assert answer[-1]["from_unit"] == "root_block"

@@ -11,6 +11,7 @@ from search.bit_architecture import R50X1
 from search.bit_family import FAMILY
 from search.bit_weights import random_weights
 from tests.search.command_line import typed
+from tests.search.json_answers import assert_described
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +32,12 @@ def test_fetched_weights_can_be_carried_and_verified_elsewhere(npz, tmp_path, ca
     assert fetched.code == 0, fetched.err
     answer = json.loads(fetched.out)
     assert answer["genuine"] is False
+    assert_described("weights fetch", answer)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
     verified = typed(capsys, "weights", "verify", carried, "--json")
     assert verified.code == 1
     assert json.loads(verified.out)["fingerprint"] == answer["fingerprint"]
+    assert_described("weights verify", json.loads(verified.out))
 
 
 @pytest.mark.parametrize("name", ["bit.npz", "folder", "nowhere/bit.safetensors"])
@@ -50,6 +53,7 @@ def test_an_output_that_could_not_be_used_is_refused_before_the_work(name, npz, 
 def test_the_list_has_handle_licence_and_input_range_of_each_backbone(capsys):
     rows = {row["name"]: row for row in json.loads(typed(capsys, "weights", "list", "--json").out)}
     assert set(rows) == set(FAMILY)
+    assert_described("weights list", list(rows.values()))
     row = rows["bit-m-r50x1"]
     assert row["parameters"] == 23_500_352
     assert row["handle"] == "https://tfhub.dev/google/bit/m-r50x1/1"

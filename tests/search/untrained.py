@@ -8,7 +8,8 @@ from mammo_data.standardise import PreparationSettings
 from search.bit_architecture import BitArchitecture
 from search.bit_weights import random_weights
 from search.export import assemble_model, save_model
-from search.export_metadata import ModelMetadata, describe_model
+from search.export_metadata import ModelMetadata
+from search.model_description import describe_model
 from search.retrain import TrainedTail
 
 

@@ -1,0 +1,35 @@
+"""Digests of files, patients and images, by which they are told apart and recognised."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DIGITS = 16
+
+
+def content_checksum(path: Path) -> str:
+    """SHA-256 (hex) of a file, or of all names and bytes of a folder."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    lines = [
+        f"{file.relative_to(path).as_posix()} {content_checksum(file)}"
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def patient_digests(patient_ids: Iterable[str]) -> list[str]:
+    """Digests of different patients, sorted; 16 hex digits tell ids apart without listing them."""
+    return sorted({hashlib.sha256(patient.encode()).hexdigest()[:_DIGITS] for patient in patient_ids})
+
+
+def image_digest(pixels: NDArray[np.uint8]) -> str:
+    """Digest of one prepared image."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()[:_DIGITS]
