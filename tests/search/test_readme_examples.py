@@ -35,6 +35,16 @@ def test_every_substitution_is_of_something_that_the_readme_says():
     assert not [large for large in SMALLER if large not in together]
 
 
+def test_the_pictures_are_there_small_and_alone():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = [ROOT / path for path in re.findall(r"^!\[.+\]\((.+)\)$", text, re.MULTILINE)]
+    assert {path.suffix for path in pictures} == {".svg", ".png"}
+    for path in pictures:
+        assert 1_000 < path.stat().st_size < 150_000
+        if path.suffix == ".svg":
+            assert set(re.findall(r"https?://[^\"' )]+", path.read_text())) == {"http://www.w3.org/2000/svg"}
+
+
 def test_data_search_and_report_of_one_s_own(phantom, tmp_path, monkeypatch, tensorflow_started):
     monkeypatch.chdir(tmp_path)
     *blocks, _ = examples()
