@@ -14,18 +14,20 @@ import keras_tuner
 
 from reports.trial_record import TrialRecord
 from reports.trial_table import best_run
+from search.bayesian_oracle import BayesianOracle
 from search.bit_architecture import BitArchitecture
 from search.bit_weights import BitWeights
 from search.config import Config
 from search.hyperband_plan import HyperbandPlan
 from search.machine_failures import machine_failures_in_one_line
 from search.oracle import PlannedOracle
-from search.oracles import BayesianOracle, SearchOracle
+from search.oracles import SearchOracle
 from search.run_failures import without_last_failures
-from search.space import Configuration, declare_space, draw_configurations
+from search.search_listener import SearchListener
+from search.space import Configuration, declare_space, draw_configurations, known_configurations
 from search.tail_trainer import TailTrainer
 from search.trial_data import TrainingSettings, TrialData
-from search.tuner import MammoTuner, SearchListener
+from search.tuner import MammoTuner
 
 
 class TrainerPool:
@@ -135,15 +137,21 @@ def build_oracle(plan: HyperbandPlan, config: Config, *, seed: int) -> SearchOra
     """The oracle that a configuration asks for."""
     hyperparameters = keras_tuner.HyperParameters()
     declare_space(hyperparameters, config.space)
+    minutes = config.search.max_minutes
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
     if config.search.tuner == "bayesian":
         return BayesianOracle(
-            hyperparameters=hyperparameters, max_trials=plan.runs, epochs=plan.max_epochs, seed=seed
+            hyperparameters=hyperparameters,
+            max_trials=plan.runs,
+            epochs=plan.max_epochs,
+            seed=seed,
+            known=known_configurations(config.space),
+            deadline=deadline,
         )
-    minutes = config.search.max_minutes
     return PlannedOracle(
         plan,
         draw_configurations(config.space, plan.configurations + plan.spares, seed=seed),
         hyperparameters=hyperparameters,
         seed=seed,
-        deadline=None if minutes is None else time.monotonic() + 60 * minutes,
+        deadline=deadline,
     )

@@ -11,7 +11,8 @@ from search.seeding import generator
 if TYPE_CHECKING:
     import keras_tuner
 
-_DRAWS_BEFORE_EXHAUSTED = 1_000
+DRAWS_BEFORE_EXHAUSTED = 1_000
+"""So many draws in a row of what was drawn before, and a discrete space is taken for exhausted."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ def declare_space(hyperparameters: keras_tuner.HyperParameters, space: SpaceSect
     _choice(hyperparameters, "unfreeze_depth", space.unfreeze_depth)
 
 
+def known_configurations(space: SpaceSection) -> tuple[Configuration, ...]:
+    """What the configuration says is to be tried first, in its order."""
+    return tuple(Configuration(**known.model_dump()) for known in space.known)
+
+
 def draw_configurations(space: SpaceSection, count: int, *, seed: int) -> tuple[Configuration, ...]:
     """Take the known configurations, then draw different ones, uniformly on each range's own scale.
 
@@ -72,9 +78,9 @@ def draw_configurations(space: SpaceSection, count: int, *, seed: int) -> tuple[
     hyperparameters = keras_tuner.HyperParameters()
     declare_space(hyperparameters, space)
     rng = generator(seed, "configurations")
-    drawn = dict.fromkeys(Configuration(**known.model_dump()) for known in space.known)
+    drawn = dict.fromkeys(known_configurations(space))
     misses = 0
-    while len(drawn) < count and misses < _DRAWS_BEFORE_EXHAUSTED:
+    while len(drawn) < count and misses < DRAWS_BEFORE_EXHAUSTED:
         values = {item.name: _rounded(item, item.prob_to_value(rng.random())) for item in hyperparameters.space}
         configuration = Configuration.from_values(values)
         misses = misses + 1 if configuration in drawn else 0

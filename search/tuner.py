@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import keras_tuner
@@ -18,32 +18,18 @@ import numpy as np
 from mammo_data.errors import DataError
 from reports.trial_record import TrialRecord
 from search.atomic_file import make_durable_folder
-from search.checkpoints import CheckpointStore
-from search.cross_validation import OBJECTIVE, DivergedError, FoldResult, score, train_fold
-from search.errors import RunError, UserError
-from search.folds_in_flight import FoldsInFlight
+from search.cross_validation import OBJECTIVE, DivergedError, FoldResult, score
+from search.errors import UserError
+from search.fold_runner import FoldRunner
 from search.machine_failures import is_disk_failure
 from search.oracles import SearchOracle, record_assignment, restore_trials
-from search.out_of_fold import is_intact, out_of_fold_file, write_out_of_fold
 from search.plan_execution import Assignment
 from search.run_failures import IN_A_ROW, describe_failure, last_failures, stopped_by_failures
+from search.search_listener import SearchListener
 from search.space import Configuration
-from search.tail_trainer import State, TailTrainer
+from search.tail_trainer import TailTrainer
 from search.trial_data import TrainingSettings, TrialData
 from search.trial_log import append_record
-
-
-class SearchListener(Protocol):
-    """Whoever shows the search."""
-
-    def run_begins(self, run: int, assignment: Assignment, configuration: Configuration) -> None:
-        """A run starts."""
-
-    def epoch_ended(self, run: int, fold: int, epoch: int) -> None:
-        """One fold of a run has trained one more epoch."""
-
-    def run_ended(self, record: TrialRecord) -> None:
-        """A run is finished and recorded."""
 
 
 class MammoTuner(keras_tuner.Tuner):
@@ -77,14 +63,12 @@ class MammoTuner(keras_tuner.Tuner):
         finished: Sequence[TrialRecord] = (),
     ) -> None:
         self._trainer_of = trainer_of
-        self._data = data
-        self._settings = settings
+        self._batch_size = settings.batch_size
         self._run_directory = run_directory
         self._listener = listener
         make_durable_folder(run_directory)
         self._folder_identity = _identity(run_directory)
-        self._checkpoints = CheckpointStore(run_directory / "checkpoints")
-        self._in_flight = FoldsInFlight(run_directory / "in_flight")
+        self._folds = FoldRunner(data, settings, run_directory)
         self._curves = {record.run: record.curves for record in finished}
         self.records = list(finished)
         oracle.verbose = 0
@@ -93,9 +77,9 @@ class MammoTuner(keras_tuner.Tuner):
         super().__init__(oracle=oracle, directory=str(run_directory), project_name="search")
         restore_trials(oracle, finished)
         for record in finished:
-            path = out_of_fold_file(run_directory / "oof", record.run)
-            if record.status == "completed" and not is_intact(path, data, record):
-                self._mend_out_of_fold(record)
+            if record.status == "completed" and not self._folds.has_out_of_fold(record):
+                trainer = trainer_of(Configuration.from_values(record.hyperparameters))
+                self._folds.mend_out_of_fold(record, record_assignment(record), trainer)
 
     def _populate_initial_space(self) -> None:
         # The space is declared; KerasTuner would build a model to find it.
@@ -129,7 +113,7 @@ class MammoTuner(keras_tuner.Tuner):
         try:
             trainer = self._trainer_of(configuration)
             arithmetic, build = trainer.arithmetic_seconds, trainer.build_seconds - (time.perf_counter() - clock)
-            results = self._train_folds(run, assignment, configuration, trainer)
+            results = self._folds.train(run, assignment, configuration, trainer, partial(self._epoch, run))
         except DivergedError as divergence:
             error, diverged_epoch = str(divergence), divergence.epoch
         except (UserError, DataError):
@@ -138,7 +122,7 @@ class MammoTuner(keras_tuner.Tuner):
             if is_disk_failure(failure):
                 raise
             error = describe_failure(
-                failure, self._run_directory, run, assignment, configuration, self._settings.batch_size
+                failure, self._run_directory, run, assignment, configuration, self._batch_size
             )
         curves = self._joined_curves(assignment, results) if results else {}
         outcome = score(curves[OBJECTIVE]) if results else None
@@ -167,10 +151,10 @@ class MammoTuner(keras_tuner.Tuner):
             error=error,
             diverged_epoch=diverged_epoch,
         )
-        self._checkpoints.wait()
+        self._folds.wait()
         self._require_folder()
         append_record(self._run_directory / "trials.jsonl", record)
-        self._in_flight.clear()
+        self._folds.forget_folds_in_flight()
         self._curves[run] = curves
         self.records.append(record)
         self._listener.run_ended(record)
@@ -188,85 +172,15 @@ class MammoTuner(keras_tuner.Tuner):
     def on_trial_end(self, trial: Any) -> None:
         """Close the trial, then delete what can't be promoted any more."""
         super().on_trial_end(trial)
-        self._checkpoints.keep_only(self.oracle.promotable)
+        self._folds.keep_only(self.oracle.promotable)
 
     def on_search_end(self) -> None:
         """Wait for what is still being written."""
-        self._checkpoints.close()
+        self._folds.close()
 
     def load_model(self, trial: Any) -> Any:
         """Not offered: a trial has one model a fold, and none is the final one."""
         raise NotImplementedError("A cross-validated trial has no single model; `mammo-search run` retrains one.")
-
-    def _train_folds(
-        self, run: int, assignment: Assignment, configuration: Configuration, trainer: TailTrainer
-    ) -> list[FoldResult]:
-        results = []
-        for fold in range(len(self._data.folds)):
-            finished = self._in_flight.load(run, assignment, fold)
-            if finished is None:
-                finished = self._train_fold(assignment, configuration, trainer, fold, partial(self._epoch, run, fold))
-                if assignment.epochs < self._settings.full_epochs:
-                    self._checkpoints.save(run, fold, trainer.state())
-                self._in_flight.save(run, assignment, fold, finished)
-            results.append(finished)
-        self._write_out_of_fold(run, assignment, results)
-        return results
-
-    def _train_fold(
-        self,
-        assignment: Assignment,
-        configuration: Configuration,
-        trainer: TailTrainer,
-        fold: int,
-        on_epoch: Callable[[int], None] | None = None,
-    ) -> FoldResult:
-        parent = None
-        if assignment.parent is not None:
-            parent = self._checkpoints.load(assignment.parent, fold)
-            if parent is None or not trainer.fits(parent):
-                parent = self._trained_again(trainer, configuration, fold, assignment.initial_epoch)
-        return train_fold(
-            trainer,
-            configuration,
-            self._data,
-            self._settings,
-            fold=fold,
-            initial_epoch=assignment.initial_epoch,
-            epochs=assignment.epochs,
-            parent=parent,
-            on_epoch=on_epoch,
-        )
-
-    def _write_out_of_fold(self, run: int, assignment: Assignment, results: list[FoldResult]) -> None:
-        write_out_of_fold(
-            out_of_fold_file(self._run_directory / "oof", run),
-            self._data,
-            results,
-            initial_epoch=assignment.initial_epoch,
-            epochs=assignment.epochs,
-        )
-
-    def _mend_out_of_fold(self, record: TrialRecord) -> None:
-        """Make the logits of a finished run anew, by training it again to the same bits.
-
-        Raises:
-            RunError: If it gives other values, as on a machine that is not deterministic.
-        """
-        configuration = Configuration.from_values(record.hyperparameters)
-        assignment, trainer = record_assignment(record), self._trainer_of(configuration)
-        results = [
-            self._train_fold(assignment, configuration, trainer, fold) for fold in range(len(self._data.folds))
-        ]
-        again = np.array([result.curves[OBJECTIVE] for result in results])
-        before = np.array(record.curves[OBJECTIVE])[:, record.initial_epoch :]
-        if not np.array_equal(again, before, equal_nan=True):
-            raise RunError(
-                expected=f"the logits of run {record.run} as they were written",
-                found="a missing or damaged file, and other values when the run was trained again",
-                remedy="Restore the folder oof, or search again with --fresh.",
-            )
-        self._write_out_of_fold(record.run, assignment, results)
 
     def _epoch(self, run: int, fold: int, epoch: int) -> None:
         self._listener.epoch_ended(run, fold, epoch)
@@ -275,13 +189,6 @@ class MammoTuner(keras_tuner.Tuner):
         """Make sure that the folder is the one that the search began in; nothing may go on in the ruins of it."""
         if _identity(self._run_directory) != self._folder_identity:
             raise FileNotFoundError(errno.ENOENT, "the folder has vanished", str(self._run_directory))
-
-    def _trained_again(
-        self, trainer: TailTrainer, configuration: Configuration, fold: int, epochs: int
-    ) -> State:
-        """The state of a parent whose checkpoint was not kept, for nobody expected it to be promoted."""
-        train_fold(trainer, configuration, self._data, self._settings, fold=fold, initial_epoch=0, epochs=epochs)
-        return trainer.state()
 
     def _joined_curves(
         self, assignment: Assignment, results: list[FoldResult]

@@ -39,7 +39,7 @@ class Watching:
     def epoch_ended(self, run: int, fold: int, epoch: int) -> None: ...
 
     def run_ended(self, record: Any) -> None:
-        from tests.benchmarks.bench_search import anonymous_memory, folder_size
+        from tests.benchmarks.usage import anonymous_memory, folder_size
 
         self.memory.append(anonymous_memory())
         self.disk = max(self.disk, folder_size(self.folder))
@@ -81,7 +81,7 @@ def measure(runs: int, depths: tuple[int, ...], epochs: int, side: int) -> dict[
     from search.plan_text import plan_search
     from search.search_stage import TrainerPool, run_search
     from search.trial_data import TrainingSettings
-    from tests.benchmarks.bench_search import folder_size
+    from tests.benchmarks.usage import folder_size
 
     start_tensorflow(deterministic=True)
     config = load_config(

@@ -7,7 +7,7 @@ promotions load the parent's best checkpoint as KerasTuner's own Hyperband does,
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import tensorflow as tf
 
 from search.hypermodel import MammoHyperModel
 from search.oracle import PlannedOracle
+from tests.benchmarks.search_setting import SEED, Setting, planned, prepared_films
+from tests.benchmarks.usage import Usage
 
 
 @dataclass
@@ -104,3 +106,56 @@ class PlainTuner(keras_tuner.Tuner):
 def one_hot(dataset: tf.data.Dataset, classes: int) -> tf.data.Dataset:
     """Labels as the metric wants them."""
     return dataset.map(lambda pixels, labels: (pixels, tf.one_hot(labels, classes)))
+
+
+def plain_side(
+    setting: Setting, depths: tuple[int, ...], workspace: Path, *, one_run_a_depth: int | None
+) -> dict[str, Any]:
+    """One validation split: the whole plan, or with ``one_run_a_depth`` one run of so many epochs at each depth.
+
+    ``wall`` is of everything, ``runs`` has the parts of each run.
+    """
+    from mammo_data.pipeline import evaluation_dataset, training_dataset
+    from search.bit_architecture import R50X1
+    from search.bit_weights import random_weights
+    from search.space import declare_space
+
+    films, split = prepared_films(setting, workspace)
+    table, config = films.table, setting.config(depths)
+    training, validation = split.fold_rows(table, 0)
+    classes = len(table.class_names)
+    steps = -(-len(training) // config.search.batch_size)
+    names = table.image_ids
+    fed = training_dataset(
+        films.images[training],
+        table.labels[training],
+        [names[row] for row in training],
+        batch_size=config.search.batch_size,
+        steps=steps,
+        seed=SEED,
+        augmentation=config.augmentation.settings(),
+    )
+    held = evaluation_dataset(films.images[validation], table.labels[validation], batch_size=config.search.batch_size)
+    plan, configurations = planned(setting, depths, one_run_a_depth)
+    hyperparameters = keras_tuner.HyperParameters()
+    declare_space(hyperparameters, config.space)
+    keras.utils.set_random_seed(SEED)
+    oracle = PlannedOracle(plan, configurations, hyperparameters=hyperparameters, seed=SEED)
+    hypermodel = MammoHyperModel(
+        R50X1, random_weights(R50X1, 0), image_size=setting.side, n_classes=classes, space=config.space
+    )
+    folder = workspace / "plain"
+    with Usage(folder) as usage:
+        start = time.perf_counter()
+        tuner = PlainTuner(oracle, TimedHyperModel(hypermodel), folder)
+        tuner.search(one_hot(fed, classes), validation_data=one_hot(held, classes), verbose=0)
+        wall = time.perf_counter() - start
+    return {
+        "wall": wall,
+        "space_build": tuner.space_build,
+        "images_an_epoch": steps * config.search.batch_size,
+        "runs": [asdict(run) for run in tuner.timed.runs],
+        "objective": max(trial.score for trial in oracle.trials.values()),
+        "disk": usage.disk,
+        "memory": usage.memory,
+    }

@@ -12,6 +12,8 @@ import pytest
         (keras_tuner.Oracle, "populate_space", ["self", "trial_id"]),
         (keras_tuner.Oracle, "create_trial", ["self", "tuner_id"]),
         (keras_tuner.Oracle, "end_trial", ["self", "trial"]),
+        (keras_tuner.Oracle, "_duplicate", ["self", "values"]),
+        (keras_tuner.Oracle, "_random_values", ["self"]),
         (keras_tuner.Tuner, "_populate_initial_space", ["self"]),
         (keras_tuner.Tuner, "run_trial", ["self", "trial", "args", "kwargs"]),
         (keras_tuner.Tuner, "on_trial_end", ["self", "trial"]),

@@ -86,15 +86,20 @@ def test_building_a_graph_is_counted_apart(engine, tmp_path):
     assert all(record.overhead_seconds + record.build_seconds < record.seconds for record in records)
 
 
-def test_known_configurations_are_tried_first(engine, trainers, tmp_path):
+@pytest.mark.parametrize("tuner", ["hyperband", "random", "bayesian"])
+def test_known_configurations_are_tried_first(engine, trainers, tmp_path, tuner):
     known = {"head_width": 16, "dropout": 0.25, "l2": 0.5, "learning_rate": 0.7, "unfreeze_depth": 1}
-    outcome = search(engine, trainers, tmp_path, space__known=[known])
+    changes = {"search__tuner": tuner, "search__max_trials": 2, "search__max_epochs": 1}
+    outcome = search(engine, trainers, tmp_path, space__known=[known], **changes)
     assert outcome.records[0].hyperparameters == known
     assert outcome.records[1].hyperparameters != known
 
 
-def test_no_run_starts_after_the_time_is_up(engine, trainers, tmp_path):
-    outcome = search(engine, trainers, tmp_path, search__max_minutes=1e-9)
+@pytest.mark.parametrize("tuner", ["hyperband", "random", "bayesian"])
+def test_no_run_starts_after_the_time_is_up(engine, trainers, tmp_path, tuner):
+    outcome = search(
+        engine, trainers, tmp_path, search__max_minutes=1e-9, search__tuner=tuner, search__max_epochs=1
+    )
     assert len(outcome.records) == 1
     assert outcome.winner == outcome.records[0]
 

@@ -1,0 +1,180 @@
+"""This package's search with clocks in it: boundary banks, compiled tails, every run on all folds."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import defaultdict
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.tail_trainer import TailTrainer
+from tests.benchmarks.search_setting import FOLDS, SEED, Setting, planned, prepared_films
+from tests.benchmarks.usage import Usage, folder_size
+
+
+class ClockedTrainer:
+    """A tail that notes how long each epoch's training and validation take, graphs that are built then not counted."""
+
+    def __init__(self, trainer: TailTrainer, train: list[float], validate: list[float]) -> None:
+        self._trainer = trainer
+        self._seconds = {"train": train, "validate": validate}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._trainer, name)
+
+    def train(self, *arguments: Any, **named: Any) -> float:
+        return self._clocked("train", self._trainer.train, *arguments, **named)
+
+    def logits(self, *arguments: Any) -> Any:
+        return self._clocked("validate", self._trainer.logits, *arguments)
+
+    def _clocked(self, what: str, call: Any, *arguments: Any, **named: Any) -> Any:
+        start, built = time.perf_counter(), self._trainer.build_seconds
+        result = call(*arguments, **named)
+        self._seconds[what].append(time.perf_counter() - start - (self._trainer.build_seconds - built))
+        return result
+
+
+class Clocks:
+    """Hands out clocked tails, and listens to a search.
+
+    Attributes:
+        train: Unfreeze depth to seconds of each epoch of a fold.
+        validate: The same of the validations.
+        products: Unfreeze depth to rates of float32 matrix products, measured between its runs.
+        pause: Seconds that these measurements took; no part of the search.
+        checkpoints: Most runs with checkpoints on the disk at a time.
+    """
+
+    def __init__(self, trainers: Any, run_directory: Path) -> None:
+        self.train: dict[int, list[float]] = defaultdict(list)
+        self.validate: dict[int, list[float]] = defaultdict(list)
+        self.products: dict[int, list[float]] = defaultdict(list)
+        self.pause = 0.0
+        self.checkpoints = 0
+        self._trainers = trainers
+        self._run_directory = run_directory
+        self._depth = 0
+
+    def __call__(self, configuration: Any) -> Any:
+        depth = configuration.unfreeze_depth
+        return ClockedTrainer(self._trainers(configuration), self.train[depth], self.validate[depth])
+
+    def run_begins(self, run: int, assignment: object, configuration: Any) -> None:
+        self._depth = configuration.unfreeze_depth
+
+    def epoch_ended(self, run: int, fold: int, epoch: int) -> None:
+        self.checkpoints = max(self.checkpoints, len(list(self._run_directory.glob("checkpoints/*"))))
+
+    def run_ended(self, record: object) -> None:
+        if self._depth:
+            start = time.perf_counter()
+            self.products[self._depth] += [matrix_product_rate() for _ in range(3)]
+            self.pause += time.perf_counter() - start
+
+
+def matrix_product_rate() -> float:
+    """Operations a second of one float32 product of 2048 × 2048 matrices, in TensorFlow."""
+    import tensorflow as tf
+
+    matrix = tf.constant(np.random.default_rng(SEED).normal(size=(2048, 2048)), tf.float32)
+    start = time.perf_counter()
+    tf.matmul(matrix, matrix).numpy()
+    return 2 * 2048**3 / (time.perf_counter() - start)
+
+
+def engine_side(
+    setting: Setting, depths: tuple[int, ...], workspace: Path, *, one_run_a_depth: int | None
+) -> dict[str, Any]:
+    """Banks, then the whole plan, or where ``one_run_a_depth`` is given one run of so many epochs at each depth."""
+    from search.bank_plan import plan_banks
+    from search.bit_architecture import R50X1
+    from search.bit_weights import random_weights
+    from search.development import boundary_shapes, boundary_values, development_data, stored_views
+    from search.environment import start_tensorflow
+    from search.expected_cost import checkpoint_peak
+    from search.search_stage import TrainerPool, run_search
+    from search.trial_data import TrainingSettings
+
+    start_tensorflow(deterministic=True)
+    films, split = prepared_films(setting, workspace)
+    config, table = setting.config(depths), films.table
+    plan, configurations = planned(setting, depths, one_run_a_depth)
+    # Known configurations are tried first, in their order: these are the ones that the other side tries.
+    config = config.model_copy(update={"space": _space_of(config.space, configurations)})
+    weights = random_weights(R50X1, 0)
+    banks = plan_banks(
+        table.labels[split.development_rows(table)],
+        len(table.class_names),
+        boundary_shapes(R50X1, depths, setting.side),
+        base_views=setting.views,
+        most_views=setting.most_views,
+        max_bytes=10**12,
+    )
+    folder = workspace / "engine"
+    with Usage(folder) as usage:
+        start = time.perf_counter()
+        views = stored_views(films, split, banks, seed=SEED, augmentation=config.augmentation.settings())
+        values = boundary_values(
+            views, banks, architecture=R50X1, weights=weights, cache=workspace / "banks", max_bytes=10**12
+        )
+        data = development_data(values, views.offsets, films, split, folds=FOLDS)
+        filled = time.perf_counter() - start
+        training = max(len(part) for part, _ in data.folds)
+        settings = TrainingSettings(
+            seed=SEED,
+            batch_size=config.search.batch_size,
+            steps_per_epoch=-(-training // config.search.batch_size),
+            full_epochs=plan.max_epochs,
+        )
+        clocks = Clocks(TrainerPool(R50X1, weights, data, optimizer=config.search.optimizer), folder)
+        outcome = run_search(
+            plan, config, data, settings, trainers=clocks, run_directory=folder, listener=clocks
+        )
+        wall = time.perf_counter() - start - clocks.pause
+    records = outcome.records
+    images = settings.steps_per_epoch * settings.batch_size
+    return {
+        "wall": wall,
+        "bank_seconds": filled,
+        "bank_bytes": banks.total_bytes,
+        "images_an_epoch": images,
+        "objective": outcome.winner.objective,
+        "overhead": [record.overhead_seconds for record in records],
+        "builds": [record.build_seconds for record in records if record.build_seconds > 0.05],
+        "runs": len(records),
+        "epochs": sum(record.epochs - record.initial_epoch for record in records),
+        "by_depth": {
+            depth: _of_depth(clocks, depth, R50X1.convolution_flop(setting.side), images) for depth in clocks.train
+        },
+        "checkpoints": [clocks.checkpoints, checkpoint_peak(plan)],
+        "disk": usage.disk,
+        "disk_at_the_end": folder_size(folder),
+        "memory": usage.memory,
+    }
+
+
+def _space_of(space: Any, configurations: tuple[Any, ...]) -> Any:
+    from search.config import KnownConfiguration
+
+    return space.model_copy(update={"known": tuple(KnownConfiguration(**asdict(each)) for each in configurations)})
+
+
+def _of_depth(clocks: Clocks, depth: int, flop: tuple[int, ...], images: int) -> dict[str, float]:
+    """Mean seconds of an epoch of a fold, and the rate of the tail's convolutions beside that of matrix products."""
+    train, validate = statistics.mean(clocks.train[depth]), statistics.mean(clocks.validate[depth])
+    if not depth:
+        return {"train": train, "validate": validate}
+    rate = 3 * sum(flop[-depth:]) * images / statistics.median(clocks.train[depth])
+    products = statistics.median(clocks.products[depth])
+    return {
+        "train": train,
+        "validate": validate,
+        "gflops": rate / 1e9,
+        "matmul_gflops": products / 1e9,
+        "share_of_matmul_rate": rate / products,
+    }

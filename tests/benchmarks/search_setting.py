@@ -1,0 +1,88 @@
+"""What both sides of `bench_search` search on: films, plan and space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDS = 5
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Size of a comparison.
+
+    Attributes:
+        side: Side of the prepared images in pixels.
+        patients: Patients of the synthetic films, two films each.
+        max_trials: Bound on the runs.
+        max_epochs: Full budget of a configuration.
+        views: Stored views of an image of the most frequent class.
+        most_views: Of the rarest.
+    """
+
+    side: int
+    patients: int
+    max_trials: int
+    max_epochs: int
+    views: int
+    most_views: int
+
+    def config(self, depths: tuple[int, ...]) -> Any:
+        """The search's configuration; "search.max_trials" and the space are what both sides share."""
+        from search.config_file import load_config
+
+        return load_config(
+            None,
+            {
+                "preparation.image_size": self.side,
+                "backbone.weights": "random",
+                "space.unfreeze_depth": list(depths),
+                "augmentation.views": self.views,
+                "augmentation.most_views": self.most_views,
+                "search.max_trials": self.max_trials,
+                "search.max_epochs": self.max_epochs,
+                "search.precision": "float32",
+            },
+        )
+
+
+SMALL = Setting(side=96, patients=40, max_trials=6, max_epochs=3, views=2, most_views=4)
+FULL = Setting(side=224, patients=161, max_trials=40, max_epochs=30, views=4, most_views=16)
+SETTINGS = {"small": SMALL, "full": FULL}
+
+
+def prepared_films(setting: Setting, cache: Path) -> tuple[Any, Any]:
+    """Synthetic films, prepared, and the split of their patients."""
+    from mammo_data.layouts import open_source
+    from mammo_data.phantom import write_phantom
+    from mammo_data.prepared import prepare
+    from mammo_data.splits import patient_split
+
+    folder = cache / "films"
+    if not folder.exists():
+        write_phantom(folder, patients=setting.patients, seed=SEED, image_size=256)
+    films = prepare(open_source(folder), setting.config((0,)).preparation.settings(), cache / "prepared")
+    return films, patient_split(films.table, folds=FOLDS, seed=SEED)
+
+
+def planned(setting: Setting, depths: tuple[int, ...], one_run_a_depth: int | None) -> tuple[Any, tuple[Any, ...]]:
+    """The plan of a search and its configurations, the same for both sides.
+
+    Args:
+        setting: Gives both.
+        depths: Unfreeze depths of the space.
+        one_run_a_depth: Instead of the setting's plan, one run at each depth over so many epochs.
+    """
+    from search.hyperband_plan import plan_without_promotions
+    from search.plan_text import plan_search
+    from search.space import draw_configurations
+
+    config = setting.config(depths)
+    plan = plan_search(config.search)
+    if one_run_a_depth is None:
+        return plan, draw_configurations(config.space, plan.configurations + plan.spares, seed=SEED)
+    of_depth = {each.unfreeze_depth: each for each in draw_configurations(config.space, 100, seed=SEED)}
+    return plan_without_promotions(len(depths), max_epochs=one_run_a_depth), tuple(of_depth[each] for each in depths)

@@ -1,0 +1,55 @@
+"""Memory and disk that a block of a benchmark takes."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+
+class Usage:
+    """Peaks of anonymous memory and of a folder's size, while the block runs.
+
+    Args:
+        folder: The folder; it need not exist yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.memory = 0
+        self.disk = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Usage:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            self.memory = max(self.memory, anonymous_memory())
+            self.disk = max(self.disk, folder_size(self.folder))
+            if self._stop.wait(0.2):
+                return
+
+
+def anonymous_memory() -> int:
+    """Bytes of anonymous memory of this process."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("no RssAnon in /proc/self/status")
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:  # a checkpoint that was just pruned
+            continue
+    return total
