@@ -93,18 +93,18 @@ class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         KerasTuner leaves out failed ones, and the Gaussian process, none the wiser, would propose the same place again
         and again. A value that the space does not have has no place in it.
         """
-        before = [(trial, trial.status, trial.score) for trial in self.trials.values()]
-        scores = [score for _, status, score in before if status == "COMPLETED" and score is not None]
-        for trial, status, _ in before:
-            if not self._is_in_space(trial):
-                trial.status = "INVALID"
-            elif status == "FAILED" and scores:
-                trial.status, trial.score = "COMPLETED", min(scores)
+        everything = self.trials
+        scores = [trial.score for trial in everything.values() if trial.status == "COMPLETED"]
+        failed = [trial for trial in everything.values() if trial.status == "FAILED"] if scores else []
+        self.trials = {name: trial for name, trial in everything.items() if self._is_in_space(trial)}
+        for trial in failed:
+            trial.status, trial.score = "COMPLETED", min(scores)
         try:
             yield
         finally:
-            for trial, status, score in before:
-                trial.status, trial.score = status, score
+            self.trials = everything
+            for trial in failed:
+                trial.status, trial.score = "FAILED", None
 
     def _is_in_space(self, trial: Any) -> bool:
         for dimension in self.hyperparameters.space:
