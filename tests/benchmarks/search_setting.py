@@ -49,7 +49,7 @@ class Setting:
         )
 
 
-SMALL = Setting(side=96, patients=40, max_trials=6, max_epochs=3, views=2, most_views=4)
+SMALL = Setting(side=96, patients=40, max_trials=5, max_epochs=3, views=2, most_views=4)
 FULL = Setting(side=224, patients=161, max_trials=40, max_epochs=30, views=4, most_views=16)
 SETTINGS = {"small": SMALL, "full": FULL}
 
