@@ -30,6 +30,8 @@ class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         deadline: ``time.monotonic()`` after which no run is started; None for no bound.
     """
 
+    trials: dict[str, Any]
+
     def __init__(
         self,
         *,
