@@ -77,7 +77,8 @@ class RunStatus:
         best: The leading run, or None.
         seconds_spent: Wall time of the search's runs.
         seconds_left: Estimate for the rest of the search while it is running or interrupted: its remaining epochs at
-            the mean cost of an epoch so far; retraining and evaluation come on top. None before the first run's end.
+            the mean cost of an epoch so far, without what building graphs took; retraining and evaluation come on top.
+            None before the first run's end.
         resume: The command that goes on with it, where there is something to go on with.
         report: The report, once there.
     """
@@ -212,7 +213,8 @@ def _seconds_left(
     trained = sum(record.epochs - record.initial_epoch for record in records)
     if not trained:
         return None
-    cost = sum(record.seconds for record in records) / trained
+    # Graphs are built once for all runs of a shape, most of them early.
+    cost = sum(record.seconds - record.build_seconds for record in records) / trained
     left = max(0, progress.planned_epochs - progress.epochs) * cost
     latest = max(records, key=lambda record: record.started)
     if state == "running" and latest.started:

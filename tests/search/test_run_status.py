@@ -62,7 +62,7 @@ def test_at_work_it_names_the_process_and_estimates_what_is_left(unfinished, hol
     assert (status.progress.runs, status.progress.planned_runs) == (4, 6)
     records = read_records(unfinished.trials_file)
     trained = sum(record.epochs - record.initial_epoch for record in records)
-    cost = sum(record.seconds for record in records) / trained
+    cost = sum(record.seconds - record.build_seconds for record in records) / trained
     most = (status.progress.planned_epochs - trained) * cost
     assert 0 <= status.seconds_left <= most
     ended = datetime.datetime.fromisoformat(records[-1].started) + datetime.timedelta(seconds=records[-1].seconds)
