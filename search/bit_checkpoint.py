@@ -21,6 +21,7 @@ _OFFICIAL_TAIL = re.compile(
     r"(?:^|.*?/)((?:root_block/standardized_conv2d/kernel|block\d+/unit\d+/[abc]/.+|group_norm/(?:gamma|beta)"
     r"|head/conv2d/(?:kernel|bias)))$"
 )
+_ZIP_MAGIC = b"PK\x03\x04"
 _ATTRIBUTE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
@@ -33,8 +34,13 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         # Opened here, for numpy leaves a file open that turns out to be no zip.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file:
+            start = file.read(len(_ZIP_MAGIC))
+            if start != _ZIP_MAGIC:  # numpy would advise to unpickle it
+                raise zipfile.BadZipFile(f"no npz begins with {start!r}")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise WeightsError(
             expected=f"a readable npz file at {path}",

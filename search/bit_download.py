@@ -74,7 +74,9 @@ def resolve_handle(handle: str, cache: Path | None = None) -> Path:
     except TimeoutError as error:
         raise _unreachable(handle, f"no byte for {PATIENCE_SECONDS:g} seconds") from error
     except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error, http.client.HTTPException) as error:
-        raise _unreachable(handle, f"an answer that is no complete module ({error})") from error
+        # tensorflow_hub's own words say no more than the address.
+        detail = "" if handle in str(error) else f" ({error})"
+        raise _unreachable(handle, f"an answer that is no complete module{detail}") from error
 
 
 def download_npz(url: str, cache: Path | None = None) -> Path:
@@ -95,9 +97,9 @@ def download_npz(url: str, cache: Path | None = None) -> Path:
     try:
         return Path(pooch.retrieve(url, known_hash=None, fname=name, path=folder))
     except requests.HTTPError as error:
-        if error.response is not None:
-            error.response.close()
-        raise _unreachable(url, f"HTTP {error}") from error
+        answer = error.response
+        answer.close()
+        raise _unreachable(url, f"HTTP {answer.status_code} {answer.reason}") from error
     except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
         raise _unreachable(url, "a download that broke off") from error
     except requests.ConnectionError as error:

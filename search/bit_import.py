@@ -96,10 +96,10 @@ def _from_address(address: str, arch: BitArchitecture, cache: Path | None) -> Bi
         file = download_npz(address, cache)
         try:
             return replace(load_npz(file, arch), provenance=address)
-        except WeightsError:
-            # What came may be an error page; the next attempt must ask the server again.
-            file.unlink(missing_ok=True)
-            raise
+        finally:
+            # What came may be an error page, and the next attempt must ask the server again; if it is weights, they
+            # are stored without their head, which is two thirds of the file.
+            shutil.rmtree(file.parent)
     directory = resolve_handle(address, cache)
     try:
         return replace(load_saved_model(directory, arch), provenance=f"TF-Hub {address}")

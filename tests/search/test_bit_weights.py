@@ -1,5 +1,7 @@
 """Weights from every source there is, and from servers that do not keep their word."""
 
+from pathlib import Path
+
 import pytest
 
 from search.bit_architecture import SMALL
@@ -49,6 +51,7 @@ def test_an_npz_address_is_downloaded_once(server, tiny_arrays, tmp_path):
     assert same(resolve_weights(url, TINY, cache=tmp_path), tiny_arrays)
     assert same(resolve_weights(url, TINY, cache=tmp_path), tiny_arrays)
     assert server.requested.count("/BiT-T.npz") == 1
+    assert [Path(name).suffix for name in files_under(tmp_path)] == [".safetensors"], "no download beside it"
 
 
 @pytest.mark.parametrize("kind", ["npz", "tar.gz"])

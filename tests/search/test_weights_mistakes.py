@@ -51,6 +51,8 @@ def test_an_address_that_gives_none_is_one_line(
     assert said.startswith("mammo-search: Expected ")
     assert WORDS[mood] in said
     assert "--weights" in said
+    assert "pickle" not in said
+    assert said.count(url) <= 1
     assert not answer.out
     kept = files_under(workspace / "cache" / "mammo-search" / "weights")
     assert not [name for name in kept if not name.endswith(".descriptor.txt")]
