@@ -4,6 +4,10 @@ Run: uv run python tests/benchmarks/bench_jit.py [--depths 0,1,3] [--batches 8,3
 
 The two are timed in turn, so that a busy machine slows both; above 1 XLA is faster. What making the graph takes stands
 apart: a search makes one for each depth and head width.
+
+Measured on 2 cores of an AMD EPYC, with another process on one of them, times as fast as the plain graph: trunk 0.76
+(batch 8); training steps at batch 32 0.57 (depth 0: 4.2 and 7.4 ms), 0.79 (depth 1), 0.80 (depth 3); the first call
+takes 2 to 6 times as long. So nothing is compiled with XLA; GPUs were not measured.
 """
 
 from __future__ import annotations
