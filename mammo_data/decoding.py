@@ -56,7 +56,18 @@ def is_truncated(data: bytes) -> bool:
     if header is None:
         return is_cut_short(data)
     width, height, maxval = (int(group) for group in header.groups())
-    return len(data) - header.end() < width * height * (1 if maxval < 256 else 2)
+    # A header that states an absurd size is a damaged one, whatever follows.
+    plausible = width <= LARGEST_SIDE and height <= LARGEST_SIDE
+    return plausible and len(data) - header.end() < width * height * (1 if maxval < 256 else 2)
+
+
+def encode_pgm(image: NDArray[np.uint8]) -> bytes:
+    """The P5 file of an image, byte for byte as MIAS has them.
+
+    Args:
+        image: uint8 [height, width].
+    """
+    return b"P5\n%d %d\n255\n" % (image.shape[1], image.shape[0]) + image.tobytes()
 
 
 def to_eight_bits(pixels: NDArray[np.uint16], largest: int) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mammo_data.archive_members import archive_members
 from mammo_data.errors import DataError
-from mammo_data.mias_facts import CONFIRMED_BY_A_SECOND_COPY, known_checksums
+from mammo_data.mias_facts import CHECKSUM_NOTE, CONFIRMED_BY_A_SECOND_COPY, known_checksums
 from mammo_data.mirrors import LICENCE_NAME, LICENCE_NOTICE, MIRRORS
 from mammo_data.resuming_download import ResumingDownload
 
@@ -45,6 +45,7 @@ class Fetched:
             "downloaded": self.downloaded,
             "url": self.url,
             "checksums_confirmed_by_a_second_copy": CONFIRMED_BY_A_SECOND_COPY,
+            "checksums_note": CHECKSUM_NOTE,
         }
 
 
@@ -83,6 +84,10 @@ def fetch(
         (directory / LICENCE_NAME).write_text(LICENCE_NOTICE, encoding="utf-8")
         archive, url = _download(urls, working, timeout, progress)
         _lay_out(archive, directory, known)
+    except DataError:
+        if not any(part.stat().st_size for part in working.glob("*.part")):
+            shutil.rmtree(working, ignore_errors=True)
+        raise
     except OSError as error:
         raise DataError(
             expected=f"a folder to write to at {directory}",

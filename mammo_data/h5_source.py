@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mammo_data.archive_members import LARGEST_ARCHIVE
-from mammo_data.decoding import LARGEST_SIDE
+from mammo_data.decoding import LARGEST_SIDE, encode_pgm
 from mammo_data.errors import DataError
 from mammo_data.film_names import film_name
 from mammo_data.image_source import FilmSource, conflicting_copies, films_fingerprint
@@ -93,7 +93,7 @@ class H5Source(FilmSource):
                         raise conflicting_copies(image_id, f"row {first}", f"row {copy}", str(self._path))
         except (OSError, RuntimeError, ValueError) as error:
             raise _unusable(self._path, f"{type(error).__name__}: {error}") from error
-        return b"P5\n%d %d\n255\n" % (pixels.shape[1], pixels.shape[0]) + pixels.tobytes()
+        return encode_pgm(pixels)
 
     def stream(self) -> Iterator[tuple[str, bytes]]:
         """All films in the order of their names."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from mammo_data import mias_facts
 from mammo_data.breast import circle_coverage, find_breast
-from mammo_data.catalog import CaseTable
-from mammo_data.decoding import decode_grey, is_truncated
+from mammo_data.catalog import Case, CaseTable
+from mammo_data.decoding import decode_grey, encode_pgm, is_truncated
 from mammo_data.errors import DataError
 from mammo_data.film_names import film_name
 from mammo_data.film_work import work_on_films
@@ -59,12 +59,13 @@ def check(
     cases = {case.image_id: case for case in table.cases}
 
     def examine(image_id: str, data: bytes) -> _Film:
-        digest = hashlib.sha256(data).hexdigest()
         try:
             image = decode_grey(data, image_id)
         except DataError as error:
             kind = "truncated" if is_truncated(data) else "undecodable"
-            return _Film(digest, Problem(kind, image_id, error.found))
+            detail = f"expected {error.expected}, found {error.found.removesuffix(f' in {image_id}')}"
+            return _Film(hashlib.sha256(data).hexdigest(), Problem(kind, image_id, detail))
+        digest = hashlib.sha256(data if _is_pgm(source, image_id) else encode_pgm(image)).hexdigest()
         region = find_breast(image)
         findings = cases[image_id].findings if image_id in cases else ()
         coverages = tuple(
@@ -83,7 +84,7 @@ def check(
             progress(len(films), len(source.image_ids))
     mias = source.case_table is None and mias_facts.claims_to_be_mias(table, source.info_text)
     problems = [*_of_the_listing(source, table, films, mias), *_of_the_films(source, films, mias)]
-    problems += [*_of_the_labels(source, table, films, mias), *_duplicates(films)]
+    problems += [*_of_the_labels(source, table, films, mias), *_duplicates(cases, films)]
     return _report(source, table, films, mias, problems)
 
 
@@ -98,16 +99,14 @@ def _frame_height(source: ImageSource) -> int:
     return mias_facts.SIDE
 
 
-def _of_the_listing(
-    source: ImageSource, table: CaseTable, films: dict[str, _Film], mias: bool
-) -> Iterator[Problem]:
+def _of_the_listing(source: ImageSource, table: CaseTable, films: dict[str, _Film], mias: bool) -> Iterator[Problem]:
     listed = set(table.image_ids)
     for image_id in sorted(listed - set(films)):
         yield Problem("missing", image_id, "listed in the truth table, but there is no such image")
     for image_id in sorted(set(films) - listed):
         yield Problem("unlisted", image_id, "not in the truth table")
     for path in source.others:
-        yield Problem("stray-image", path, "no film's name; a copy made before the split would leak")
+        yield Problem("stray-image", path, "no film's name, not used; remove it", blocks=False)
     if mias and not mias_facts.has_published_labels(table):
         yield Problem("labels", "Info.txt", "another label, tissue or place than MIAS published")
 
@@ -123,12 +122,10 @@ def _of_the_films(source: ImageSource, films: dict[str, _Film], mias: bool) -> I
             wanted = f"{frame[1]} × {frame[0]}"
             yield Problem("wrong-size", image_id, f"{film.shape[1]} × {film.shape[0]} pixels instead of {wanted}")
         elif mias and _is_pgm(source, image_id) and film.sha256 != known[f"{image_id}.pgm"]:
-            yield Problem("altered", image_id, f"SHA-256 {film.sha256[:16]}… is not the genuine file's")
+            yield Problem("altered", image_id, f"SHA-256 {film.sha256[:16]}… is not the known one")
 
 
-def _of_the_labels(
-    source: ImageSource, table: CaseTable, films: dict[str, _Film], mias: bool
-) -> Iterator[Problem]:
+def _of_the_labels(source: ImageSource, table: CaseTable, films: dict[str, _Film], mias: bool) -> Iterator[Problem]:
     for case in table.cases:
         if case.image_id not in films:
             continue
@@ -142,17 +139,22 @@ def _of_the_labels(
     for image_id in _unlocatable(table, films):
         # A finding that was never given a place is the source's own statement; a circle off the breast is not.
         if image_id not in known and any(_off_the_breast(value) for value in films[image_id].coverages):
-            yield Problem("unlocatable", image_id, "a finding's circle lies in the background")
+            yield Problem("unlocatable", image_id, "a finding's circle lies in the background", blocks=False)
 
 
-def _duplicates(films: dict[str, _Film]) -> Iterator[Problem]:
+def _duplicates(cases: Mapping[str, Case], films: dict[str, _Film]) -> Iterator[Problem]:
+    def harm(first: str, second: str) -> bool:
+        one, other = cases.get(first), cases.get(second)
+        # Twice in one woman's images it can't come to stand on two sides.
+        return one is None or other is None or (one.patient_id, one.label) != (other.patient_id, other.label)
+
     by_pixels: dict[str, list[str]] = defaultdict(list)
     for image_id, film in sorted(films.items()):
         if film.pixels_sha256:
             by_pixels[film.pixels_sha256].append(image_id)
     for first, *copies in by_pixels.values():
         for copy in copies:
-            yield Problem("duplicate", copy, f"the same pixels as {first}")
+            yield Problem("duplicate", copy, f"the same pixels as {first}", harm(first, copy))
     seen = [(image_id, film) for image_id, film in sorted(films.items()) if film.thumbnail is not None]
     if not seen:
         return
@@ -160,7 +162,7 @@ def _duplicates(films: dict[str, _Film]) -> Iterator[Problem]:
     for i, j, correlation in near_duplicates(thumbnails):
         if seen[i][1].pixels_sha256 != seen[j][1].pixels_sha256:
             detail = f"the same film as {seen[i][0]} (thumbnails correlate by {correlation:.4f})"
-            yield Problem("look-alike", seen[j][0], detail)
+            yield Problem("look-alike", seen[j][0], detail, harm(seen[i][0], seen[j][0]))
 
 
 def _unlocatable(table: CaseTable, films: dict[str, _Film]) -> list[str]:

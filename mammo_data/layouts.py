@@ -54,9 +54,13 @@ def _opened(path: Path, info: Path | None) -> ImageSource:
             return H5Source(path, info_bytes or beside)
         if is_archive_file(path):
             return ArchiveSource(path, info_bytes, beside)
-    raise DataError(
+    raise _no_set(f"{'another kind of file' if path.exists() else 'nothing'} at {path}")
+
+
+def _no_set(found: str) -> DataError:
+    return DataError(
         expected="a folder of mdb001.pgm … with Info.txt, an archive of them, or a folder with a cases.csv",
-        found=f"{'another kind of file' if path.exists() else 'nothing'} at {path}",
+        found=found,
         remedy="Get the images with `mammo-search data fetch`, point --data at them, or try `mammo-search run --demo`.",
     )
 
@@ -66,6 +70,8 @@ def _open_folder(directory: Path, info: bytes | None) -> ImageSource:
     if table is not None:
         return CaseFolder(directory, table)
     listing = list_folder(directory)
+    if not (listing.films or listing.others or listing.infos or listing.archives or listing.h5_files):
+        raise _no_set(f"nothing of the kind in {directory}")
     if listing.films or len(listing.archives) + len(listing.h5_files) == 0:
         return FolderSource(directory, listing, info)
     require_plain_films(0, listing.others, str(directory))

@@ -34,5 +34,5 @@ LICENCE_NOTICE = """\
 The mini-MIAS database belongs to the Mammographic Image Analysis Society. By fetching it you accept the agreement that
 comes with it (Licence.txt): use for research purposes only; no renting, leasing or selling; no warranty. Publications
 that use it must cite: J Suckling et al (1994), The Mammographic Image Analysis Society Digital Mammogram Database,
-Exerpta Medica, International Congress Series 1069, pp 375-378.
+Excerpta Medica, International Congress Series 1069, pp 375-378.
 """

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mammo_data.catalog import MIAS_CLASSES, Finding
+from mammo_data.decoding import encode_pgm
 from mammo_data.errors import DataError
 from mammo_data.info_txt import rows_checksum
 from mammo_data.mias_facts import PHANTOM_MARK
@@ -110,8 +111,7 @@ def write_phantom(
         rng = np.random.default_rng((seed, woman.number, side))
         kinds = _kinds_of(woman.labels[side], rng)
         film = render_film(image_size, kinds, woman.tissue, woman.size, chest_wall=("right", "left")[side], rng=rng)
-        header = b"P5\n%d %d\n255\n" % (image_size, image_size)
-        _write(directory / f"{image_id}.pgm", header + film.pixels.tobytes())
+        _write(directory / f"{image_id}.pgm", encode_pgm(film.pixels))
         return image_id, replace(film, pixels=film.pixels[:0])
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:

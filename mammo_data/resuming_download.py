@@ -49,11 +49,11 @@ class ResumingDownload:
             try:
                 self._attempt(url)
                 break
-            except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError, OSError) as error:
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                if not _may_pass(error):
+                    raise _failed(url, _reason(error), self._kept()) from error
                 if attempt == _ATTEMPTS:
                     raise _failed(url, f"{_reason(error)}, {attempt} times", self._kept()) from error
-            except (requests.RequestException, ValueError) as error:
-                raise _failed(url, _reason(error), self._kept()) from error
         self._part.replace(output_file)
         self._validator_file.unlink(missing_ok=True)
 
@@ -104,9 +104,21 @@ class ResumingDownload:
             raise requests.ConnectionError(f"an end after {there} of {total} bytes")
 
 
+def _may_pass(error: Exception) -> bool:
+    """Whether the same request could succeed a moment later; a page that is not there will not."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return error.response.status_code >= requests.codes.server_error
+    # What requests raises is an OSError, and some of it a ValueError, too.
+    if isinstance(error, requests.RequestException):
+        return isinstance(error, (requests.ConnectionError, requests.Timeout))
+    return isinstance(error, (urllib3.exceptions.HTTPError, OSError))
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"status {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.TooManyRedirects):
+        return "redirects without an end"
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
         return "no answer in time"
     if isinstance(error, urllib3.exceptions.ProtocolError):

@@ -34,6 +34,8 @@ class DataSection(Section):
     """Info.txt, where it does not lie with the images."""
     mode: Literal["whole", "roi"] = "whole"
     """Whole images, or crops around lesions and like ones from normal breasts: an easier task, the place is given."""
+    accept_problems: bool = False
+    """Whether a run takes a set that `data check` finds something wrong with: it is refused otherwise."""
 
 
 class SplitSection(Section):

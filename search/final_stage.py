@@ -24,7 +24,7 @@ from search.held_out import evaluate_held_out, write_predictions
 from search.holdout_ledger import record_reading
 from search.hyperband_plan import HyperbandPlan
 from search.job_data import ROI_NOTICE
-from search.leak_audit import LeakAudit, Probe, audit
+from search.leak_audit import LeakAudit, audit
 from search.localisation_stage import localise
 from search.pooled_features import pooled_features
 from search.progress import RunProgress
@@ -34,6 +34,7 @@ from search.run_directory import RunDirectory
 from search.run_metadata import write_run_metadata
 from search.run_report import write_run_report
 from search.search_stage import SearchOutcome
+from search.shortcut_audit import Probe
 from search.tail_trainer import TailTrainer
 from search.trial_data import TrainingSettings, TrialData
 

@@ -9,7 +9,7 @@ from search import __version__, demo
 from search.environment import library_noise_in
 from search.errors import UserError
 from search.interruption import interruptible
-from search.job_data import prepare_films
+from search.job_data import prepare_films, require_sound
 from search.job_request import JobRequest, cache_directory
 from search.job_stations import Job, resolve_backbone
 from search.machine_failures import machine_failures_in_one_line
@@ -56,6 +56,9 @@ def _run(request: JobRequest) -> FinalModel:
         progress.fact("folder", str(directory.path))
         progress.fact("plan", describe_protocol(plan, config))
         try:
+            # The demonstration's films are drawn here, one circle beside the breast on purpose.
+            if not request.demo:
+                require_sound(source, config, progress)
             backbone = resolve_backbone(config, directory, progress)
             films = prepare_films(source, config, cache, progress)
             job = Job(request, plan, directory, backbone, films, progress)

@@ -45,6 +45,31 @@ class JobData:
         )
 
 
+def require_sound(source: ImageSource, config: Config, progress: RunProgress) -> None:
+    """The integrity check before the work: a search on damaged or mislabelled images is worth nothing.
+
+    Args:
+        source: The images.
+        config: Says whether problems are to be accepted.
+        progress: Shows how far it is, and in one line what was found.
+
+    Raises:
+        DataError: If the set has a problem that would make a search on it wrong, and they are not accepted.
+    """
+    from mammo_data.integrity import check
+
+    with progress.station("check", brief=True) as moved:
+        report = check(source, progress=moved)
+    if not config.data.accept_problems:
+        report.require_sound()
+    if report.problems:
+        more = f" and {len(report.problems) - 1} more" if report.problems[1:] else ""
+        progress.fact("check", f"{report.problems[0]}{more} (`mammo-search data check`)", style="yellow")
+    else:
+        known = f", {report.matching_checksums} with the known SHA-256" if report.mias else ""
+        progress.fact("check", f"no problems in {report.images} images{known}")
+
+
 def job_data(source: ImageSource, config: Config, cache: Path, progress: RunProgress) -> JobData:
     """Prepare the images and split their patients, for the hold-out protocol.
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from search.bit_weights import BitWeights
     from search.final_stage import FinalStage
     from search.job_data import JobData
-    from search.leak_audit import Probe
     from search.search_stage import SearchOutcome, TrainerPool
+    from search.shortcut_audit import Probe
     from search.trial_data import TrainingSettings, TrialData
 
 

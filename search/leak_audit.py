@@ -16,7 +16,6 @@ Schema of audit.json, version 1:
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,69 +23,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.cross_side_duplicates import duplicate_pairs
 from mammo_data.prepared import PreparedSet
 from mammo_data.roi import RoiSet
-from mammo_data.shortcut_probe import WARN_ABOVE, grouped_scores, shortcuts
+from mammo_data.shortcut_probe import WARN_ABOVE
 from mammo_data.splits import Split
-from reports.auc import WeightedRanking
-from reports.intervals import interval, patient_weights
 from reports.run_summary import AuditResult, PermutationResult
 from search.development import fold_positions
 from search.label_permutation import PermutationTest, permutation_test
+from search.shortcut_audit import Probe, shortcut_probes
+from search.two_sides import CrossSidePair, SharedPatients, same_images, shared_patients
 
 SCHEMA = 1
-HELD_OUT = "held out"
 ENDPOINT = "abnormal versus normal"
-
-
-@dataclass(frozen=True)
-class SharedPatients:
-    """Patients on two sides that have to be apart."""
-
-    sides: tuple[str, str]
-    patients: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class CrossSidePair:
-    """The same image on two sides, under the names of two patients."""
-
-    images: tuple[str, str]
-    sides: tuple[str, str]
-    correlation: float
-
-
-@dataclass(frozen=True)
-class Probe:
-    """How well a group of trifles tells abnormal from normal.
-
-    Attributes:
-        name: See `mammo_data.shortcut_probe.shortcuts`.
-        auc: Patient-grouped, or None where there are too few patients.
-        lower: Limit of the 95 % patient-bootstrap interval, or None.
-        upper: The other limit, or None.
-        visible: Whether a network could use it.
-        trivial: Whether no lesion can be meant by it.
-    """
-
-    name: str
-    auc: float | None
-    lower: float | None
-    upper: float | None
-    visible: bool
-    trivial: bool
-
-    @property
-    def warns(self) -> bool:
-        """Whether it is worth a look."""
-        return self.auc is not None and self.auc > WARN_ABOVE
-
-    def __str__(self) -> str:
-        if self.auc is None:
-            return f"{self.name}: too few patients"
-        limits = "" if self.lower is None else f" [{self.lower:.2f}, {self.upper:.2f}]"
-        return f"{self.name} {self.auc:.2f}{limits}"
 
 
 @dataclass(frozen=True)
@@ -137,18 +85,7 @@ class LeakAudit:
             "shortcuts": {
                 "endpoint": ENDPOINT,
                 "warn_above": WARN_ABOVE,
-                "probes": [
-                    {
-                        "name": probe.name,
-                        "auc": probe.auc,
-                        "lower": probe.lower,
-                        "upper": probe.upper,
-                        "visible": probe.visible,
-                        "trivial": probe.trivial,
-                        "warns": probe.warns,
-                    }
-                    for probe in self.probes
-                ],
+                "probes": [probe.as_dict() for probe in self.probes],
             },
             "permutation": self.permutation.as_dict() if self.permutation else None,
         }
@@ -230,10 +167,7 @@ def audit(
         probes: Gives `shortcut_probes` of ``prepared``, where an audit of the same images has made them before.
         seed: Of the probe's folds and trees, of shuffles and resamples.
     """
-    named = {HELD_OUT: split.test_patients} | {
-        f"fold {number}": fold for number, fold in enumerate(split.folds, start=1)
-    }
-    compared, shared = _shared([*itertools.combinations(named.items(), 2), *_against_held_out(split, sides or {})])
+    compared, shared = shared_patients(split, sides or {})
     permutation = None
     if features is not None:
         development = prepared.table.take(split.development_rows(prepared.table))
@@ -250,58 +184,7 @@ def audit(
         compared=compared,
         shared=shared,
         images=len(films.table),
-        pairs=_across_sides(films, split),
+        pairs=same_images(films, split),
         probes=probes() if probes else shortcut_probes(prepared, seed),
         permutation=permutation,
     )
-
-
-_Side = tuple[str, Sequence[str]]
-
-
-def _against_held_out(split: Split, sides: Mapping[str, Sequence[str]]) -> list[tuple[_Side, _Side]]:
-    return [((HELD_OUT, split.test_patients), side) for side in sides.items()]
-
-
-def _shared(pairs: Sequence[tuple[_Side, _Side]]) -> tuple[int, tuple[SharedPatients, ...]]:
-    found = [
-        SharedPatients((first, second), tuple(sorted(set(ours) & set(theirs))))
-        for (first, ours), (second, theirs) in pairs
-    ]
-    return len(pairs), tuple(entry for entry in found if entry.patients)
-
-
-def _across_sides(films: PreparedSet, split: Split) -> tuple[CrossSidePair, ...]:
-    side = dict.fromkeys(split.test_patients, HELD_OUT)
-    for number, fold in enumerate(split.folds, start=1):
-        side.update(dict.fromkeys(fold, f"fold {number}"))
-    found = []
-    for pair in duplicate_pairs(films.images, films.table.patient_ids):
-        first, second = films.table.cases[pair.first], films.table.cases[pair.second]
-        sides = (side.get(first.patient_id, "training"), side.get(second.patient_id, "training"))
-        if sides[0] != sides[1]:
-            found.append(CrossSidePair((first.image_id, second.image_id), sides, round(pair.correlation, 6)))
-    return tuple(found)
-
-
-def shortcut_probes(prepared: PreparedSet, seed: int) -> tuple[Probe, ...]:
-    """The shortcut probe: of all images, whichever side they are on.
-
-    Args:
-        prepared: The images, or crops of them.
-        seed: Of the probe's folds and trees, and of the resamples.
-    """
-    table = prepared.table
-    positive = table.labels > 0
-    positions = prepared.positions if isinstance(prepared, RoiSet) else None
-    weights = patient_weights(table.patient_ids, seed=seed)
-    probes = []
-    for shortcut in shortcuts(prepared.images, table.image_ids, positions):
-        scores = grouped_scores(shortcut.values, positive, table.patient_ids, seed=seed)
-        if scores is None:
-            probes.append(Probe(shortcut.name, None, None, None, shortcut.visible, shortcut.trivial))
-            continue
-        value = WeightedRanking.of(positive, scores, np.ones((1, len(scores)))).auc()[0]
-        found = interval(float(value), WeightedRanking.of(positive, scores, weights).auc())
-        probes.append(Probe(shortcut.name, found.value, found.lower, found.upper, shortcut.visible, shortcut.trivial))
-    return tuple(probes)

@@ -29,9 +29,9 @@ from search.run_manifest import begin_or_resume, run_manifest
 if TYPE_CHECKING:
     from mammo_data.splits import Split
     from search.final_stage import FinalStage
-    from search.leak_audit import Probe
     from search.nested_outcome import NestedModel
     from search.search_stage import TrainerPool
+    from search.shortcut_audit import Probe
 
 FINAL = "final"
 
@@ -175,7 +175,7 @@ def _describe(outer: Split, everyone: JobData) -> str:
 
 
 def _probes(everyone: JobData) -> tuple[Probe, ...]:
-    from search.leak_audit import shortcut_probes
+    from search.shortcut_audit import shortcut_probes
 
     return shortcut_probes(everyone.prepared, everyone.split.seed)
 

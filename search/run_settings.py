@@ -15,7 +15,14 @@ RESULTS_VERSION = 1
 """Raise it with every change to the code that changes the results of a search."""
 
 _FREE_SECTIONS = {"output", "cache", "report"}
-_FREE_SETTINGS = {"search.max_minutes", "split.file", "data.path", "data.info", "backbone.weights"}
+_FREE_SETTINGS = {
+    "search.max_minutes",
+    "split.file",
+    "data.path",
+    "data.info",
+    "data.accept_problems",
+    "backbone.weights",
+}
 
 
 def result_settings(config: Config) -> dict[str, Any]:

@@ -39,17 +39,18 @@ def fetch(
     Example: mammo-search data fetch
     """
     from mammo_data.download import fetch as fetch_set
+    from mammo_data.mias_facts import CHECKSUM_NOTE
     from mammo_data.mirrors import LICENCE_NOTICE
-    from search.output import complain, show, show_json
+    from search.output import messages, show, show_json
 
-    complain(LICENCE_NOTICE)
+    messages().out(LICENCE_NOTICE, highlight=False)
     with _bar("download", size=True) as moved:
         fetched = fetch_set(to, urls=(url,) if url else (), timeout=timeout, progress=moved)
     if json:
         show_json(fetched.as_json())
     else:
         what = f"fetched from {fetched.url}" if fetched.downloaded else "all there already"
-        show(f"{fetched.directory}: {fetched.files} files, each verified by its SHA-256; {what}")
+        show(f"{fetched.directory}: {fetched.files} files, each with its {CHECKSUM_NOTE}; {what}")
 
 
 @app.command(cls=Command)

@@ -39,6 +39,7 @@ class Server:
     tag: str = '"one"'
     url: str = ""
     ranges: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
 
 
@@ -48,7 +49,10 @@ def handler_for(server: Server) -> type[http.server.BaseHTTPRequestHandler]:
             pass
 
         def do_GET(self) -> None:
-            if self.path == "/missing":
+            server.asked.append(self.path)
+            if self.path == "/busy":
+                self.send_error(503)
+            elif self.path == "/missing":
                 self.send_error(404)
             elif self.path == "/moved":
                 self.send_response(302)
@@ -164,7 +168,12 @@ def test_a_file_that_changed_meanwhile_starts_anew(server: Server, known: dict[s
 
 @pytest.mark.parametrize(
     ("path", "words"),
-    [("/missing", "status 404"), ("/slow", "no answer in time"), ("/round", "redirects")],
+    [
+        ("/missing", "status 404 Not Found. Try"),
+        ("/busy", "status 503 Service Unavailable, 3 times"),
+        ("/slow", "no answer in time, 3 times"),
+        ("/round", "redirects without an end. Try"),
+    ],
 )
 def test_a_server_that_does_not_deliver_is_one_line(path: str, words: str, server: Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=words) as caught:
@@ -172,6 +181,9 @@ def test_a_server_that_does_not_deliver_is_one_line(path: str, words: str, serve
     assert server.url in str(caught.value)
     assert "--url" in str(caught.value)
     assert "\n" not in str(caught.value)
+    # What will not change in a moment is not asked for again.
+    assert server.asked.count(path) == {"/missing": 1, "/busy": 3, "/slow": 3}.get(path, 31)
+    assert [found.name for found in (tmp_path / "set").iterdir()] == [LICENCE_NAME], "nothing arrived, nothing is kept"
 
 
 def test_no_server_at_all_is_one_line(tmp_path: Path) -> None:
@@ -208,6 +220,7 @@ def test_the_known_files_are_the_films_the_truth_table_and_the_licence() -> None
 
 
 @pytest.mark.mias
+@pytest.mark.slow
 def test_the_genuine_archive_passes_with_the_carried_checksums(
     server: Server, mias_archive: Path, tmp_path: Path
 ) -> None:

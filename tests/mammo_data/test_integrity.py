@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from mammo_data.catalog import CaseTable
 from mammo_data.decoding import decode_grey
-from mammo_data.info_txt import load_cases
+from mammo_data.errors import DataError
+from mammo_data.info_txt import load_cases, parse_info
 from mammo_data.integrity import check
+from mammo_data.integrity_report import IntegrityReport
 from mammo_data.layouts import open_source
+from mammo_data.mias_facts import has_published_labels
 from mammo_data.preview import contact_sheet, write_contact_sheet
 from tests.mammo_data.packagings import class_folders
 
@@ -65,6 +71,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "truncated": (cut, "truncated", "mdb007"),
     "undecodable": (lambda folder: (folder / "mdb007.pgm").write_bytes(b"no film"), "undecodable", "mdb007"),
     "the first one undecodable": (lambda folder: (folder / "mdb001.pgm").write_bytes(b""), "undecodable", "mdb001"),
+    "of an absurd size": (
+        lambda folder: (folder / "mdb007.pgm").write_bytes(b"P5\n999999999 999999999\n255\n"),
+        "undecodable",
+        "mdb007",
+    ),
     "of another size": (lambda f: write(f, "mdb007", np.zeros((128, 256), np.uint8)), "wrong-size", "mdb007"),
     "twice": (lambda folder: write(folder, "mdb007", pixels(folder, "mdb003")), "duplicate", "mdb007"),
     "turned, mirrored and blurred": (look_alike, "look-alike", "mdb007"),
@@ -82,6 +93,39 @@ def test_each_damage_is_named(damage: str, sound: Path, tmp_path: Path) -> None:
     problems = check(open_source(folder)).problems
     assert (kind, subject) in {(problem.kind, problem.subject) for problem in problems}
     assert {problem.kind for problem in problems} <= {kind, "look-alike"}
+    assert all("expected" in problem.detail for problem in problems if problem.kind in ("truncated", "undecodable"))
+
+
+def changed(sound: Path, target: Path, change: Callable[[Path], object]) -> IntegrityReport:
+    shutil.copytree(sound, target)
+    change(target)
+    return check(open_source(target))
+
+
+def test_what_does_no_harm_is_named_and_no_reason_to_refuse_a_run(phantom: Path, sound: Path, tmp_path: Path) -> None:
+    check(open_source(sound)).require_sound()
+    check(open_source(phantom)).require_sound()
+    stray = changed(sound, tmp_path / "stray", lambda folder: (folder / "sheet.png").write_bytes(b"x"))
+    assert [problem.kind for problem in stray.problems] == ["stray-image"]
+    stray.require_sound()
+    table = load_cases(open_source(sound))
+    pairs = [(one, other) for one, other in pairwise(table.cases) if one.patient_id == other.patient_id]
+    left, right = next((one.image_id, other.image_id) for one, other in pairs if one.label == other.label == "normal")
+    twice = changed(sound, tmp_path / "twice", lambda folder: write(folder, right, pixels(folder, left)))
+    assert [problem.kind for problem in twice.problems] == ["duplicate"]
+    twice.require_sound()
+
+
+def test_what_would_make_a_search_wrong_is_refused_in_one_line(sound: Path, tmp_path: Path) -> None:
+    def damage(folder: Path) -> None:
+        write(folder, "mdb007", pixels(folder, "mdb003"))
+        write(folder, "mdb011", pixels(folder, "mdb005"))
+
+    report = changed(sound, tmp_path / "set", damage)
+    with pytest.raises(DataError, match=r"and 1 more problem in .*data check .*set.*accept_problems=true") as caught:
+        report.require_sound()
+    assert str(report.problems[0]) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_film_in_the_wrong_class_folder_is_named(sound: Path, tmp_path: Path) -> None:
@@ -121,3 +165,17 @@ def test_the_real_set_is_sound(mias_archive: Path) -> None:
     assert report.circles == 119
     assert report.circles_inside >= 111
     assert report.matching_checksums == 322
+    assert "115 of the 322 images were equal in a second" in report.as_text()
+    assert "not recorded" in report.as_json()["checksums_note"]
+    report.require_sound()
+
+
+@pytest.mark.mias
+def test_the_published_labels_are_known_where_a_packaging_has_no_places(mias_archive: Path) -> None:
+    """Kaggle's HDF5 file has REFNUM, BG, CLASS and SEVERITY alone."""
+    rows = [line.split() for line in open_source(mias_archive).info_text.splitlines() if line.startswith("mdb")]
+    bare = parse_info("\n".join(" ".join(row[:4]) for row in rows))
+    assert has_published_labels(bare)
+    case = next(case for case in bare.cases if case.label == "benign")
+    other = replace(case, findings=(replace(case.findings[0], severity="malignant"),), label="malignant")
+    assert not has_published_labels(CaseTable(tuple(other if c is case else c for c in bare.cases)))

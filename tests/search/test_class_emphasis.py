@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reports.evaluation import corrected_predictions, fit_correction
+from reports.predictions import Predictions
 from search.class_emphasis import class_emphasis, training_shares
 from search.space import Configuration
 
+CHOICES = ("balanced", "class_weights", "logit_adjustment", "none")
 LABELS = np.repeat([0, 1, 2], [30, 6, 4])
 
 
@@ -43,8 +46,15 @@ def test_only_natural_prevalence_needs_no_prior_correction():
         assert training_shares(minority, 3) == (1 / 3,) * 3
 
 
-def test_whatever_the_choice_a_rare_class_is_answered_for_as_often_as_the_others(engine):
-    """The same features for all images: all that can be learned is the prior."""
+PREVALENCE = (0.7, 0.2, 0.1)
+
+
+@pytest.fixture(scope="module")
+def answers(engine):
+    """What is learned by each choice where all images have the same features: nothing but the prior.
+
+    By choice: probabilities, float [images, classes], and the labels, of `PREVALENCE`.
+    """
     from search.cross_validation import softmax, train_epoch
     from search.tail_trainer import TailTrainer
 
@@ -61,16 +71,33 @@ def test_whatever_the_choice_a_rare_class_is_answered_for_as_often_as_the_others
         optimizer="sgd",
     )
     configuration = Configuration(4, dropout=0.0, l2=0.0, learning_rate=0.1, unfreeze_depth=0)
-    answers = {}
-    for minority in ("balanced", "class_weights", "logit_adjustment", "none"):
+    found = {}
+    for minority in CHOICES:
         settings = replace(engine.settings, minority=minority, steps_per_epoch=8)
         trainer.begin(configuration, 0, "fold", 0)
         for epoch in range(1, 13):
             train_epoch(trainer, configuration, data, settings, np.arange(60), epoch, "fold", 0)
-        answers[minority] = softmax(trainer.logits(bank.values, bank.offsets[:-1])).mean(axis=0)
-    assert answers["none"] == pytest.approx([0.7, 0.2, 0.1], abs=0.03)
-    for minority in ("balanced", "class_weights", "logit_adjustment"):
-        assert answers[minority] == pytest.approx([1 / 3] * 3, abs=0.06), minority
+        found[minority] = softmax(trainer.logits(bank.values, bank.offsets[:-1])).astype(np.float64)
+    return found, labels
+
+
+@pytest.mark.parametrize("minority", CHOICES)
+def test_a_rare_class_is_answered_for_as_often_as_the_others_unless_nothing_is_done(answers, minority):
+    probabilities, _ = answers
+    expected = PREVALENCE if minority == "none" else [1 / 3] * 3
+    assert probabilities[minority].mean(axis=0) == pytest.approx(expected, abs=0.03 if minority == "none" else 0.06)
+
+
+@pytest.mark.parametrize("minority", CHOICES)
+def test_the_correction_gives_the_natural_prevalence_back_whatever_training_made_of_it(answers, minority):
+    probabilities, labels = answers
+    names = tuple(f"mdb{number:03d}" for number in range(len(labels)))
+    patients = tuple(f"p{number // 2:03d}" for number in range(len(labels)))
+    learned = Predictions(names, patients, labels, probabilities[minority], ("normal", "benign", "malignant"))
+    correction = fit_correction(learned, training_shares(minority, 3))
+    corrected = corrected_predictions(learned, correction).probabilities.mean(axis=0)
+    assert corrected == pytest.approx(PREVALENCE, abs=0.05)
+    assert any(correction.log_prior_shift) == (minority != "none")
 
 
 def test_an_unknown_choice_is_one_line_with_its_place():

@@ -1,8 +1,18 @@
 """The data commands as a user meets them: exit codes, stdout and stderr."""
 
+import contextlib
+import io
 import json
 import shutil
 
+import pytest
+from rich.console import Console
+
+from mammo_data.errors import DataError
+from mammo_data.layouts import open_source
+from search.config_file import load_config
+from search.job_data import require_sound
+from search.progress import RunProgress
 from tests.search.json_answers import assert_described
 from tests.search.test_cli import run, workspace  # noqa: F401
 
@@ -21,6 +31,30 @@ def test_a_sound_phantom_passes_and_a_damaged_one_is_named_line_by_line(workspac
     named = [line.split(": ")[1:3] for line in damaged.stderr.splitlines()]
     assert ["duplicate", "mdb004"] in named
     assert ["missing", "mdb002"] in named
+
+
+def test_a_run_on_a_damaged_set_is_refused_in_one_line_and_leaves_nothing(workspace, phantom):  # noqa: F811
+    shutil.copytree(phantom, workspace / "images")
+    shutil.copy(workspace / "images" / "mdb003.pgm", workspace / "images" / "mdb008.pgm")
+    answer = run("run", "--data", "images", "--weights", "random", cwd=workspace)
+    assert answer.returncode == 3
+    last = answer.stderr.splitlines()[-1]
+    assert "duplicate: mdb008: the same pixels as mdb003" in last
+    assert "mammo-search data check images" in last
+    assert not list((workspace / "runs").glob("run-*"))
+
+
+@pytest.mark.parametrize("accept", [False, True])
+def test_known_problems_may_be_accepted(accept, workspace, phantom):  # noqa: F811
+    shutil.copytree(phantom, workspace / "images")
+    shutil.copy(workspace / "images" / "mdb003.pgm", workspace / "images" / "mdb008.pgm")
+    config = load_config(None, {"data.path": workspace / "images", "data.accept_problems": accept})
+    said = io.StringIO()
+    progress = RunProgress(Console(file=said, width=200))
+    refused = contextlib.nullcontext() if accept else pytest.raises(DataError, match="mdb008")
+    with refused:
+        require_sound(open_source(workspace / "images"), config, progress)
+    assert ("duplicate: mdb008" in said.getvalue()) == accept
 
 
 def test_the_preview_is_written_and_named(workspace, phantom):  # noqa: F811
