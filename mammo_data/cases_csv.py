@@ -1,9 +1,9 @@
 """cases.csv: a set of one's own, described in a table instead of MIAS's Info.txt.
 
-Columns (a header line, in any order and case): ``image`` (path below the table's folder), ``patient``, ``label``, and
-where known ``tissue``, ``finding`` (what kind), ``x``, ``y``, ``radius`` (pixels of that image, y from the TOP) and
-``split`` (test, or training or validation, which both mean development). One line an image, or several where it has
-several findings: then the worst label counts.
+Columns (separated by commas, semicolons or tabs; a header line, in any order and case): ``image`` (path below the
+table's folder), ``patient``, ``label``, and where known ``tissue``, ``finding`` (what kind), ``x``, ``y``, ``radius``
+(pixels of that image, y from the TOP) and ``split`` (test, or training or validation, which both mean development). One
+line an image, or several where it has several findings: then the worst label counts.
 
 The order of the classes is from harmless to worst: by the words in `_KNOWN_ORDER`, numbers by value, else by the
 alphabet; so name classes "0 …", "1 …" where neither fits. The last class is the primary endpoint's.
@@ -90,7 +90,10 @@ def parse_cases(text: str, location: str = "cases.csv") -> ListedCases:
 
 def _lines(text: str, location: str) -> list[_Line]:
     try:
-        reader = csv.reader(text.splitlines(), strict=True)
+        lines = text.splitlines()
+        # Spreadsheets separate by what the country's decimal comma leaves free.
+        separator = max(",;\t", key=next(filter(str.strip, lines), "").count)
+        reader = csv.reader(lines, delimiter=separator, strict=True)
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
         raise DataError(expected="a CSV table", found=f"{error} in {location}", remedy="Correct the file.") from error
@@ -105,7 +108,7 @@ def _lines(text: str, location: str) -> list[_Line]:
             found=f"{fault[:80]} in {location}",
             remedy="Correct the header line.",
         )
-    lines = []
+    found = []
     for number, row in rows[1:]:
         line = _Line(number, dict(zip(header, row, strict=False)), location)
         if len(row) != len(header):
@@ -116,10 +119,21 @@ def _lines(text: str, location: str) -> list[_Line]:
         odd = next((cell for cell in row if not cell.isprintable() or len(cell) > _LONGEST_CELL), None)
         if odd is not None:
             raise line.wrong(f"printable text of at most {_LONGEST_CELL} characters", repr(odd))
-        lines.append(line)
-    if not lines:
+        found.append(line)
+    if not found:
         raise DataError(expected="a line for each image", found=f"none in {location}", remedy="List the images.")
-    return lines
+    for column in ("patient", "label"):
+        _require_one_spelling(found, column)
+    return found
+
+
+def _require_one_spelling(lines: list[_Line], column: str) -> None:
+    """Refuse "P7" beside "p7": one woman on two sides of a split, or one class as two, and nothing would tell."""
+    spellings: dict[str, str] = {}
+    for line in lines:
+        known = spellings.setdefault(line[column].casefold(), line[column])
+        if known != line[column]:
+            raise line.wrong(f"one spelling of the {column} {known!r}", repr(line[column]))
 
 
 def _image_path(line: _Line) -> str:
@@ -175,7 +189,7 @@ def _ordered_classes(labels: set[str], location: str) -> tuple[str, ...]:
             remedy="Correct the label column.",
         )
     if all(label.lower() in _KNOWN_ORDER for label in labels):
-        return tuple(sorted(labels, key=lambda label: (_KNOWN_ORDER.index(label.lower()), label)))
+        return tuple(sorted(labels, key=lambda label: _KNOWN_ORDER.index(label.lower())))
     return tuple(sorted(labels, key=_natural))
 
 
@@ -183,5 +197,5 @@ def _natural(label: str) -> tuple[tuple[bool, float, str], ...]:
     """Sort key that takes the numbers in a label by their value: BI-RADS 2 before BI-RADS 10."""
     parts = re.findall(r"[0-9]+|[^0-9]+", label)
     keys = [(False, float(part), "") if part[0] in "0123456789" else (True, 0.0, part.lower()) for part in parts]
-    # Labels that differ in letter case alone still need a fixed order.
+    # "1" and "01" still need a fixed order.
     return (*keys, (True, 0.0, label))

@@ -57,6 +57,7 @@ def test_coverage_is_the_share_of_the_circle() -> None:
 
 
 @pytest.mark.mias
+@pytest.mark.slow
 def test_every_real_film_is_oriented_and_the_circles_lie_inside(mias_archive: Path) -> None:
     source = open_source(mias_archive)
     cases = dict(zip(source.image_ids, load_cases(source).cases, strict=True))

@@ -90,6 +90,12 @@ def test_classes_are_ordered_from_harmless_to_worst(labels: list[str], expected:
     assert parse_cases("image,patient,label\n" + rows).table.class_names == expected
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators_are_understood(separator: str) -> None:
+    text = HEADER + "a.png,p,benign,G,CIRC,5,6,2,\nb.png,q,normal,G,,,,,\n"
+    assert parse_cases("\n" + text.replace(",", separator)) == parse_cases(text)
+
+
 def test_several_lines_an_image_are_its_findings() -> None:
     text = HEADER + "a.png,p,benign,G,CIRC,5,6,2,\na.png,p,malignant,G,SPIC,9,9,1.5,\nb.png,p,normal,G,,,,,\n"
     listed = parse_cases(text)
@@ -120,6 +126,8 @@ def test_several_lines_an_image_are_its_findings() -> None:
         HEADER + "a.png,p,normal,,,,,,\na.png,q,x,,,,,,\n",
         HEADER + '"a.png,p,normal,,,,,,\n',
         HEADER + "a.png,p,nor\x1bmal,,,,,,\nb.png,q,x,,,,,,\n",
+        HEADER + "a.png,p,Normal,,,,,,\nb.png,q,normal,,,,,,\nc.png,r,x,,,,,,\n",
+        HEADER + "a.png,p7,normal,,,,,,\nb.png,P7,x,,,,,,\n",
     ],
 )
 def test_a_table_that_cannot_be_understood_is_one_line(text: str) -> None:
@@ -136,7 +144,7 @@ def test_a_listed_image_that_is_not_there_is_named(phantom: Path, tmp_path: Path
         open_source(folder)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(text=st.text(max_size=200), head=st.booleans())
 def test_any_text_is_a_table_or_refused(text: str, head: bool) -> None:
     try:

@@ -283,64 +283,70 @@ def mutated(text: bytes, draw: Callable[[st.SearchStrategy], object]) -> bytes:
     return text[:spot] + draw(st.sampled_from([b"B", b"M", b"F", b"G", b"D", b"1", b"3"])) + text[spot + 1 :]
 
 
+def fuzz(check: Callable[[st.DataObject], None], examples: int) -> None:
+    settings(max_examples=examples, deadline=None)(given(data=st.data())(check))()
+
+
+def counts(full: int) -> pytest.MarkDecorator:
+    """A tenth of the examples by default, all of them with ``-m slow``."""
+    return pytest.mark.parametrize("examples", [full // 10, pytest.param(full, marks=pytest.mark.slow)])
+
+
 @pytest.fixture(scope="module")
 def phantom_info(phantom: Path) -> tuple[bytes, CaseTable]:
     data = (phantom / "Info.txt").read_bytes()
     return data, parse_info(decode_info(data), image_height=256)
 
 
-@settings(max_examples=2000, deadline=None)
-@given(data=st.data())
-def test_a_damaged_truth_table_is_right_or_refused(phantom_info: tuple[bytes, CaseTable], data: st.DataObject) -> None:
+@counts(2000)
+def test_a_damaged_truth_table_is_right_or_refused(phantom_info: tuple[bytes, CaseTable], examples: int) -> None:
     text, expected = phantom_info
-    damaged = mutated(text, data.draw)
-    try:
-        table = parse_info(decode_info(damaged), image_height=256)
-    except DataError:
-        return
-    assert sorted(table.cases, key=lambda case: case.image_id) == list(expected.cases)
+
+    def check(data: st.DataObject) -> None:
+        try:
+            table = parse_info(decode_info(mutated(text, data.draw)), image_height=256)
+        except DataError:
+            return
+        assert sorted(table.cases, key=lambda case: case.image_id) == list(expected.cases)
+
+    fuzz(check, examples)
 
 
 @pytest.mark.mias
-@settings(max_examples=2000, deadline=None)
-@given(data=st.data())
-def test_a_damaged_table_of_the_real_set_is_right_or_refused(mias_archive: Path, data: st.DataObject) -> None:
-    text, expected = real_info(mias_archive)
-    damaged = mutated(text, data.draw)
-    try:
-        info_text = decode_info(damaged)
-        table = parse_info(info_text)
-    except DataError:
-        return
-    # `load_cases` refuses the first two.
-    complete = table.image_ids == expected.image_ids
-    if complete and (has_published_labels(table) or not claims_to_be_mias(table, info_text)):
-        assert [(c.image_id, c.label, c.tissue) for c in table.cases] == [
-            (c.image_id, c.label, c.tissue) for c in expected.cases
-        ]
+@counts(2000)
+def test_a_damaged_table_of_the_real_set_is_right_or_refused(mias_archive: Path, examples: int) -> None:
+    text = open_source(mias_archive).info_text
+    original, expected = text.encode(), parse_info(text)
+
+    def check(data: st.DataObject) -> None:
+        try:
+            info_text = decode_info(mutated(original, data.draw))
+            table = parse_info(info_text)
+        except DataError:
+            return
+        # `load_cases` refuses the first two.
+        complete = table.image_ids == expected.image_ids
+        if complete and (has_published_labels(table) or not claims_to_be_mias(table, info_text)):
+            assert [(c.image_id, c.label, c.tissue) for c in table.cases] == [
+                (c.image_id, c.label, c.tissue) for c in expected.cases
+            ]
+
+    fuzz(check, examples)
 
 
-_REAL: list[tuple[bytes, CaseTable]] = []
-
-
-def real_info(archive: Path) -> tuple[bytes, CaseTable]:
-    if not _REAL:
-        text = open_source(archive).info_text
-        _REAL.append((text.encode(), parse_info(text)))
-    return _REAL[0]
-
-
-@settings(max_examples=1000, deadline=None)
-@given(data=st.data())
-def test_a_damaged_film_is_a_film_of_that_size_or_refused(data: st.DataObject) -> None:
+@counts(1000)
+def test_a_damaged_film_is_a_film_of_that_size_or_refused(examples: int) -> None:
     film = b"P5\n# a comment\n12 9\n255\n" + bytes(range(108))
-    damaged = mutated(film, data.draw)
-    try:
-        pixels = decode_grey(damaged, "film")
-    except DataError:
-        return
-    assert pixels.dtype == np.uint8
-    assert pixels.size in (108, 54), "a maxval above 255 makes two bytes a pixel"
+
+    def check(data: st.DataObject) -> None:
+        try:
+            pixels = decode_grey(mutated(film, data.draw), "film")
+        except DataError:
+            return
+        assert pixels.dtype == np.uint8
+        assert pixels.size in (108, 54), "a maxval above 255 makes two bytes a pixel"
+
+    fuzz(check, examples)
 
 
 @settings(max_examples=300, deadline=None)

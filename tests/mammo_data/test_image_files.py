@@ -83,6 +83,7 @@ def test_films_pass(phantom):
 
 
 @pytest.mark.mias
+@pytest.mark.slow
 def test_all_real_films_pass(mias_archive):
     if not mias_archive.is_file():
         pytest.skip(f"{mias_archive} is absent")

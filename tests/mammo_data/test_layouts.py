@@ -139,6 +139,7 @@ def test_damaged_images_are_refused(data: bytes) -> None:
 
 
 @pytest.mark.mias
+@pytest.mark.slow
 def test_the_real_archive_reads_without_unpacking(mias_archive: Path) -> None:
     source = open_source(mias_archive)
     assert len(source.image_ids) == 322

@@ -159,6 +159,7 @@ def test_every_packaging_of_the_real_set(packaging: str, mias_archive: Path, tmp
 
 
 @pytest.mark.mias
+@pytest.mark.slow
 def test_the_real_set_in_class_folders_has_mdb144_in_two(mias_archive: Path, tmp_path: Path) -> None:
     from tests.mammo_data.packagings import remove
 

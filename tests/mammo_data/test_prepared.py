@@ -100,6 +100,7 @@ def test_placeless_findings_are_listed(phantom: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.mias
+@pytest.mark.slow
 def test_the_real_set_has_six_unlocatable_findings(mias_archive: Path, tmp_path: Path) -> None:
     prepared = prepare(open_source(mias_archive), PreparationSettings(image_size=224), tmp_path)
     assert prepared.unlocatable == ("mdb059", "mdb212", "mdb214", "mdb216", "mdb233", "mdb245")
