@@ -60,7 +60,9 @@ def describe_model(
                 "shape": [None, size, size, 1],
                 "range": [0, 255],
                 "mode": mode,
-                "meaning": "a prepared film" if mode == "whole" else "a crop of a film, of one fixed size for all",
+                "meaning": "a prepared film"
+                if mode == "whole"
+                else f"a crop of a film, {roi_window} pixels of 0.2 mm a side whatever is in it",
             },
             "preparation": asdict(preparation) | {"orientation": _ORIENTATION, "placement": _PLACEMENT},
             "output": {"name": OUTPUT_NAME, "dtype": "float32", "class_names": list(class_names)},

@@ -60,6 +60,7 @@ def describe_run(directory: RunDirectory, *, development_images: Iterable[str] =
             "patients": patient_digests(row["patient_id"] for row in rows if row["side"] != "test"),
             "images": sorted(set(development_images)),
         },
+        roi_window=config.roi.window,
     )
 
 

@@ -38,6 +38,8 @@ def test_every_output_says_that_the_place_was_given(finished):
     assert "regions of interest around the annotated positions" in page
     assert "the same for every class" in page
     assert "located" in page
+    about = json.loads((best / "bit_mammography_final.keras.json").read_text())
+    assert about["input"]["meaning"].startswith("a crop of a film, 256 pixels of 0.2 mm a side")
 
 
 def test_the_split_is_of_all_patients_as_on_whole_images(finished):
