@@ -91,7 +91,7 @@ def _run_keras_elsewhere(path: Path, images: Pixels) -> Probabilities:
                 found=(answer.stderr.strip().splitlines() or ["a process that ended without a word"])[-1],
                 remedy="Report it with the output of `mammo-search doctor`.",
             )
-        probabilities: Probabilities = np.load(outputs)
+        probabilities: Probabilities = np.load(outputs, allow_pickle=False)
     return probabilities
 
 

@@ -12,6 +12,7 @@ from search.command_settings import SetOption, resolve_settings
 
 def audit(
     data: Annotated[Path | None, typer.Option(help="Folder or archive of the images.")] = None,
+    info: Annotated[Path | None, typer.Option(help="Info.txt, if it lies elsewhere.")] = None,
     mode: Annotated[str | None, typer.Option(help="whole images, or roi: crops.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Synthetic data, small backbone; offline.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings [./tuner_config.toml].")] = None,
@@ -35,6 +36,7 @@ def audit(
 
     flags: dict[str, tuple[str, Any]] = {
         "--data": ("data.path", data),
+        "--info": ("data.info", info),
         "--mode": ("data.mode", mode),
         "--weights": ("backbone.weights", weights),
         "--image-size": ("preparation.image_size", image_size),
