@@ -42,7 +42,7 @@ MISTAKES = [
     ("run --config binary.npz", USAGE, ["binary.npz", "UTF-8"]),
     ("run", DATA, ["data/images", "data fetch", "--demo"]),
     ("run --data nowhere", DATA, ["nowhere", "data fetch"]),
-    ("run --data folder", DATA, ["Info.txt", "--info"]),
+    ("run --data folder", DATA, ["nothing of the kind in folder", "Info.txt", "data fetch"]),
     ("run --data text.txt", DATA, ["text.txt"]),
     ("run --data damaged.tar.gz", DATA, ["damaged.tar.gz", "again"]),
     ("run --data PHANTOM --info nowhere.txt", DATA, ["nowhere.txt"]),
