@@ -30,6 +30,7 @@ def describe_model(
     fingerprints: Mapping[str, str],
     licence: Mapping[str, str],
     development: Mapping[str, list[str]],
+    roi_window: int | None = None,
 ) -> ModelMetadata:
     """The metadata of a model; file name, format, checksum and verification are added when it is written.
 
@@ -43,6 +44,7 @@ def describe_model(
         fingerprints: Of the run.
         licence: Terms of code, weights and data.
         development: Digests of patients and images.
+        roi_window: Side of the crops in pixels of 0.2 mm, where it is a model of crops.
     """
     calibration = metrics.get("calibration")
     size = preparation.image_size
