@@ -79,7 +79,7 @@ def _fold_models(
         return None
     winner = stage.outcome.winner
     epochs = winner.best_epoch or winner.epochs
-    with progress.station("fold models") as moved:
+    with progress.station("ensemble") as moved:
         return train_fold_models(
             trainer,
             winner,
