@@ -1,0 +1,95 @@
+"""Tail training beside this machine's rate of float32 matrix products, and images trained a second at every depth.
+
+Run: uv run python tests/benchmarks/bench_tail.py [--depths 0,1,2,3] [--epochs 3] [--side 224] [--json]
+
+Epochs of one fold as a search trains them (R50x1's tails, as many images as MIAS has for development, batch 32) on
+synthetic boundary values, each followed by a validation and by a matrix product, so that a busy machine slows all
+three. Printed are medians. A training step counts three times the operations of the tail's convolutions. The goal is a
+share of at least 0.55 at depths 1 to 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+
+WIDTHS = (64, 128, 256, 512, 1024)
+
+
+def measure(depth: int, widths: tuple[int, ...], epochs: int, side: int) -> dict[str, float]:
+    """One depth; times are medians over all epochs of a width, then means over the widths."""
+    from search.bit_architecture import R50X1
+    from search.bit_weights import random_weights
+    from search.cross_validation import train_epoch
+    from search.search_stage import TrainerPool
+    from search.space import Configuration
+    from search.trial_data import TrainingSettings
+    from tests.benchmarks.bench_runs import synthetic_data
+    from tests.benchmarks.engine_search import matrix_product_rate
+
+    data = synthetic_data((depth,), side)
+    bank, (training, validation) = data.banks[depth], data.folds[0]
+    settings = TrainingSettings(seed=0, batch_size=32, steps_per_epoch=-(-len(training) // 32), full_epochs=epochs)
+    pool = TrainerPool(R50X1, random_weights(R50X1, 0), data, optimizer="sgd")
+    train, validate, products, builds = [], [], [], []
+    for width in widths:
+        configuration = Configuration(width, dropout=0.3, l2=1e-4, learning_rate=1e-3, unfreeze_depth=depth)
+        start = time.perf_counter()
+        trainer = pool(configuration)
+        made = time.perf_counter() - start
+        trainer.begin(configuration, settings.seed, "fold", 0)
+        clocks: list[tuple[float, float]] = []
+        for epoch in range(1, epochs + 2):
+            start = time.perf_counter()
+            train_epoch(trainer, configuration, data, settings, training, epoch, "fold", 0)
+            trained = time.perf_counter()
+            trainer.logits(bank.values, bank.offsets[validation])
+            clocks.append((trained - start, time.perf_counter() - trained))
+            products.append(matrix_product_rate())
+        builds.append(made + trainer.build_seconds)
+        for seconds, column in zip((train, validate), zip(*clocks[1:], strict=True), strict=True):
+            seconds.append(statistics.median(column))
+    images = settings.steps_per_epoch * settings.batch_size
+    seconds, product = statistics.mean(train), statistics.median(products)
+    found = {
+        "images_trained_a_second_with_validation": images / (seconds + statistics.mean(validate)),
+        "matmul_gflops": product / 1e9,
+        "longest_build_seconds": max(builds),
+    }
+    if depth:
+        rate = 3 * sum(R50X1.convolution_flop(side)[-depth:]) * images / seconds
+        found |= {"gflops": rate / 1e9, "share_of_matmul_rate": rate / product}
+    return found
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--depths", default="0,1,2,3")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--side", type=int, default=224)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from search.environment import start_tensorflow
+
+    start_tensorflow(deterministic=True)
+    found = {}
+    for depth in map(int, options.depths.split(",")):
+        # The head's width hardly counts beside a unit; at depth 0 it is everything.
+        widths, epochs = (WIDTHS, 10 * options.epochs) if depth == 0 else ((256,), options.epochs)
+        found[depth] = measure(depth, widths, epochs, options.side)
+        if not options.json:
+            lines = [f"  {name.replace('_', ' '):<42} {value:,.3g}\n" for name, value in found[depth].items()]
+            sys.stdout.write(f"depth {depth}\n{''.join(lines)}")
+            sys.stdout.flush()
+    if options.json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
