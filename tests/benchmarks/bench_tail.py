@@ -29,7 +29,7 @@ def measure(depth: int, widths: tuple[int, ...], epochs: int, side: int) -> dict
     from search.space import Configuration
     from search.trial_data import TrainingSettings
     from tests.benchmarks.bench_runs import synthetic_data
-    from tests.benchmarks.engine_search import matrix_product_rate
+    from tests.benchmarks.usage import matrix_product_rate
 
     data = synthetic_data((depth,), side)
     bank, (training, validation) = data.banks[depth], data.folds[0]

@@ -9,11 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from search.tail_trainer import TailTrainer
 from tests.benchmarks.search_setting import FOLDS, SEED, Setting, planned, prepared_films
-from tests.benchmarks.usage import Usage, folder_size
+from tests.benchmarks.usage import ProductRates, Usage, folder_size
 
 
 class ClockedTrainer:
@@ -45,16 +43,14 @@ class Clocks:
     Attributes:
         train: Unfreeze depth to seconds of each epoch of a fold.
         validate: The same of the validations.
-        products: Unfreeze depth to rates of float32 matrix products, measured between its runs.
-        pause: Seconds that these measurements took; no part of the search.
+        products: Unfreeze depth to float32 matrix products, measured after each of its runs.
         checkpoints: Most runs with checkpoints on the disk at a time.
     """
 
     def __init__(self, trainers: Any, run_directory: Path) -> None:
         self.train: dict[int, list[float]] = defaultdict(list)
         self.validate: dict[int, list[float]] = defaultdict(list)
-        self.products: dict[int, list[float]] = defaultdict(list)
-        self.pause = 0.0
+        self.products: dict[int, ProductRates] = defaultdict(ProductRates)
         self.checkpoints = 0
         self._trainers = trainers
         self._run_directory = run_directory
@@ -71,20 +67,7 @@ class Clocks:
         self.checkpoints = max(self.checkpoints, len(list(self._run_directory.glob("checkpoints/*"))))
 
     def run_ended(self, record: object) -> None:
-        if self._depth:
-            start = time.perf_counter()
-            self.products[self._depth] += [matrix_product_rate() for _ in range(3)]
-            self.pause += time.perf_counter() - start
-
-
-def matrix_product_rate() -> float:
-    """Operations a second of one float32 product of 2048 × 2048 matrices, in TensorFlow."""
-    import tensorflow as tf
-
-    matrix = tf.constant(np.random.default_rng(SEED).normal(size=(2048, 2048)), tf.float32)
-    start = time.perf_counter()
-    tf.matmul(matrix, matrix).numpy()
-    return 2 * 2048**3 / (time.perf_counter() - start)
+        self.products[self._depth].measure()
 
 
 def engine_side(
@@ -135,7 +118,7 @@ def engine_side(
         outcome = run_search(
             plan, config, data, settings, trainers=clocks, run_directory=folder, listener=clocks
         )
-        wall = time.perf_counter() - start - clocks.pause
+        wall = time.perf_counter() - start - sum(products.seconds for products in clocks.products.values())
     records = outcome.records
     images = settings.steps_per_epoch * settings.batch_size
     return {
@@ -155,6 +138,7 @@ def engine_side(
         "disk": usage.disk,
         "disk_at_the_end": folder_size(folder),
         "memory": usage.memory,
+        "matmul_gflops": statistics.median(r for each in clocks.products.values() for r in each.rates) / 1e9,
     }
 
 
@@ -170,7 +154,7 @@ def _of_depth(clocks: Clocks, depth: int, flop: tuple[int, ...], images: int) ->
     if not depth:
         return {"train": train, "validate": validate}
     rate = 3 * sum(flop[-depth:]) * images / statistics.median(clocks.train[depth])
-    products = statistics.median(clocks.products[depth])
+    products = statistics.median(clocks.products[depth].rates)
     return {
         "train": train,
         "validate": validate,

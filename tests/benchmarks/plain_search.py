@@ -6,6 +6,7 @@ promotions load the parent's best checkpoint as KerasTuner's own Hyperband does,
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ import tensorflow as tf
 from search.hypermodel import MammoHyperModel
 from search.oracle import PlannedOracle
 from tests.benchmarks.search_setting import SEED, Setting, planned, prepared_films
-from tests.benchmarks.usage import Usage
+from tests.benchmarks.usage import ProductRates, Usage
 
 
 @dataclass
@@ -79,6 +80,7 @@ class PlainTuner(keras_tuner.Tuner):
 
     def __init__(self, oracle: PlannedOracle, hypermodel: TimedHyperModel, directory: Path) -> None:
         self.timed = hypermodel
+        self.products = ProductRates()
         super().__init__(
             oracle=oracle, hypermodel=hypermodel, directory=str(directory), project_name="plain", overwrite=True
         )
@@ -93,6 +95,7 @@ class PlainTuner(keras_tuner.Tuner):
         result = super().run_trial(trial, *args, **kwargs)
         run = self.timed.runs[-1]
         run.rest = time.perf_counter() - start - run.build - sum(run.epochs)
+        self.products.measure()
         return result
 
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -149,7 +152,7 @@ def plain_side(
         start = time.perf_counter()
         tuner = PlainTuner(oracle, TimedHyperModel(hypermodel), folder)
         tuner.search(one_hot(fed, classes), validation_data=one_hot(held, classes), verbose=0)
-        wall = time.perf_counter() - start
+        wall = time.perf_counter() - start - tuner.products.seconds
     return {
         "wall": wall,
         "space_build": tuner.space_build,
@@ -158,4 +161,5 @@ def plain_side(
         "objective": max(trial.score for trial in oracle.trials.values()),
         "disk": usage.disk,
         "memory": usage.memory,
+        "matmul_gflops": statistics.median(tuner.products.rates) / 1e9,
     }

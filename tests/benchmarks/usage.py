@@ -1,8 +1,9 @@
-"""Memory and disk that a block of a benchmark takes."""
+"""Memory and disk that a block of a benchmark takes, and how fast the machine is at the moment."""
 
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 
@@ -53,3 +54,32 @@ def folder_size(folder: Path) -> int:
         except FileNotFoundError:  # a checkpoint that was just pruned
             continue
     return total
+
+
+def matrix_product_rate() -> float:
+    """Operations a second of one float32 product of 2048 × 2048 matrices, in TensorFlow."""
+    import numpy as np
+    import tensorflow as tf
+
+    matrix = tf.constant(np.random.default_rng(0).normal(size=(2048, 2048)), tf.float32)
+    start = time.perf_counter()
+    tf.matmul(matrix, matrix).numpy()
+    return 2 * 2048**3 / (time.perf_counter() - start)
+
+
+class ProductRates:
+    """Rates of matrix products, measured between the runs of a search.
+
+    Attributes:
+        rates: Operations a second.
+        seconds: What the measurements took; no part of the search.
+    """
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self.seconds = 0.0
+
+    def measure(self) -> None:
+        start = time.perf_counter()
+        self.rates += [matrix_product_rate() for _ in range(3)]
+        self.seconds += time.perf_counter() - start
