@@ -1,6 +1,6 @@
 """What storing boundary values in float16 does to a trial's objective, beside the float32 values of the same trunk.
 
-Run: uv run python tests/benchmarks/bench_float16.py [--side 96] [--folds 2] [--epochs 6] [--patients 60] [--json]
+Run: uv run python tests/benchmarks/bench_float16.py [--depths 1,2,3] [--side 96] [--epochs 6] [--patients 60]
 
 R50x1 with random weights on synthetic films. For depths 1 to 3, four drawn configurations each are trained twice, with
 the same draws, start values and dropout: from the values as the trunk gives them and from the same rounded to float16.
@@ -24,7 +24,9 @@ DEPTHS = (1, 2, 3)
 CONFIGURATIONS_A_DEPTH = 4
 
 
-def boundaries(side: int, patients: int, folds: int, workspace: Path) -> tuple[Any, Any, dict[int, Any]]:
+def boundaries(
+    depths: tuple[int, ...], side: int, patients: int, folds: int, workspace: Path
+) -> tuple[Any, Any, dict[int, Any]]:
     """Trial data without banks, the images' offsets, and the trunk's float32 values of all views by depth."""
     from mammo_data.augmentation import AugmentationSettings
     from mammo_data.layouts import open_source
@@ -43,20 +45,22 @@ def boundaries(side: int, patients: int, folds: int, workspace: Path) -> tuple[A
     films = prepare(source, PreparationSettings(image_size=side), workspace / "prepared")
     split = patient_split(films.table, folds=max(folds, 2), seed=0)
     labels = films.table.labels[split.development_rows(films.table)]
-    shapes = boundary_shapes(R50X1, DEPTHS, side)
+    shapes = boundary_shapes(R50X1, depths, side)
     plan = plan_banks(labels, 3, shapes, base_views=2, most_views=6, max_bytes=10**12)
     views = stored_views(films, split, plan, seed=0, augmentation=AugmentationSettings())
-    trunk = frozen_trunk(R50X1, random_weights(R50X1, 0), image_size=side, depths=DEPTHS)
-    parts: list[list[Any]] = [[] for _ in DEPTHS]
+    trunk = frozen_trunk(R50X1, random_weights(R50X1, 0), image_size=side, depths=depths)
+    parts: list[list[Any]] = [[] for _ in depths]
     for pixels in views.batches(0):
         for part, values in zip(parts, trunk(whole_batch(pixels, TRUNK_BATCH)), strict=True):
             part.append(values[: len(pixels)])
     data = development_data({}, views.offsets, films, split, folds=folds)
-    values = {depth: np.concatenate(part) for depth, part in zip(DEPTHS, parts, strict=True)}
+    values = {depth: np.concatenate(part) for depth, part in zip(depths, parts, strict=True)}
     return data, views.offsets, values
 
 
-def differences(side: int, patients: int, folds: int, epochs: int, workspace: Path) -> list[dict[str, float]]:
+def differences(
+    depths: tuple[int, ...], side: int, patients: int, folds: int, epochs: int, workspace: Path
+) -> list[dict[str, float]]:
     """Objective from float32 and from float16 values, for each configuration."""
     from dataclasses import replace
 
@@ -71,12 +75,12 @@ def differences(side: int, patients: int, folds: int, epochs: int, workspace: Pa
     from search.trial_data import TrainingSettings
 
     start_tensorflow(deterministic=True)
-    data, offsets, values = boundaries(side, patients, folds, workspace)
+    data, offsets, values = boundaries(depths, side, patients, folds, workspace)
     training = max(len(part) for part, _ in data.folds)
     settings = TrainingSettings(seed=0, batch_size=32, steps_per_epoch=-(-training // 32), full_epochs=epochs)
     drawn = draw_configurations(SpaceSection(head_width=(128,)), 200, seed=0)
     found = []
-    for depth in DEPTHS:
+    for depth in depths:
         banks = [values[depth], values[depth].astype(np.float16)]
         sources = [replace(data, banks={depth: BoundaryBank(depth, bank, offsets)}) for bank in banks]
         trainer = None
@@ -109,6 +113,7 @@ def differences(side: int, patients: int, folds: int, epochs: int, workspace: Pa
 def main() -> None:
     """Print the differences."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--depths", default=",".join(map(str, DEPTHS)))
     parser.add_argument("--side", type=int, default=96)
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=6)
@@ -118,7 +123,8 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     clock = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        rows = differences(options.side, options.patients, options.folds, options.epochs, Path(folder))
+        depths = tuple(map(int, options.depths.split(",")))
+        rows = differences(depths, options.side, options.patients, options.folds, options.epochs, Path(folder))
     signed = [row["difference"] for row in rows]
     answer = {
         "configurations": rows,
