@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TRUNK_SHARE = 0.6
 TAIL_SHARE = 0.5
-"""Of the matrix products' rate; benchmarks measured 0.6 to 0.7 for the trunk and about 0.5 for the tails."""
+"""Of the matrix products' rate; benchmarks measured 0.6 to 0.7 for the trunk and 0.5 to 0.8 for the tails."""
 
 HEAD_SECONDS = 1e-4
 """Training and validating the head alone, for an image."""

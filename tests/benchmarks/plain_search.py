@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from search.hypermodel import MammoHyperModel
 from search.oracle import PlannedOracle
-from tests.benchmarks.search_setting import SEED, Setting, planned, prepared_films
+from tests.benchmarks.search_setting import FOLDS, SEED, Setting, planned, prepared_films
 from tests.benchmarks.usage import ProductRates, Usage
 
 
@@ -127,7 +127,9 @@ def plain_side(
     table, config = films.table, setting.config(depths)
     training, validation = split.fold_rows(table, 0)
     classes = len(table.class_names)
-    steps = -(-len(training) // config.search.batch_size)
+    # As many steps as the engine takes, whose epochs are equally long in all folds.
+    largest = max(len(split.fold_rows(table, fold)[0]) for fold in range(FOLDS))
+    steps = -(-largest // config.search.batch_size)
     names = table.image_ids
     fed = training_dataset(
         films.images[training],
