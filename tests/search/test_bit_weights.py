@@ -1,5 +1,6 @@
 """Weights from every source there is, and from servers that do not keep their word."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,19 @@ def test_a_handle_is_followed_through_redirects_downloaded_once_and_stored(serve
     assert len(server.requested) == asked
     assert second.fingerprint == first.fingerprint
     assert second.provenance == first.provenance == f"TF-Hub {handle}"
+
+
+def test_a_module_is_kept_in_the_users_cache_or_where_he_wants_it(server, tiny_archive, tmp_path, monkeypatch):
+    """TensorFlow Hub's own default is a temporary folder."""
+    from search.bit_download import resolve_handle
+
+    handle = server.serve("/kept/bit/1", tiny_archive.read_bytes())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
+    assert resolve_handle(handle).is_relative_to(tmp_path / "user" / "mammo-search" / "weights" / "tfhub")
+    assert "TFHUB_CACHE_DIR" not in os.environ
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "own"))
+    assert resolve_handle(handle).is_relative_to(tmp_path / "own")
 
 
 def test_an_archive_that_was_carried_over_works_offline(tiny_archive, tiny_arrays, tmp_path):
