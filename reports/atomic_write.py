@@ -1,10 +1,47 @@
-"""Files that are either the old one or the whole new one, never a half."""
+"""Files that are either the old one or the whole new one, never a half.
+
+The one place where a file is replaced: `search.atomic_file` adds to it what the state of a search needs.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+UNFINISHED = ".part"
+"""In the hidden name of a file that is being written: what a killed process was writing is told by it."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; rename it to ``path`` when the block ends well, else remove it.
+
+    The data is flushed to the disk before the rename and the folder after it, so that a crash or a power cut leaves
+    either the old file or the new one. The temporary name keeps the suffix, for writers that go by it.
+
+    Args:
+        path: The target; its folder has to be there.
+
+    Raises:
+        OSError: If the folder can't be written to; the old file is then untouched.
+    """
+    # The same folder, for a rename is atomic only within one file system.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=UNFINISHED + path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        sync(temporary)
+        # mkstemp makes files that only their owner reads; a result is as readable as the user's umask says.
+        temporary.chmod(0o666 & ~umask())
+        temporary.replace(path)
+        sync(path.parent)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes | str) -> Path:
@@ -21,30 +58,22 @@ def write_atomically(path: Path, content: bytes | str) -> Path:
         OSError: If the directory can't be written to; the old file is then untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    # The same directory, for a rename is atomic only within one file system.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        # mkstemp makes files that only their owner can read; a report is for sharing.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-        _sync_folder(path.parent)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     return path
 
 
-def _sync_folder(folder: Path) -> None:
-    # The rename itself has to reach the disk, too.
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def umask() -> int:
+    """The process's mask of permissions, which can't be read without being set."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""State that is there whole or not at all: files, folders, and lines of a file."""
 
 from __future__ import annotations
 
@@ -9,32 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_UNFINISHED = ".part"
+from reports import atomic_write
+from reports.atomic_write import UNFINISHED, sync, umask
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path``; rename it to ``path`` when the block ends well, else remove it.
 
-    The data is flushed to the disk before the rename and the folder after it, so that a crash or a power cut leaves
-    either the old file or the new one. The temporary name keeps the suffix, for writers that go by it. The file's
-    folder is made where it is missing, but not the folder's folder: state must not go on in the ruins of a run's
-    folder that has vanished.
+    The file's folder is made where it is missing, but not the folder's folder: state must not go on in the ruins of a
+    run's folder that has vanished. The rest is `reports.atomic_write.replacing`.
     """
     path.parent.mkdir(exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=_UNFINISHED + path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with atomic_write.replacing(path) as temporary:
         yield temporary
-        _sync(temporary)
-        # mkstemp makes files that only their owner reads; a result is as readable as the user's umask says.
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-        _sync(path.parent)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -51,20 +39,20 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     between leaves it under a hidden name.
     """
     path.parent.mkdir(exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-", suffix=_UNFINISHED))
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-", suffix=UNFINISHED))
     try:
         yield temporary
         for file in temporary.rglob("*"):
-            _sync(file)
-        temporary.chmod(0o777 & ~_umask())
+            sync(file)
+        temporary.chmod(0o777 & ~umask())
         if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-", suffix=_UNFINISHED)) / path.name
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-", suffix=UNFINISHED)) / path.name
             path.rename(old)
             temporary.rename(path)
             shutil.rmtree(old.parent, ignore_errors=True)
         else:
             temporary.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -94,7 +82,7 @@ def append_line(path: Path, line: str) -> None:
                 file.truncate(before)
             raise
     if is_new:
-        _sync(path.parent)
+        sync(path.parent)
 
 
 def make_durable_folder(path: Path) -> None:
@@ -102,13 +90,12 @@ def make_durable_folder(path: Path) -> None:
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
-        _sync(folder.parent)
+        sync(folder.parent)
 
 
 def is_leftover(name: str) -> bool:
     """Whether a file of this name is one that a killed process was writing."""
-    # reports' own writer leaves .NAME.XXXX.tmp
-    return name.startswith(".") and (_UNFINISHED in name or name.endswith(".tmp"))
+    return name.startswith(".") and UNFINISHED in name
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -116,17 +103,3 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.rglob(".*"):
         if is_leftover(path.name) and path.is_file() and not path.is_symlink():
             path.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

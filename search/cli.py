@@ -88,8 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (UserError, DataError, ReportError) as error:
         if debug:
             raise
-        complain(str(error))
         code = error.exit_code
+        if code == INTERRUPTED:
+            from search.interruption import ignore_interruptions
+
+            ignore_interruptions()
+        complain(str(error))
     except (typer.Abort, KeyboardInterrupt):
         complain("interrupted")
         code = INTERRUPTED

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,13 @@ def content_checksum(path: Path) -> str:
         if file.is_file()
     ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def json_checksum(content: Mapping[str, Any], *, without: str) -> str:
+    """SHA-256 (hex) of an object as JSON with sorted keys, one key, that of the checksum itself, left out."""
+    rest = {name: value for name, value in content.items() if name != without}
+    # By way of text: numbers and tuples as they are read.
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(rest)), sort_keys=True).encode()).hexdigest()
 
 
 def patient_digests(patient_ids: Iterable[str]) -> list[str]:

@@ -114,6 +114,16 @@ def device_description() -> str:
     return f"CPU ({cores} core{'s' if cores != 1 else ''})"
 
 
+def processor_name() -> str:
+    """The processor's model, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return model or platform.processor() or platform.machine()
+
+
 def git_commit() -> str | None:
     """Commit of the source tree that the program runs from, None outside one."""
     try:

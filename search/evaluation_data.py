@@ -69,11 +69,11 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
             found=f"{file.run.path}, whose final model was trained on all patients (protocol {manifest['protocol']})",
             remedy="Evaluate it on other patients with --data FOLDER; report.html has the run's own estimate.",
         )
-    config = load_config(file.run.config_file)
+    config = load_config(file.run.check_output(file.run.config_file))
     cache = cache_directory(config)
     source = open_source(demo_data(cache)) if manifest["demo"] else open_source(config.data.path, config.data.info)
     films = prepare_films(source, config, cache, progress)
-    split = split_from_file(file.run.split_file, films)
+    split = split_from_file(file.run.check_output(file.run.split_file), films)
     prepared = search_data(films, split, config, progress).prepared
     if prepared.fingerprint != manifest["fingerprints"]["prepared"]:
         raise RunError(

@@ -144,9 +144,9 @@ def _prepared_development(run: RunDirectory, metadata: ModelMetadata, cases: int
         return None
     fingerprint = metadata.content["fingerprints"]["prepared"]
     try:
-        cache = cache_directory(load_config(run.config_file))
+        cache = cache_directory(load_config(run.check_output(run.config_file)))
         prepared = PreparedSet.load(cache / "prepared" / f"prepared-{fingerprint[:16]}")
-        rows = Split.read_csv(run.split_file).development_rows(prepared.table)
+        rows = Split.read_csv(run.check_output(run.split_file)).development_rows(prepared.table)
     except DataError:
         return None
     if prepared.fingerprint != fingerprint or len(rows) < cases:

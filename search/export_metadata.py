@@ -19,6 +19,7 @@ It is called like the export with ``.json`` after it, for example ``bit_mammogra
     licence           code, weights, data
     development       digests of what the model has seen: patients (of ids), images (of prepared pixels); 16 hex digits
     verification      cases, images (which), largest_difference, bound; null for a run's own .keras file
+    checksum          SHA-256 hex of all the rest as JSON with sorted keys: a temperature with a bit flipped is one, too
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.atomic_file import write_atomic
-from search.content_digests import content_checksum
+from search.content_digests import content_checksum, json_checksum
 from search.errors import RunError
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ class ModelMetadata:
             "verification": verification,
         }
         path = metadata_file(export)
+        content["checksum"] = json_checksum(content, without="checksum")
         write_atomic(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
         return path
 
@@ -188,6 +190,8 @@ def read_metadata(export: Path) -> ModelMetadata:
         content = json.loads(path.read_text(encoding="utf-8"))
         metadata = ModelMetadata(content)
         metadata.require_complete()
+        if content.get("checksum", json_checksum(content, without="checksum")) != json_checksum(content, without="checksum"):
+            raise ValueError("the checksum does not fit")
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error.strerror) if isinstance(error, OSError) else f"{type(error).__name__} {error}"
         raise RunError(

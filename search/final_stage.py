@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from search.progress import RunProgress
 from search.protocol_plan import nested_seconds
 from search.retrain import TrainedTail, retrain
 from search.run_directory import RunDirectory
+from search.run_manifest import complete
 from search.run_metadata import write_run_metadata
 from search.run_report import write_run_report
 from search.search_stage import SearchOutcome
@@ -181,13 +181,7 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
     with progress.station("report"):
         seconds = time.perf_counter() - stage.clock
         write_run_report(stage, evaluation, metrics, found, localisation.overlays, readings=readings, seconds=seconds)
-    manifest = {
-        **stage.manifest,
-        "status": "complete",
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "outputs": stage.directory.output_checksums(),
-    }
-    stage.directory.write_manifest(manifest)
+    complete(stage.directory, stage.manifest)
     return FinalModel(stage.directory, stage.demo, metrics, stage.outcome)
 
 

@@ -8,7 +8,7 @@ from mammo_data.errors import DataError
 from search import __version__, demo
 from search.environment import library_noise_in
 from search.errors import UserError
-from search.interruption import interruptible
+from search.interruption import interrupted_once, interruptible
 from search.job_data import prepare_films, require_sound
 from search.job_request import JobRequest, cache_directory
 from search.job_stations import Job, resolve_backbone
@@ -17,7 +17,8 @@ from search.output import messages
 from search.plan_text import plan_search
 from search.progress import RunProgress
 from search.protocol_plan import describe_protocol
-from search.run_directory import open_run_directory, owned
+from search.run_directory import open_run_directory
+from search.run_lock import owned
 
 if TYPE_CHECKING:
     from search.final_stage import FinalModel
@@ -32,7 +33,8 @@ def run_job(request: JobRequest) -> FinalModel:
         DataError: If the images can't be used.
         UserError: If weights, the configuration or the run's folder are not as they have to be.
     """
-    with machine_failures_in_one_line(request.config.output.runs / request.run_name):
+    folder, batch_size = request.config.output.runs / request.run_name, request.config.search.batch_size
+    with interrupted_once(), machine_failures_in_one_line(folder, batch_size=batch_size):
         return _run(request)
 
 
@@ -45,7 +47,7 @@ def _run(request: JobRequest) -> FinalModel:
     plan = plan_search(config.search)
     directory = open_run_directory(config.output.runs, request.run_name, fresh=request.fresh, resume=request.resume)
     with (
-        owned(directory),
+        owned(directory.path, say=messages().print),
         interruptible(directory, request.argv),
         library_noise_in(directory.log_file) as terminal,
         RunProgress(messages(terminal), log=directory.log_file, detail=request.detail).shown() as progress,

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from search.config import Config
-from search.environment import device_description, start_tensorflow
+from search.environment import device_description, processor_name, start_tensorflow
 from search.hyperband_plan import HyperbandPlan
 from search.job_request import JobRequest, cache_directory
+from search.output import printable
 from search.precision import PrecisionChoice, choose_precision
 from search.progress import RunProgress
 from search.run_directory import RunDirectory
@@ -115,6 +118,10 @@ def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgr
         precision = choose_precision(
             config.search.precision, began_with=before.get("precision", {}).get("name"), cache=cache_directory(config)
         )
+    here = processor_name()
+    began_on = printable(before.get("processor", here))
+    if began_on != here and device.startswith("CPU"):
+        progress.say(f"[yellow]begun on another processor ({escape(began_on)}); from here on last digits may differ[/]")
     progress.fact("device", f"{device}, {precision.name} ({precision.reason})")
     progress.fact("backbone", f"{config.backbone.name}, {weights.provenance}")
     progress.fact("", weights.verification, style="" if weights.genuine else "yellow")

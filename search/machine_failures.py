@@ -14,14 +14,24 @@ from search.errors import RunError, UserError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_MEMORY = (
+    "resourceexhausted",
+    "resource_exhausted",
+    "out of memory",
+    "out_of_memory",
+    "alloc_failed",
+    "bad_alloc",
+    "cannot parse tensor from proto",
+)
 
 
 @contextmanager
-def machine_failures_in_one_line(folder: Path) -> Iterator[None]:
+def machine_failures_in_one_line(folder: Path, *, batch_size: int) -> Iterator[None]:
     """Turn what the machine refuses inside the block into one line; what is on the disk is a state to go on from.
 
     Args:
         folder: The run's folder.
+        batch_size: Images a training step.
 
     Raises:
         RunError: If a file could not be read or written, or the memory was too small.
@@ -35,8 +45,7 @@ def machine_failures_in_one_line(folder: Path) -> Iterator[None]:
             raise RunError(
                 expected="enough memory",
                 found=first_line(error),
-                remedy="End other programs, or take a smaller preparation.image_size or search.batch_size in a run of "
-                "another --name.",
+                remedy=f"End other programs, or try {smaller_batch(batch_size)}, as a run of another --name.",
             ) from error
         if is_disk_failure(error):
             raise disk_failure(error, folder) from error
@@ -66,15 +75,20 @@ def disk_failure(error: BaseException, folder: Path) -> RunError:
     return RunError(expected=f"to read and write in {Path(place).parent}", found=first_line(error), remedy=remedy)
 
 
+def smaller_batch(batch_size: int) -> str:
+    """What to try where the memory is too small for a batch size."""
+    smaller = batch_size // 2
+    return f"search.batch_size = {smaller}" if smaller >= 2 else "a smaller preparation.image_size"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception, or what caused it, says that memory of the host or of the GPU has run out."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     # By name: TensorFlow and JAX are not to be imported for this. A full disk has the same type in TensorFlow; a large
     # constant of a graph that finds no memory has the last one.
-    text = f"{type(error).__name__} {error}"
-    words = ("ResourceExhausted", "RESOURCE_EXHAUSTED", "out of memory", "bad_alloc", "Cannot parse tensor from proto")
-    if any(word in text for word in words) and not is_disk_failure(error):
+    text = f"{type(error).__name__} {error}".lower()
+    if any(word in text for word in _NO_MEMORY) and not is_disk_failure(error):
         return True
     return error.__cause__ is not None and is_out_of_memory(error.__cause__)
 

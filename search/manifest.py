@@ -6,10 +6,11 @@ Schema 2: ``schema``, ``name``, ``status`` ("running", "complete"), ``created`` 
 a nested run outer_split; SHA-256 hex), ``settings`` (what results depend on, by path), ``results_version``,
 ``views_per_class``, ``seeds``, ``plan`` (see `plan_text.plan_table`), ``weights``, ``weights_verification`` (a
 sentence), ``precision`` (``name``, ``reason`` and the measured relative ``deviation`` of the backbone's features),
-``versions``, ``git``, ``device``, ``host``, ``outputs`` (SHA-256 hex of each file in ``best/``, once complete) and
-``checksum`` (SHA-256 hex of all the rest as JSON with sorted keys). ``.run.json.copy`` is the same, written first, and
-read where ``run.json`` is damaged. A nested run has ``views_of_searches`` as well (views of each class by search; null
-for crops, whose searches decide for themselves), an outer search of one ``outer`` (``run``, ``fold`` from 1,
+``versions``, ``git``, ``device``, ``processor``, ``host``, ``outputs`` and ``records`` (SHA-256 hex of each file in
+``best/``, and of config.toml, splits and trials.jsonl, once complete) and ``checksum`` (SHA-256 hex of all the rest as
+JSON with sorted keys). ``.run.json.copy`` is the same, written first, and read where ``run.json`` is damaged: the
+previous generation, or the next one. A nested run has ``views_of_searches`` as well (views of each class by search;
+null for crops, whose searches decide for themselves), an outer search of one ``outer`` (``run``, ``fold`` from 1,
 ``folds``). Schema 1 is the same without ``outputs``, ``checksum`` and copy.
 """
 
@@ -111,7 +112,9 @@ def _schema() -> TypeAdapter[Any]:
         views_of_searches: NotRequired[dict[str, list[Annotated[int, Field(ge=1, le=256)]]] | None]
         seeds: dict[str, int]
         versions: dict[str, str]
+        processor: NotRequired[str]
         outputs: NotRequired[dict[str, str]]
+        records: NotRequired[dict[str, str]]
 
     return TypeAdapter(Manifest)
 

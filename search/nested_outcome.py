@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import time
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from search.job_data import ROI_NOTICE
 from search.nested_report import write_nested_report
 from search.progress import RunProgress
 from search.run_directory import RunDirectory
+from search.run_manifest import complete
 from search.run_metadata import write_run_metadata
 from search.trial_log import read_records
 
@@ -110,14 +110,7 @@ def finish_nested(stage: FinalStage, outer: Split, progress: RunProgress) -> Nes
     write_run_metadata(directory, stage.prepared, stage.split)
     with progress.station("report"):
         write_nested_report(stage, outer, folds, predictions, evaluation, seconds=time.perf_counter() - stage.clock)
-    directory.write_manifest(
-        {
-            **stage.manifest,
-            "status": "complete",
-            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "outputs": directory.output_checksums(),
-        }
-    )
+    complete(directory, stage.manifest)
     return NestedModel(directory, stage.demo, metrics, stage.outcome)
 
 
@@ -142,7 +135,8 @@ def check_outer(directory: RunDirectory) -> None:
 def _read_outer(directory: RunDirectory, number: int) -> OuterFold:
     try:
         metrics = json.loads(directory.check_output(directory.best / "metrics.json").read_text(encoding="utf-8"))
-        winner = best_run(read_records(directory.trials_file))
+        winner = best_run(read_records(directory.check_output(directory.trials_file)))
+        directory.check_output(directory.audit_file)  # the report's, which is made much later
     except (OSError, ValueError, ReportError, RunError) as error:
         raise _incomplete(directory, error) from None
     return OuterFold(
@@ -161,9 +155,10 @@ def _join(directories: Sequence[RunDirectory]) -> OuterPredictions:
     for directory in directories:
         try:
             exported.append(Predictions.read_csv(directory.check_output(directory.best / "predictions.csv")))
-            file = directory.best / "predictions_corrected.csv"
-            if file.is_file():
-                corrected.append(Predictions.read_csv(file))
+            if "predictions_corrected.csv" in directory.read_manifest().get("outputs", {}):
+                corrected.append(
+                    Predictions.read_csv(directory.check_output(directory.best / "predictions_corrected.csv"))
+                )
         except (OSError, ReportError, RunError) as error:
             raise _incomplete(directory, error) from None
     fold_of_case = np.concatenate([np.full(len(part), number) for number, part in enumerate(exported, start=1)])

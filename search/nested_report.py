@@ -80,8 +80,8 @@ def write_nested_report(
 def _overlaps(stage: FinalStage, folds: int) -> list[dict[str, Any]]:
     """The answer to "is any patient on two sides?" of each outer search, from its own audit.json."""
     return [
-        json.loads(stage.directory.outer(fold).audit_file.read_text(encoding="utf-8"))["overlap"]
-        for fold in range(folds)
+        json.loads(outer.check_output(outer.audit_file).read_text(encoding="utf-8"))["overlap"]
+        for outer in map(stage.directory.outer, range(folds))
     ]
 
 

@@ -25,6 +25,8 @@ _PLAIN = str.maketrans(
     )
 )
 
+_CONTROL = {number: "?" for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"}
+
 
 def messages(stream: TextIO | None = None) -> Console:
     """A console for progress and messages, on stderr unless a stream is given.
@@ -107,6 +109,11 @@ def complain(text: str) -> None:
         print(_filled(said, sys.stderr) if sys.stderr.isatty() else said, file=sys.stderr, flush=True)
 
 
+def printable(text: str) -> str:
+    """The text with "?" for what would steer a terminal: some of it comes out of files that somebody else has made."""
+    return text.translate(_CONTROL)
+
+
 def _filled(line: str, stream: TextIO, hanging: int = 0) -> str:
     width = max(hanging + 20, terminal_size(stream)[0] - 1)
     if len(line) <= width:
@@ -123,6 +130,7 @@ def _filled(line: str, stream: TextIO, hanging: int = 0) -> str:
 
 def encodable(text: str, stream: TextIO) -> str:
     """A text as a stream's encoding can show it, for example "~" for "±"."""
+    text = printable(text)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)

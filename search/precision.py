@@ -184,16 +184,12 @@ def _remembered_gain(cache: Path) -> float:
 def _machine() -> list[str]:
     """What the probe's answer depends on."""
     import os
-    import platform
 
     import tensorflow as tf
 
-    try:
-        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return [model or platform.processor() or platform.machine(), f"{os.cpu_count()} cores", str(tf.__version__)]
+    from search.environment import processor_name
+
+    return [processor_name(), f"{os.cpu_count()} cores", str(tf.__version__)]
 
 
 def _gpu_capabilities() -> list[tuple[int, ...]]:

@@ -9,7 +9,8 @@ from reports.summary_file import SUMMARY_NAME, read_summary
 from search.config_file import load_config
 from search.content_digests import content_checksum
 from search.errors import RunError
-from search.run_directory import RunDirectory, owned
+from search.run_directory import RunDirectory
+from search.run_lock import owned
 from search.run_metadata import read_metrics
 from search.trial_log import read_records
 
@@ -37,11 +38,11 @@ def write_report_again(run: RunDirectory, *, embed_images: bool = False) -> Path
     for name in (SUMMARY_NAME, "metrics.json"):
         if (run.best / name).is_file():
             run.check_output(run.best / name)
-    config = load_config(run.config_file)
-    with owned(run):
+    config = load_config(run.check_output(run.config_file))
+    with owned(run.path):
         summary = read_summary(
             run.best,
-            trials=read_records(run.trials_file),
+            trials=read_records(run.check_output(run.trials_file)),
             metrics=read_metrics(run),
             config_toml=run.config_file.read_text(encoding="utf-8"),
             embed_images=embed_images or config.report.embed_images,

@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where, and who owns it.
+"""The folder of a run: what lies where, and how it begins.
 
 A nested run is the run of its last search, the one on all patients, with the outer searches in it: ``outer-1``,
 ``outer-2``, … are folders of the same schema, ``outer_split.csv`` says which patient is in which outer fold, and
@@ -10,20 +10,16 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from search.atomic_file import is_leftover, make_durable_folder, remove_leftovers
+from search.atomic_file import is_leftover, make_durable_folder
 from search.errors import ConfigError, RunError
 from search.manifest import COPY, read_manifest, write_manifest
-from search.run_session import SESSION, begin_session, end_session, is_locked
+from search.run_lock import LOCK, is_locked, moved_away
+from search.run_session import SESSION
 
-_LOCK = ".lock"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -117,14 +113,14 @@ class RunDirectory:
     def is_unstarted(self) -> bool:
         """Whether nothing is in the folder but what is there before the manifest: it is written first."""
         return all(
-            path.name in (_LOCK, SESSION, COPY, self.log_file.name) or is_leftover(path.name)
+            path.name in (LOCK, SESSION, COPY, self.log_file.name) or is_leftover(path.name)
             for path in self.path.iterdir()
         )
 
     @property
     def is_in_use(self) -> bool:
-        """Whether a process is at work in it."""
-        return is_locked(self.path / _LOCK)
+        """Whether a process of this host is at work in it."""
+        return is_locked(self.path)
 
     @property
     def is_complete(self) -> bool:
@@ -174,13 +170,22 @@ class RunDirectory:
         files = sorted(path for path in self.best.rglob("*") if path.is_file())
         return {path.relative_to(self.best).as_posix(): _sha256(path) for path in files}
 
+    def record_checksums(self) -> dict[str, str]:
+        """SHA-256 (hex) of what a run has written down beside ``best/`` and reads again when it is complete."""
+        files = (self.config_file, self.split_file, self.outer_split_file, self.trials_file)
+        return {path.name: _sha256(path) for path in files if path.is_file()}
+
     def check_output(self, path: Path) -> Path:
-        """A file in ``best/`` of a complete run, after making sure that it is what the run wrote.
+        """A file of a run; of a complete one after making sure that it is what the run wrote.
 
         Raises:
-            RunError: If it is missing, or has changed since.
+            RunError: If it is missing, or has changed since the run was complete.
         """
-        expected = self.read_manifest().get("outputs", {}).get(path.relative_to(self.best).as_posix())
+        manifest = self.read_manifest()
+        sums = {f"{self.best.name}/{name}": digest for name, digest in manifest.get("outputs", {}).items()}
+        sums |= manifest.get("records", {})
+        is_final = manifest["status"] == "complete"
+        expected = sums.get(path.relative_to(self.path).as_posix()) if is_final else None
         if not path.is_file() or (expected is not None and _sha256(path) != expected):
             raise RunError(
                 expected=f"{path} as the run wrote it",
@@ -201,7 +206,8 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
 
     Raises:
         ConfigError: If the name can't be a folder's.
-        RunError: If the run is complete, there is nothing to resume, or the folder is no run's or has links in it.
+        RunError: If the run is complete, there is nothing to resume, the folder is no run's or has links in it, or a
+            run that is to be deleted has a process at work.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -215,7 +221,8 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
             remedy="Choose another --name.",
         )
     if fresh and directory.manifest_file.is_file():
-        shutil.rmtree(directory.path)
+        with moved_away(directory.path) as aside:
+            shutil.rmtree(aside)
     _refuse_links(directory.path)
     if not directory.manifest_file.is_file() and resume:
         raise RunError(
@@ -247,38 +254,6 @@ def _refuse_links(folder: Path) -> None:
             found=f"a link, {link.relative_to(folder)}",
             remedy="Replace it with what it links to.",
         )
-
-
-@contextmanager
-def owned(directory: RunDirectory) -> Iterator[None]:
-    """Keep every other process out of a run's folder, and clear away what killed ones have left half-written.
-
-    The lock is the operating system's and ends with the process that holds it, however that ends.
-
-    Raises:
-        RunError: If another process has it.
-    """
-    # Not at once: somebody who asks whether the run is in use holds the lock for a moment.
-    lock = FileLock(directory.path / _LOCK, timeout=0.5)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise RunError(
-            expected=f"{directory.path} for one process alone",
-            found="another one at work in it",
-            remedy="Wait for it, end it, or choose another --name.",
-        ) from None
-    try:
-        remove_leftovers(directory.path)
-        session = begin_session(directory.path)
-        try:
-            yield
-        except BaseException as error:
-            end_session(directory.path, session, error)
-            raise
-        end_session(directory.path, session, None)
-    finally:
-        lock.release()
 
 
 def _sha256(path: Path) -> str:

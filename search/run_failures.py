@@ -15,7 +15,7 @@ from pathlib import Path
 from reports.trial_record import TrialRecord
 from search.atomic_file import write_atomic
 from search.errors import RunError
-from search.machine_failures import first_line, is_out_of_memory
+from search.machine_failures import first_line, is_out_of_memory, smaller_batch
 from search.plan_execution import Assignment
 from search.space import Configuration
 
@@ -42,11 +42,9 @@ def describe_failure(
     write_atomic(file, f"run {run}\n{assignment}\n{configuration}\n\n{''.join(traceback.format_exception(error))}")
     if not is_out_of_memory(error):
         return f"{first_line(error)} (traceback in {file})"
-    smaller = batch_size // 2
-    remedy = f"search.batch_size = {smaller}" if smaller >= 2 else "a smaller preparation.image_size"
     return (
         f"out of memory with {batch_size} images a step at unfreeze depth {configuration.unfreeze_depth}; "
-        f"try {remedy}, as a run of another --name (traceback in {file})"
+        f"try {smaller_batch(batch_size)}, as a run of another --name (traceback in {file})"
     )
 
 

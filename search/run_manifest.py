@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from search.atomic_file import replacing, write_atomic
 from search.config import Config
 from search.config_toml import to_toml
-from search.environment import git_commit, versions
+from search.environment import git_commit, processor_name, versions
 from search.errors import RunError
 from search.job_stations import Job
 from search.manifest import SCHEMA
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mammo_data.prepared import PreparedSet
     from mammo_data.splits import Split
     from search.job_data import JobData
+
+_SHOWN = 5
+_COMPUTED_WITH = ("tensorflow", "keras", "keras-tuner")
 
 
 def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, Any]:
@@ -72,6 +75,7 @@ def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, 
         "versions": versions(),
         "git": git_commit(),
         "device": job.backbone.device,
+        "processor": processor_name(),
         "host": platform.node(),
     }
 
@@ -106,16 +110,60 @@ def begin_or_resume(
     return manifest
 
 
+def complete(directory: RunDirectory, manifest: dict[str, Any]) -> None:
+    """Write down that a run has ended well, with the checksums of what it leaves.
+
+    Args:
+        directory: The run's folder.
+        manifest: As it was while the run was at work.
+
+    Raises:
+        RunError: If something that every run leaves is not there: the folder has been taken away in the meantime, and
+            writing has made a new one.
+    """
+    in_best = [directory.best / name for name in ("predictions.csv", "metrics.json")]
+    in_best += [directory.model_file, directory.audit_file, directory.report_file]
+    left = [directory.config_file, directory.split_file, directory.trials_file, *in_best]
+    missing = [path for path in left if not path.is_file()]
+    if missing:
+        raise RunError(
+            expected=f"what the run has written in {directory.path}",
+            found=f"no {missing[0].relative_to(directory.path)}",
+            remedy="Bring the folder back, and the same command goes on; or begin anew.",
+        )
+    directory.write_manifest(
+        {
+            **manifest,
+            "status": "complete",
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "outputs": directory.output_checksums(),
+            "records": directory.record_checksums(),
+        }
+    )
+
+
 def _resumed(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:
     before = directory.read_manifest()
     compared = ("settings", "fingerprints", "objective")
     changed = [line for part in compared for line in changes(before.get(part, {}), manifest[part])]
     changed += changes(*({"results_version": each.get("results_version")} for each in (before, manifest)))
-    changed += changes(*({"precision": each.get("precision", {}).get("name")} for each in (before, manifest)))
+    changed += changes(_arithmetic(before), _arithmetic(manifest))
     if changed:
+        more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         raise RunError(
             expected=f"what {directory.path} was started with",
-            found=f"changes: {', '.join(changed)}",
+            found=f"changes: {', '.join(changed[:_SHOWN])}{more}",
             remedy="Undo them to resume, or use --fresh or another --name.",
         )
     return before
+
+
+def _arithmetic(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What the numbers are computed with: another library or kind of device gives other bits."""
+    versions, device = manifest.get("versions", {}), str(manifest.get("device", ""))
+    return {
+        "precision": manifest.get("precision", {}).get("name"),
+        # Cores don't count: with op determinism the bits don't depend on the number of threads.
+        "device": "CPU" if device.startswith("CPU") else device,
+        **{package: versions.get(package) for package in _COMPUTED_WITH},
+    }

@@ -39,7 +39,7 @@ def describe_run(directory: RunDirectory, *, development_images: Iterable[str] =
         ConfigError: If config.toml is no longer valid.
     """
     manifest, metrics = directory.read_manifest(), read_metrics(directory)
-    config = load_config(directory.config_file)
+    config = load_config(directory.check_output(directory.config_file))
     rows = _split_rows(directory)
     if "operating_points" not in metrics:
         metrics |= _out_of_fold_calibration(directory, config, tuple(metrics["class_names"]))
@@ -107,7 +107,7 @@ def _out_of_fold_calibration(directory: RunDirectory, config: Config, names: tup
     from search.out_of_fold import read_out_of_fold
     from search.trial_log import read_records
 
-    records = read_records(directory.trials_file)
+    records = read_records(directory.check_output(directory.trials_file))
     development = read_out_of_fold(directory.path / "oof", best_run(records), records, names).predictions
     correction = fit_correction(development, training_shares(config.search.minority, len(names)))
     if correction is not None:
@@ -120,7 +120,7 @@ def _out_of_fold_calibration(directory: RunDirectory, config: Config, names: tup
 
 def _split_rows(directory: RunDirectory) -> list[dict[str, str]]:
     try:
-        with directory.split_file.open(newline="", encoding="utf-8") as file:
+        with directory.check_output(directory.split_file).open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         _ = [(row["image_id"], row["patient_id"], row["side"]) for row in rows]
     except (OSError, ValueError, csv.Error, KeyError) as error:

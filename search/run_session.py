@@ -1,18 +1,19 @@
 """Who is at work in a run's folder, and how the last one who was ended.
 
-``.session.json`` in the folder: ``pid``, ``host``, ``since`` (ISO 8601) of the process that works or worked last, and
-where it ended in an exception ``ended`` (ISO 8601), ``error`` (one line) and ``interrupted`` (whether the user ended
-it). A process that ended well takes it away; one that was killed leaves it without ``ended``. Whether anybody is at
-work is not read from it: the lock says that, and it ends with its process.
+``.session.json`` in the folder: ``pid``, ``host``, ``since`` (ISO 8601) of the process that works or worked last, where
+it ended in an exception ``ended`` (ISO 8601), ``error`` (one line) and ``interrupted`` (whether the user ended it), and
+``crc32`` (8 hex digits of the rest as JSON with sorted keys). A process that ended well takes it away; one that was
+killed leaves it without ``ended``. Whether anybody is at work is not read from it: the lock says that, and it ends with
+its process (see `search.run_lock`).
 """
 
 from __future__ import annotations
 
 import datetime
-import fcntl
 import json
 import os
 import platform
+import zlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from search.atomic_file import write_atomic
 
 SESSION = ".session.json"
 _INTERRUPTED = 130
+_CHECKSUM = "crc32"
 
 
 @dataclass(frozen=True)
@@ -74,28 +76,19 @@ def read_session(folder: Path) -> Session | None:
     """The last session, None where it ended well or nothing readable is there."""
     try:
         values = json.loads((folder / SESSION).read_text(encoding="utf-8"))
-        return Session(**values)
-    except (OSError, ValueError, TypeError):
+        written = values.pop(_CHECKSUM)
+        return Session(**values) if written == _checksum(values) else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def is_locked(lock: Path) -> bool:
-    """Whether a process holds a lock file; asking changes nothing, not even the file's time."""
-    try:
-        descriptor = os.open(lock, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 def _write(folder: Path, session: Session) -> None:
-    write_atomic(folder / SESSION, json.dumps(asdict(session)) + "\n")
+    values = asdict(session)
+    write_atomic(folder / SESSION, json.dumps({**values, _CHECKSUM: _checksum(values)}) + "\n")
+
+
+def _checksum(values: dict[str, object]) -> str:
+    return f"{zlib.crc32(json.dumps(values, sort_keys=True).encode()):08x}"
 
 
 def _now() -> str:

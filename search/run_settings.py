@@ -51,4 +51,5 @@ def _flat(prefix: str, value: Any) -> dict[str, Any]:
 
 def _short(value: Any) -> str:
     text = str(value)
-    return text[:12] + "…" if len(text) > 24 else text
+    # Both ends: long lists often differ at one of them only.
+    return f"{text[:16]}…{text[-16:]}" if len(text) > 40 else text

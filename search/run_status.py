@@ -20,7 +20,7 @@ from search.interruption import command_to_resume
 from search.run_directory import RunDirectory
 from search.run_lookup import all_runs, runs_folder
 from search.run_session import Session, read_session
-from search.trial_log import read_records
+from search.trial_listing import recorded
 
 State = Literal["starting", "running", "interrupted", "failed", "complete", "damaged"]
 
@@ -182,7 +182,7 @@ def _process(session: Session | None) -> dict[str, Any]:
 def _records_of_searches(run: RunDirectory) -> dict[str, tuple[TrialRecord, ...]]:
     """By folder: of a hold-out run its own alone, of a nested one the outer searches' too."""
     files = (run.trials_file, *sorted(run.path.glob("outer-*/trials.jsonl")))
-    return {file.parent.name: read_records(file) for file in files if file.is_file()}
+    return {file.parent.name: recorded(RunDirectory(file.parent)) for file in files if file.is_file()}
 
 
 def _progress(manifest: dict[str, Any], records: Sequence[TrialRecord]) -> Progress:

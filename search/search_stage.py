@@ -108,7 +108,7 @@ def run_search(
         ReportError: If no run ended with a score.
     """
     keras.utils.set_random_seed(settings.seed)
-    with machine_failures_in_one_line(run_directory):
+    with machine_failures_in_one_line(run_directory, batch_size=settings.batch_size):
         tuner = MammoTuner(
             build_oracle(plan, config, seed=settings.seed),
             trainer_of=trainers,

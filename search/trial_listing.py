@@ -29,6 +29,8 @@ def recorded(directory: RunDirectory) -> tuple[TrialRecord, ...]:
     Raises:
         RunError: If trials.jsonl is damaged.
     """
+    if directory.is_complete:
+        directory.check_output(directory.trials_file)
     return read_records(directory.trials_file) if directory.trials_file.is_file() else ()
 
 

@@ -89,6 +89,8 @@ def _record(path: Path, number: int, line: bytes) -> TrialRecord:
             for name, folds in values.get("curves", {}).items()
         }
         record = _schema().validate_python(values)
+        if not all(name.isprintable() for name in (*record.hyperparameters, *record.curves, record.status)):
+            raise ValueError("names that steer a terminal")
     except (ValueError, TypeError, AttributeError):
         raise _damaged(path, number, "not a record of a run") from None
     if min(record.run, record.configuration, record.bracket, record.rung, record.initial_epoch) < 0:

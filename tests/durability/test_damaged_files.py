@@ -1,8 +1,8 @@
-"""Every file of a run and of the caches, truncated, emptied, or with one bit flipped: noticed, never believed."""
+"""Each kind of file that is read again, truncated, emptied, or with one bit flipped: noticed, never believed."""
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 
 from mammo_data.errors import DataError
 from mammo_data.splits import Split
-from search.errors import RunError, UserError
+from search.errors import UserError
 from search.trial_log import read_records
 from tests.durability.damage import cut, empty, flipped
 
@@ -42,11 +42,15 @@ def kinds(engine, finished):
     from search.checkpoints import CheckpointStore
     from search.cross_validation import FoldResult
     from search.export import load_exported
+    from search.export_metadata import metadata_file, read_metadata
     from search.folds_in_flight import FoldsInFlight
+    from search.holdout_ledger import LEDGER, readings, record_reading
     from search.manifest import COPY, read_manifest
     from search.out_of_fold import read_out_of_fold
     from search.plan_execution import Assignment
     from search.run_directory import RunDirectory
+    from search.run_session import SESSION, begin_session, read_session
+    from search.trial_listing import recorded
 
     config, result = finished
     run = result.directory
@@ -120,18 +124,34 @@ def kinds(engine, finished):
     def read_model(file):
         return [np.asarray(weight) for weight in load_exported(file).weights]
 
+    def ledger(folder):
+        for name in ("first", "second"):
+            record_reading(folder, "split", name)
+        return folder / LEDGER
+
+    def session(folder):
+        begin_session(folder)
+        return folder / SESSION
+
+    def metadata(folder):
+        for file in (run.model_file, metadata_file(run.model_file)):
+            shutil.copy(file, folder)
+        return folder / metadata_file(run.model_file).name
+
     def output(file):
         return lambda folder: Path(shutil.copytree(run.path, folder / "run", ignore=SMALL_PART)) / file
 
+    def home(file):
+        return RunDirectory(next(path for path in file.parents if path.name == "run"))
+
     def read_output(file):
-        directory = RunDirectory(next(path for path in file.parents if path.name == "run"))
-        return directory.check_output(file).read_bytes()
+        return home(file).check_output(file).read_bytes()
 
     return {
         "run.json": Kind(manifest_with_copy, read_manifest),
         "run.json without its copy": Kind(manifest_alone, read_manifest),
         "trials.jsonl": Kind(copied(run.trials_file), read_records),
-        "split.csv": Kind(
+        "split of a run": Kind(
             copied(run.split_file), lambda file: Split.read_csv(file).fingerprint == result_split(run) or NOTICED
         ),
         "oof": Kind(copied(run.path / "oof" / "0000.npz"), read_oof),
@@ -143,12 +163,19 @@ def kinds(engine, finished):
         "prepared manifest": Kind(prepared("manifest.json"), read_prepared),
         "weights": Kind(weights, read_weights),
         "model": Kind(copied(run.model_file), read_model),
-        "predictions.csv": Kind(output("best/predictions.csv"), read_output),
-        "metrics.json": Kind(output("best/metrics.json"), read_output),
-        "report.html": Kind(output("best/report.html"), read_output),
+        "ledger": Kind(ledger, lambda file: readings(file.parent, "split")),
+        "session": Kind(session, lambda file: none_is_noticed(read_session(file.parent))),
+        "model.json": Kind(metadata, lambda file: read_metadata(file.with_suffix("")).content),
+        "trials.jsonl of a complete run": Kind(output("trials.jsonl"), lambda file: recorded(home(file))),
+        **{name: Kind(output(name), read_output) for name in OUTPUTS},
     }
 
 
+OUTPUTS = (
+    "config.toml",
+    "split.csv",
+    *(f"best/{name}" for name in ("predictions.csv", "metrics.json", "audit.json", "summary.json", "report.html")),
+)
 SMALL_PART = shutil.ignore_patterns("checkpoints", "oof", "tensorboard", "search", "*.keras", "*.png", ".lock")
 
 
@@ -184,7 +211,7 @@ NAMES = (
     "run.json",
     "run.json without its copy",
     "trials.jsonl",
-    "split.csv",
+    "split of a run",
     "oof",
     "in_flight",
     "checkpoint",
@@ -193,9 +220,11 @@ NAMES = (
     "prepared images",
     "prepared manifest",
     "weights",
-    "predictions.csv",
-    "metrics.json",
-    "report.html",
+    "ledger",
+    "session",
+    "model.json",
+    "trials.jsonl of a complete run",
+    *OUTPUTS,
 )
 
 
@@ -224,7 +253,7 @@ def test_damage_is_noticed_or_changes_nothing(kinds, tmp_path, name):
             assert right[: len(answer)] == answer
         else:
             assert same(answer, NOTICED) or same(answer, right), how
-    if name == "run.json":
+    if name in ("run.json", "ledger"):
         assert all(same(answer, right) for how, answer in found.items()), "there is a copy of it"
 
 
@@ -233,81 +262,3 @@ def test_damage_of_the_model_is_noticed_or_changes_nothing(kinds, tmp_path):
     right, found = check(kinds["model"], tmp_path, 40)
     for how, answer in found.items():
         assert same(answer, NOTICED) or same(answer, right), how
-
-
-def test_a_damaged_prepared_set_is_made_anew(phantom, tmp_path):
-    from mammo_data.layouts import open_source
-    from mammo_data.prepared import PreparationSettings, prepare
-
-    source, settings = open_source(phantom), PreparationSettings(image_size=32)
-    first = prepare(source, settings, tmp_path)
-    images = np.array(first.images)
-    file = first.directory / "images.npy"
-    content = file.read_bytes()
-    file.write_bytes(flipped(content, len(content) // 2, 0))
-    again = prepare(source, settings, tmp_path)
-    assert again.fingerprint == first.fingerprint
-    assert np.array_equal(again.images, images)
-
-
-@pytest.mark.parametrize("file", ["progress.json", "values.npy"])
-def test_a_damaged_unfinished_bank_is_filled_from_the_beginning(tmp_path, monkeypatch, file):
-    from search.bank_store import BankKey, BankStore
-
-    monkeypatch.setattr("search.bank_store._VIEWS_BETWEEN_SAVES", 4)
-    key = BankKey(weights="w", prepared="p", views="v", depth=1, batch_size=4)
-    batches = [np.full((4, 6), number, np.float32) for number in range(1, 5)]
-
-    def pixels(first, stop=None):
-        yield from batches[first // 4 : stop]
-        if stop:
-            raise KeyboardInterrupt
-
-    def fill(source):
-        return BankStore(tmp_path, max_bytes=10**9).ensure(
-            {1: key}, trunk_of=lambda depths: lambda batch: [batch], pixels_from=source, views=16, shapes={1: (6,)}
-        )[1]
-
-    with pytest.raises(KeyboardInterrupt):
-        fill(lambda first: pixels(first, 2))
-    damaged = tmp_path / key.fingerprint / file
-    content = damaged.read_bytes()
-    # In progress.json 4 or 8 views become 12, or 5: what was never written would count as filled.
-    place = content.index(b": ") + 2 if file == "progress.json" else 140
-    damaged.write_bytes(flipped(content, place, 0))
-    asked = []
-    values = fill(lambda first: (asked.append(first), pixels(first))[1])
-    assert asked == [0]
-    assert np.array_equal(values, np.concatenate(batches).astype(np.float16))
-
-
-def test_a_record_that_was_never_made_by_this_plan_is_refused(tmp_path, engine):
-    from search.config_file import load_config
-    from search.plan_text import plan_search
-    from search.search_stage import TrainerPool, run_search
-    from search.trial_log import append_record
-    from tests.durability.test_search_crashes import Silent
-
-    config = load_config(
-        None, {"space.head_width": [16], "space.unfreeze_depth": [0], "search.max_trials": 4, "search.max_epochs": 3}
-    )
-
-    def search(folder):
-        log = folder / "trials.jsonl"
-        return run_search(
-            plan_search(config.search),
-            config,
-            engine.data,
-            engine.settings,
-            trainers=TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd"),
-            run_directory=folder,
-            listener=Silent(),
-            finished=read_records(log) if log.exists() else (),
-        )
-
-    first = search(tmp_path / "one").records[0]
-    (tmp_path / "two").mkdir()
-    forged = replace(first, hyperparameters={**first.hyperparameters, "learning_rate": 0.5}, objective=0.999)
-    append_record(tmp_path / "two" / "trials.jsonl", forged)
-    with pytest.raises(RunError, match=r"another one in trials\.jsonl as run 0"):
-        search(tmp_path / "two")

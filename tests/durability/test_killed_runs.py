@@ -93,29 +93,28 @@ def test_killed_again_and_again_a_run_ends_as_if_nothing_had_happened(workspace,
     assert_same_result(directory, whole.directory)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_says_how_to_go_on(workspace, number):
+@pytest.mark.parametrize(
+    "signals",
+    [
+        (signal.SIGINT, signal.SIGINT, signal.SIGINT),
+        pytest.param((signal.SIGTERM, signal.SIGINT), marks=pytest.mark.slow),
+        pytest.param((signal.SIGHUP, signal.SIGTERM), marks=pytest.mark.slow),
+    ],
+)
+def test_an_interruption_says_how_to_go_on(workspace, signals):
+    """However often it is typed: what comes behind the first one must not break into what that one ends."""
     directory = RunDirectory(workspace / "runs" / "killed")
     process = start(workspace)
     assert wait_for(process, lambda: lines(directory.trials_file) >= 1)
-    process.send_signal(number)
+    for number in signals:
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
     _, messages = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 130, messages
     assert "Traceback" not in messages
     (line,) = [line for line in messages.splitlines() if line.startswith("mammo-search: ")]
     assert line.endswith("The same command goes on: mammo-search run --name killed")
-
-
-def test_a_second_process_is_kept_out(workspace):
-    directory = RunDirectory(workspace / "runs" / "killed")
-    first = start(workspace)
-    assert wait_for(first, lambda: directory.manifest_file.is_file())
-    second = start(workspace)
-    _, messages = second.communicate(timeout=DEADLINE_SECONDS)
-    first.kill()
-    first.communicate()
-    assert second.returncode == 1
-    assert "another one at work" in messages
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +153,57 @@ def test_a_run_is_not_resumed_with_what_would_change_its_results(halted, path, v
         run_job(JobRequest(changed, name="halted"))
     assert words in str(error.value)
     assert "--fresh" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        ("versions", "tensorflow", "2.0.1", "tensorflow 2.0.1 → "),
+        ("versions", "keras", "3.0.1", "keras 3.0.1 → "),
+        ("fingerprints", "weights", "0" * 64, "weights 0000000000000000…"),
+        ("fingerprints", "plan", "0" * 64, "plan 0000000000000000…"),
+        ("objective", "name", "val_loss", "name val_loss → val_macro_auc"),
+        (None, "results_version", 0, "results_version 0 → "),
+        (None, "device", "NVIDIA H100", "device NVIDIA H100 → CPU"),
+    ],
+)
+def test_a_run_is_not_resumed_by_what_would_compute_otherwise(halted, section, key, value, words):
+    run = RunDirectory(halted.output.runs / "halted")
+    before = run.read_manifest()
+    run.write_manifest(before | ({section: {**before[section], key: value}} if section else {key: value}))
+    try:
+        with pytest.raises(RunError, match=r"Undo them to resume, or use --fresh or another --name") as error:
+            run_job(JobRequest(halted, name="halted"))
+    finally:
+        run.write_manifest(before)
+    assert f"found changes: {words}" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_changes_no_result_may_change(halted):
+    """Where things lie, how much disk and time there is, and who asks: the search itself goes on, and is done."""
+
+    class GoneOnError(Exception):
+        pass
+
+    def goes_on(*arguments, **settings):
+        raise GoneOnError
+
+    changed = halted.model_copy(
+        update={
+            "cache": halted.cache.model_copy(update={"max_gb": 1.5}),
+            "search": halted.search.model_copy(update={"max_minutes": 300}),
+            "report": halted.report.model_copy(update={"embed_images": True}),
+        }
+    )
+    run = RunDirectory(halted.output.runs / "halted")
+    before = run.read_manifest()
+    run.write_manifest(before | {"git": "another", "host": "elsewhere", "processor": "another"})
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(GoneOnError):
+        patch.setattr("search.final_stage.finish", goes_on)
+        run_job(JobRequest(changed, name="halted", detail="verbose"))
+    run.write_manifest(before)
+    assert "begun on another processor (another)" in run.log_file.read_text()
 
 
 def test_resuming_without_a_run_is_refused(halted):

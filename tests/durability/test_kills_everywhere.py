@@ -13,18 +13,10 @@ import pytest
 from search.config_toml import to_toml
 from search.run_directory import RunDirectory
 from search.trial_log import read_records
-from tests.durability.fork_server import ForkServer
 from tests.search.tiny import tiny_config
 
 LEDGER = "holdout_ledger"
 ONE_DEPTH = {"space__unfreeze_depth": [0], "retrain__seeds": 1}
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = ForkServer()
-    yield server
-    server.close()
 
 
 def make_workspace(phantom, folder, **changes):

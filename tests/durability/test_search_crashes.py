@@ -1,6 +1,7 @@
 """A search that dies between any two writes ends, resumed, with the table of one that was never interrupted."""
 
 import os
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 
@@ -148,21 +149,31 @@ def test_many_crashes_in_one_search_change_nothing(search, uninterrupted, tmp_pa
     assert search(tmp_path) == uninterrupted
 
 
+PATTERNS = ("checkpoints/*/*", "in_flight/*", "oof/*", "search/*.json", "search/*/*.json")
+
+
+@pytest.fixture(scope="module")
+def stopped(search, uninterrupted, tmp_path_factory):
+    """A search that died in the first promotion: it has checkpoints, a finished fold, and KerasTuner's files."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for number in range(20, 60, 3):
+            directory = tmp_path_factory.mktemp("stopped")
+            crash_at(search, directory, monkeypatch, number)
+            if len(read_records(directory / "trials.jsonl")) == 2 and all(files(directory, each) for each in PATTERNS):
+                return directory
+    pytest.fail("no crash left all of them")
+
+
+def files(directory, pattern):
+    # The writing thread outlives this make-believe crash: its temporary files come and go.
+    return [path for path in directory.glob(pattern) if path.is_file() and not path.name.startswith(".")]
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("pattern", ["checkpoints/*/*", "in_flight/*", "oof/*", "search/*.json", "search/*/*.json"])
-def test_damaged_state_is_made_anew(search, uninterrupted, whole, tmp_path, monkeypatch, pattern, damage):
-    """Stopped in the first promotion, when there are checkpoints, a finished fold, and KerasTuner's files."""
-    for number in range(20, 60, 3):
-        directory = tmp_path / str(number)
-        directory.mkdir()
-        crash_at(search, directory, monkeypatch, number)
-        # The writing thread outlives this make-believe crash: its temporary files come and go.
-        files = [path for path in directory.glob(pattern) if path.is_file() and not path.name.startswith(".")]
-        if files and len(read_records(directory / "trials.jsonl")) == 2:
-            break
-    else:
-        pytest.fail(f"no crash left a {pattern}")
-    for file in files:
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_damaged_state_is_made_anew(search, uninterrupted, whole, stopped, tmp_path, pattern, damage):
+    directory = shutil.copytree(stopped, tmp_path / "copy", ignore=shutil.ignore_patterns(".*"))
+    for file in files(directory, pattern):
         file.write_bytes(damage(file.read_bytes()))
     assert search(directory) == uninterrupted
     assert out_of_fold(directory) == out_of_fold(whole)

@@ -143,9 +143,10 @@ def test_a_folder_without_permission_is_one_line(workspace, phantom, capsys, lin
 
 
 def test_a_run_at_work_is_left_alone(workspace, phantom, capsys):
-    from search.run_directory import open_run_directory, owned
+    from search.run_directory import open_run_directory
+    from search.run_lock import owned
 
-    with owned(open_run_directory(workspace / "runs", "busy")):
+    with owned(open_run_directory(workspace / "runs", "busy").path):
         answer = typed(capsys, "run", "--data", phantom, "--name", "busy")
     assert answer.code == RUN
     (said,) = answer.error_lines

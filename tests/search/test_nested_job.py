@@ -249,14 +249,18 @@ def test_a_nested_run_survives_kills_at_random_instants(reference):
     assert_same_nested_run(directory, expected)
 
 
-def test_a_damaged_outer_result_is_one_line(nested, tmp_path):
+@pytest.mark.parametrize(
+    "file", ["best/predictions.csv", "best/predictions_corrected.csv", "best/audit.json", "trials.jsonl"]
+)
+def test_a_damaged_outer_result_is_one_line(nested, tmp_path, file):
     config, result = nested
     runs = tmp_path / "runs"
     shutil.copytree(result.directory.path, runs / "nested")
     directory = RunDirectory(runs / "nested")
     manifest = directory.read_manifest()
     directory.write_manifest({**manifest, "status": "running"})
-    (directory.outer(1).best / "predictions.csv").write_text("image_id\n")
+    damaged = directory.outer(1).path / file
+    damaged.write_bytes(damaged.read_bytes()[:-1].replace(b"1", b"2", 1))
     output = config.output.model_copy(update={"runs": runs})
     with pytest.raises(RunError, match=r"outer-2.*Delete that folder"):
         run_job(JobRequest(config.model_copy(update={"output": output}), name="nested"))

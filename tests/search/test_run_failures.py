@@ -200,6 +200,45 @@ def test_memory_that_is_too_small_for_the_batch_itself_is_told_as_well(engine, s
         search(settings=settings, space__unfreeze_depth=[1])
 
 
+GPU_OUT_OF_MEMORY = (
+    "OOM when allocating tensor with shape[32,56,56,256] and type float on "
+    "/job:localhost/replica:0/task:0/device:GPU:0 by allocator GPU_0_bfc [Op:Conv2D]"
+)
+
+
+def test_a_gpu_without_memory_fails_the_run_and_names_the_batch_size_to_try(search, trainers):
+    """TensorFlow's own error with a GPU's words, from where the tail is put on the device."""
+    import tensorflow as tf
+
+    def pool(configuration):
+        if configuration.learning_rate == 0.01:
+            raise tf.errors.ResourceExhaustedError(None, None, GPU_OUT_OF_MEMORY)
+        return trainers(configuration)
+
+    screen = Screen()
+    outcome = search(screen=screen, pool=pool, space__known=[known()])
+    first, *others = outcome.records
+    words = "out of memory with 8 images a step at unfreeze depth 0; try search.batch_size = 4, as a run of another"
+    assert first.error.startswith(words)
+    assert first.error in screen.lines[0]
+    assert GPU_OUT_OF_MEMORY in Path(first.error.split("traceback in ")[1].rstrip(")")).read_text()
+    assert {record.status for record in others} == {"completed"}
+
+
+@pytest.mark.parametrize(
+    "text", ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED", "RESOURCE_EXHAUSTED: Out of memory"]
+)
+def test_memory_that_ends_outside_of_a_trial_is_one_line(tmp_path, text):
+    import tensorflow as tf
+
+    from search.machine_failures import machine_failures_in_one_line
+
+    words = r"enough memory.*try search\.batch_size = 16, as a run of another --name"
+    with pytest.raises(RunError, match=words) as error, machine_failures_in_one_line(tmp_path, batch_size=32):
+        raise tf.errors.InternalError(None, None, text)
+    assert "\n" not in str(error.value)
+
+
 def test_a_final_model_that_diverges_is_one_line(engine, trainers):
     from search.retrain import retrain
     from search.space import Configuration

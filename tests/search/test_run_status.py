@@ -12,7 +12,8 @@ import pytest
 
 from search.errors import RunError
 from search.interruption import InterruptedRunError
-from search.run_directory import RunDirectory, owned
+from search.run_directory import RunDirectory
+from search.run_lock import owned
 from search.run_status import all_statuses, run_status
 from search.status_listing import status_text
 from search.trial_log import read_records
@@ -20,8 +21,8 @@ from search.trial_log import read_records
 HOLDER = (
     "import sys\n"
     "from pathlib import Path\n"
-    "from search.run_directory import RunDirectory, owned\n"
-    "with owned(RunDirectory(Path(sys.argv[1]))):\n"
+    "from search.run_lock import owned\n"
+    "with owned(Path(sys.argv[1])):\n"
     "    print('held', flush=True)\n"
     "    sys.stdin.readline()\n"
 )
@@ -69,7 +70,7 @@ def test_at_work_it_names_the_process_and_estimates_what_is_left(unfinished, hol
     assert run_status(unfinished, now=ended).seconds_left == pytest.approx(most)
     assert f"process {holder.pid} on" in status_text(status)
     # Asking has not taken the lock away from it, nor kept it.
-    with pytest.raises(RunError, match="another one at work"), owned(unfinished):
+    with pytest.raises(RunError, match="another one at work"), owned(unfinished.path):
         pass
 
 
@@ -88,20 +89,20 @@ def test_ended_well_leaves_no_session_and_ctrl_c_is_no_failure(unfinished, holde
     holder.stdin.flush()
     assert holder.wait() == 0
     assert run_status(unfinished).pid is None
-    with pytest.raises(InterruptedRunError), owned(unfinished):
+    with pytest.raises(InterruptedRunError), owned(unfinished.path):
         raise InterruptedRunError(expected="to finish", found="Ctrl-C", remedy="Go on.")
     assert run_status(unfinished).state == "interrupted"
 
 
 def test_an_error_is_told_as_it_was(unfinished):
-    with pytest.raises(RunError), owned(unfinished):
+    with pytest.raises(RunError), owned(unfinished.path):
         raise RunError(expected="trials that train", found="three failures", remedy="Mend the cause.")
     status = run_status(unfinished)
     assert status.state == "failed"
     assert "three failures" in status.error
     assert status.resume
     assert "three failures" in status_text(status)
-    with owned(unfinished):
+    with owned(unfinished.path):
         assert run_status(unfinished).state == "running"
         assert run_status(unfinished).error is None
 
@@ -113,7 +114,7 @@ def test_starting_damaged_and_finished_runs_stand_in_one_list(finished, unfinish
     (runs / "bad").mkdir()
     (runs / "bad" / "run.json").write_text("{")
     shutil.copytree(finished[1].directory.path, runs / "first")
-    with owned(starting):
+    with owned(starting.path):
         states = {status.name: status.state for status in all_statuses(runs)}
         assert next(iter(states)) == "new"
     assert states == {"new": "starting", "bad": "damaged", "half": "interrupted", "first": "complete"}

@@ -1,0 +1,129 @@
+"""One run folder, one owner: the lock, who holds it, and what --fresh may delete."""
+
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from search.errors import RunError
+from search.run_directory import RunDirectory, open_run_directory
+from search.run_lock import owned, require_no_other_host
+from search.run_session import SESSION, begin_session, read_session
+from tests.conftest import ROOT
+
+HOLDER = (
+    "import sys\n"
+    "from pathlib import Path\n"
+    "from search.run_lock import owned\n"
+    "with owned(Path(sys.argv[1])):\n"
+    "    print('held', flush=True)\n"
+    "    sys.stdin.readline()\n"
+)
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A run folder with something to lose."""
+    directory = RunDirectory(tmp_path / "runs" / "mine")
+    shutil.copytree(finished[1].directory.path, directory.path, ignore=shutil.ignore_patterns("*.png", ".lock"))
+    directory.write_manifest({**directory.read_manifest(), "status": "running"})
+    return directory
+
+
+@pytest.fixture
+def holder(run):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(run.path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_the_second_process_is_told_who_is_at_work(run, holder):
+    words = f"another one at work in it, process {holder.pid}, since .*Wait for it"
+    with pytest.raises(RunError, match=words) as error, owned(run.path):
+        pass
+    assert "\n" not in str(error.value)
+
+
+def test_fresh_does_not_delete_a_run_that_is_at_work(run, holder):
+    before = sorted(run.path.rglob("*"))
+    with pytest.raises(RunError, match=f"process {holder.pid}"):
+        open_run_directory(run.path.parent, "mine", fresh=True)
+    assert sorted(run.path.rglob("*")) == before
+    assert [path.name for path in run.path.parent.iterdir()] == ["mine"]
+
+
+def test_the_lock_of_a_killed_process_is_free_at_once(run, holder):
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    with owned(run.path):
+        assert read_session(run.path).pid == os.getpid()
+    assert read_session(run.path) is None
+
+
+def test_a_run_is_replaced_at_once_or_not_at_all(run, monkeypatch):
+    """Killed while it deletes, the old run is gone as a whole; the next --fresh clears away what is left of it."""
+
+    def killed(path, *arguments, **settings):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("search.run_directory.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_run_directory(run.path.parent, "mine", fresh=True)
+    assert not run.path.exists()
+    (hidden,) = run.path.parent.iterdir()
+    assert hidden.name.startswith(".mine-")
+    begun = open_run_directory(run.path.parent, "mine", fresh=True)
+    assert begun.is_unstarted
+    begun.write_manifest(RunDirectory(hidden / "mine").read_manifest())
+    open_run_directory(run.path.parent, "mine", fresh=True)
+    assert not hidden.exists()
+
+
+@pytest.fixture
+def elsewhere(run, monkeypatch):
+    """The session of a process on another host, which has not signed off; its lock does not reach this one."""
+    with monkeypatch.context() as patch:
+        patch.setattr(platform, "node", lambda: "alpha")
+        begin_session(run.path)
+    return run.path / SESSION
+
+
+def test_a_process_at_work_on_another_host_is_known_by_its_pulse(elsewhere):
+    ended = threading.Event()
+
+    def beat():
+        while not ended.wait(0.02):
+            os.utime(elsewhere)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        with pytest.raises(RunError, match=f"process {os.getpid()} on alpha"):
+            require_no_other_host(elsewhere.parent, patience=60)
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_process_that_died_on_another_host_is_in_nobodys_way(elsewhere):
+    said = []
+    require_no_other_host(elsewhere.parent, patience=0.3, say=said.append)
+    assert said == [f"process {os.getpid()} on alpha has not signed off here; waiting 0 s for its pulse"]
+    with owned(elsewhere.parent, patience=0.3):
+        assert read_session(elsewhere.parent).host == platform.node()
