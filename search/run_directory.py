@@ -223,7 +223,7 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
     if fresh and directory.manifest_file.is_file():
         with moved_away(directory.path) as aside:
             shutil.rmtree(aside)
-    _refuse_links(directory.path)
+    refuse_links(directory.path)
     if not directory.manifest_file.is_file() and resume:
         raise RunError(
             expected=f"an unfinished run in {directory.path}", found="none", remedy="Leave --resume out to begin one."
@@ -245,8 +245,13 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
     return directory
 
 
-def _refuse_links(folder: Path) -> None:
-    """A run writes and deletes in its folder; in one from somebody else, a link would lead that elsewhere."""
+def refuse_links(folder: Path) -> None:
+    """Make sure that a run's folder holds files and folders alone: in one from somebody else, a link would lead what is
+    written and deleted in it elsewhere.
+
+    Raises:
+        RunError: If there is a link in it.
+    """
     link = next((path for path in folder.rglob("*") if path.is_symlink()), None)
     if link is not None:
         raise RunError(

@@ -15,7 +15,7 @@ import typer
 
 from search.completion import complete_run
 from search.errors import ConfigError, RunError
-from search.run_directory import RunDirectory
+from search.run_directory import RunDirectory, refuse_links
 
 DEFAULT_RUNS = Path("runs")
 _CONFIG_FILE = Path("tuner_config.toml")
@@ -77,17 +77,19 @@ def find_run(run: str | None = None, runs: Path | None = None) -> RunDirectory:
         runs: The folder of runs; by default `runs_folder`.
 
     Raises:
-        RunError: If there is no such run; the line names the nearest one.
+        RunError: If there is no such run; the line names the nearest one. Or if there are links in its folder.
     """
     folder = runs or runs_folder()
     if run is None:
         known = all_runs(folder)
         if not known:
             raise RunError(expected=f"a run in {folder}", found="none", remedy="Begin one: mammo-search run --demo.")
+        refuse_links(known[0].path)
         return known[0]
     named = Path(run).parent if Path(run).name == "run.json" else Path(run)
     for path in (folder / run, named):
         if (path / "run.json").is_file():
+            refuse_links(path)
             return RunDirectory(path)
     names = [known.name for known in all_runs(folder)]
     close = difflib.get_close_matches(run, names, n=1, cutoff=0.4)

@@ -16,6 +16,7 @@ from search.manifest import write_manifest
 from search.run_directory import RunDirectory, open_run_directory
 from search.tensor_file import load_checked_npz, load_checked_safetensors
 from search.trial_log import read_records
+from tests.search.command_line import typed
 
 
 class Trap:
@@ -141,6 +142,36 @@ def test_a_link_in_a_run_folder_leads_nowhere(foreign, tmp_path, name):
         open_run_directory(foreign.path.parent, "foreign")
     assert (treasure / "thesis" / "chapter1.tex").read_text() == "years of work"
     assert [path.name for path in treasure.rglob("*")] == ["thesis", "chapter1.tex"]
+
+
+def test_a_reading_command_does_not_follow_a_link_either(foreign, tmp_path, capsys):
+    (tmp_path / "home").mkdir()
+    shutil.rmtree(foreign.best)
+    foreign.best.symlink_to(tmp_path / "home")
+    answer = typed(capsys, "report", foreign.path)
+    assert answer.code == 1
+    assert "a link, best" in answer.err
+    assert not list((tmp_path / "home").iterdir())
+
+
+ESCAPE = "\x1b]0;owned\x07\x1b[2J"
+
+
+def test_texts_of_a_manifest_do_not_steer_the_terminal(foreign, capsys):
+    foreign.write_manifest(foreign.read_manifest() | {"argv": ["run", ESCAPE]})
+    answer = typed(capsys, "status", foreign.path)
+    assert "?]0;owned??[2J" in answer.out
+    assert "\x1b" not in answer.out
+
+
+def test_names_in_a_record_do_not_steer_the_terminal(foreign, capsys):
+    first = json.loads(foreign.trials_file.read_text().splitlines()[0])["record"]
+    text = json.dumps({**first, "hyperparameters": {ESCAPE: 1.0}}, sort_keys=True)
+    foreign.trials_file.write_text(f'{{"crc32": "{zlib.crc32(text.encode()):08x}", "record": {text}}}\n')
+    answer = typed(capsys, "trials", foreign.path)
+    assert answer.code == 1
+    assert "not a record of a run" in answer.err
+    assert "\x1b" not in answer.out + answer.err
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "/tmp/x", "..", ".hidden", "a/b", "a\x00b", ""])
