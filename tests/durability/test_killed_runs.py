@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,25 +118,15 @@ def test_an_interruption_says_how_to_go_on(workspace, signals):
     assert line.endswith("The same command goes on: mammo-search run --name killed")
 
 
-@pytest.fixture(scope="module")
-def halted(phantom, tmp_path_factory, tensorflow_started):
-    """A run that ended in its search."""
-
-    class StopError(Exception):
-        pass
-
-    import search.job as job
-
-    config = tiny_config(phantom, tmp_path_factory.mktemp("halted"))
-    with pytest.MonkeyPatch.context() as patch:
-
-        def stop(*arguments, **settings):
-            raise StopError
-
-        patch.setattr("search.final_stage.finish", stop)
-        with pytest.raises(StopError):
-            job.run_job(JobRequest(config, name="halted"))
-    return config
+@pytest.fixture
+def halted(finished):
+    """A run whose search is done and which has not been said to be complete."""
+    config, result = finished
+    run = RunDirectory(config.output.runs / "halted")
+    shutil.copytree(result.directory.path, run.path, ignore=shutil.ignore_patterns("*.png", ".lock"))
+    run.write_manifest({**run.read_manifest(), "status": "running"})
+    yield config
+    shutil.rmtree(run.path)
 
 
 @pytest.mark.parametrize(
@@ -171,11 +162,8 @@ def test_a_run_is_not_resumed_by_what_would_compute_otherwise(halted, section, k
     run = RunDirectory(halted.output.runs / "halted")
     before = run.read_manifest()
     run.write_manifest(before | ({section: {**before[section], key: value}} if section else {key: value}))
-    try:
-        with pytest.raises(RunError, match=r"Undo them to resume, or use --fresh or another --name") as error:
-            run_job(JobRequest(halted, name="halted"))
-    finally:
-        run.write_manifest(before)
+    with pytest.raises(RunError, match=r"Undo them to resume, or use --fresh or another --name") as error:
+        run_job(JobRequest(halted, name="halted"))
     assert f"found changes: {words}" in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -197,12 +185,10 @@ def test_what_changes_no_result_may_change(halted):
         }
     )
     run = RunDirectory(halted.output.runs / "halted")
-    before = run.read_manifest()
-    run.write_manifest(before | {"git": "another", "host": "elsewhere", "processor": "another"})
+    run.write_manifest(run.read_manifest() | {"git": "another", "host": "elsewhere", "processor": "another"})
     with pytest.MonkeyPatch.context() as patch, pytest.raises(GoneOnError):
         patch.setattr("search.final_stage.finish", goes_on)
         run_job(JobRequest(changed, name="halted", detail="verbose"))
-    run.write_manifest(before)
     assert "begun on another processor (another)" in run.log_file.read_text()
 
 
@@ -214,12 +200,7 @@ def test_resuming_without_a_run_is_refused(halted):
 @pytest.mark.parametrize("damage", [cut, flip, empty])
 def test_a_manifest_that_is_damaged_with_its_copy_is_one_clear_line(halted, damage):
     manifest = RunDirectory(halted.output.runs / "halted").manifest_file
-    contents = {path: path.read_bytes() for path in (manifest, manifest.with_name(COPY))}
-    for path, content in contents.items():
-        path.write_bytes(damage(content))
-    try:
-        with pytest.raises(RunError, match=r"run\.json"):
-            run_job(JobRequest(halted, name="halted"))
-    finally:
-        for path, content in contents.items():
-            path.write_bytes(content)
+    for path in (manifest, manifest.with_name(COPY)):
+        path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(RunError, match=r"run\.json"):
+        run_job(JobRequest(halted, name="halted"))

@@ -48,7 +48,7 @@ def weights(directory):
     return [np.asarray(weight) for weight in keras.saving.load_model(directory.model_file).weights]
 
 
-@pytest.mark.parametrize("where", ["cache", "runs"])
+@pytest.mark.parametrize("where", [pytest.param("cache", marks=pytest.mark.slow), "runs"])
 def test_a_job_on_a_disk_that_is_full_again_and_again_ends_as_on_a_roomy_one(phantom, finished, tmp_path, where):
     """The disk grows a little whenever it was full: in the preparation, the banks, the search, the final stage."""
     _, expected = finished
@@ -148,6 +148,20 @@ def test_a_folder_that_is_replaced_by_another_is_noticed(search, tmp_path):
     with pytest.raises(RunError, match="vanished"):
         search(folder, replace_it)
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("lost", ["trials.jsonl", "best/bit_mammography_final.keras", "best/predictions.csv"])
+def test_a_run_is_not_complete_in_the_ruins_of_its_folder(finished, tmp_path, lost):
+    """The folder was taken away at the end of a run; the figures, written afterwards, have made a new one."""
+    from search.run_manifest import complete
+
+    run = finished[1].directory.__class__(tmp_path / "run")
+    shutil.copytree(finished[1].directory.path, run.path, ignore=shutil.ignore_patterns("*.png", ".lock"))
+    run.write_manifest({**run.read_manifest(), "status": "running"})
+    (run.path / lost).unlink()
+    with pytest.raises(RunError, match=f"found no {lost}"):
+        complete(run, run.read_manifest())
+    assert not run.is_complete
 
 
 def test_a_disk_that_becomes_read_only_is_one_line(search, undisturbed, tmp_path):
