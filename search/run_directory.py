@@ -153,6 +153,7 @@ class RunDirectory:
         from search.config_file import load_config
         from search.run_settings import changes, result_settings
 
+        self.check_output(self.config_file)
         recorded = self.read_manifest()["settings"]
         # A newer version of the program may have settings that the run did not know.
         settings = result_settings(load_config(self.config_file))
