@@ -41,7 +41,8 @@ def describe_run(directory: RunDirectory, *, development_images: Iterable[str] =
     manifest, metrics = directory.read_manifest(), read_metrics(directory)
     config = load_config(directory.check_output(directory.config_file))
     rows = _split_rows(directory)
-    if "operating_points" not in metrics:
+    # The thresholds of a nested run's metrics are its outer models'.
+    if manifest.get("protocol") == "nested" or "operating_points" not in metrics:
         metrics |= _out_of_fold_calibration(directory, config, tuple(metrics["class_names"]))
     return describe_model(
         class_names=tuple(metrics["class_names"]),
