@@ -83,7 +83,7 @@ class RunProgress:
             style: Rich's name of a colour.
         """
         for number, line in enumerate(text.splitlines()):
-            labelled = f"{'' if number else label:{_LABEL_WIDTH}}"
+            labelled = f"{'' if number else label:{_LABEL_WIDTH - 1}} "
             self._record(labelled + line.strip())
             shown = Text.assemble((labelled, "dim"), (line.strip(), style))
             self._print(_Hanging(shown) if self._live else shown)
