@@ -75,7 +75,10 @@ def show(text: str, *, hanging: int | None = None) -> None:
     """
     text = encodable(text, sys.stdout)
     if hanging is not None and sys.stdout.isatty():
-        text = "\n".join(_filled(line, sys.stdout, hanging) for line in text.splitlines())
+        # A line without a label before that column goes on at the left.
+        lines = text.splitlines()
+        indents = [hanging if line[hanging - 1 : hanging] == " " else 0 for line in lines]
+        text = "\n".join(_filled(line, sys.stdout, indent) for line, indent in zip(lines, indents, strict=True))
     print(text, file=sys.stdout, flush=True)
 
 
