@@ -28,11 +28,19 @@ def next_commands(directory: RunDirectory, *, width: int) -> str:
     commands = {
         f"{name} trials {run}": "all runs of the search, best first",
         f"{name} tensorboard {run}": "curves of every run and fold",
-        f"{name} predict {shlex.quote(str(directory.model_file))} IMAGE": "probabilities of new images",
     }
+    if _of_crops(directory):
+        # New images have nobody who marks the places to crop.
+        commands[f"{name} export {run} --format savedmodel"] = "the model for another program"
+    else:
+        commands[f"{name} predict {shlex.quote(str(directory.model_file))} IMAGE"] = "probabilities of new images"
     widest = max(len(command) for command in commands)
     longest = max(len(what) for what in commands.values())
     room = 2 + widest + 3 + longest <= width
     lines = [f"everything          {directory.path}", "", "next:"]
     lines += [f"  {command:<{widest}}   {what}" if room else f"  {command}" for command, what in commands.items()]
     return "\n".join(lines)
+
+
+def _of_crops(directory: RunDirectory) -> bool:
+    return directory.manifest_file.is_file() and directory.read_manifest().get("mode") == "roi"

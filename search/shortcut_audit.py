@@ -47,7 +47,9 @@ class Probe:
         if self.auc is None:
             return f"{self.name}: too few patients"
         limits = "" if self.lower is None else f" [{self.lower:.2f}, {self.upper:.2f}]"
-        return f"{self.name} {self.auc:.2f}{limits}"
+        # A third digit where two would not show on which side of the limit it is.
+        digits = 3 if self.warns and f"{self.auc:.2f}" == f"{WARN_ABOVE:.2f}" else 2
+        return f"{self.name} {self.auc:.{digits}f}{limits}"
 
 
 def shortcut_probes(prepared: PreparedSet, seed: int) -> tuple[Probe, ...]:

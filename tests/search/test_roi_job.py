@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from mammo_data.splits import Split
 from reports.predictions import Predictions
+from search.closing import next_commands
 from search.commands.data_audit import audit
 from search.config_toml import to_toml
 from search.job import JobRequest, run_job
@@ -34,6 +35,9 @@ def test_every_output_says_that_the_place_was_given(finished):
     assert json.loads((best / "audit.json").read_text())["mode"] == "roi"
     assert result.as_json()["mode"] == "roi"
     assert "easier task" in result.as_text()
+    said = next_commands(result.directory, width=200)
+    assert " predict " not in said, "which takes no model of crops"
+    assert " export " in said
     page = (best / "report.html").read_text(encoding="utf-8")
     assert "regions of interest around the annotated positions" in page
     assert "the same for every class" in page
