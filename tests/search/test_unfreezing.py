@@ -35,6 +35,9 @@ def test_one_step_moves_the_depths_variables_and_all_of_them(depth, narrow_weigh
     model = keras.Sequential([tail, keras.layers.Dense(3)])
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
     x = np.random.default_rng(0).uniform(-1, 1, (3, *tail.input_shape[1:])).astype("float32")
+    # What trains is the published kernel; a standardised one in its place would train without standardisation.
+    for name, variable in official_variables(model).items():
+        assert np.array_equal(np.asarray(variable), narrow_weights.arrays[name]), name
     model.train_on_batch(x, np.array([0, 1, 2]))
     moved = {
         name
