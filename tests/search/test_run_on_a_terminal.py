@@ -30,7 +30,7 @@ def test_a_run_is_watched_interrupted_and_resumed(tmp_path, phantom):
     first.interrupt()
     assert first.wait() == 130
     assert "run state" not in first.text
-    said = first.everything.replace("\n", "")
+    said = " ".join(first.everything.split())
     for label in ("folder ", "plan ", "device ", "backbone ", "data ", "views ", "time "):
         assert re.search(rf"^{label}", first.everything, re.MULTILINE), label
     assert "interrupted; what is finished is kept in" in said
