@@ -146,7 +146,7 @@ def _write_onnx(model_file: Path, path: Path, metadata: ModelMetadata) -> None:
 
 def _without_file_facts(metadata: ModelMetadata) -> str:
     """The metadata but for what is only known of the file once it is written."""
-    later = ("model", "format", "sha256", "verification")
+    later = ("model", "format", "sha256", "verification", "checksum")
     return json.dumps({name: value for name, value in metadata.content.items() if name not in later})
 
 
