@@ -1,6 +1,7 @@
 """The whole job, killed by SIGKILL in the place of each of its writes, and again and again at random instants."""
 
 import io
+import itertools
 import shutil
 import time
 import zipfile
@@ -81,6 +82,18 @@ def survive_all(server, workspace, expected, numbers, first_of_evaluation):
     print(f"{len(places)} kills in {time.monotonic() - began:.0f} s")
 
 
+def different_kills(writes):
+    """Numbers of the writes in whose place a kill leaves the disk in another state than a kill in the place before."""
+    return [number for number, pair in enumerate(itertools.pairwise(("", *writes)), start=1) if not repeats(*pair)]
+
+
+def repeats(before, write):
+    """A process that dies loses nothing of what it has written: dying where a file is renamed that was flushed just
+    before is dying where it was flushed, and where its temporary name is removed, that is gone already."""
+    what, _, path = write.partition(" ")
+    return before == f"fsync {path}" if what in ("replace", "rename") else what == "unlink" and ".part" in path
+
+
 def first_with(words, writes):
     return next(number for number, write in enumerate(writes, start=1) if words in write)
 
@@ -98,14 +111,15 @@ def test_a_kill_in_each_kind_of_write_changes_nothing(server, workspace, finishe
 
 
 @pytest.mark.slow
-def test_a_kill_at_every_write_of_a_job_changes_nothing(server, phantom, tmp_path):
+@pytest.mark.parametrize("half", [0, 1])
+def test_a_kill_at_every_write_of_a_job_changes_nothing(server, phantom, tmp_path, half):
     workspace = make_workspace(phantom, tmp_path / "one-depth", **ONE_DEPTH)
     whole = server.run(workspace, "run", "--name", "whole")
     assert whole.code == 0, whole.messages
     warm = server.run(workspace, "run", "--name", "warm")
     # Shuffled, so that a part of them is of all kinds.
-    numbers = np.random.default_rng(0).permutation(np.arange(1, len(warm.writes) + 1)).tolist()
-    print(f"{len(numbers)} writes")
+    numbers = np.random.default_rng(0).permutation(different_kills(warm.writes)).tolist()[half::2]
+    print(f"half of {len(different_kills(warm.writes))} states of the disk, of {len(warm.writes)} writes")
     expected = RunDirectory(workspace / "runs" / "whole")
     survive_all(server, workspace, expected, numbers, first_with(LEDGER, warm.writes))
 
