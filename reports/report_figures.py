@@ -21,7 +21,7 @@ REPORT_FIGURES = {
     "decision_curve": ("Decision curve", "Net benefit against recalling all women and recalling none."),
     "training_curves": (
         "Training curves of the winning run",
-        "Cross-validation inside the search; these patients are not the held-out ones.",
+        "Cross-validation inside the search, on the patients that it had.",
     ),
     "reliability": ("Reliability", "Observed share against the predicted probability: on the diagonal, they agree."),
     "subgroups": ("Subgroups", "How well slices of the patients are ranked; small slices have no value."),

@@ -7,6 +7,7 @@ A nested run is the run of its last search, the one on all patients, with the ou
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shutil
@@ -128,9 +129,11 @@ class RunDirectory:
         return self.manifest_file.is_file() and self.read_manifest().get("status") == "complete"
 
     def remove_if_unstarted(self) -> None:
-        """Delete the folder of a run that ended before there was anything to keep."""
+        """Delete the folder of a run that ended with nothing to keep, and the folder of runs if that is empty."""
         if self.path.exists() and self.is_unstarted:
             shutil.rmtree(self.path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # it has other runs
+                self.path.parent.rmdir()
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Replace run.json."""

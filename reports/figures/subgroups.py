@@ -17,7 +17,7 @@ def draw_subgroups(results: tuple[SubgroupResult, ...], *, of: str = "the held-o
 
     Args:
         results: From `reports.subgroups.subgroup_results`, at least one.
-        of: Whose subgroups they are, for the title.
+        of: Whose subgroups they are, for the axis.
     """
     figure = new_figure(7.6, 1.5 + 0.4 * len(results))
     axes = figure.subplots()
@@ -29,7 +29,7 @@ def draw_subgroups(results: tuple[SubgroupResult, ...], *, of: str = "the held-o
             axes.plot([result.auc.lower, result.auc.upper], [place, place], color=ACCENT, linewidth=2.6, alpha=0.55)
         axes.plot(result.auc.value, place, "o", color=ACCENT, markersize=7)
     axes.axvline(0.5, color=FAINT, linestyle=":", linewidth=1.2, zorder=0)
-    dress(axes, title=f"AUC by subgroup of {of}", x="AUC, 95 % interval over patients", y="", grid="x")
+    dress(axes, title="AUC by subgroup", x=f"AUC of {of}, 95 % interval", y="", grid="x")
     axes.set_yticks(
         range(len(results)),
         [f"{slice_title(r.group, r.level)}  ({r.positives} + {r.negatives})" for r in reversed(results)],

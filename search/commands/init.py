@@ -33,11 +33,15 @@ def init(
     from search.errors import ConfigError
     from search.output import show
 
-    config = Config()
+    config, heading = Config(), ""
     if run is not None:
         from search.run_lookup import find_run
 
-        config = load_config(find_run(run).check_config())
+        directory = find_run(run)
+        config = load_config(directory.check_config())
+        if directory.read_manifest()["demo"]:
+            # Its films are drawn, not read from data.path.
+            heading = "# Settings of a demonstration: mammo-search run --demo --config FILE takes them.\n"
     file = path / NAME if path.is_dir() else path
     if file.exists() and not force:
         raise ConfigError(
@@ -48,7 +52,7 @@ def init(
             expected="an existing folder", found=str(file.parent), remedy="Make it, or name another file."
         )
     try:
-        write_atomic(file, commented_toml(config))
+        write_atomic(file, heading + commented_toml(config))
     except OSError as error:
         raise ConfigError(
             expected="a file that can be written", found=f"{file}: {error.strerror}", remedy="Name another file."

@@ -78,7 +78,7 @@ def test_the_answer_stands_with_its_interval_and_its_numbers(summary: RunSummary
     assert f"95 % interval {primary['lower']:.2f} to {primary['upper']:.2f}" in text
     malignant = summary.metrics["class_counts"]["malignant"]
     assert f"80 images ({malignant} malignant) of 40 held-out patients." in text
-    assert "Held-out patients evaluated 1 time ." in text
+    assert "Held-out patients evaluated once ." in text
     assert "selected, optimistic" in text
     assert "Research use only, not a medical device" in text
     assert summary.command in text

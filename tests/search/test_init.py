@@ -8,6 +8,7 @@ from search.config import Config
 from search.config_file import load_config
 from search.config_template import commented_toml, shipped_text
 from search.config_toml import to_toml
+from search.demo import demo_config
 from search.manifest import write_manifest
 from search.run_settings import result_settings
 from tests.conftest import ROOT
@@ -62,9 +63,20 @@ def test_init_from_a_run_gives_its_configuration_with_the_comments(tmp_path, cap
     answer = typed(capsys, "init", "--from", "first", "again.toml")
     assert answer.code == 0, answer.err
     assert load_config(tmp_path / "again.toml") == config
+    assert "--demo" not in (tmp_path / "again.toml").read_text()
     text = (tmp_path / "again.toml").read_text()
     assert 'schedule = "cosine"           # constant, cosine' in text
     assert "folds = 2                     # folds a trial" in text
+
+
+def test_init_from_a_demonstration_says_how_to_make_another(tmp_path, capsys):
+    run = tmp_path / "runs" / "demo"
+    run.mkdir(parents=True)
+    write_manifest(run / "run.json", {**MANIFEST, "demo": True, "settings": result_settings(demo_config())})
+    (run / "config.toml").write_text(to_toml(demo_config()))
+    assert typed(capsys, "init", "--from", "demo", "again.toml").code == 0
+    assert "run --demo --config FILE" in (tmp_path / "again.toml").read_text().splitlines()[0]
+    assert load_config(tmp_path / "again.toml") == demo_config()
 
 
 def test_init_from_a_run_whose_configuration_was_damaged_is_refused(tmp_path, capsys):
