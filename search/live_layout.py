@@ -103,7 +103,7 @@ def runs_table(board: SearchBoard, *, rows: int, width: int, now: float = 0.0, f
     last = [record for record in board.records if record.run not in shown][-(free - len(best)) :] if flying else []
     for place, record in enumerate(best):
         style = "bold green" if place == 0 else "green"
-        table.add_row(*(column.of(_finished(record, "best")) for column in columns), style=style)
+        table.add_row(*(column.of(_finished(record, "done" if place else "best")) for column in columns), style=style)
     for record in last if free > len(best) else []:
         row = _finished(record, "failed" if record.status == "failed" else "done")
         table.add_row(*(column.of(row) for column in columns), style="red" if record.status == "failed" else "")

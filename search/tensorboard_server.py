@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from pathlib import Path
 from types import FrameType
 
@@ -39,24 +40,30 @@ class Server:
 
 
 def events_of(directory: RunDirectory) -> Path:
-    """The folder of a run's events, of a nested run the one with all its searches'.
+    """The folder of a run's events: of one search, for TensorBoard would take those of several for repetitions.
 
-    The events of a search that goes on are written from its trials.jsonl, as far as it is.
+    The events of a search that goes on are written from its trials.jsonl, as far as it is. Of a nested run it is the
+    last search, on all patients, or the outer one that is at work.
 
     Raises:
         RunError: If no run of the search has ended yet, or trials.jsonl is damaged.
     """
-    outer = [RunDirectory(path.parent) for path in sorted(directory.path.glob("outer-*/run.json"))]
-    for search in (directory, *outer):
+    for search in (directory, *reversed(outer_searches(directory))):
         if search.trials_file.is_file() and not search.is_complete:
             _write_events(search)
-    if not any((directory.path if outer else directory.tensorboard).rglob("events.out.tfevents.*")):
-        raise RunError(
-            expected="a search with runs that have ended",
-            found=f"none in {directory.path}",
-            remedy=f"See how far it is: mammo-search status {directory.name}.",
-        )
-    return directory.path if outer else directory.tensorboard
+        if any(search.tensorboard.rglob("events.out.tfevents.*")):
+            return search.tensorboard
+    raise RunError(
+        expected="a search with runs that have ended",
+        found=f"none in {directory.path}",
+        remedy=f"See how far it is: mammo-search status {directory.name}.",
+    )
+
+
+def outer_searches(directory: RunDirectory) -> list[RunDirectory]:
+    """The outer searches of a nested run that have begun, in order."""
+    begun = takewhile(lambda search: search.manifest_file.is_file(), map(directory.outer, count()))
+    return list(begun)
 
 
 def _write_events(directory: RunDirectory) -> None:

@@ -28,12 +28,14 @@ def tensorboard(
     """
     from search.output import complain, show
     from search.run_lookup import find_run
-    from search.tensorboard_server import events_of, serving
+    from search.tensorboard_server import events_of, outer_searches, serving
 
     directory = find_run(run)
     events = events_of(directory)
     with serving(events, host=host, port=port) as server:
         show(server.url)
         complain(f"TensorBoard on {events}; Ctrl-C ends it")
+        if outer := [search.name for search in outer_searches(directory)]:
+            complain(f"other searches of this nested run: mammo-search tensorboard {outer[0]}, … {outer[-1]}")
         server.wait()
     complain("TensorBoard has ended")

@@ -135,6 +135,18 @@ def test_split_files_of_the_other_protocol_are_refused(nested, phantom, tmp_path
     assert not (tmp_path / "runs" / "h").exists()
 
 
+def test_tensorboard_shows_one_search_at_a_time(nested, tmp_path):
+    """Their runs have equal numbers, and its HParams page takes equal names for repetitions."""
+    from search.tensorboard_server import events_of, outer_searches
+
+    directory = nested[1].directory
+    assert events_of(directory) == directory.tensorboard
+    assert [search.name for search in outer_searches(directory)] == ["nested/outer-1", "nested/outer-2"]
+    going_on = RunDirectory(shutil.copytree(directory.path, tmp_path / "nested"))
+    shutil.rmtree(going_on.tensorboard)
+    assert events_of(going_on) == going_on.outer(1).tensorboard
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["whole", "roi"])
 def test_an_outer_search_is_a_holdout_run_on_its_split(phantom, tmp_path, mode, tensorflow_started):
