@@ -15,6 +15,11 @@ import numpy as np
 from mammo_data.decoding import decode_grey
 from mammo_data.info_txt import parse_info
 
+# The smallest set: two films and their truth table.
+INFO = b"mdb001 G CIRC B 5 4 2\nmdb002 G NORM \n"
+PGM = b"P5\n8 8\n255\n" + bytes(64)
+FILES = {"Info.txt": INFO, "mdb001.pgm": PGM, "mdb002.pgm": PGM}
+
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in (".pgm", ".txt")}
