@@ -1,7 +1,8 @@
 """Encoded image bytes to grey pixels, strict enough that a damaged file can't pass for another image.
 
-More than 8 bits become 8 by the bit depth: a P5 file states its maxval and a DICOM file its BitsStored; a 16-bit PNG or
-TIFF states nothing, so the least of 8, 10, 12, 14 and 16 bits that holds its largest value is taken.
+More than 8 bits become 8 by the bit depth: a P5 file states its maxval and a DICOM file its BitsStored or its table's
+bits; a 16-bit PNG or TIFF states nothing, so the least of 8, 10, 12, 14 and 16 bits that holds its largest value is
+taken.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.errors import DataError
-from mammo_data.image_header import encoded_size, is_cut_short
+from mammo_data.image_header import encoded_size, is_cut_short, is_white_zero
 
 LARGEST_SIDE = 16_384
 """Pixels; a full-field mammogram at 50 µm has about 6,000. Larger headers are refused before any allocation."""
@@ -121,8 +122,15 @@ def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
         return np.ascontiguousarray(pixels)
     if pixels.dtype != np.uint16:
         raise _damaged(name, "pixels of 8 to 16 bits", f"{pixels.dtype}")
+    if is_white_zero(data):
+        # OpenCV turns such TIFFs of 8 bits, but none of more.
+        pixels = _guessed_white(pixels) - pixels
+    return to_eight_bits(pixels, int(_guessed_white(pixels)))
+
+
+def _guessed_white(pixels: NDArray[np.uint16]) -> np.uint16:
     largest = int(pixels.max())
-    return to_eight_bits(pixels, next(2**bits - 1 for bits in _BIT_DEPTHS if largest < 2**bits))
+    return np.uint16(next(2**bits - 1 for bits in _BIT_DEPTHS if largest < 2**bits))
 
 
 def _require_size(name: str, width: int, height: int) -> None:

@@ -14,7 +14,8 @@ from mammo_data.errors import DataError
 def decode_dicom(data: bytes, name: str, largest_side: int) -> tuple[NDArray[np.uint16], int]:
     """Decode a grey, single-frame DICOM image.
 
-    The file's own window (VOI LUT) is applied where it has one, and MONOCHROME1 is turned so that high is bright.
+    The file's own rescale or modality table and then its window or VOI table are applied where it has them, and
+    MONOCHROME1 is turned so that high is bright.
 
     Args:
         data: The file.
@@ -29,8 +30,9 @@ def decode_dicom(data: bytes, name: str, largest_side: int) -> tuple[NDArray[np.
     """
     try:
         import pydicom
-        from pydicom.errors import InvalidDicomError
-        from pydicom.pixels import apply_voi_lut
+        from pydicom.errors import BytesLengthException, InvalidDicomError
+
+        from mammo_data.dicom_grey import displayed_levels
     except ImportError as error:
         raise DataError(
             expected="pydicom, which reads DICOM files",
@@ -45,11 +47,12 @@ def decode_dicom(data: bytes, name: str, largest_side: int) -> tuple[NDArray[np.
         sides_fit = 0 < width <= largest_side and 0 < height <= largest_side
         if not sides_fit or frames != 1 or samples != 1 or not 8 <= stored <= 16:
             raise _unusable(name, f"{width} × {height}, {frames} frames, {samples} samples of {stored} bits")
-        pixels = apply_voi_lut(file.pixel_array, file).astype(np.float64)
+        levels, white = displayed_levels(file)
     except (
         InvalidDicomError,
         ArithmeticError,
         AttributeError,
+        BytesLengthException,
         EOFError,
         LookupError,
         NotImplementedError,
@@ -60,13 +63,9 @@ def decode_dicom(data: bytes, name: str, largest_side: int) -> tuple[NDArray[np.
         struct.error,
     ) as error:
         raise _unusable(name, f"{type(error).__name__} {' '.join(str(error).split())}") from error
-    white = 2**stored - 1
-    if int(file.get("PixelRepresentation") or 0) == 1:
-        pixels += 2 ** (stored - 1)
-    pixels = np.clip(pixels, 0, white)
     if photometric == "MONOCHROME1":
-        pixels = white - pixels
-    return np.rint(pixels).astype(np.uint16), white
+        levels = white - levels
+    return np.rint(levels).astype(np.uint16), white
 
 
 def _unusable(name: str, found: str) -> DataError:

@@ -1,4 +1,4 @@
-"""Width and height as PNG, JPEG and TIFF headers state them, before a decoder allocates anything for them."""
+"""Size and a TIFF's polarity as PNG, JPEG and TIFF headers state them, before a decoder allocates anything for them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import struct
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 _TIFF_ORDER = {b"II*\0": "<", b"MM\0*": ">"}
-_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_PHOTOMETRIC = 256, 257, 262
+_TIFF_WHITE_IS_ZERO = 0
 _TIFF_SHORT = 3
 _JPEG_NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -30,6 +31,20 @@ def encoded_size(data: bytes) -> tuple[int, int] | None:
         # The header ends before its fields do.
         return None
     return None
+
+
+def is_white_zero(data: bytes) -> bool:
+    """Whether a TIFF states that zero is white (WhiteIsZero); False for the other formats and damaged headers.
+
+    Args:
+        data: The encoded file.
+    """
+    try:
+        if data[:4] in _TIFF_ORDER:
+            return _tiff_fields(data, _TIFF_ORDER[data[:4]]).get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO
+    except struct.error:
+        return False
+    return False
 
 
 def is_cut_short(data: bytes) -> bool:
@@ -61,18 +76,24 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _tiff_size(data: bytes, order: str) -> tuple[int, int] | None:
+    fields = _tiff_fields(data, order)
+    if _TIFF_WIDTH not in fields or _TIFF_HEIGHT not in fields:
+        return None
+    return fields[_TIFF_WIDTH], fields[_TIFF_HEIGHT]
+
+
+def _tiff_fields(data: bytes, order: str) -> dict[int, int]:
+    """Width, height and photometric interpretation of the first image, by tag, as far as they are there."""
     (directory,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, directory)
     found: dict[int, int] = {}
     for entry in range(count):
         place = directory + 2 + 12 * entry
         tag, kind = struct.unpack_from(f"{order}HH", data, place)
-        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT):
+        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_PHOTOMETRIC):
             form = f"{order}H" if kind == _TIFF_SHORT else f"{order}I"
             (found[tag],) = struct.unpack_from(form, data, place + 8)
-    if len(found) < 2:
-        return None
-    return found[_TIFF_WIDTH], found[_TIFF_HEIGHT]
+    return found
 
 
 def _two(values: tuple[int, ...]) -> tuple[int, int]:

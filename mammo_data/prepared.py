@@ -35,7 +35,7 @@ from mammo_data.standardise import PreparationSettings, standardise
 
 __all__ = ["PreparationSettings", "PreparedSet", "prepare"]
 
-FORMAT = 3
+FORMAT = 4
 """Raise it with every change to the code that changes a pixel or the manifest's keys."""
 
 # What json and numpy raise for a file whose bytes have changed: whichever field was hit, another one.
