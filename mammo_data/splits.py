@@ -59,6 +59,11 @@ class Split:
         """SHA-256 (hex) of who is on which side; the seed does not count."""
         return hashlib.sha256(json.dumps([self.test_patients, self.folds]).encode()).hexdigest()
 
+    @property
+    def test_fingerprint(self) -> str:
+        """SHA-256 (hex) of who is held out, however the others are dealt into folds."""
+        return hashlib.sha256(json.dumps(sorted(self.test_patients)).encode()).hexdigest()
+
     def test_rows(self, table: CaseTable) -> NDArray[np.int64]:
         """Rows of ``table`` that belong to test patients, ascending, int64."""
         return _rows(table, set(self.test_patients))
@@ -115,6 +120,12 @@ class Split:
             raise _unreadable(path, "a patient on two sides")
         folds = tuple(tuple(patient for patient, side in sides if side == str(number)) for number in numbers)
         return cls(tuple(patient for patient, side in sides if side == _TEST), folds, seed)
+
+
+def patients_listed(path: Path) -> set[str]:
+    """All patients of a file that `Split.read_csv` reads, those on the training side of all folds included."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["patient_id"] for row in csv.DictReader(file)}
 
 
 def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int = 5, seed: int = 0) -> Split:

@@ -45,6 +45,8 @@ class BankKey:
         batch_size: Size of the trunk's batches.
         code: Version of the code.
         dtype: Dtype policy of the trunk's arithmetic.
+        arithmetic: Libraries and kind of device that compute it, see `environment.arithmetic`: the folder of banks is
+            shared by runs of all devices, and outlives an update.
     """
 
     weights: str
@@ -54,6 +56,7 @@ class BankKey:
     batch_size: int
     code: int = CODE_VERSION
     dtype: str = "float32"
+    arithmetic: str = ""
 
     @property
     def fingerprint(self) -> str:

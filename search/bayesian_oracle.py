@@ -1,8 +1,7 @@
-"""KerasTuner's Gaussian process, with what every search here has: known configurations, a deadline, an end."""
+"""KerasTuner's Gaussian process, with what every search here has: known configurations, a bound of time, an end."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from search.cross_validation import OBJECTIVE
 from search.oracle import NEVER
 from search.plan_execution import Assignment
 from search.space import DRAWS_BEFORE_EXHAUSTED, Configuration
+from search.time_bound import TimeBound
 
 _STOPPED = {"status": "STOPPED", "values": None}
 
@@ -27,7 +27,7 @@ class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         epochs: Epochs of every run.
         seed: Seed of the search.
         known: Configurations to try first; those outside the space tell the Gaussian process nothing.
-        deadline: ``time.monotonic()`` after which no run is started; None for no bound.
+        bound: When no further run is started.
     """
 
     trials: dict[str, Any]
@@ -40,7 +40,7 @@ class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         epochs: int,
         seed: int,
         known: Sequence[Configuration] = (),
-        deadline: float | None = None,
+        bound: TimeBound | None = None,
     ) -> None:
         super().__init__(
             objective=keras_tuner.Objective(OBJECTIVE, direction="max"),
@@ -56,7 +56,7 @@ class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         self._max_collisions = DRAWS_BEFORE_EXHAUSTED
         self._epochs = epochs
         self._known = tuple(dict.fromkeys(known))
-        self.deadline = deadline
+        self.bound = bound or TimeBound()
 
     def assignment(self, trial: Any) -> Assignment:
         """A configuration of its own, trained at once to the full budget."""
@@ -77,7 +77,7 @@ class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         The Gaussian process proposes the same point of a discrete space again as long as it thinks it the best; a
         random one that is new then takes its place.
         """
-        if self.trials and self.deadline is not None and time.monotonic() > self.deadline:
+        if self.bound.is_reached(len(self.trials)):
             return _STOPPED
         if int(trial_id) < len(self._known):
             return {"status": "RUNNING", "values": asdict(self._known[int(trial_id)])}

@@ -130,9 +130,15 @@ def published_forward(directory: Path) -> PublishedForward | None:
 
     Returns:
         Input and features, or None if the model has no forward pass that takes one batch of images.
+
+    Raises:
+        WeightsError: If the model does more than compute.
     """
     import tensorflow as tf
 
+    from search.saved_model_safety import require_arithmetic
+
+    require_arithmetic(directory)
     images = np.random.default_rng(224).uniform(0, 1, (1, _PROOF_SIDE, _PROOF_SIDE, 3)).astype(np.float32)
     module = tf.saved_model.load(str(directory))
     try:

@@ -128,6 +128,7 @@ def boundary_values(
     Returns:
         Unfreeze depth to the values of all views.
     """
+    from search.environment import arithmetic
     from search.trunk import frozen_trunk
 
     prepared = views.prepared
@@ -138,7 +139,15 @@ def boundary_values(
         return frozen_trunk(architecture, weights, image_size=image_size, depths=depths, dtype=dtype)
 
     keys = {
-        depth: BankKey(weights.fingerprint, prepared.fingerprint, views.fingerprint, depth, TRUNK_BATCH, dtype=dtype)
+        depth: BankKey(
+            weights.fingerprint,
+            prepared.fingerprint,
+            views.fingerprint,
+            depth,
+            TRUNK_BATCH,
+            dtype=dtype,
+            arithmetic=arithmetic(),
+        )
         for depth in plan.stored
     }
     stored = BankStore(cache, max_bytes=max_bytes).ensure(

@@ -114,6 +114,15 @@ def device_description() -> str:
     return f"CPU ({cores} core{'s' if cores != 1 else ''})"
 
 
+def arithmetic() -> str:
+    """What frozen features are computed with, for another library or kind of device gives other bits: "tensorflow
+    2.21.0, keras 3.15.1, CPU"."""
+    here, device = versions(), device_description()
+    # Cores don't count: with op determinism the bits don't depend on the number of threads.
+    kind = "CPU" if device.startswith("CPU") else device
+    return f"tensorflow {here['tensorflow']}, keras {here['keras']}, {kind}"
+
+
 def processor_name() -> str:
     """The processor's model, as far as the system tells it."""
     try:

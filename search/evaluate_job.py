@@ -66,7 +66,7 @@ class ModelEvaluation:
         if self.holdout_readings is not None:
             lines.append(f"these held-out patients have been evaluated {_times(self.holdout_readings)}, now included")
         if self.left_out:
-            lines.append(f"{self.left_out} patients left out, for the model was developed on them")
+            lines.append(f"{self.left_out} patients left out, for the model's run knows them")
         titles = {"primary_auc": f"{metrics['primary_endpoint']}, AUC"} | _HEADLINE
         rows = [
             (title.format(normal=names[0]), _interval(metrics[key])) for key, title in titles.items() if key in metrics
@@ -114,7 +114,7 @@ def evaluate_model(
                 cache = Path(platformdirs.user_cache_dir("mammo-search"))
                 labelled = external_images(file.metadata, data, info, cache, progress, leave_out_known=leave_out_known)
         model, table = ExportedModel(file), labelled.table
-        readings = None if labelled.split is None else _record(file, labelled.split)
+        readings = None if labelled.held_out is None else _record(file, labelled.held_out)
         predictions = Predictions(
             image_ids=table.image_ids,
             patient_ids=table.patient_ids,
@@ -140,11 +140,11 @@ def evaluate_model(
     )
 
 
-def _record(file: ModelFile, split: str) -> int:
+def _record(file: ModelFile, held_out: str) -> int:
     from search.holdout_ledger import record_reading
 
-    home = file.run.path if file.run is not None else file.path.parent.parent
-    return len(record_reading(home.parent, split, home.name))
+    assert file.run is not None  # a file that has left its run has no held-out patients with it
+    return len(record_reading(file.run.runs, held_out, file.run.name))
 
 
 def _times(count: int) -> str:

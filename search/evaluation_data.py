@@ -30,15 +30,15 @@ class LabelledImages:
         table: Their cases, in that order.
         described: Who they are, in words.
         seed: Seed of the intervals' draws.
-        split: Fingerprint of the split whose held-out patients they are; None for an external set.
-        left_out: External patients that were left out, for the model was developed on them.
+        held_out: Fingerprint of a run's held-out patients, if they are those; None for an external set.
+        left_out: External patients that were left out, for the model's run knows them.
     """
 
     images: NDArray[np.uint8]
     table: CaseTable
     described: str
     seed: int
-    split: str | None
+    held_out: str | None
     left_out: int = 0
 
 
@@ -63,7 +63,7 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
             remedy="Name the run, or add --data FOLDER.",
         )
     manifest = file.run.read_manifest()
-    if manifest.get("protocol", "holdout") != "holdout":
+    if manifest.get("protocol", "holdout") != "holdout" and "outer" not in manifest:
         raise RunError(
             expected="a run with held-out patients",
             found=f"{file.run.path}, whose final model was trained on all patients (protocol {manifest['protocol']})",
@@ -88,7 +88,7 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
         table=prepared.table.take(rows),
         described=f"{patients} held-out patients of {file.run.name}",
         seed=config.split.seed,
-        split=split.fingerprint,
+        held_out=split.test_fingerprint,
     )
 
 
@@ -137,16 +137,16 @@ def external_images(
     known = known_patients(metadata, prepared)
     if known and not leave_out_known:
         raise DataError(
-            expected="patients that the model has not been developed on",
+            expected="patients that the model's run has neither developed nor evaluated it on",
             found=f"{len(known)} that it has, for example {min(known)}, by an equal image or patient id, in {data}",
             remedy="Add --leave-out-known to go on without them; rename ids that are equal by chance.",
         )
     rows = np.array([row for row, case in enumerate(prepared.table.cases) if case.patient_id not in known], dtype=int)
     if not len(rows):
         raise DataError(
-            expected="at least one patient that the model has not been developed on",
+            expected="at least one patient that the model's run has neither developed nor evaluated it on",
             found=f"none in {data}",
-            remedy="Evaluate on other data; a run's own held-out patients are evaluated without --data.",
+            remedy="Evaluate on other data; a run's own held-out patients are evaluated without --data, and counted.",
         )
     table = prepared.table.take(rows)
     return LabelledImages(
@@ -154,24 +154,23 @@ def external_images(
         table=table,
         described=f"{len(set(table.patient_ids))} patients of {data}",
         seed=0,
-        split=None,
+        held_out=None,
         left_out=len(known),
     )
 
 
 def known_patients(metadata: ModelMetadata, prepared: PreparedSet) -> set[str]:
-    """Patients of a set that a model was developed on: with an equal prepared image, or an equal id.
+    """Patients of a set that a model's run knows: with an equal prepared image, or an equal id.
 
-    Ids of different sets may be equal by chance; equal pixels are not.
+    Those that it was developed on, and the held-out ones: they are read by way of the run, which counts it. Ids of
+    different sets may be equal by chance; equal pixels are not.
     """
     table = prepared.table
-    known = {
-        patient for patient in set(table.patient_ids) if patient_digests([patient])[0] in metadata.development_patients
-    }
-    if metadata.development_images:
+    known = {patient for patient in set(table.patient_ids) if patient_digests([patient])[0] in metadata.known_patients}
+    if metadata.known_images:
         known |= {
             case.patient_id
             for case, image in zip(table.cases, prepared.images, strict=True)
-            if image_digest(image) in metadata.development_images
+            if image_digest(image) in metadata.known_images
         }
     return known

@@ -18,6 +18,7 @@ It is called like the export with ``.json`` after it, for example ``bit_mammogra
     run               name, created, seeds, versions, git
     licence           code, weights, data
     development       digests of what the model has seen: patients (of ids), images (of prepared pixels); 16 hex digits
+    held_out          the same of those that its run has set aside and evaluated it on
     verification      cases, images (which), largest_difference, bound; null for a run's own .keras file
     checksum          SHA-256 hex of all the rest as JSON with sorted keys: a temperature with a bit flipped is one, too
 """
@@ -129,6 +130,16 @@ class ModelMetadata:
     def development_images(self) -> frozenset[str]:
         """Digests of the prepared images that the model was developed on; empty where they are not known."""
         return frozenset(self.content["development"]["images"])
+
+    @property
+    def known_patients(self) -> frozenset[str]:
+        """Digests of all patients of the model's run, held-out ones included."""
+        return self.development_patients | frozenset(self.content["held_out"]["patients"])
+
+    @property
+    def known_images(self) -> frozenset[str]:
+        """Digests of all prepared images of the model's run; empty where they are not known."""
+        return self.development_images | frozenset(self.content["held_out"]["images"])
 
     def require_complete(self) -> None:
         """Read everything once, so that what is wrong is said now and not in the middle of the work.

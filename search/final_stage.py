@@ -160,7 +160,7 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
     """
     tails = retrain_and_export(stage, trainer, progress, seeds=stage.config.retrain.seeds)
     evaluation = evaluate_held_out(stage, trainer, tails, progress)
-    readings = record_reading(stage.config.output.runs, stage.split.fingerprint, stage.directory.name)
+    readings = record_reading(stage.config.output.runs, stage.split.test_fingerprint, stage.directory.name)
     metrics = {**evaluation.metrics, "mode": stage.config.data.mode, "holdout_readings": len(readings)}
     if stage.config.split.protocol == "holdout":
         others = time.perf_counter() - stage.clock - sum(record.seconds for record in stage.outcome.records)

@@ -1,10 +1,10 @@
 """The ledger of hold-out readings: each time test patients were evaluated, a line.
 
 A test set that is looked at after every change is a validation set. The ledger lies beside all runs, so that runs
-share it, and counts by the split's fingerprint; the report prints the count. Schema of a line: ``{"split": fingerprint,
-"run": name, "time": ISO 8601, "crc32": 8 hex digits of the rest as JSON with sorted keys}``; older lines have no
-checksum. Each line goes into ``.holdout_ledger.jsonl.copy`` first: what one of the two files has lost to damage is read
-from the other.
+share it, and counts by who is held out, whatever the folds of the others; the report prints the count. Schema of a
+line: ``{"split": fingerprint of the test patients, "run": name, "time": ISO 8601, "crc32": 8 hex digits of the rest as
+JSON with sorted keys}``; older lines have no checksum. Each line goes into ``.holdout_ledger.jsonl.copy`` first: what
+one of the two files has lost to damage is read from the other.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def record_reading(runs: Path, split: str, run: str) -> tuple[Reading, ...]:
 
     Args:
         runs: Folder of all runs.
-        split: Fingerprint of the split.
+        split: Fingerprint of its test patients.
         run: Name of the run that reads.
 
     Returns:

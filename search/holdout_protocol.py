@@ -28,6 +28,6 @@ def run_holdout(job: Job) -> FinalModel:
     progress.fact("data", data.describe())
     manifest = begin_or_resume(directory, run_manifest(job, data, directory), config, data.split, data.films)
     clock = time.perf_counter()
-    searched = search_trials(job, own_banks(job, data, directory, manifest), directory)
+    searched = search_trials(job, own_banks(job, data, directory, manifest), directory, manifest)
     stage = final_stage(job, data, searched, directory=directory, manifest=manifest, clock=clock)
     return final.finish(stage, searched.trainers(searched.outcome.configuration), progress)

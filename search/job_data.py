@@ -137,6 +137,12 @@ def holdout_split(config: Config, films: PreparedSet) -> Split:
                 found="none",
                 remedy="Use the split.csv of a hold-out run, or --protocol nested with an outer_split.csv.",
             )
+        if len(split.folds) != config.split.folds:
+            raise ConfigError(
+                expected=f"{config.split.file} to deal the others into split.folds = {config.split.folds} folds",
+                found=str(len(split.folds)),
+                remedy=f"Add --set split.folds={len(split.folds)}, or leave --split out.",
+            )
         return split
     return patient_split(
         films.table,
@@ -153,10 +159,9 @@ def split_from_file(file: Path, films: PreparedSet) -> Split:
         DataError: If the file is no split.
         ConfigError: If it is of other patients.
     """
-    from mammo_data.splits import Split
+    from mammo_data.splits import Split, patients_listed
 
-    split = Split.read_csv(file)
-    listed = {*split.test_patients, *(patient for fold in split.folds for patient in fold)}
+    split, listed = Split.read_csv(file), patients_listed(file)
     present = set(films.table.patient_ids)
     if listed != present:
         raise ConfigError(

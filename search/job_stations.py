@@ -128,13 +128,20 @@ def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgr
     return Backbone(architecture, weights, precision, device)
 
 
-def search_trials(job: Job, data: TrialData, directory: RunDirectory, trainers: TrainerPool | None = None) -> Searched:
+def search_trials(
+    job: Job,
+    data: TrialData,
+    directory: RunDirectory,
+    manifest: dict[str, Any],
+    trainers: TrainerPool | None = None,
+) -> Searched:
     """Carry out the plan, or the rest of it.
 
     Args:
         job: Gives configuration, plan and backbone.
         data: What its trials read.
         directory: Where it is written down.
+        manifest: Its run.json; where time ended the search, that is added.
         trainers: Compiled tails of another search of the same shapes, to be used again.
     """
     from search.forecast import rough_cost_model, search_board
@@ -162,7 +169,11 @@ def search_trials(job: Job, data: TrialData, directory: RunDirectory, trainers: 
             run_directory=directory.path,
             listener=job.progress,
             finished=finished,
+            ended_after=manifest.get("ended_after"),
         )
+    if config.search.max_minutes is not None and "ended_after" not in manifest:
+        manifest["ended_after"] = len(outcome.records)
+        directory.write_manifest(manifest)
     return Searched(data, settings, outcome, trainers)
 
 

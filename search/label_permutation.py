@@ -1,7 +1,7 @@
 """The label-permutation control: what the same procedure scores when the labels mean nothing.
 
-Labels are shuffled between women and a linear model is cross-validated on the frozen backbone's pooled features, in the
-search's own folds. The mean over the shuffles has to be chance: what lifts it is a leak, for a woman (or an augmented
+Labels are shuffled between women and a linear model is cross-validated on the frozen backbone's pooled features, in all
+folds of the split. The mean over the shuffles has to be chance: what lifts it is a leak, for a woman (or an augmented
 copy of her image) on both sides of a fold can be recognised, whatever her label is. And the true labels have to stand
 out of the shuffled ones, or there is nothing to be found (Ojala and Garriga, JMLR 2010, their first test).
 """

@@ -154,8 +154,8 @@ def audit(
 ) -> LeakAudit:
     """Answer all four questions.
 
-    Pixels of the held-out patients are looked at for duplicates and shortcuts. Nothing that is found flows back: a run
-    audits after its final evaluation, and the label permutation is given development features only.
+    Pixels of the held-out patients are looked at for duplicates and shortcuts. Nothing that is found flows back into a
+    search: a run audits after its final evaluation, and the label permutation is given development features only.
 
     Args:
         films: Whole images, to be compared for duplicates.

@@ -4,12 +4,13 @@ Schema 2: ``schema``, ``name``, ``status`` ("running", "complete"), ``created`` 
 ``demo``, ``mode`` ("whole", "roi"), ``protocol`` ("holdout", "nested"), ``endpoint``, ``objective`` (``name``,
 ``direction``), ``fingerprints`` (of cases, prepared images, split, weights, plan with the drawn configurations, and in
 a nested run outer_split; SHA-256 hex), ``settings`` (what results depend on, by path), ``results_version``,
-``views_per_class``, ``seeds``, ``plan`` (see `plan_text.plan_table`), ``weights``, ``weights_verification`` (a
-sentence), ``precision`` (``name``, ``reason`` and the measured relative ``deviation`` of the backbone's features),
-``versions``, ``git``, ``device``, ``processor``, ``host``, ``outputs`` and ``records`` (SHA-256 hex of each file in
-``best/``, and of config.toml, splits and trials.jsonl, once complete) and ``checksum`` (SHA-256 hex of all the rest as
-JSON with sorted keys). ``.run.json.copy`` is the same, written first, and read where ``run.json`` is damaged: the
-previous generation, or the next one. A nested run has ``views_of_searches`` as well (views of each class by search;
+``views_per_class``, ``ended_after`` (number of runs of a search with a bound of time, once it has ended), ``seeds``,
+``plan`` (see `plan_text.plan_table`), ``weights``, ``weights_verification`` (a sentence), ``precision`` (``name``,
+``reason`` and the measured relative ``deviation`` of the backbone's features), ``versions``, ``git``, ``device``,
+``processor``, ``host``, ``outputs`` and ``records`` (SHA-256 hex of each file in ``best/``, and of config.toml, splits
+and trials.jsonl, once complete) and ``checksum`` (SHA-256 hex of all the rest as JSON with sorted keys).
+``.run.json.copy`` is the same, written first, and read where ``run.json`` is damaged: the previous generation, or the
+next one. A nested run has ``views_of_searches`` as well (views of each class by search;
 null for crops, whose searches decide for themselves), an outer search of one ``outer`` (``run``, ``fold`` from 1,
 ``folds``). Schema 1 is the same without ``outputs``, ``checksum`` and copy.
 """
@@ -109,6 +110,7 @@ def _schema() -> TypeAdapter[Any]:
         settings: dict[str, Any]
         results_version: int
         views_per_class: list[Annotated[int, Field(ge=1, le=256)]] | None
+        ended_after: NotRequired[Annotated[int, Field(ge=1)]]
         views_of_searches: NotRequired[dict[str, list[Annotated[int, Field(ge=1, le=256)]]] | None]
         seeds: dict[str, int]
         versions: dict[str, str]

@@ -30,6 +30,7 @@ def describe_model(
     fingerprints: Mapping[str, str],
     licence: Mapping[str, str],
     development: Mapping[str, list[str]],
+    held_out: Mapping[str, list[str]],
     roi_window: int | None = None,
 ) -> ModelMetadata:
     """The metadata of a model; file name, format, checksum and verification are added when it is written.
@@ -44,6 +45,7 @@ def describe_model(
         fingerprints: Of the run.
         licence: Terms of code, weights and data.
         development: Digests of patients and images.
+        held_out: The same of those that were set aside.
         roi_window: Side of the crops in pixels of 0.2 mm, where it is a model of crops.
     """
     calibration = metrics.get("calibration")
@@ -89,6 +91,7 @@ def describe_model(
             "run": dict(run),
             "licence": dict(licence),
             "development": dict(development),
+            "held_out": dict(held_out),
             "verification": None,
         }
     )

@@ -155,7 +155,7 @@ class NestedRun:
             trials = own_banks(job, data, directory, manifest)
         else:
             trials = banks.trial_data(data.split, manifest["views_per_class"], folds=folds_used(job.config))
-        searched = search_trials(job, trials, directory, self._trainers)
+        searched = search_trials(job, trials, directory, manifest, self._trainers)
         self._trainers = searched.trainers
         stage = final_stage(
             job, data, searched, directory=directory, manifest=manifest, clock=clock, probes=self._probes

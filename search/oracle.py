@@ -17,6 +17,7 @@ from search.cross_validation import OBJECTIVE
 from search.hyperband_plan import HyperbandPlan
 from search.plan_execution import Assignment, RunState, next_assignment, promotable_runs
 from search.space import Configuration
+from search.time_bound import TimeBound
 
 NEVER = 2**31
 """The tuner counts failures in a row itself; KerasTuner would count diverged runs, and those before a resumption."""
@@ -38,7 +39,7 @@ class PlannedOracle(keras_tuner.Oracle):
         configurations: The drawn configurations, spares at the end.
         hyperparameters: The declared space.
         seed: Seed of the search; nothing is drawn here, it is only recorded.
-        deadline: ``time.monotonic()`` after which no run is started; None for no bound.
+        bound: When no further run is started.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class PlannedOracle(keras_tuner.Oracle):
         *,
         hyperparameters: keras_tuner.HyperParameters,
         seed: int,
-        deadline: float | None = None,
+        bound: TimeBound | None = None,
     ) -> None:
         super().__init__(
             objective=keras_tuner.Objective(OBJECTIVE, direction="max"),
@@ -61,13 +62,12 @@ class PlannedOracle(keras_tuner.Oracle):
         )
         self.plan = plan
         self.configurations = tuple(configurations)
-        self.deadline = deadline
+        self.bound = bound or TimeBound()
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The values of the next run, IDLE at a barrier, STOPPED at the end of the plan."""
         coming = next_assignment(self.plan, self.history, drawn=len(self.configurations))
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        if coming == "done" or (late and self.trials):  # one run at least, or there is nothing to retrain
+        if coming == "done" or self.bound.is_reached(len(self.trials)):
             return {"status": "STOPPED", "values": None}
         if not isinstance(coming, Assignment):
             # KerasTuner's loop asks again at once, which would keep a core busy.

@@ -17,13 +17,14 @@ from search.errors import RunError
 from search.oracle import PlannedOracle, assignment_values
 from search.plan_execution import Assignment
 from search.space import Configuration
+from search.time_bound import TimeBound
 
 
 class SearchOracle(Protocol):
     """What the tuner needs beside KerasTuner's own interface."""
 
     verbose: int
-    deadline: float | None
+    bound: TimeBound
 
     def save(self) -> None:
         """Write KerasTuner's own state."""
@@ -51,12 +52,13 @@ def restore_trials(oracle: SearchOracle, finished: Sequence[TrialRecord]) -> Non
     Raises:
         RunError: If a plan has another run in the place of one of them.
     """
-    deadline, oracle.deadline = oracle.deadline, None  # what has been carried out is asked for whatever the time
+    # What has been carried out is asked for whatever the time.
+    bound, oracle.bound = oracle.bound, TimeBound()
     try:
         for record in finished:
             _restore_trial(oracle, record)
     finally:
-        oracle.deadline = deadline
+        oracle.bound = bound
     oracle.save()
 
 

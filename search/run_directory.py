@@ -41,6 +41,11 @@ class RunDirectory:
         """The run's name; that of an outer search has the nested run's before it."""
         return f"{self.within}/{self.path.name}" if self.within else self.path.name
 
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs, where the ledger is."""
+        return self.path.parent.parent if self.within else self.path.parent
+
     def outer(self, fold: int) -> RunDirectory:
         """The folder of an outer search; folds count from 0, their folders from 1."""
         return RunDirectory(self.path / f"outer-{fold + 1}", within=self.name)

@@ -90,7 +90,7 @@ def find_run(run: str | None = None, runs: Path | None = None) -> RunDirectory:
     for path in (folder / run, named):
         if (path / "run.json").is_file():
             refuse_links(path)
-            return RunDirectory(path)
+            return RunDirectory(path, within=_nested_run_of(path))
     names = [known.name for known in all_runs(folder)]
     close = difflib.get_close_matches(run, names, n=1, cutoff=0.4)
     if close:
@@ -100,6 +100,12 @@ def find_run(run: str | None = None, runs: Path | None = None) -> RunDirectory:
     else:
         remedy = "There is none yet; begin one: mammo-search run --demo."
     raise RunError(expected=f"a run in {folder}/, or the folder of one", found=repr(run), remedy=remedy)
+
+
+def _nested_run_of(path: Path) -> str | None:
+    """The name of the nested run that a folder is an outer search of."""
+    home = path.absolute().parent
+    return home.name if path.name.startswith("outer-") and (home / "run.json").is_file() else None
 
 
 def _listed(names: list[str], most: int = 8) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from search.job_data import JobData
 
 _SHOWN = 5
-_COMPUTED_WITH = ("tensorflow", "keras", "keras-tuner")
+_COMPUTED_WITH = ("tensorflow", "keras", "keras-tuner", "numpy")  # NumPy draws views, orders and configurations
 
 
 def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, Any]:

@@ -27,12 +27,15 @@ _OWN = "the terms of the data that the model was trained on"
 _RANDOM = "random initialisation, no licence attaches"
 
 
-def describe_run(directory: RunDirectory, *, development_images: Iterable[str] = ()) -> ModelMetadata:
+def describe_run(
+    directory: RunDirectory, *, development_images: Iterable[str] = (), held_out_images: Iterable[str] = ()
+) -> ModelMetadata:
     """The metadata of a run's model.
 
     Args:
         directory: The run's folder, with run.json, config.toml, split.csv and best/metrics.json.
         development_images: Digests of the prepared images of the development patients, where they are at hand.
+        held_out_images: The same of the held-out patients.
 
     Raises:
         RunError: If a file is missing or damaged.
@@ -61,6 +64,10 @@ def describe_run(directory: RunDirectory, *, development_images: Iterable[str] =
             "patients": patient_digests(row["patient_id"] for row in rows if row["side"] != "test"),
             "images": sorted(set(development_images)),
         },
+        held_out={
+            "patients": patient_digests(row["patient_id"] for row in rows if row["side"] == "test"),
+            "images": sorted(set(held_out_images)),
+        },
         roi_window=config.roi.window,
     )
 
@@ -71,10 +78,13 @@ def write_run_metadata(directory: RunDirectory, prepared: PreparedSet, split: Sp
     Args:
         directory: The run's folder.
         prepared: What the model was trained and evaluated on.
-        split: Whose images it was not developed on.
+        split: On which side each patient is.
     """
-    rows = split.development_rows(prepared.table)
-    metadata = describe_run(directory, development_images=(image_digest(prepared.images[row]) for row in rows))
+    development, held_out = (
+        [image_digest(prepared.images[row]) for row in rows]
+        for rows in (split.development_rows(prepared.table), split.test_rows(prepared.table))
+    )
+    metadata = describe_run(directory, development_images=development, held_out_images=held_out)
     metadata.write(directory.model_file, format="keras", verification=None)
 
 

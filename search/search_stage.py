@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from search.run_failures import without_last_failures
 from search.search_listener import SearchListener
 from search.space import Configuration, declare_space, draw_configurations, known_configurations
 from search.tail_trainer import TailTrainer
+from search.time_bound import TimeBound, time_bound
 from search.trial_data import TrainingSettings, TrialData
 from search.tuner import MammoTuner
 
@@ -99,8 +99,20 @@ def run_search(
     run_directory: Path,
     listener: SearchListener,
     finished: Sequence[TrialRecord] = (),
+    ended_after: int | None = None,
 ) -> SearchOutcome:
     """Carry out a plan.
+
+    Args:
+        plan: The plan.
+        config: Gives space, seed, kind of search and bound of time.
+        data: What the trials read.
+        settings: What is constant over them.
+        trainers: Compiled tails.
+        run_directory: Where it is written down.
+        listener: Is told of every epoch and run.
+        finished: Runs of an earlier part of the search.
+        ended_after: How many runs there were when the search ended by the time, if it has.
 
     Raises:
         RunError: If three runs in a row failed, or the run's folder can't be written; either way the search can go on
@@ -108,15 +120,16 @@ def run_search(
         ReportError: If no run ended with a score.
     """
     keras.utils.set_random_seed(settings.seed)
+    bound = time_bound(config.search.max_minutes, finished, runs=ended_after)
     with machine_failures_in_one_line(run_directory, batch_size=settings.batch_size):
         tuner = MammoTuner(
-            build_oracle(plan, config, seed=settings.seed),
+            build_oracle(plan, config, seed=settings.seed, bound=bound),
             trainer_of=trainers,
             data=data,
             settings=settings,
             run_directory=run_directory,
             listener=listener,
-            finished=without_last_failures(finished),
+            finished=without_last_failures(finished) if ended_after is None else finished,
         )
         try:
             tuner.search(verbose=0)
@@ -133,12 +146,10 @@ def plan_fingerprint(plan: HyperbandPlan, config: Config) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def build_oracle(plan: HyperbandPlan, config: Config, *, seed: int) -> SearchOracle:
+def build_oracle(plan: HyperbandPlan, config: Config, *, seed: int, bound: TimeBound | None = None) -> SearchOracle:
     """The oracle that a configuration asks for."""
     hyperparameters = keras_tuner.HyperParameters()
     declare_space(hyperparameters, config.space)
-    minutes = config.search.max_minutes
-    deadline = None if minutes is None else time.monotonic() + 60 * minutes
     if config.search.tuner == "bayesian":
         return BayesianOracle(
             hyperparameters=hyperparameters,
@@ -146,12 +157,12 @@ def build_oracle(plan: HyperbandPlan, config: Config, *, seed: int) -> SearchOra
             epochs=plan.max_epochs,
             seed=seed,
             known=known_configurations(config.space),
-            deadline=deadline,
+            bound=bound,
         )
     return PlannedOracle(
         plan,
         draw_configurations(config.space, plan.configurations + plan.spares, seed=seed),
         hyperparameters=hyperparameters,
         seed=seed,
-        deadline=deadline,
+        bound=bound,
     )

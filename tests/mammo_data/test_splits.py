@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mammo_data.catalog import MIAS_CLASSES, Case, CaseTable
 from mammo_data.errors import DataError
-from mammo_data.splits import Split, patient_split
+from mammo_data.splits import Split, patient_split, patients_listed
 
 
 def table_of(patients: list[tuple[int, int]], class_names: tuple[str, ...] = MIAS_CLASSES) -> CaseTable:
@@ -127,3 +127,14 @@ def test_a_doctored_file_is_refused(tmp_path: Path) -> None:
         Split.read_csv(path)
     with pytest.raises(DataError, match="patient a on two"):
         Split(("a",), (("b",), ("a",)), 0)
+
+
+def test_who_is_held_out_has_a_fingerprint_of_its_own() -> None:
+    five, four = (patient_split(MIAS_LIKE, folds=folds, seed=3) for folds in (5, 4))
+    assert five.fingerprint != four.fingerprint
+    assert five.test_fingerprint == four.test_fingerprint != patient_split(MIAS_LIKE, seed=4).test_fingerprint
+
+
+def test_a_file_lists_those_too_that_are_always_trained_on(tmp_path: Path) -> None:
+    patient_split(MIAS_LIKE, folds=1).write_csv(tmp_path / "split.csv", MIAS_LIKE)
+    assert patients_listed(tmp_path / "split.csv") == set(MIAS_LIKE.patient_ids)

@@ -12,6 +12,7 @@ from search.config import SpaceSection
 from search.cross_validation import OBJECTIVE
 from search.oracles import restore_trials
 from search.space import declare_space, known_configurations
+from search.time_bound import TimeBound
 
 DISCRETE = {
     "head_width": (8, 16, 32, 64),
@@ -27,7 +28,7 @@ KNOWN = [
 
 
 def oracle_of(folder, max_trials, **choices):
-    space = SpaceSection(**{key: value for key, value in choices.items() if key != "deadline"})
+    space = SpaceSection(**{key: value for key, value in choices.items() if key != "bound"})
     hyperparameters = keras_tuner.HyperParameters()
     declare_space(hyperparameters, space)
     oracle = BayesianOracle(
@@ -36,7 +37,7 @@ def oracle_of(folder, max_trials, **choices):
         epochs=3,
         seed=0,
         known=known_configurations(space),
-        deadline=choices.get("deadline"),
+        bound=choices.get("bound"),
     )
     oracle.verbose = 0
     oracle._set_project_dir(folder, "search")
@@ -94,4 +95,4 @@ def test_a_resumed_search_proposes_what_it_would_have(exhausted, tmp_path):
 
 
 def test_after_the_deadline_no_run_is_started_but_the_first(tmp_path):
-    assert len(carry_out(oracle_of(tmp_path, 5, deadline=time.monotonic() - 1))) == 1
+    assert len(carry_out(oracle_of(tmp_path, 5, bound=TimeBound(time.monotonic() - 1)))) == 1

@@ -6,7 +6,7 @@ import pytest
 from search.bit_checkpoint import official_name
 from search.bit_weights import load_npz, load_saved_model
 from search.errors import WeightsError
-from tests.search.bit_stand_in import TINY, npz_bytes, same, write_saved_model
+from tests.search.bit_stand_in import TINY, npz_bytes, same, stand_in_arrays, write_saved_model
 
 
 @pytest.mark.parametrize("prefix", ["resnet/", "", "module/resnet/", "bit/variables/resnet/"])
@@ -84,3 +84,53 @@ def test_exchanged_kernels_of_one_shape_are_found_by_the_proof(tmp_path):
     folder = write_saved_model(tmp_path / "unnamed", TINY, named=False, order=exchanged)
     with pytest.raises(WeightsError, match="difference of"):
         load_saved_model(folder, TINY)
+
+
+@pytest.mark.parametrize("where", ["call", "inner", "loading"])
+def test_a_saved_model_that_writes_files_is_not_run(where, tmp_path):
+    import tensorflow as tf
+
+    victim = tmp_path / "victim"
+    arrays = stand_in_arrays(TINY)
+    module = tf.Module()
+    module.parameters = [tf.Variable(value, name=name) for name, value in arrays.items()]
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])
+    def inner(value):
+        tf.io.write_file(str(victim), "written")
+        return value
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
+    def call(images):
+        if where == "call":
+            tf.io.write_file(str(victim), "written")
+        total = tf.reduce_mean(images)
+        return tf.fill([1, 32], inner(total) if where == "inner" else total)
+
+    module.__call__ = call
+    if where == "loading":
+        file = tmp_path / "words.txt"
+        file.write_text("word 1\n")
+        module.table = tf.lookup.StaticHashTable(
+            tf.lookup.TextFileInitializer(str(file), tf.string, 0, tf.int64, 1, delimiter=" "), -1
+        )
+    tf.saved_model.save(module, str(tmp_path / "module"))
+    victim.unlink(missing_ok=True)
+    with pytest.raises(WeightsError, match=r"only computes.*the operation \w+.*which hold no program") as error:
+        load_saved_model(tmp_path / "module", TINY)
+    assert "\n" not in str(error.value)
+    assert not victim.exists()
+
+
+def test_a_genuine_saved_model_is_taken_by_its_checksums_alone(tiny_module, tiny_arrays, monkeypatch):
+    from search import bit_verification
+    from search.bit_verification import Verification
+
+    def refused(directory):
+        raise WeightsError(expected="a SavedModel that only computes", found="the operation Print", remedy="…")
+
+    monkeypatch.setattr(bit_verification, "published_forward", refused)
+    with pytest.raises(WeightsError):
+        load_saved_model(tiny_module, TINY)
+    monkeypatch.setattr(bit_verification, "verify", lambda arrays, arch: Verification(True, n_tensors=1))
+    assert same(load_saved_model(tiny_module, TINY), tiny_arrays)

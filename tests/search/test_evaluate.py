@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from mammo_data.phantom import write_phantom
+from mammo_data.splits import Split
 from search.holdout_ledger import readings
 from tests.mammo_data.case_folders import write_case_folder
 from tests.search.command_line import typed
@@ -16,8 +18,12 @@ def run(finished):
     return finished[1].directory
 
 
+def held_out(run):
+    return Split.read_csv(run.split_file).test_fingerprint
+
+
 def test_held_out_patients_give_the_run_s_own_figures_and_are_counted(finished, run, capsys, tmp_path):
-    runs, split = run.path.parent, run.read_manifest()["fingerprints"]["split"]
+    runs, split = run.path.parent, held_out(run)
     before = len(readings(runs, split))
     answer = typed(capsys, "evaluate", run.path, "--json", "--predictions", tmp_path / "again.csv")
     assert answer.code == 0, answer.err
@@ -38,22 +44,31 @@ def test_held_out_patients_give_the_run_s_own_figures_and_are_counted(finished, 
 def test_other_people_s_films_are_all_external_and_known_patients_are_refused(run, phantom, tmp_path, capsys):
     folder = write_case_folder(phantom, tmp_path / "own")
     table = folder / "cases.csv"
-    ledger = len(readings(run.path.parent, run.read_manifest()["fingerprints"]["split"]))
+    ledger = len(readings(run.path.parent, held_out(run)))
     refused = typed(capsys, "evaluate", run.path, "--data", folder)
     assert refused.code == 3
     assert "--leave-out-known" in refused.err
-    # Other ids for the same women: a PGM's pixels are the same still, and give them away.
+    # The held-out patients are no others: they would be read without being counted.
+    nobody = typed(capsys, "evaluate", run.path, "--data", folder, "--leave-out-known")
+    assert nobody.code == 3
+    assert "evaluated without --data, and counted" in nobody.err
+    # Other ids for the same women: the pixels are the same still, and give them away.
     header, *lines = table.read_text().splitlines()
-    renamed = [line.split(",") for line in lines]
-    table.write_text("\n".join([header, *(",".join([row[0], f"x{row[1]}", *row[2:]]) for row in renamed)]) + "\n")
+    rows = [row.replace(",", ",x", 1) for row in lines]
+    table.write_text("\n".join([header, *rows]) + "\n")
     assert typed(capsys, "evaluate", run.path, "--data", folder).code == 3
+    # Eight other women among them.
+    others = write_case_folder(write_phantom(tmp_path / "phantom", patients=8, seed=5, image_size=128), folder / "more")
+    _, *lines = (others / "cases.csv").read_text().splitlines()
+    (others / "cases.csv").unlink()
+    rows += [f"more/{row.replace(',', ',other', 1)}" for row in lines]
+    table.write_text("\n".join([header, *rows]) + "\n")
     answer = typed(capsys, "evaluate", run.path, "--data", folder, "--leave-out-known", "--json")
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
     assert found["holdout_readings"] is None
-    assert found["left_out_patients"] > 0
-    assert found["metrics"]["n_patients"] + found["left_out_patients"] == 32
-    assert len(readings(run.path.parent, run.read_manifest()["fingerprints"]["split"])) == ledger
+    assert (found["left_out_patients"], found["metrics"]["n_patients"]) == (32, 8)
+    assert len(readings(run.path.parent, held_out(run))) == ledger
 
 
 def test_classes_that_are_not_the_model_s_are_refused(run, phantom, tmp_path, capsys):

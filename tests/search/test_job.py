@@ -92,11 +92,36 @@ def test_predictions_are_of_the_held_out_patients_alone(finished):
 
 def test_readings_of_the_held_out_patients_are_counted(finished):
     config, result = finished
-    split = result.directory.read_manifest()["fingerprints"]["split"]
-    before = len(readings(config.output.runs, split))
+    split = Split.read_csv(result.directory.split_file)
+    before = len(readings(config.output.runs, split.test_fingerprint))
     again = run_job(JobRequest(config, name="second"))
     assert again.metrics["holdout_readings"] == before + 1
     assert table_without_clocks(again.directory) == table_without_clocks(result.directory)
+
+
+def test_a_split_file_with_another_number_of_folds_is_refused(finished, phantom, tmp_path):
+    file = finished[1].directory.split_file
+    with pytest.raises(ConfigError, match=r"split\.folds = 4 folds; found 3\. Add --set split\.folds=3, or"):
+        run_job(JobRequest(tiny_config(phantom, tmp_path, split__file=file, split__folds=4), name="four"))
+
+
+def test_more_time_gives_no_other_winner_once_the_search_has_ended(phantom, tmp_path, monkeypatch):
+    """The held-out patients may have been read before the interruption."""
+
+    class StoppedError(Exception):
+        pass
+
+    def stopped(*arguments):
+        raise StoppedError
+
+    config = tiny_config(phantom, tmp_path, search__max_minutes=1e-9)
+    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+        patch.setattr("search.final_stage.evaluate_held_out", stopped)
+        run_job(JobRequest(config, name="timed"))
+    more = config.model_copy(update={"search": config.search.model_copy(update={"max_minutes": 1000})})
+    result = run_job(JobRequest(more, name="timed"))
+    assert result.directory.read_manifest()["ended_after"] == 1
+    assert [record.run for record in result.outcome.records] == [0]
 
 
 def test_boundary_values_that_are_not_kept_give_the_same_search(finished, phantom, tmp_path):
@@ -138,9 +163,7 @@ def test_nothing_before_the_evaluation_reads_the_held_out_patients(finished, pha
     _, result = finished
     changed = with_other_held_out_patients(phantom, tmp_path / "images", result.directory.split_file, "M")
 
-    other = run_job(
-        JobRequest(tiny_config(changed, tmp_path, split__file=result.directory.split_file), name="changed")
-    )
+    other = run_job(JobRequest(tiny_config(changed, tmp_path, split__file=result.directory.split_file), name="changed"))
     assert table_without_clocks(other.directory) == table_without_clocks(result.directory)
     assert other.outcome.configuration == result.outcome.configuration
     models = [keras.saving.load_model(run.directory.model_file) for run in (result, other)]

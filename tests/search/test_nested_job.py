@@ -14,6 +14,7 @@ from mammo_data.layouts import open_source
 from mammo_data.splits import Split
 from reports.predictions import Predictions
 from search.errors import ConfigError, RunError
+from search.holdout_ledger import readings
 from search.job import JobRequest, run_job
 from search.job_data import prepare_films
 from search.job_stations import Job, resolve_backbone
@@ -24,6 +25,7 @@ from search.progress import RunProgress
 from search.run_directory import RunDirectory, open_run_directory
 from search.trial_log import read_records
 from tests.durability.test_killed_runs import start, wait_for
+from tests.search.command_line import typed
 from tests.search.held_out_changes import with_other_held_out_patients
 from tests.search.json_answers import assert_described
 from tests.search.test_job import table_without_clocks
@@ -133,6 +135,18 @@ def test_split_files_of_the_other_protocol_are_refused(nested, phantom, tmp_path
         file = result.directory.outer(0).split_file
         run_job(JobRequest(tiny_config(phantom, tmp_path, **NESTED, split__file=file), name="n"))
     assert not (tmp_path / "runs" / "h").exists()
+
+
+def test_an_outer_search_s_left_out_patients_are_evaluated_and_counted_like_any(nested, capsys):
+    config, result = nested
+    outer = result.directory.outer(0)
+    held_out = Split.read_csv(outer.split_file).test_fingerprint
+    before = readings(config.output.runs, held_out)
+    assert [reading.run for reading in before] == ["nested/outer-1"]
+    answer = typed(capsys, "evaluate", outer.path, "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["holdout_readings"] == 2
+    assert [reading.run for reading in readings(config.output.runs, held_out)] == ["nested/outer-1"] * 2
 
 
 def test_tensorboard_shows_one_search_at_a_time(nested, tmp_path):

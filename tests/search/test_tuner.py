@@ -26,7 +26,7 @@ def trainers(engine):
     return TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
 
 
-def search(engine, trainers, directory, settings=None, listener=None, **changes):
+def search(engine, trainers, directory, settings=None, listener=None, finished=(), ended_after=None, **changes):
     from search.search_stage import run_search
 
     paths = {path.replace("__", "."): value for path, value in changes.items()}
@@ -48,6 +48,8 @@ def search(engine, trainers, directory, settings=None, listener=None, **changes)
         trainers=trainers,
         run_directory=directory,
         listener=listener or Silent(),
+        finished=finished,
+        ended_after=ended_after,
     )
 
 
@@ -97,11 +99,33 @@ def test_known_configurations_are_tried_first(engine, trainers, tmp_path, tuner)
 
 @pytest.mark.parametrize("tuner", ["hyperband", "random", "bayesian"])
 def test_no_run_starts_after_the_time_is_up(engine, trainers, tmp_path, tuner):
-    outcome = search(
-        engine, trainers, tmp_path, search__max_minutes=1e-9, search__tuner=tuner, search__max_epochs=1
-    )
+    outcome = search(engine, trainers, tmp_path, search__max_minutes=1e-9, search__tuner=tuner, search__max_epochs=1)
     assert len(outcome.records) == 1
     assert outcome.winner == outcome.records[0]
+
+
+@pytest.mark.parametrize("tuner", ["hyperband", "bayesian"])
+def test_time_before_an_interruption_is_spent(engine, trainers, tmp_path, tuner):
+    changes = {"search__tuner": tuner, "search__max_epochs": 1}
+    begun = search(engine, trainers, tmp_path / "begun", search__max_minutes=1e-9, **changes)
+    (record,) = begun.records
+    resumed = search(
+        engine, trainers, tmp_path / "late", search__max_minutes=5, finished=[replace(record, seconds=301)], **changes
+    )
+    assert len(resumed.records) == 1
+
+
+@pytest.mark.parametrize("tuner", ["hyperband", "bayesian"])
+def test_a_search_that_ended_by_the_time_has_ended(engine, trainers, tmp_path, tuner):
+    """Its winner has been evaluated since, perhaps: more time, or lost runs, give no other one."""
+    changes = {"search__tuner": tuner, "search__max_epochs": 1}
+    expected = search(engine, trainers, tmp_path / "whole", **changes).records[:3]
+    for kept in (3, 2):
+        again = search(
+            engine, trainers, tmp_path / f"kept-{kept}", finished=expected[:kept], ended_after=3,
+            search__max_minutes=1000, **changes,
+        )  # fmt: skip
+        assert without_clocks(again.records) == without_clocks(expected)
 
 
 def test_a_diverging_configuration_fails_alone_and_a_spare_takes_its_place(engine, trainers, tmp_path):

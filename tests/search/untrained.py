@@ -31,6 +31,7 @@ def write_untrained(architecture: BitArchitecture, side: int, folder: Path) -> t
         fingerprints={},
         licence={},
         development={"patients": [], "images": []},
+        held_out={"patients": [], "images": []},
     )
     metadata.write(path, format="keras", verification=None)
     return path, metadata
