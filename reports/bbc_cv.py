@@ -4,6 +4,9 @@ Tsamardinos, Greasidou & Borboudakis (Machine Learning 2018): bootstrap the out-
 together; choose the best candidate on the cases that were drawn, score it on those that were not; the mean over the
 resamples estimates what choosing yields. No model is trained again.
 
+A candidate is whatever was chosen among. A search takes the best epoch of the best run, so each epoch of each
+full-budget run is one: an epoch that was picked on all cases beforehand has seen those that are not drawn.
+
 Two deviations. Patients are drawn, not cases. And an AUC is computed within each fold and averaged over the folds that
 define it, as the search's objective is: scores of different fold models share no scale.
 """
@@ -16,10 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.auc import Floats, WeightedRanking
+from reports.auc import Floats
 from reports.errors import ReportError
+from reports.fold_auc import fold_averaged_macro_auc
 from reports.intervals import LEVEL, RESAMPLES, Interval, patient_weights
 from reports.metrics import defined_or_none
+
+_CELLS = 2_000_000
+"""Most scores held at a time, candidates times resamples: 16 MB."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +38,18 @@ class SelectionCorrection:
         winner: Its position among the candidates.
         corrected: BBC-CV's estimate with percentile limits.
         candidates: Number of candidates.
+        runs: Number of runs that they are epochs of.
+        corrected_for: What was chosen, in words: "run and epoch", or "run" where each run is one candidate.
         resamples: Bootstrap resamples of patients.
-        stability: Share of the resamples in which the same candidate was chosen.
+        stability: Share of the resamples in which the same run was chosen, at whichever epoch.
     """
 
     selected: float | None
     winner: int
     corrected: Interval
     candidates: int
+    runs: int
+    corrected_for: str
     resamples: int
     stability: float
 
@@ -53,6 +64,7 @@ def bbc_cv(
     patient_ids: tuple[str, ...],
     folds: NDArray[np.integer],
     *,
+    runs: NDArray[np.integer] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
@@ -61,9 +73,10 @@ def bbc_cv(
 
     Args:
         labels: Class index, int [n].
-        probabilities: Out-of-fold probabilities of each full-budget run, float64 [candidates, n, classes].
+        probabilities: Out-of-fold probabilities of each candidate, finite, float64 [candidates, n, classes].
         patient_ids: Patient of each case, n.
         folds: The fold that each case was validated in, int [n].
+        runs: The run that each candidate is an epoch of, int [candidates]; None: each is a run of its own.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
         level: Coverage.
@@ -87,18 +100,29 @@ def bbc_cv(
             found="a patient in two folds",
             remedy="Make the folds by patient; otherwise the out-of-fold score leaks.",
         )
-    drawn = patient_weights(patient_ids, resamples=resamples, seed=seed)
-    weights = np.concatenate([np.ones((1, len(labels))), drawn, (drawn == 0).astype(np.float64)])
-    values = np.stack([fold_averaged_macro_auc(labels, candidate, folds, weights) for candidate in scores])
-    whole, inside, outside = values[:, 0], values[:, 1 : resamples + 1], values[:, resamples + 1 :]
+    run_of = np.arange(len(scores)) if runs is None else np.asarray(runs)
+    if run_of.shape != (len(scores),):
+        raise ReportError(
+            expected=f"a run for each of {len(scores)} candidates",
+            found=f"{list(run_of.shape)}",
+            remedy="Name the run that each candidate is an epoch of.",
+        )
+    n_runs = len(np.unique(run_of))
+    counts = {"candidates": len(scores), "runs": n_runs, "resamples": resamples}
+    corrected_for = "run and epoch" if n_runs < len(scores) else "run"
+    whole = fold_averaged_macro_auc(labels, scores, folds, np.ones((1, len(labels))))[:, 0]
     if np.isnan(whole).all():
         empty = Interval(None, None, None, level, "bbc-cv", resamples)
-        return SelectionCorrection(None, 0, empty, len(scores), resamples, 0.0)
-    # A candidate without a score can't win; the first of equal ones does, as in the search.
-    chosen = np.nan_to_num(inside, nan=-1.0).argmax(axis=0)
-    replicates = outside[chosen, np.arange(resamples)]
+        return SelectionCorrection(None, 0, empty, corrected_for=corrected_for, stability=0.0, **counts)
+    drawn = patient_weights(patient_ids, resamples=resamples, seed=seed)
+    chosen = _chosen(labels, scores, folds, drawn)
+    replicates = np.full(resamples, np.nan)
+    for candidate in np.unique(chosen[chosen >= 0]):
+        its = np.flatnonzero(chosen == candidate)
+        outside = (drawn[its] == 0).astype(np.float64)
+        replicates[its] = fold_averaged_macro_auc(labels, scores[[candidate]], folds, outside)[0]
     good = replicates[np.isfinite(replicates)]
-    winner = int(np.nan_to_num(whole, nan=-1.0).argmax())
+    winner = int(whole.argmax())
     limits = np.quantile(good, [(1 - level) / 2, (1 + level) / 2]) if len(good) else [np.nan, np.nan]
     return SelectionCorrection(
         selected=defined_or_none(whole[winner]),
@@ -111,35 +135,20 @@ def bbc_cv(
             "bbc-cv",
             resamples - len(good),
         ),
-        candidates=len(scores),
-        resamples=resamples,
-        stability=float((chosen == winner).mean()),
+        corrected_for=corrected_for,
+        stability=float(((chosen >= 0) & (run_of[chosen] == run_of[winner])).mean()),
+        **counts,
     )
 
 
-def fold_averaged_macro_auc(
-    labels: NDArray[np.integer], probabilities: Floats, folds: NDArray[np.integer], weights: Floats
-) -> Floats:
-    """Macro one-vs-rest AUC within each fold, averaged over folds and classes that define it.
-
-    Args:
-        labels: int [n].
-        probabilities: float64 [n, classes].
-        folds: int [n].
-        weights: Case weights, float64 [resamples, n].
-
-    Returns:
-        float64 [resamples]; NaN where a class is defined in no fold.
-    """
-    classes = []
-    for index in range(probabilities.shape[1]):
-        per_fold = [
-            WeightedRanking.of(labels[rows] == index, probabilities[rows, index], weights[:, rows]).auc()
-            for rows in (np.flatnonzero(folds == fold) for fold in np.unique(folds))
-        ]
-        table = np.stack(per_fold)
-        defined = np.isfinite(table)
-        count = defined.sum(axis=0)
-        total = np.where(defined, table, 0).sum(axis=0)
-        classes.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
-    return np.asarray(np.mean(classes, axis=0))
+def _chosen(
+    labels: NDArray[np.integer], scores: Floats, folds: NDArray[np.integer], drawn: Floats
+) -> NDArray[np.int64]:
+    """The best candidate of each resample, the first of equal ones as in the search; -1 where none has a score."""
+    chosen = np.full(len(drawn), -1, dtype=np.int64)
+    step = max(1, _CELLS // len(scores))
+    for first in range(0, len(drawn), step):
+        inside = fold_averaged_macro_auc(labels, scores, folds, drawn[first : first + step])
+        defined = np.isfinite(inside[0])
+        chosen[first : first + step][defined] = inside[:, defined].argmax(axis=0)
+    return chosen

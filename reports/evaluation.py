@@ -11,6 +11,7 @@ made), and these sections, each only where its inputs are given:
     decision_curve     thresholds, model, lower, upper, all_positive of the primary endpoint (corrected probabilities)
     subgroups          list of `reports.subgroups.SubgroupResult`
     selection          `reports.bbc_cv.SelectionCorrection`: the winner's inner score before and after the correction
+                       for the choice of run and epoch
     final_seeds        primary_auc, macro_ovr_auc, balanced_accuracy: a list each, the exported model first
     ensemble           `reports.final_models.ensemble_section`: the mean of the winner's fold models
     errors             list of `reports.confident_cases.ConfidentCase`: the most confident wrong cases of each class

@@ -22,7 +22,8 @@ class TrialRecord:
         epochs: Epochs trained when this run ends.
         hyperparameters: The five values (and whatever else the space holds), by name.
         status: "completed" or "failed".
-        objective: Maximum over the epochs of the mean fold curve of the objective, or None where it failed.
+        objective: Maximum over the epochs of the mean fold curve of the objective, or None where it failed. A run whose
+            objective is defined in no epoch has failed.
         best_epoch: Epoch of that maximum, from 1, one for all folds; or None.
         curves: Metric name to values [fold][epoch], from epoch 1 (the parent's epochs included).
             Names: "loss", "val_loss", "val_macro_auc", "val_balanced_accuracy".

@@ -176,7 +176,7 @@ class SpaceSection(Section):
     unfreeze_depth: Annotated[tuple[Annotated[int, Field(ge=0, le=64)], ...], Field(min_length=1)] = (0, 1, 2, 3)
     """Residual units that are trained, counted from the end; 0 trains the head alone."""
     known: tuple[KnownConfiguration, ...] = ()
-    """Tried first, in this order; they may lie outside the ranges."""
+    """Tried first, in this order; no more than the plan has configurations. They may lie outside the ranges."""
 
     @model_validator(mode="after")
     def _meaningful(self) -> SpaceSection:

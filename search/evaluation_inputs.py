@@ -12,7 +12,7 @@ from reports.bbc_cv import SelectionCorrection, bbc_cv
 from reports.subgroups import CaseAttributes, radius_terciles
 from reports.trial_record import TrialRecord
 from reports.trial_table import ranked
-from search.out_of_fold import read_out_of_fold
+from search.out_of_fold import read_every_epoch
 
 
 def case_attributes(table: CaseTable) -> dict[str, CaseAttributes]:
@@ -28,15 +28,12 @@ def radius_cuts(development: CaseTable) -> tuple[float, float] | None:
     return radius_terciles(attributes)
 
 
-def selection_correction(
-    oof: Path, records: Sequence[TrialRecord], class_names: Sequence[str], *, seed: int
-) -> SelectionCorrection | None:
-    """BBC-CV over the full-budget runs, each at its own best epoch.
+def selection_correction(oof: Path, records: Sequence[TrialRecord], *, seed: int) -> SelectionCorrection | None:
+    """BBC-CV over every epoch of every full-budget run: the search's score is the largest of all these.
 
     Args:
         oof: The folder ``oof`` of the search.
         records: All runs, by their number.
-        class_names: Ordered class names.
         seed: Seed of the draws.
 
     Returns:
@@ -45,15 +42,17 @@ def selection_correction(
     Raises:
         RunError: If a file is missing or damaged.
     """
-    candidates = [read_out_of_fold(oof, record, records, class_names) for record in ranked(records)]
-    if not candidates:
+    # In the order of their numbers, not best first: of equal candidates the first one is chosen.
+    finalists = sorted(ranked(records), key=lambda record: record.run)
+    if not finalists:
         return None
-    first = candidates[0].predictions
+    stored = [read_every_epoch(oof, record, records) for record in finalists]
     return bbc_cv(
-        first.labels,
-        np.stack([candidate.predictions.probabilities for candidate in candidates]),
-        first.patient_ids,
-        candidates[0].folds,
+        stored[0].labels,
+        np.concatenate([run.probabilities for run in stored]),
+        stored[0].patient_ids,
+        stored[0].folds,
+        runs=np.repeat([record.run for record in finalists], [len(run.probabilities) for run in stored]),
         seed=seed,
     )
 

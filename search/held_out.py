@@ -51,7 +51,7 @@ def evaluate_held_out(
             training_shares=training_shares(stage.settings.minority, len(names)),
             attributes=case_attributes(table.take(stage.split.test_rows(table))),
             radius_cuts=radius_cuts(table.take(stage.split.development_rows(table))),
-            selection=selection_correction(oof, records, names, seed=seed),
+            selection=selection_correction(oof, records, seed=seed),
             other_seeds=others,
             ensemble=ensemble,
             seed=seed,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from search.bank_station import own_banks
+from search.bank_station import folds_used, own_banks
 from search.job_data import holdout_split, search_data
 from search.job_stations import Job, final_stage, search_trials
 from search.run_manifest import begin_or_resume, run_manifest
+from search.scorable_folds import require_scorable
 
 if TYPE_CHECKING:
     from search.final_stage import FinalModel
@@ -18,7 +19,7 @@ def run_holdout(job: Job) -> FinalModel:
     """Search on the development patients, retrain, export, and evaluate on the held-out ones.
 
     Raises:
-        DataError: If the images can't be used.
+        DataError: If the images can't be used, or no fold would give a run a score.
         UserError: If the split, the search or the run's folder are not as they have to be.
     """
     from search import final_stage as final
@@ -26,6 +27,7 @@ def run_holdout(job: Job) -> FinalModel:
     config, directory, progress = job.config, job.directory, job.progress
     data = search_data(job.films, holdout_split(config, job.films), config, progress)
     progress.fact("data", data.describe())
+    require_scorable(data.prepared.table, data.split, folds=folds_used(config))
     manifest = begin_or_resume(directory, run_manifest(job, data, directory), config, data.split, data.films)
     clock = time.perf_counter()
     searched = search_trials(job, own_banks(job, data, directory, manifest), directory, manifest)

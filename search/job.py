@@ -14,7 +14,7 @@ from search.job_request import JobRequest, cache_directory
 from search.job_stations import Job, resolve_backbone
 from search.machine_failures import machine_failures_in_one_line
 from search.output import messages
-from search.plan_text import plan_search
+from search.plan_text import plan_run
 from search.progress import RunProgress
 from search.protocol_plan import describe_protocol
 from search.run_directory import open_run_directory
@@ -42,9 +42,9 @@ def _run(request: JobRequest) -> FinalModel:
     from mammo_data.layouts import open_source
 
     config = request.config
+    plan = plan_run(config)
     cache = cache_directory(config)
     source = open_source(demo.demo_data(cache)) if request.demo else open_source(config.data.path, config.data.info)
-    plan = plan_search(config.search)
     directory = open_run_directory(config.output.runs, request.run_name, fresh=request.fresh, resume=request.resume)
     with (
         owned(directory.path, say=messages().print),

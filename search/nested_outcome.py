@@ -197,9 +197,7 @@ def _evaluation(stage: FinalStage, folds: Sequence[OuterFold], predictions: Oute
         entry["configuration"] = fold.winner.hyperparameters
         entry["selected_objective"] = fold.winner.objective
         entry["holdout_readings"] = fold.readings
-    selection = selection_correction(
-        stage.directory.path / "oof", stage.outcome.records, stage.data.class_names, seed=seed
-    )
+    selection = selection_correction(stage.directory.path / "oof", stage.outcome.records, seed=seed)
     if selection is not None:
         metrics["selection"] = selection.as_dict()
     metrics["protocol"] = "nested"

@@ -25,6 +25,7 @@ from search.nested_banks import SharedBanks, shared_banks, views_of_searches
 from search.nested_split import final_split, inner_split, outer_split
 from search.run_directory import RunDirectory
 from search.run_manifest import begin_or_resume, run_manifest
+from search.scorable_folds import require_scorable
 
 if TYPE_CHECKING:
     from mammo_data.splits import Split
@@ -58,7 +59,7 @@ class NestedRun:
         job: What was asked for; the run's folder is written at once.
 
     Raises:
-        DataError: If the images can't be used.
+        DataError: If the images can't be used, or in one of the searches no fold would give a run a score.
         UserError: If the split is not as it has to be, or the run can't go on with it.
     """
 
@@ -69,6 +70,7 @@ class NestedRun:
         job.progress.say(_describe(self.outer, self._everyone))
         if any(case.side == "test" for case in job.films.table.cases):
             job.progress.say("[yellow]the data's own test side is left aside: each patient is left out once[/yellow]")
+        self._require_scorable(job)
         self._manifest = self._begin(job)
         self._job = _with_share_of_minutes(job, len(self.outer.folds) + 1)
         self._trainers: TrainerPool | None = None
@@ -117,6 +119,13 @@ class NestedRun:
         # One seed: further ones would tell their spread on left-out patients, of whom there are none.
         retrain_and_export(stage, searched.trainers(searched.outcome.configuration), job.progress, seeds=1)
         return stage
+
+    def _require_scorable(self, job: Job) -> None:
+        """Before the first search, for the last one as well: each is hours. Crops are of the same cases in all."""
+        table, config = self._everyone.prepared.table, job.config
+        inner = [inner_split(self.outer, fold, config, job.films) for fold in range(len(self.outer.folds))]
+        for split in (*inner, self._everyone.split):
+            require_scorable(table, split, folds=folds_used(config))
 
     def _begin(self, job: Job) -> dict[str, Any]:
         """Write down what the run is made of, the number of views of every search included."""

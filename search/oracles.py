@@ -75,10 +75,10 @@ def _restore_trial(oracle: Any, record: TrialRecord) -> None:
             found=f"another one in trials.jsonl as run {record.run}",
             remedy="Restore the file, or search again with --fresh.",
         )
+    # Earlier versions recorded a run whose objective is not defined as completed; to KerasTuner it had failed.
+    has_score = record.status == "completed" and record.objective is not None
     trial = keras_tuner.engine.trial.Trial(
-        hyperparameters=hyperparameters,
-        trial_id=trial_id,
-        status="COMPLETED" if record.status == "completed" else "FAILED",
+        hyperparameters=hyperparameters, trial_id=trial_id, status="COMPLETED" if has_score else "FAILED"
     )
     trial.score, trial.best_step, trial.message = record.objective, record.best_epoch or 0, record.error
     if record.objective is not None:

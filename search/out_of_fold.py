@@ -19,7 +19,7 @@ from reports.predictions import Predictions
 from reports.trial_record import TrialRecord
 from search.cross_validation import FoldResult, softmax
 from search.errors import RunError
-from search.tensor_file import load_checked_npz, save_checked_npz
+from search.tensor_file import Arrays, load_checked_npz, save_checked_npz
 from search.trial_data import TrialData
 
 
@@ -33,6 +33,23 @@ class OutOfFold:
     """
 
     predictions: Predictions
+    folds: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class OutOfFoldEpochs:
+    """Out-of-fold predictions of one run after each of its epochs.
+
+    Attributes:
+        probabilities: Those of its parents' epochs first, float64 [epochs, images, classes].
+        labels: Class index of each image, int64 [images].
+        patient_ids: Patient of each.
+        folds: The fold that each was validated in, from 0, int32 [images].
+    """
+
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    patient_ids: tuple[str, ...]
     folds: NDArray[np.int32]
 
 
@@ -87,14 +104,7 @@ def read_out_of_fold(
     epoch = record.best_epoch or record.epochs
     while epoch <= record.initial_epoch and record.parent is not None:
         record = records[record.parent]
-    path = out_of_fold_file(directory, record.run)
-    arrays = load_checked_npz(path)
-    if arrays is None:
-        raise RunError(
-            expected="the out-of-fold logits as they were written",
-            found=f"{path}, missing or damaged",
-            remedy="If the run is unfinished, the same command trains that part again; else restore the file.",
-        )
+    arrays = _written(directory, record)
     predictions = Predictions(
         image_ids=tuple(arrays["image"].tolist()),
         patient_ids=tuple(arrays["patient"].tolist()),
@@ -103,6 +113,41 @@ def read_out_of_fold(
         class_names=tuple(class_names),
     )
     return OutOfFold(predictions, arrays["fold"])
+
+
+def read_every_epoch(directory: Path, record: TrialRecord, records: Sequence[TrialRecord]) -> OutOfFoldEpochs:
+    """Out-of-fold predictions of a run after each epoch from the first, those before a promotion included.
+
+    Args:
+        directory: The folder ``oof`` of the search.
+        record: The run.
+        records: All runs, by their number: the epochs that its parents have trained are in their files.
+
+    Raises:
+        RunError: If a file of the run or of a parent is missing or damaged.
+    """
+    files = [_written(directory, record)]
+    while record.parent is not None:
+        record = records[record.parent]
+        files.insert(0, _written(directory, record))
+    return OutOfFoldEpochs(
+        probabilities=softmax(np.concatenate([file["logits"] for file in files])),
+        labels=files[-1]["label"],
+        patient_ids=tuple(files[-1]["patient"].tolist()),
+        folds=files[-1]["fold"],
+    )
+
+
+def _written(directory: Path, record: TrialRecord) -> Arrays:
+    path = out_of_fold_file(directory, record.run)
+    arrays = load_checked_npz(path)
+    if arrays is None:
+        raise RunError(
+            expected="the out-of-fold logits as they were written",
+            found=f"{path}, missing or damaged",
+            remedy="If the run is unfinished, the same command trains that part again; else restore the file.",
+        )
+    return arrays
 
 
 def _rows(data: TrialData) -> NDArray[np.int64]:

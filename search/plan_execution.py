@@ -90,7 +90,8 @@ def next_assignment(
 
 
 def _score(state: RunState) -> float:
-    # A completed run without a defined objective (a fold without positives) ranks last; it is not an error.
+    # A run whose objective is defined nowhere is recorded as failed, and is no candidate. Nothing sorts by NaN: one
+    # that a caller calls completed all the same ranks last.
     return state.objective if state.objective is not None and state.objective == state.objective else float("-inf")
 
 

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from search.config import SearchSection
+from search.config import Config, SearchSection
+from search.errors import ConfigError
 from search.hyperband_plan import HyperbandPlan, plan_hyperband, plan_without_promotions
+from search.space import known_configurations
 
 if TYPE_CHECKING:
     from search.bank_plan import BankPlan
+
+
+def plan_run(config: Config) -> HyperbandPlan:
+    """The plan that a run is going to carry out; each known configuration has a place in it.
+
+    Raises:
+        ConfigError: If there are more known configurations than the plan tries: the rest would wait as spares, or never
+            be tried, without a word.
+    """
+    plan, known = plan_search(config.search), len(set(known_configurations(config.space)))
+    places = plan.configurations
+    if known > places:
+        raise ConfigError(
+            expected=f"at most {places} different configurations in space.known, as many as this plan tries",
+            found=f"{known}",
+            remedy="Raise --max-trials, or leave some out.",
+        )
+    return plan
 
 
 def plan_search(search: SearchSection) -> HyperbandPlan:

@@ -55,7 +55,7 @@ def without_last_failures(records: Sequence[TrialRecord]) -> tuple[TrialRecord, 
 
 
 def last_failures(records: Sequence[TrialRecord]) -> int:
-    """How many runs in a row, up to the last one, ended in an exception."""
+    """How many runs in a row, up to the last one, ended in an exception or without a defined objective."""
     count = 0
     for record in reversed(records):
         if record.status != "failed" or record.diverged_epoch is not None:

@@ -31,6 +31,8 @@ from search.tail_trainer import TailTrainer
 from search.trial_data import TrainingSettings, TrialData
 from search.trial_log import append_record
 
+NO_OBJECTIVE = f"{OBJECTIVE} is defined in no epoch: no fold has an image of every class to validate on"
+
 
 class MammoTuner(keras_tuner.Tuner):
     """Runs an oracle's trials.
@@ -126,6 +128,9 @@ class MammoTuner(keras_tuner.Tuner):
             )
         curves = self._joined_curves(assignment, results) if results else {}
         outcome = score(curves[OBJECTIVE]) if results else None
+        if outcome and outcome.objective is None:
+            # To KerasTuner it has failed; the record, which is all that a resumed search knows, has to agree.
+            error = NO_OBJECTIVE
         seconds = time.perf_counter() - clock
         arithmetic = trainer.arithmetic_seconds - arithmetic if trainer else 0.0
         build = trainer.build_seconds - build if trainer else 0.0

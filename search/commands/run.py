@@ -47,7 +47,7 @@ def run(
     from search.expected_cost import expected_text
     from search.job import JobRequest, run_job
     from search.output import messages, show, show_json
-    from search.plan_text import plan_search
+    from search.plan_text import plan_run
     from search.protocol_plan import describe_protocol, protocol_table
 
     if resume and fresh:
@@ -71,7 +71,7 @@ def run(
     }
     settings = resolve_settings(flags, assignments, file=config, base=demo_config() if demo else None)
     if dry_run:
-        plan = plan_search(settings.search)
+        plan = plan_run(settings)
         expected, table = expected_text(settings, plan, demo=demo)
         if json:
             show_json(protocol_table(plan, settings) | {"expected": table})

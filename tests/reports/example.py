@@ -67,7 +67,7 @@ def example_summary(
     inner = simulated_predictions(patients=121, seed=5, separation=0.9)
     development = replace(inner, patient_ids=tuple(f"d{name}" for name in inner.patient_ids))
     candidates = np.stack(
-        [simulated_predictions(patients=121, seed=5, separation=s).probabilities for s in rng.uniform(0.2, 0.55, 10)]
+        [simulated_predictions(patients=121, seed=5, separation=s).probabilities for s in rng.uniform(0.2, 0.55, 30)]
     )
     evaluation = evaluate(
         predictions,
@@ -87,6 +87,7 @@ def example_summary(
             candidates,
             development.patient_ids,
             np.arange(len(development)) // 2 % 5,
+            runs=np.arange(30) // 3,
             resamples=resamples,
         ),
         other_seeds=[held_out_of(separation, missing) for separation in (0.8, 1.0)],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reports.auc import WeightedRanking
 from reports.bbc_cv import bbc_cv
 from reports.decision_curve import decision_curve
 from reports.errors import ReportError
 from reports.evaluation import evaluate
 from reports.figures import write_evaluation_figures
 from reports.final_models import FoldEnsemble
+from reports.fold_auc import fold_averaged_macro_auc
 from reports.metrics import macro_ovr_auc, one_vs_rest_auc, primary_scores
 from reports.nested import nested_metrics
 from reports.operating_points import operating_points, threshold_at_specificity
@@ -108,7 +111,7 @@ def test_small_slices_keep_their_counts_and_lose_their_value() -> None:
     assert affected.negatives < every.negatives
 
 
-def test_choosing_among_coin_tosses_is_corrected_to_chance() -> None:
+def test_choosing_among_coin_tosses_is_corrected_to_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     n = 240
     labels = rng.integers(0, 3, n)
@@ -119,6 +122,8 @@ def test_choosing_among_coin_tosses_is_corrected_to_chance() -> None:
     assert found.selected is not None
     assert found.selected > 0.54
     assert found.corrected.value == pytest.approx(0.5, abs=0.03)
+    monkeypatch.setattr("reports.bbc_cv._CELLS", 30 * 7)  # a few resamples at a time
+    assert bbc_cv(labels, noise, patients, folds, resamples=300) == found
     one = bbc_cv(labels, noise[:1], patients, folds, resamples=300)
     assert one.stability == 1
     assert one.corrected.value == pytest.approx(one.selected, abs=0.02)
@@ -134,6 +139,52 @@ def test_a_clear_winner_keeps_its_score() -> None:
     assert found.winner == 5
     assert found.stability == 1
     assert found.corrected.value == pytest.approx(found.selected, abs=0.01)
+
+
+def test_many_candidates_score_as_one_does_by_its_ranking() -> None:
+    rng = np.random.default_rng(1)
+    labels, folds = rng.integers(0, 3, 60), rng.integers(0, 4, 60)
+    labels[(folds == 3) & (labels == 2)] = 0  # a fold that never defines one of the classes
+    tied = rng.dirichlet(np.ones(3), size=(7, 60)).round(1)
+    weights = rng.integers(0, 3, (40, 60)).astype(np.float64)
+    weights[0] = labels != 1  # nothing to tell from the second class
+    found = fold_averaged_macro_auc(labels, tied, folds, weights)
+    for number, candidate in enumerate(tied):
+        aucs = [
+            [
+                WeightedRanking.of((labels == k)[rows], candidate[rows, k], weights[:, rows]).auc()
+                for rows in (folds == fold for fold in range(4))
+            ]
+            for k in range(3)
+        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a mean over no fold
+            expected = np.nanmean(aucs, axis=1).mean(axis=0)
+        np.testing.assert_allclose(found[number], expected, rtol=1e-12)
+    assert np.isnan(found[:, 0]).all()
+    assert np.isfinite(found[:, 1:]).all()
+
+
+def test_equal_candidates_give_way_to_the_first_in_every_resample() -> None:
+    table = simulated_predictions(patients=60, seed=4, separation=1)
+    candidates = np.stack([table.probabilities] * 4)
+    found = bbc_cv(
+        table.labels,
+        candidates,
+        table.patient_ids,
+        np.arange(len(table)) // 2 % 3,
+        runs=np.array([5, 5, 7, 7]),
+        resamples=200,
+    )
+    assert (found.winner, found.stability, found.candidates, found.runs) == (0, 1, 4, 2)
+    with pytest.raises(ReportError, match="a run for each of 4 candidates"):
+        bbc_cv(
+            table.labels,
+            candidates,
+            table.patient_ids,
+            np.arange(len(table)) // 2 % 3,
+            runs=np.array([1]),
+        )
 
 
 def test_nested_metrics_do_not_compare_cases_of_different_models() -> None:

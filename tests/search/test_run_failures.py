@@ -159,6 +159,46 @@ def test_a_stopped_bayesian_search_proposes_what_it_would_have(engine, search, t
     assert without_clocks(search(**options).records) == without_clocks(expected.records)
 
 
+def without_a_class(engine):
+    """Data whose folds never validate on the last class: no objective is defined."""
+    folds = tuple(
+        (training, validation[engine.data.labels[validation] != 2]) for training, validation in engine.data.folds
+    )
+    return replace(engine.data, folds=folds)
+
+
+def test_runs_without_a_defined_objective_have_failed_live_and_resumed(engine, search, tmp_path):
+    from search.tuner import NO_OBJECTIVE
+
+    with pytest.raises(RunError, match="3 failures in a row, the last: val_macro_auc is defined in no epoch"):
+        search(data=without_a_class(engine), search__max_trials=6)
+    log = tmp_path / "run" / "trials.jsonl"
+    live = read_records(log)
+    assert [(record.status, record.objective, record.error) for record in live] == [("failed", None, NO_OBJECTIVE)] * 3
+    log.write_text(log.read_text().splitlines(keepends=True)[0])
+    with pytest.raises(RunError, match="3 failures in a row"):
+        search(data=without_a_class(engine), search__max_trials=6)
+    again = read_records(log)
+    assert [record.configuration for record in again] == [record.configuration for record in live]
+    assert {record.status for record in again} == {"failed"}
+
+
+def test_a_completed_record_without_an_objective_is_restored_as_the_failure_it_was(tmp_path):
+    from reports.trial_record import TrialRecord
+    from search.config import Config
+    from search.oracles import restore_trials
+    from search.search_stage import build_oracle
+
+    config = Config()
+    plan = plan_search(config.search)
+    oracle = build_oracle(plan, config, seed=0)
+    oracle._set_project_dir(tmp_path, "search")
+    values = vars(oracle.configurations[0])
+    first = plan.brackets[0].rungs[0]
+    restore_trials(oracle, [TrialRecord(0, 0, 0, 0, None, 0, first.epochs, values, "completed", None, None)])
+    assert [(state.status, state.objective) for state in oracle.history] == [("failed", None)]
+
+
 @pytest.fixture
 def little_memory():
     """One GiB more than the process has now: what is absurd then fails, instead of driving the machine to swap.
