@@ -20,6 +20,9 @@ LARGEST_SIDE = 16_384
 
 _MAGICS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
+# The byte of a PNG's header that says what a pixel is (ISO/IEC 15948): 0 and 4 are grey.
+_PNG_COLOUR_TYPE, _PNG_GREY = 25, (b"\0", b"\x04")
+_MOST_SPREAD = 0.03  # of white, between the largest and the smallest channel of a pixel, on average
 
 # Netpbm's pgm(5): magic, width, height, maxval, separated by white space or comments, then ONE white-space byte.
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])"
@@ -118,6 +121,8 @@ def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
         raise _damaged(name, "an image that can be decoded", f"{len(data)} bytes that OpenCV refuses") from error
     if pixels is None or pixels.shape != (size[1], size[0]):
         raise _damaged(name, f"a {kind} image that can be decoded", f"{len(data)} damaged bytes")
+    if _is_coloured(data):
+        raise _damaged(name, "a grey image", "colours")
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
     if pixels.dtype != np.uint16:
@@ -126,6 +131,22 @@ def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
         # OpenCV turns such TIFFs of 8 bits, but none of more.
         pixels = _guessed_white(pixels) - pixels
     return to_eight_bits(pixels, int(_guessed_white(pixels)))
+
+
+def _is_coloured(data: bytes) -> bool:
+    """Whether the channels differ: grey films are often stored with three equal ones, photographs are no films."""
+    import cv2
+
+    if data.startswith(b"\x89PNG") and data[_PNG_COLOUR_TYPE : _PNG_COLOUR_TYPE + 1] in _PNG_GREY:
+        return False
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    if pixels is None or pixels.ndim == 2:
+        return False
+    levels = pixels.astype(np.int32)
+    spread = float((levels.max(axis=2) - levels.min(axis=2)).mean())
+    # JPEG's own rounding makes grey a little coloured.
+    return spread > _MOST_SPREAD * float(np.iinfo(pixels.dtype).max)
 
 
 def _guessed_white(pixels: NDArray[np.uint16]) -> np.uint16:

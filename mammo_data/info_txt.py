@@ -103,7 +103,7 @@ def parse_info(text: str, image_height: int = 1024) -> CaseTable:
     if not tissues:
         raise DataError(
             expected="rows such as 'mdb001 G CIRC B 535 425 197'",
-            found="none in Info.txt",
+            found="none in the truth table",
             remedy="Use the Info.txt that comes with the images.",
         )
     return CaseTable(

@@ -5,7 +5,10 @@ The one place where a file is replaced: `search.atomic_file` adds to it what the
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,14 +23,25 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path``; rename it to ``path`` when the block ends well, else remove it.
 
     The data is flushed to the disk before the rename and the folder after it, so that a crash or a power cut leaves
-    either the old file or the new one. The temporary name keeps the suffix, for writers that go by it.
+    either the old file or the new one. The temporary name keeps the suffix, for writers that go by it. A link is
+    followed, and what is no file (a device, a pipe) is written to and not replaced.
 
     Args:
         path: The target; its folder has to be there.
 
     Raises:
+        IsADirectoryError: If the target is a folder.
         OSError: If the folder can't be written to; the old file is then untouched.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        with _copied_into(path) as temporary:
+            yield temporary
+        return
+    if path.is_symlink():
+        path = path.resolve()
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~umask()
     # The same folder, for a rename is atomic only within one file system.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=UNFINISHED + path.suffix)
     os.close(handle)
@@ -35,13 +49,23 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         sync(temporary)
-        # mkstemp makes files that only their owner reads; a result is as readable as the user's umask says.
-        temporary.chmod(0o666 & ~umask())
+        # mkstemp makes files that only their owner reads; a result is as readable as the file that it replaces, or as
+        # the user's umask says.
+        temporary.chmod(mode)
         temporary.replace(path)
         sync(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _copied_into(path: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder, f"output{path.suffix}")
+        yield temporary
+        with temporary.open("rb") as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target)
 
 
 def write_atomically(path: Path, content: bytes | str) -> Path:

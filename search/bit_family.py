@@ -79,7 +79,7 @@ def backbone_source(name: str) -> BackboneSource:
         raise ConfigError(
             expected=f"one of {', '.join(FAMILY)}",
             found=f"backbone {name!r}",
-            remedy="Correct --backbone or the key backbone in tuner_config.toml.",
+            remedy="Correct --backbone, or name under [backbone] in tuner_config.toml.",
         ) from None
 
 

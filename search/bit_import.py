@@ -70,8 +70,8 @@ def _address(spec: str, arch: BitArchitecture) -> str:
     if source is None or source.architecture != arch:
         raise WeightsError(
             expected="tf-hub, random, an address, or the path of an npz, a SavedModel folder or a stored file",
-            found=f"--weights {spec} for architecture {arch.name}, which is none of these",
-            remedy="Correct --weights; --demo needs none.",
+            found=f"{spec}, which is none of these for architecture {arch.name}, and no file",
+            remedy="Correct the name or the path; run --demo needs none.",
         )
     return source.handle
 

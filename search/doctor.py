@@ -131,7 +131,10 @@ def examine_disks(*folders: Path) -> tuple[Check, ...]:
         free = shutil.disk_usage(there).free
         state = "lack" if free < NEEDED_FREE_BYTES else "note" if free < COMFORTABLE_FREE_BYTES else "ok"
         remedy = "" if state == "ok" else "Make room, or set output.runs and output.cache: banks may take 10 GiB."
-        checks.setdefault(there.stat().st_dev, Check("disk", state, f"{_size(free)} free at {there}", remedy))
+        found = f"{_size(free)} free at {there}"
+        if not os.access(there, os.W_OK):
+            state, found, remedy = "lack", f"{there} can't be written to", "Set output.runs and output.cache."
+        checks.setdefault(there.stat().st_dev, Check("disk", state, found, remedy))
     return tuple(checks.values())
 
 

@@ -134,12 +134,12 @@ class ModelMetadata:
     @property
     def known_patients(self) -> frozenset[str]:
         """Digests of all patients of the model's run, held-out ones included."""
-        return self.development_patients | frozenset(self.content["held_out"]["patients"])
+        return self.development_patients | frozenset(self.content.get("held_out", {}).get("patients", ()))
 
     @property
     def known_images(self) -> frozenset[str]:
         """Digests of all prepared images of the model's run; empty where they are not known."""
-        return self.development_images | frozenset(self.content["held_out"]["images"])
+        return self.development_images | frozenset(self.content.get("held_out", {}).get("images", ()))
 
     def require_complete(self) -> None:
         """Read everything once, so that what is wrong is said now and not in the middle of the work.

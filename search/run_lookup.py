@@ -114,6 +114,7 @@ def _listed(names: list[str], most: int = 8) -> str:
 
 
 def _last_touched(run: RunDirectory) -> float:
-    """When a search last wrote into the folder; reading commands write none of these files."""
-    files = (run.manifest_file, run.trials_file, run.log_file, *run.path.glob("outer-*/trials.jsonl"))
-    return max((file.stat().st_mtime for file in files if file.is_file()), default=0.0)
+    """When a search last wrote into the folder; reading commands write none of these files, but `report` run.json."""
+    files = (run.trials_file, run.log_file, *run.path.glob("outer-*/trials.jsonl"))
+    times = [file.stat().st_mtime for file in files if file.is_file()]
+    return max(times) if times else run.manifest_file.stat().st_mtime

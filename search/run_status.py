@@ -187,7 +187,7 @@ def _records_of_searches(run: RunDirectory) -> dict[str, tuple[TrialRecord, ...]
 
 def _progress(manifest: dict[str, Any], records: Sequence[TrialRecord]) -> Progress:
     plan = manifest.get("plan", {})
-    nested = manifest.get("protocol") == "nested"
+    nested = manifest.get("protocol") == "nested" and "outer" not in manifest
     searches = 1 + int(manifest.get("settings", {}).get("split.outer_folds", 0)) if nested else 1
     return Progress(
         runs=len(records),

@@ -32,8 +32,11 @@ def audit(
     """
     from search.audit_job import audit_data
     from search.demo import demo_config
+    from search.errors import ConfigError
     from search.output import show, show_json
 
+    if demo and (data or info):
+        raise ConfigError(expected="--demo or --data", found="both", remedy="Leave one out: --demo draws its films.")
     flags: dict[str, tuple[str, Any]] = {
         "--data": ("data.path", data),
         "--info": ("data.info", info),

@@ -54,6 +54,8 @@ def run(
         raise ConfigError(expected="--resume or --fresh", found="both", remedy="Leave one out.")
     if quiet and verbose:
         raise ConfigError(expected="--quiet or --verbose", found="both", remedy="Leave one out.")
+    if demo and (data or info):
+        raise ConfigError(expected="--demo or --data", found="both", remedy="Leave one out: --demo draws its films.")
     flags: dict[str, tuple[str, Any]] = {
         "--max-trials": ("search.max_trials", max_trials),
         "--max-minutes": ("search.max_minutes", max_minutes),

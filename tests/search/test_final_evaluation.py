@@ -129,7 +129,7 @@ def test_readings_stand_in_the_ledger_with_run_and_time(finished):
     from search.holdout_ledger import readings
 
     config, result = finished
-    found = readings(config.output.runs, Split.read_csv(result.directory.split_file).fingerprint)
+    found = readings(config.output.runs, Split.read_csv(result.directory.split_file).test_fingerprint)
     assert found[0].run == "first"
     assert found[0].time.endswith("+00:00")
 

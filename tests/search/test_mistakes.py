@@ -76,6 +76,8 @@ MISTAKES = [
     ("trials nobody", RUN, ["'nobody'"]),
     ("trials --sort size", USAGE, ["--sort", "objective"]),
     ("trials --best 0", USAGE, ["--best"]),
+    ("run --demo --data films", USAGE, ["--demo or --data", "both"]),
+    ("data audit --demo --data films", USAGE, ["--demo or --data", "both"]),
     ("tensorboard nobody", RUN, ["'nobody'"]),
     ("tensorboard --port 70000", USAGE, ["--port", "65535"]),
     ("report nobody", RUN, ["'nobody'"]),
