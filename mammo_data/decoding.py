@@ -140,7 +140,10 @@ def _is_coloured(data: bytes) -> bool:
     if data.startswith(b"\x89PNG") and data[_PNG_COLOUR_TYPE : _PNG_COLOUR_TYPE + 1] in _PNG_GREY:
         return False
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    except cv2.error:
+        return False
     if pixels is None or pixels.ndim == 2:
         return False
     levels = pixels.astype(np.int32)
