@@ -188,7 +188,8 @@ def _report(
 ) -> IntegrityReport:
     coverages = [value for film in films.values() for value in film.coverages if value is not None]
     known = mias_facts.known_checksums()
-    labels = Counter(case.label for case in table.cases)
+    present = [case for case in table.cases if case.image_id in films]
+    labels = Counter(case.label for case in present)
     numbered = {} if source.case_table is not None else films
     sides = Counter(
         f"{('even', 'odd')[int(image_id[3:]) % 2]} {film.chest_wall}"
@@ -199,9 +200,9 @@ def _report(
         location=source.location,
         mias=mias,
         images=len(films),
-        patients=len(set(table.patient_ids)),
+        patients=len({case.patient_id for case in present}),
         labels={name: labels[name] for name in table.class_names},
-        findings=sum(len(case.findings) for case in table.cases),
+        findings=sum(len(case.findings) for case in present),
         circles=len(coverages),
         circles_inside=sum(value >= INSIDE for value in coverages),
         unlocatable=tuple(_unlocatable(table, films)),

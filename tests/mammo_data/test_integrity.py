@@ -102,6 +102,16 @@ def changed(sound: Path, target: Path, change: Callable[[Path], object]) -> Inte
     return check(open_source(target))
 
 
+def test_counts_are_of_the_films_that_are_there(sound: Path, tmp_path: Path) -> None:
+    def leave_three(folder: Path) -> None:
+        for film in sorted(folder.glob("*.pgm"))[3:]:
+            film.unlink()
+
+    report = changed(sound, tmp_path / "three", leave_three)
+    assert (report.images, report.patients, sum(report.labels.values())) == (3, 2, 3)
+    assert len(report.problems) == 45
+
+
 def test_what_does_no_harm_is_named_and_no_reason_to_refuse_a_run(phantom: Path, sound: Path, tmp_path: Path) -> None:
     check(open_source(sound)).require_sound()
     check(open_source(phantom)).require_sound()
