@@ -204,6 +204,18 @@ class RunDirectory:
         return path
 
 
+def require_run_name(name: str) -> None:
+    """Refuse a name that can't be a folder's.
+
+    Raises:
+        ConfigError: If it is none of letters, digits, ".", "_" and "-", the first a letter or digit.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            expected="a run name of letters, digits, '.', '_' and '-'", found=repr(name), remedy="Change --name."
+        )
+
+
 def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bool = False) -> RunDirectory:
     """The folder of a run that begins or goes on.
 
@@ -218,10 +230,7 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
         RunError: If the run is complete, there is nothing to resume, the folder is no run's or has links in it, or a
             run that is to be deleted has a process at work.
     """
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            expected="a run name of letters, digits, '.', '_' and '-'", found=repr(name), remedy="Change --name."
-        )
+    require_run_name(name)
     directory = RunDirectory(runs / name)
     if directory.path.exists() and not directory.manifest_file.is_file() and not directory.is_unstarted:
         raise RunError(

@@ -49,6 +49,7 @@ def run(
     from search.output import messages, show, show_json
     from search.plan_text import plan_run
     from search.protocol_plan import describe_protocol, protocol_table
+    from search.run_directory import require_run_name
 
     if resume and fresh:
         raise ConfigError(expected="--resume or --fresh", found="both", remedy="Leave one out.")
@@ -56,6 +57,8 @@ def run(
         raise ConfigError(expected="--quiet or --verbose", found="both", remedy="Leave one out.")
     if demo and (data or info):
         raise ConfigError(expected="--demo or --data", found="both", remedy="Leave one out: --demo draws its films.")
+    if name is not None:
+        require_run_name(name)
     flags: dict[str, tuple[str, Any]] = {
         "--max-trials": ("search.max_trials", max_trials),
         "--max-minutes": ("search.max_minutes", max_minutes),

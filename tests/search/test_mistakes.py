@@ -76,6 +76,7 @@ MISTAKES = [
     ("trials nobody", RUN, ["'nobody'"]),
     ("trials --sort size", USAGE, ["--sort", "objective"]),
     ("trials --best 0", USAGE, ["--best"]),
+    ("run --demo --dry-run --name a/b", USAGE, ["--name", "'a/b'"]),
     ("run --demo --data films", USAGE, ["--demo or --data", "both"]),
     ("data audit --demo --data films", USAGE, ["--demo or --data", "both"]),
     ("tensorboard nobody", RUN, ["'nobody'"]),
