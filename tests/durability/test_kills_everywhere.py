@@ -148,7 +148,8 @@ def test_fifty_kills_at_random_instants_of_one_search(server, phantom, tmp_path)
         before = state(directory)
         # Some while it starts, most from the end of the first fold on that it trains.
         where = {"kill_at": int(rng.integers(1, 30))} if rng.random() < 0.3 else {"kill_in": "in_flight/"}
-        attempt = server.run(folder, "run", "--name", "killed", **where, kill_after=rng.uniform(0.001, 0.25))
+        # Soon after: where nothing else runs, a search would be over before its fiftieth kill.
+        attempt = server.run(folder, "run", "--name", "killed", **where, kill_after=rng.uniform(0.001, 0.12))
         assert attempt.code < 0, attempt.messages
         kills += 1
         in_search += state(directory) != before
