@@ -123,7 +123,7 @@ class Split:
 
 
 def patients_listed(path: Path) -> set[str]:
-    """All patients of a file that `Split.read_csv` reads, those on the training side of all folds included."""
+    """Ids of all patients of a file that `Split.read_csv` reads, those included that every fold trains on."""
     with path.open(newline="", encoding="utf-8") as file:
         return {row["patient_id"] for row in csv.DictReader(file)}
 

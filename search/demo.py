@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from search.config import BackboneSection, Config, PreparationSection, SearchSection
+from search.errors import ConfigError
 
 PATIENTS = 160
 FILM_SIZE = 256
@@ -19,6 +20,20 @@ def demo_config() -> Config:
         backbone=BackboneSection(name="bit-small", weights="random"),
         search=SearchSection(max_trials=16, max_epochs=18, precision="float32"),
     )
+
+
+def require_no_data(data: Path | None, info: Path | None) -> None:
+    """Refuse data that a demonstration would leave aside.
+
+    Args:
+        data: --data, if it was given.
+        info: --info, if it was given.
+
+    Raises:
+        ConfigError: If either was.
+    """
+    if data or info:
+        raise ConfigError(expected="--demo or --data", found="both", remedy="Leave one out: --demo draws its films.")
 
 
 def demo_data(cache: Path) -> Path:

@@ -21,10 +21,9 @@ def plan_run(config: Config) -> HyperbandPlan:
             be tried, without a word.
     """
     plan, known = plan_search(config.search), len(set(known_configurations(config.space)))
-    places = plan.configurations
-    if known > places:
+    if known > plan.configurations:
         raise ConfigError(
-            expected=f"at most {places} different configurations in space.known, as many as this plan tries",
+            expected=f"at most {plan.configurations} different configurations in space.known, as this plan tries",
             found=f"{known}",
             remedy="Raise --max-trials, or leave some out.",
         )

@@ -31,12 +31,11 @@ def audit(
     Example: mammo-search data audit --data all-mias.tar.gz --no-permutation
     """
     from search.audit_job import audit_data
-    from search.demo import demo_config
-    from search.errors import ConfigError
+    from search.demo import demo_config, require_no_data
     from search.output import show, show_json
 
-    if demo and (data or info):
-        raise ConfigError(expected="--demo or --data", found="both", remedy="Leave one out: --demo draws its films.")
+    if demo:
+        require_no_data(data, info)
     flags: dict[str, tuple[str, Any]] = {
         "--data": ("data.path", data),
         "--info": ("data.info", info),

@@ -42,7 +42,7 @@ def run(
     Example: mammo-search run --data all-mias.tar.gz --max-trials 40
     """
     from search.closing import next_commands
-    from search.demo import demo_config
+    from search.demo import demo_config, require_no_data
     from search.errors import ConfigError
     from search.expected_cost import expected_text
     from search.job import JobRequest, run_job
@@ -55,8 +55,8 @@ def run(
         raise ConfigError(expected="--resume or --fresh", found="both", remedy="Leave one out.")
     if quiet and verbose:
         raise ConfigError(expected="--quiet or --verbose", found="both", remedy="Leave one out.")
-    if demo and (data or info):
-        raise ConfigError(expected="--demo or --data", found="both", remedy="Leave one out: --demo draws its films.")
+    if demo:
+        require_no_data(data, info)
     if name is not None:
         require_run_name(name)
     flags: dict[str, tuple[str, Any]] = {
