@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.breast import FILM_BACKGROUND
+from mammo_data.preparation.breast import FILM_BACKGROUND
 
 SAME_ABOVE = 0.9
 """Correlation of fine structure. MIAS: copies saved as JPEG of quality 40 stay above 0.98, the most alike images of

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.catalog import CaseTable
+from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
 
 _COLUMNS = ("image_id", "patient_id", "label", "side", "seed")

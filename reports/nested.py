@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.auc import Floats
 from reports.errors import ReportError
-from reports.intervals import LEVEL, RESAMPLES, interval, patient_weights
-from reports.metric_intervals import metric_intervals
-from reports.metrics import MetricPath, classification_metrics, metric_values, place
+from reports.metrics.auc import Floats
+from reports.metrics.degenerate import independent_draws, is_unmoved, unmoved_interval
+from reports.metrics.intervals import LEVEL, RESAMPLES, interval, patient_weights
+from reports.metrics.table import MetricPath, classification_metrics, metric_values, place
+from reports.metrics.table_intervals import metric_intervals
 from reports.predictions import Predictions
-from reports.unmoved import independent_draws, is_unmoved, unmoved_interval
 
 HEADLINE = (("abnormal_auc", "abnormal versus normal AUC"), ("macro_ovr_auc", "macro one-vs-rest AUC"))
 
@@ -35,7 +35,7 @@ def nested_metrics(
     seed: int = 0,
     level: float = LEVEL,
 ) -> dict[str, Any]:
-    """The table of `reports.metrics` for a nested protocol.
+    """The table of `reports.metrics.table` for a nested protocol.
 
     Args:
         predictions: Outer held-out predictions of all patients.
@@ -45,7 +45,7 @@ def nested_metrics(
         level: Coverage.
 
     Returns:
-        As `reports.metric_intervals.with_intervals`; the metrics are means over the outer folds (folds in which a
+        As `reports.metrics.table_intervals.with_intervals`; the metrics are means over the outer folds (folds in which a
         metric is not defined are left out), ``pooled`` holds those over all cases, ``outer_folds`` for each fold
         ``fold``, ``n``, ``n_patients``, ``class_counts`` and the values of the metrics, ``notes`` says of which folds a
         headline metric is not the mean.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from reports.search_space import Dimension
+from reports.search_plots.space import Dimension
 
 
 def exported_distribution(dimension: Dimension) -> Any:

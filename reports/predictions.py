@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.atomic_write import write_atomically
 from reports.errors import ReportError
+from reports.files import write_atomically
 
 PROBABILITY_PREFIX = "p_"
 LEADING_COLUMNS = ("image_id", "patient_id", "label", "predicted")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from search.program_name import program
-from search.run_directory import RunDirectory
+from search.run_folder.directory import RunDirectory
 
 
 def next_commands(directory: RunDirectory, *, width: int) -> str:
@@ -16,7 +16,7 @@ def next_commands(directory: RunDirectory, *, width: int) -> str:
         width: Columns to fill; a command is never broken, what it does is left out where there is no room.
     """
     from search.errors import UserError
-    from search.run_lookup import find_run
+    from search.run_folder.lookup import find_run
 
     try:
         # By its name where that finds it; a run elsewhere is named by its folder.

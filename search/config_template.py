@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from search.config import Config
-from search.config_toml import toml_value
+from search.config.schema import Config
+from search.config.writing import toml_value
 
 NAME = "tuner_config.toml"
 

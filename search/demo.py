@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search.config import BackboneSection, Config, PreparationSection, SearchSection
+from search.config.schema import BackboneSection, Config, PreparationSection, SearchSection
 from search.errors import ConfigError
 
 PATIENTS = 160
@@ -38,7 +38,7 @@ def require_no_data(data: Path | None, info: Path | None) -> None:
 
 def demo_data(cache: Path) -> Path:
     """The synthetic data set, written once into the cache folder."""
-    from mammo_data.phantom import write_phantom
+    from mammo_data.phantom.dataset import write_phantom
 
     return write_phantom(
         cache / f"phantom-{PATIENTS}-{FILM_SIZE}-{PHANTOM_SEED}",

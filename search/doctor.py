@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from search.errors import UserError
 
 if TYPE_CHECKING:
-    from search.config import Config
+    from search.config.schema import Config
 
 # Banks of all default depths at 448 px, checkpoints and the imported weights together stay below this.
 COMFORTABLE_FREE_BYTES = 10 * 2**30
@@ -42,8 +42,8 @@ class Check:
 
 def examine(config: Config) -> tuple[Check, ...]:
     """Look at everything that a run with this configuration would need; nothing is changed, downloaded or built."""
-    from search.bit_download import cache_directory as weights_cache
-    from search.job_request import cache_directory
+    from search.bit.download import cache_directory as weights_cache
+    from search.protocols.job import cache_directory
 
     cache = cache_directory(config)
     return (
@@ -62,15 +62,15 @@ def examine_weights(weights: str, backbone: str, cache: Path) -> Check:
     """Whether the weights are there, and genuine, tensor by tensor: no file is taken at its word.
 
     Args:
-        weights: As for `search.bit_weights.resolve_weights`; nothing is downloaded.
-        backbone: A name of `search.bit_family`.
+        weights: As for `search.bit.weights.resolve_weights`; nothing is downloaded.
+        backbone: A name of `search.bit.family`.
         cache: Where imported weights are kept.
     """
-    from search.bit_family import architecture_of, weights_spec
-    from search.bit_import import ARCHIVES, stored_path
-    from search.bit_store import SUFFIX, read_stored
-    from search.bit_verification import verify_backbone
-    from search.bit_weights import load_npz
+    from search.bit.family import architecture_of, weights_spec
+    from search.bit.resolve import ARCHIVES, stored_path
+    from search.bit.store import SUFFIX, read_stored
+    from search.bit.verification import verify_backbone
+    from search.bit.weights import load_npz
 
     if weights == "random":
         return Check("weights", "note", "random: nothing pretrained will be used", "Name BiT's with --weights tf-hub.")
@@ -101,10 +101,10 @@ def examine_data(data: Path, info: Path | None = None) -> Check:
     import hashlib
 
     from mammo_data.errors import DataError
-    from mammo_data.film_work import work_on_films
-    from mammo_data.info_txt import load_cases
-    from mammo_data.layouts import open_source
-    from mammo_data.mias_facts import claims_to_be_mias, known_checksums
+    from mammo_data.sources.film_work import work_on_films
+    from mammo_data.sources.open import open_source
+    from mammo_data.truth.info_txt import load_cases
+    from mammo_data.truth.mias import claims_to_be_mias, known_checksums
 
     try:
         source = open_source(data, info)
@@ -139,7 +139,7 @@ def examine_disks(*folders: Path) -> tuple[Check, ...]:
 
 
 def _versions() -> tuple[Check, ...]:
-    from search.environment import versions
+    from search.machine.libraries import versions
 
     return tuple(
         Check(name, "ok", version)
@@ -150,8 +150,8 @@ def _versions() -> tuple[Check, ...]:
 
 
 def _devices() -> Check:
-    from search.environment import device_description, start_tensorflow
-    from search.precision import has_bfloat16_instructions
+    from search.bit.precision import has_bfloat16_instructions
+    from search.machine.libraries import device_description, start_tensorflow
 
     start_tensorflow(deterministic=False)
     device = device_description()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mammo_data.catalog import Case, CaseTable
-from reports.bbc_cv import SelectionCorrection, bbc_cv
-from reports.subgroups import CaseAttributes, radius_terciles
+from mammo_data.cases import Case, CaseTable
+from reports.evaluation.bbc_cv import SelectionCorrection, bbc_cv
+from reports.evaluation.subgroups import CaseAttributes, radius_terciles
 from reports.trial_record import TrialRecord
-from reports.trial_table import ranked
-from search.out_of_fold import read_every_epoch
+from reports.trials import ranked
+from search.trials.out_of_fold import read_every_epoch
 
 
 def case_attributes(table: CaseTable) -> dict[str, CaseAttributes]:

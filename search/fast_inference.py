@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from search.bit_layers import ChannelMomentsGroupNorm
+from search.bit.layers import ChannelMomentsGroupNorm
 
 
 def with_fast_norms(model: keras.Model) -> keras.Model:

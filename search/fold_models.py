@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 
 from reports.trial_record import TrialRecord
-from search.cross_validation import DivergedError, softmax, train_fold
-from search.out_of_fold import OutOfFold
-from search.retrain import TrainedTail
-from search.space import Configuration
-from search.tail_trainer import TailTrainer
-from search.trial_data import TrainingSettings, TrialData
+from search.final.retrain import TrainedTail
+from search.plan.space import Configuration
+from search.trials.cross_validation import DivergedError, softmax, train_fold
+from search.trials.data import TrainingSettings, TrialData
+from search.trials.out_of_fold import OutOfFold
+from search.trials.tail import TailTrainer
 
 
 @dataclass(frozen=True)

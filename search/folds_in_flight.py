@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from search.cross_validation import FoldResult
-from search.plan_execution import Assignment
-from search.tensor_file import load_checked_npz, save_checked_npz
+from search.files.tensors import load_checked_npz, save_checked_npz
+from search.plan.execution import Assignment
+from search.trials.cross_validation import FoldResult
 
 _CURVE = "curve/"
 

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports.trial_record import TrialRecord
-from search.config import Config
-from search.cost_estimate import CostModel
-from search.duration_text import duration
-from search.expected_cost import TRUNK_SHARE, epoch_costs, images_an_epoch, matrix_product_gflops
-from search.hyperband_plan import HyperbandPlan
-from search.search_board import SearchBoard
-from search.space import Configuration, draw_configurations
+from search.config.schema import Config
+from search.plan.cost import CostModel
+from search.plan.hyperband import HyperbandPlan
+from search.plan.space import Configuration, draw_configurations
+from search.protocols.expected_cost import TRUNK_SHARE, epoch_costs, images_an_epoch, matrix_product_gflops
+from search.screen.state import SearchBoard
+from search.text import duration
 
 if TYPE_CHECKING:
-    from search.bank_plan import BankPlan
-    from search.job_stations import Backbone
+    from search.boundary.plan import BankPlan
+    from search.protocols.stages import Backbone
 
 
 # Of one GPU of some years ago in float32: an estimate had better be too long.

@@ -1,7 +1,7 @@
 """MammoHyperModel: the searched model as KerasTuner's documentation would write it, for a user's own tuner.
 
 ``mammo-search run`` trains the same network in two parts (frozen trunk once, tail many times); here it is one compiled
-Keras model from pixels to probabilities, to be fitted on `mammo_data.pipeline`'s data sets with any KerasTuner tuner.
+Keras model from pixels to probabilities, to be fitted on `mammo_data.training.pipeline`'s data sets with any KerasTuner tuner.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 import keras
 import keras_tuner
 
-from search.bit_architecture import BitArchitecture, DepthRow
-from search.bit_backbone import assign_official, build_backbone
-from search.bit_weights import BitWeights
-from search.config import SpaceSection
-from search.head import plain_head
-from search.space import Configuration, declare_space
-from search.tail_trainer import build_optimizer
+from search.bit.architecture import BitArchitecture, DepthRow
+from search.bit.backbone import assign_official, build_backbone
+from search.bit.weights import BitWeights
+from search.config.schema import SpaceSection
+from search.plan.space import Configuration, declare_space
+from search.trials.head import plain_head
+from search.trials.tail import build_optimizer
 
 
 class MammoHyperModel(keras_tuner.HyperModel):

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from search.export_metadata import RESEARCH_USE, SCHEMA, ModelMetadata
+from search.export.metadata import RESEARCH_USE, SCHEMA, ModelMetadata
 
 if TYPE_CHECKING:
-    from mammo_data.standardise import PreparationSettings
+    from mammo_data.preparation.standardise import PreparationSettings
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "probabilities"
@@ -98,5 +98,5 @@ def describe_model(
 
 
 def _scored_classes(endpoint: str, class_names: tuple[str, ...]) -> tuple[str, ...]:
-    """The worst class, or all but the first, as `reports.operating_points` names its endpoints."""
+    """The worst class, or all but the first, as `reports.evaluation.operating_points` names its endpoints."""
     return class_names[-1:] if endpoint == f"{class_names[-1]} versus rest" else class_names[1:]

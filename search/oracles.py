@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import keras_tuner
 
 from reports.trial_record import TrialRecord
-from search.cross_validation import OBJECTIVE
 from search.errors import RunError
-from search.oracle import PlannedOracle, assignment_values
-from search.plan_execution import Assignment
-from search.space import Configuration
+from search.plan.execution import Assignment
+from search.plan.space import Configuration
 from search.time_bound import TimeBound
+from search.trials.cross_validation import OBJECTIVE
+from search.tuner.oracle import PlannedOracle, assignment_values
 
 
 class SearchOracle(Protocol):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from search.config import Config, SearchSection
+from search.config.schema import Config, SearchSection
 from search.errors import ConfigError
-from search.hyperband_plan import HyperbandPlan, plan_hyperband, plan_without_promotions
-from search.space import known_configurations
+from search.plan.hyperband import HyperbandPlan, plan_hyperband, plan_without_promotions
+from search.plan.space import known_configurations
 
 if TYPE_CHECKING:
-    from search.bank_plan import BankPlan
+    from search.boundary.plan import BankPlan
 
 
 def plan_run(config: Config) -> HyperbandPlan:

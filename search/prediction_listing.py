@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Callable
 from itertools import groupby
 
-from search.export_metadata import ModelMetadata
-from search.predict import PredictedImage
+from search.export.metadata import ModelMetadata
+from search.predict.films import PredictedImage
 
 _NARROWEST_NAME, _WIDEST_NAME = 12, 40
 

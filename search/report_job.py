@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports.html import write_report
-from reports.summary_file import SUMMARY_NAME, read_summary
-from search.config_file import load_config
-from search.content_digests import content_checksum
+from reports.page.html import write_report
+from reports.page.summary_file import SUMMARY_NAME, read_summary
+from search.config.reading import load_config
 from search.errors import RunError
-from search.run_directory import RunDirectory
-from search.run_lock import owned
-from search.run_metadata import read_metrics
-from search.trial_log import read_records
+from search.export.describe import read_metrics
+from search.files.digests import content_checksum
+from search.run_folder.directory import RunDirectory
+from search.run_folder.lock import owned
+from search.run_folder.trial_log import read_records
 
 
 def write_report_again(run: RunDirectory, *, embed_images: bool = False) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 from reports.trial_record import TrialRecord
-from reports.trial_table import fold_objectives
+from reports.trials import fold_objectives
 
 
 def run_line(record: TrialRecord, runs: int) -> str:

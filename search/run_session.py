@@ -4,7 +4,7 @@
 it ended in an exception ``ended`` (ISO 8601), ``error`` (one line) and ``interrupted`` (whether the user ended it), and
 ``crc32`` (8 hex digits of the rest as JSON with sorted keys). A process that ended well takes it away; one that was
 killed leaves it without ``ended``. Whether anybody is at work is not read from it: the lock says that, and it ends with
-its process (see `search.run_lock`).
+its process (see `search.run_folder.lock`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from search.atomic_file import write_atomic
+from search.files.atomic import write_atomic
 
 SESSION = ".session.json"
 _INTERRUPTED = 130

@@ -13,7 +13,7 @@ import numpy as np
 from mammo_data.errors import DataError
 
 if TYPE_CHECKING:
-    from mammo_data.catalog import CaseTable
+    from mammo_data.cases import CaseTable
     from mammo_data.splits import Split
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reports.search_space import Dimension
+from reports.search_plots.space import Dimension
 
 _SPACE = "space."
 _NO_HYPERPARAMETERS = {"known"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from reports.trial_record import TrialRecord
-from search.plan_execution import Assignment
-from search.space import Configuration
+from search.plan.execution import Assignment
+from search.plan.space import Configuration
 
 
 class SearchListener(Protocol):

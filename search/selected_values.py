@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.boundary_cache import BoundaryValues
+from search.boundary.values import BoundaryValues
 
 
 class SelectedValues:

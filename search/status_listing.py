@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from search.duration_text import duration, short_duration
-from search.run_status import Progress, RunStatus
+from search.run_folder.status import Progress, RunStatus
+from search.text import duration, short_duration
 
 if TYPE_CHECKING:
     from rich.table import Table

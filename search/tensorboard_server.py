@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from search.errors import ConfigError, RunError
-from search.run_directory import RunDirectory
+from search.run_folder.directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def outer_searches(directory: RunDirectory) -> list[RunDirectory]:
 
 
 def _write_events(directory: RunDirectory) -> None:
-    from reports.tensorboard import write_trials
-    from search.trial_log import read_records
+    from reports.page.tensorboard import write_trials
+    from search.run_folder.trial_log import read_records
 
     write_trials(read_records(directory.trials_file), directory.tensorboard, class_names=())
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from reports.trial_record import TrialRecord
 from search.errors import ConfigError, RunError
-from search.run_directory import RunDirectory
+from search.run_folder.directory import RunDirectory
 from search.search_dimensions import recorded_dimensions
 
 if TYPE_CHECKING:
-    from reports.search_space import Dimension
+    from reports.search_plots.space import Dimension
 
 
 def draw_search(directory: RunDirectory, records: Sequence[TrialRecord], out: Path) -> dict[str, Path]:
@@ -30,8 +30,8 @@ def draw_search(directory: RunDirectory, records: Sequence[TrialRecord], out: Pa
         RunError: If no run has ended.
         MissingOptunaError: If optuna is not installed.
     """
-    from reports.optuna_study import require_optuna
-    from reports.search_plots import write_optuna_plots, write_plain_plots
+    from reports.search_plots.optuna_study import require_optuna
+    from reports.search_plots.plots import write_optuna_plots, write_plain_plots
 
     require_optuna()
     _need_records(directory, records)
@@ -55,9 +55,9 @@ def write_optuna(directory: RunDirectory, records: Sequence[TrialRecord], path: 
         RunError: If no run has ended.
         MissingOptunaError: If optuna is not installed.
     """
-    from reports.optuna_export import JOURNAL_SUFFIXES, SQLITE_SUFFIXES, export_studies
-    from reports.optuna_study import require_optuna
-    from search.atomic_file import replacing
+    from reports.search_plots.optuna_export import JOURNAL_SUFFIXES, SQLITE_SUFFIXES, export_studies
+    from reports.search_plots.optuna_study import require_optuna
+    from search.files.atomic import replacing
 
     require_optuna()
     known = (*SQLITE_SUFFIXES, *JOURNAL_SUFFIXES)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from search.environment import start_tensorflow
+from search.machine.libraries import start_tensorflow
 from search.program_name import UV_RUN
 
 # A gate must give the same answer twice; the search for new counterexamples is a developer's, without CI set.
@@ -43,7 +43,7 @@ def mias_archive() -> Path:
 
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory) -> Path:
-    from mammo_data.phantom import write_phantom
+    from mammo_data.phantom.dataset import write_phantom
 
     return write_phantom(tmp_path_factory.mktemp("phantom") / "images", patients=32, seed=1, image_size=128)
 
@@ -65,10 +65,10 @@ def tensorflow_started():
 
 @pytest.fixture(scope="session")
 def engine(tensorflow_started) -> Engine:
-    from search.bit_architecture import SMALL
-    from search.bit_weights import random_weights
-    from search.boundary_cache import BoundaryBank
-    from search.trial_data import TrainingSettings, TrialData
+    from search.bit.architecture import SMALL
+    from search.bit.weights import random_weights
+    from search.boundary.values import BoundaryBank
+    from search.trials.data import TrainingSettings, TrialData
 
     rng = np.random.default_rng(0)
     images, views = 60, 3
@@ -98,7 +98,7 @@ def engine(tensorflow_started) -> Engine:
 @pytest.fixture(scope="session")
 def finished(phantom, tmp_path_factory, tensorflow_started):
     """A configuration and the result of its run, "first". A test that changes something copies the folder."""
-    from search.job import JobRequest, run_job
+    from search.protocols.run import JobRequest, run_job
     from tests.search.tiny import tiny_config
 
     config = tiny_config(phantom, tmp_path_factory.mktemp("work"))

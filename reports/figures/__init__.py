@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.evaluation import Evaluation
+from reports.evaluation.evaluate import Evaluation
 from reports.figures.class_metrics import draw_class_metrics
 from reports.figures.confusion_matrix import draw_confusion_matrix
 from reports.figures.decision_curve import draw_decision_curve
@@ -18,8 +18,8 @@ from reports.figures.roc import draw_roc
 from reports.figures.style import save
 from reports.figures.subgroups import draw_subgroups
 from reports.figures.training_curves import draw_training_curves
+from reports.page.run_summary import OuterFold
 from reports.predictions import Predictions
-from reports.run_summary import OuterFold
 from reports.trial_record import TrialRecord
 
 __all__ = ["write_evaluation_figures", "write_figures", "write_nested_figures"]
@@ -53,7 +53,7 @@ def write_evaluation_figures(
     """Draws the figures of the parts that an evaluation has beyond the plain metrics.
 
     Args:
-        evaluation: From `reports.evaluation.evaluate`.
+        evaluation: From `reports.evaluation.evaluate.evaluate`.
         directory: Where the PNG files go.
         of: Whose figures they are, for a title.
 
@@ -80,7 +80,7 @@ def write_nested_figures(
     """Draws the figures of a nested run; none of them ranks cases of different folds against each other.
 
     Args:
-        evaluation: From `reports.nested_evaluation.evaluate_nested`.
+        evaluation: From `reports.evaluation.nested.evaluate_nested`.
         folds: The outer folds.
         fold_of_case: Outer fold of each case, int [n].
         winner: The best run of the search on all patients.

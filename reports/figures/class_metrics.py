@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.figures.style import FAINT, INK, NOTE, class_colour, dress, new_figure
-from reports.metrics import classification_metrics
+from reports.metrics.table import classification_metrics
 from reports.predictions import Predictions
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.auc import ratio
-from reports.confusion import confusion_matrices
 from reports.figures.style import FAINT, INK, LABEL, NOTE, TICK, TITLE, new_figure
+from reports.metrics.auc import ratio
+from reports.metrics.confusion import confusion_matrices
 from reports.predictions import Predictions
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.decision_curve import DecisionCurve
+from reports.evaluation.decision_curve import DecisionCurve
 from reports.figures.style import ACCENT, FAINT, INK, NOTE, dress, new_figure
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def draw_decision_curve(curve: DecisionCurve, *, endpoint: str) -> Figure:
     """Net benefit of the model with its band, of calling all images positive, and of calling none.
 
     Args:
-        curve: From `reports.decision_curve.decision_curve`.
+        curve: From `reports.evaluation.decision_curve.decision_curve`.
         endpoint: What counts as positive, for the title.
     """
     figure = new_figure(6.8, 4.9)

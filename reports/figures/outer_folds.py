@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.auc import WeightedRanking
 from reports.figures.style import ACCENT, CONTRAST, FAINT, INK, NOTE, TICK, dress, new_figure, not_defined
-from reports.metrics import primary_scores
+from reports.metrics.auc import WeightedRanking
+from reports.metrics.table import primary_scores
+from reports.page.run_summary import OuterFold
 from reports.predictions import Predictions
-from reports.run_summary import OuterFold
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

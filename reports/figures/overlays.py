@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.atomic_write import write_atomically
-from reports.localisation import Circle
+from reports.evaluation.localisation import Circle
+from reports.files import write_atomically
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reports.evaluation.reliability import reliability_bins
 from reports.figures.style import FAINT, INK, LABEL, NOTE, class_colour, dress, new_figure
 from reports.predictions import Predictions
-from reports.reliability import reliability_bins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

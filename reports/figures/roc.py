@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.auc import WeightedRanking
 from reports.figures.style import CLASS_LINES, FAINT, NOTE, class_colour, dress, new_figure, not_defined
-from reports.metrics import one_vs_rest_auc
+from reports.metrics.auc import WeightedRanking
+from reports.metrics.table import one_vs_rest_auc
 from reports.predictions import Predictions
 
 if TYPE_CHECKING:

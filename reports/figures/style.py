@@ -10,7 +10,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.atomic_write import write_atomically
+from reports.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reports.abbreviations import slice_title
+from reports.evaluation.subgroups import SubgroupResult
 from reports.figures.style import ACCENT, FAINT, INK, NOTE, TICK, dress, new_figure
-from reports.subgroups import SubgroupResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ def draw_subgroups(results: tuple[SubgroupResult, ...], *, of: str = "the held-o
     """One line a slice: AUC, interval, positives and negatives; suppressed slices are listed without a value.
 
     Args:
-        results: From `reports.subgroups.subgroup_results`, at least one.
+        results: From `reports.evaluation.subgroups.subgroup_results`, at least one.
         of: Whose subgroups they are, for the axis.
     """
     figure = new_figure(7.6, 1.5 + 0.4 * len(results))

@@ -48,8 +48,8 @@ class FreshViews:
     reading: int = 0
 
     def __getitem__(self, rows: Any) -> NDArray[Any]:
-        from mammo_data.augmentation import augment
-        from search.boundary_cache import whole_batch
+        from mammo_data.training.augmentation import augment
+        from search.boundary.values import whole_batch
 
         wanted = np.asarray(rows, dtype=np.int64)
         validation = wanted.ndim == 1  # epochs are read as [steps, batch], validation as a list
@@ -75,22 +75,22 @@ def objectives(depth: int, seed: int, workspace: Path) -> tuple[float, float]:
     """A trial's objective from the bank and from fresh views."""
     from dataclasses import replace
 
-    from mammo_data.augmentation import AugmentationSettings
-    from mammo_data.layouts import open_source
-    from mammo_data.phantom import write_phantom
-    from mammo_data.prepared import prepare
+    from mammo_data.phantom.dataset import write_phantom
+    from mammo_data.preparation.prepared import prepare
+    from mammo_data.preparation.standardise import PreparationSettings
+    from mammo_data.sources.open import open_source
     from mammo_data.splits import patient_split
-    from mammo_data.standardise import PreparationSettings
-    from search.bank_plan import plan_banks
-    from search.bit_architecture import SMALL
-    from search.bit_weights import random_weights
-    from search.boundary_cache import BoundaryBank, bank_dtype
-    from search.cross_validation import OBJECTIVE, score, train_fold
-    from search.development import boundary_shapes, boundary_values, development_data, stored_views
-    from search.search_stage import TrainerPool
-    from search.space import Configuration
-    from search.trial_data import TrainingSettings
-    from search.trunk import frozen_trunk
+    from mammo_data.training.augmentation import AugmentationSettings
+    from search.bit.architecture import SMALL
+    from search.bit.weights import random_weights
+    from search.boundary.plan import plan_banks
+    from search.boundary.trunk import frozen_trunk
+    from search.boundary.values import BoundaryBank, bank_dtype
+    from search.boundary.views import boundary_shapes, boundary_values, development_data, stored_views
+    from search.plan.space import Configuration
+    from search.trials.cross_validation import OBJECTIVE, score, train_fold
+    from search.trials.data import TrainingSettings
+    from search.tuner.search import TrainerPool
 
     folder = workspace / f"films-{seed}"
     films = prepare(

@@ -32,8 +32,8 @@ from functools import partial
 
 import numpy as np
 
-from search.bit_architecture import R50X1
-from search.bit_weights import assign, random_weights
+from search.bit.architecture import R50X1
+from search.bit.weights import assign, random_weights
 
 SIDE = 224
 MATRIX = 2048
@@ -61,7 +61,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
-    from search.bit_backbone import build_trunk
+    from search.bit.backbone import build_trunk
 
     matrix = tf.random.normal((MATRIX, MATRIX))
     product = tf.function(lambda: tf.matmul(matrix, matrix))

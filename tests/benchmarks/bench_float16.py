@@ -28,18 +28,18 @@ def boundaries(
     depths: tuple[int, ...], side: int, patients: int, folds: int, workspace: Path
 ) -> tuple[Any, Any, dict[int, Any]]:
     """Trial data without banks, the images' offsets, and the trunk's float32 values of all views by depth."""
-    from mammo_data.augmentation import AugmentationSettings
-    from mammo_data.layouts import open_source
-    from mammo_data.phantom import write_phantom
-    from mammo_data.prepared import prepare
+    from mammo_data.phantom.dataset import write_phantom
+    from mammo_data.preparation.prepared import prepare
+    from mammo_data.preparation.standardise import PreparationSettings
+    from mammo_data.sources.open import open_source
     from mammo_data.splits import patient_split
-    from mammo_data.standardise import PreparationSettings
-    from search.bank_plan import plan_banks
-    from search.bit_architecture import R50X1
-    from search.bit_weights import random_weights
-    from search.boundary_cache import whole_batch
-    from search.development import TRUNK_BATCH, boundary_shapes, development_data, stored_views
-    from search.trunk import frozen_trunk
+    from mammo_data.training.augmentation import AugmentationSettings
+    from search.bit.architecture import R50X1
+    from search.bit.weights import random_weights
+    from search.boundary.plan import plan_banks
+    from search.boundary.trunk import frozen_trunk
+    from search.boundary.values import whole_batch
+    from search.boundary.views import TRUNK_BATCH, boundary_shapes, development_data, stored_views
 
     source = open_source(write_phantom(workspace / "films", patients=patients, seed=0, image_size=256))
     films = prepare(source, PreparationSettings(image_size=side), workspace / "prepared")
@@ -64,15 +64,15 @@ def differences(
     """Objective from float32 and from float16 values, for each configuration."""
     from dataclasses import replace
 
-    from search.bit_architecture import R50X1
-    from search.bit_weights import random_weights
-    from search.boundary_cache import BoundaryBank
-    from search.config import SpaceSection
-    from search.cross_validation import OBJECTIVE, score, train_fold
-    from search.environment import start_tensorflow
-    from search.search_stage import TrainerPool
-    from search.space import draw_configurations
-    from search.trial_data import TrainingSettings
+    from search.bit.architecture import R50X1
+    from search.bit.weights import random_weights
+    from search.boundary.values import BoundaryBank
+    from search.config.schema import SpaceSection
+    from search.machine.libraries import start_tensorflow
+    from search.plan.space import draw_configurations
+    from search.trials.cross_validation import OBJECTIVE, score, train_fold
+    from search.trials.data import TrainingSettings
+    from search.tuner.search import TrainerPool
 
     start_tensorflow(deterministic=True)
     data, offsets, values = boundaries(depths, side, patients, folds, workspace)

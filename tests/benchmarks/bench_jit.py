@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from search.bit_architecture import R50X1
-from search.bit_weights import assign, random_weights
+from search.bit.architecture import R50X1
+from search.bit.weights import assign, random_weights
 from tests.benchmarks.bench_bit import SIDE, interleaved
 
 
@@ -52,8 +52,8 @@ def main() -> None:
     import keras
     import tensorflow as tf
 
-    from search.bit_backbone import build_tail, build_trunk
-    from search.head import runtime_head
+    from search.bit.backbone import build_tail, build_trunk
+    from search.trials.head import runtime_head
 
     weights, rng = random_weights(R50X1), np.random.default_rng(0)
     trunk = build_trunk(R50X1, SIDE, [0])

@@ -47,9 +47,9 @@ class Watching:
 
 def synthetic_data(depths: tuple[int, ...], side: int) -> Any:
     """Boundary values that tell the classes apart a little, in the shapes of real ones."""
-    from search.bit_architecture import R50X1
-    from search.boundary_cache import BoundaryBank, bank_dtype
-    from search.trial_data import TrialData
+    from search.bit.architecture import R50X1
+    from search.boundary.values import BoundaryBank, bank_dtype
+    from search.trials.data import TrialData
 
     rng = np.random.default_rng(0)
     labels = rng.permutation(np.repeat([0, 1, 2], IMAGES_OF_CLASS))
@@ -74,13 +74,13 @@ def synthetic_data(depths: tuple[int, ...], side: int) -> Any:
 
 def measure(runs: int, depths: tuple[int, ...], epochs: int, side: int) -> dict[str, float]:
     """Search, and say what the runs took."""
-    from search.bit_architecture import R50X1
-    from search.bit_weights import random_weights
-    from search.config_file import load_config
-    from search.environment import start_tensorflow
+    from search.bit.architecture import R50X1
+    from search.bit.weights import random_weights
+    from search.config.reading import load_config
+    from search.machine.libraries import start_tensorflow
     from search.plan_text import plan_search
-    from search.search_stage import TrainerPool, run_search
-    from search.trial_data import TrainingSettings
+    from search.trials.data import TrainingSettings
+    from search.tuner.search import TrainerPool, run_search
     from tests.benchmarks.usage import folder_size
 
     start_tensorflow(deterministic=True)

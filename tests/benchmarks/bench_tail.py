@@ -22,12 +22,12 @@ WIDTHS = (64, 128, 256, 512, 1024)
 
 def measure(depth: int, widths: tuple[int, ...], epochs: int, side: int) -> dict[str, float]:
     """One depth; times are medians over all epochs of a width, then means over the widths."""
-    from search.bit_architecture import R50X1
-    from search.bit_weights import random_weights
-    from search.cross_validation import train_epoch
-    from search.search_stage import TrainerPool
-    from search.space import Configuration
-    from search.trial_data import TrainingSettings
+    from search.bit.architecture import R50X1
+    from search.bit.weights import random_weights
+    from search.plan.space import Configuration
+    from search.trials.cross_validation import train_epoch
+    from search.trials.data import TrainingSettings
+    from search.tuner.search import TrainerPool
     from tests.benchmarks.bench_runs import synthetic_data
     from tests.benchmarks.usage import matrix_product_rate
 
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from search.environment import start_tensorflow
+    from search.machine.libraries import start_tensorflow
 
     start_tensorflow(deterministic=True)
     found = {}

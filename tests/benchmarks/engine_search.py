@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from search.tail_trainer import TailTrainer
+from search.trials.tail import TailTrainer
 from tests.benchmarks.search_setting import FOLDS, SEED, Setting, planned, prepared_films
 from tests.benchmarks.usage import ProductRates, Usage, folder_size
 
@@ -74,14 +74,14 @@ def engine_side(
     setting: Setting, depths: tuple[int, ...], workspace: Path, *, one_run_a_depth: int | None
 ) -> dict[str, Any]:
     """Banks, then the whole plan, or where ``one_run_a_depth`` is given one run of so many epochs at each depth."""
-    from search.bank_plan import plan_banks
-    from search.bit_architecture import R50X1
-    from search.bit_weights import random_weights
-    from search.development import boundary_shapes, boundary_values, development_data, stored_views
-    from search.environment import start_tensorflow
-    from search.expected_cost import checkpoint_peak
-    from search.search_stage import TrainerPool, run_search
-    from search.trial_data import TrainingSettings
+    from search.bit.architecture import R50X1
+    from search.bit.weights import random_weights
+    from search.boundary.plan import plan_banks
+    from search.boundary.views import boundary_shapes, boundary_values, development_data, stored_views
+    from search.machine.libraries import start_tensorflow
+    from search.protocols.expected_cost import checkpoint_peak
+    from search.trials.data import TrainingSettings
+    from search.tuner.search import TrainerPool, run_search
 
     start_tensorflow(deterministic=True)
     films, split = prepared_films(setting, workspace)
@@ -143,7 +143,7 @@ def engine_side(
 
 
 def _space_of(space: Any, configurations: tuple[Any, ...]) -> Any:
-    from search.config import KnownConfiguration
+    from search.config.schema import KnownConfiguration
 
     return space.model_copy(update={"known": tuple(KnownConfiguration(**asdict(each)) for each in configurations)})
 

@@ -17,7 +17,7 @@ import keras_tuner
 import tensorflow as tf
 
 from search.hypermodel import MammoHyperModel
-from search.oracle import PlannedOracle
+from search.tuner.oracle import PlannedOracle
 from tests.benchmarks.search_setting import FOLDS, SEED, Setting, planned, prepared_films
 from tests.benchmarks.usage import ProductRates, Usage
 
@@ -118,10 +118,10 @@ def plain_side(
 
     ``wall`` is of everything, ``runs`` has the parts of each run.
     """
-    from mammo_data.pipeline import evaluation_dataset, training_dataset
-    from search.bit_architecture import R50X1
-    from search.bit_weights import random_weights
-    from search.space import declare_space
+    from mammo_data.training.pipeline import evaluation_dataset, training_dataset
+    from search.bit.architecture import R50X1
+    from search.bit.weights import random_weights
+    from search.plan.space import declare_space
 
     films, split = prepared_films(setting, workspace)
     table, config = films.table, setting.config(depths)

@@ -32,7 +32,7 @@ class Setting:
 
     def config(self, depths: tuple[int, ...]) -> Any:
         """The search's configuration; "search.max_trials" and the space are what both sides share."""
-        from search.config_file import load_config
+        from search.config.reading import load_config
 
         return load_config(
             None,
@@ -56,9 +56,9 @@ SETTINGS = {"small": SMALL, "full": FULL}
 
 def prepared_films(setting: Setting, cache: Path) -> tuple[Any, Any]:
     """Synthetic films, prepared, and the split of their patients."""
-    from mammo_data.layouts import open_source
-    from mammo_data.phantom import write_phantom
-    from mammo_data.prepared import prepare
+    from mammo_data.phantom.dataset import write_phantom
+    from mammo_data.preparation.prepared import prepare
+    from mammo_data.sources.open import open_source
     from mammo_data.splits import patient_split
 
     folder = cache / "films"
@@ -76,9 +76,9 @@ def planned(setting: Setting, depths: tuple[int, ...], one_run_a_depth: int | No
         depths: Unfreeze depths of the space.
         one_run_a_depth: Instead of the setting's plan, one run at each depth over so many epochs.
     """
-    from search.hyperband_plan import plan_without_promotions
+    from search.plan.hyperband import plan_without_promotions
+    from search.plan.space import draw_configurations
     from search.plan_text import plan_search
-    from search.space import draw_configurations
 
     config = setting.config(depths)
     plan = plan_search(config.search)

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from reports.auc import WeightedRanking
-from reports.intervals import Method, interval, jackknife_weights, patient_weights
-from reports.metric_intervals import metric_intervals
+from reports.metrics.auc import WeightedRanking
+from reports.metrics.degenerate import independent_pairs, is_unmoved, unmoved_interval
+from reports.metrics.intervals import Method, interval, jackknife_weights, patient_weights
+from reports.metrics.table_intervals import metric_intervals
 from reports.predictions import Predictions
-from reports.unmoved import independent_pairs, is_unmoved, unmoved_interval
 from tests.reports.simulated import simulated_predictions
 
 METHODS: tuple[Method, ...] = ("percentile", "bca", "logit")

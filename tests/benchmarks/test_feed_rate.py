@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from mammo_data.augmentation import AugmentationSettings
+from mammo_data.training.augmentation import AugmentationSettings
 
 SIDE = 448
 BATCH = 8
@@ -18,11 +18,11 @@ BATCH = 8
 
 @pytest.mark.slow
 def test_the_pipeline_feeds_twenty_times_faster_than_the_trunk_consumes(capsys: pytest.CaptureFixture[str]) -> None:
-    from mammo_data.pipeline import training_dataset, view_dataset
-    from search.bit_architecture import R50X1
-    from search.bit_weights import random_weights
-    from search.environment import start_tensorflow
-    from search.trunk import frozen_trunk
+    from mammo_data.training.pipeline import training_dataset, view_dataset
+    from search.bit.architecture import R50X1
+    from search.bit.weights import random_weights
+    from search.boundary.trunk import frozen_trunk
+    from search.machine.libraries import start_tensorflow
 
     start_tensorflow(deterministic=True)
     rng = np.random.default_rng(0)

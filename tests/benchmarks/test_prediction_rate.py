@@ -25,13 +25,13 @@ def test_films_are_predicted_at_four_fifths_of_the_trunk_s_own_speed(
 ) -> None:
     if not mias_archive.is_file():
         pytest.skip(f"{mias_archive} is absent")
-    from mammo_data.image_files import image_files
-    from search.bit_architecture import R50X1
-    from search.bit_weights import random_weights
-    from search.environment import start_tensorflow
-    from search.exported_model import BATCH, ExportedModel, ModelFile
-    from search.predict import predict_files
-    from search.trunk import frozen_trunk
+    from mammo_data.sources.image_files import image_files
+    from search.bit.architecture import R50X1
+    from search.bit.weights import random_weights
+    from search.boundary.trunk import frozen_trunk
+    from search.export.opened import BATCH, ExportedModel, ModelFile
+    from search.machine.libraries import start_tensorflow
+    from search.predict.films import predict_files
     from tests.search.untrained import write_untrained
 
     start_tensorflow(deterministic=False)

@@ -26,9 +26,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo_data.catalog import Case, CaseTable
-from mammo_data.layouts import open_source
-from mammo_data.prepared import PreparationSettings, prepare
+from mammo_data.cases import Case, CaseTable
+from mammo_data.preparation.prepared import PreparationSettings, prepare
+from mammo_data.sources.open import open_source
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, float]:

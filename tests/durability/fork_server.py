@@ -114,7 +114,7 @@ def _attempt(order: dict[str, object]) -> None:
     trace = Path("trace.txt").open("w")  # noqa: SIM115  (the process ends with it open)
     _inject(trace, int(str(order["kill_at"])), str(order["kill_in"]), float(str(order["kill_after"])))
     sys.argv = ["mammo-search", *order["arguments"]]
-    from search.cli import main
+    from search.cli.main import main
 
     try:
         main()

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from search.errors import RunError
-from search.trial_log import read_records
+from search.run_folder.trial_log import read_records
 from tests.durability.damage import flipped
 
 
 def test_a_damaged_prepared_set_is_made_anew(phantom, tmp_path):
-    from mammo_data.layouts import open_source
-    from mammo_data.prepared import PreparationSettings, prepare
+    from mammo_data.preparation.prepared import PreparationSettings, prepare
+    from mammo_data.sources.open import open_source
 
     source, settings = open_source(phantom), PreparationSettings(image_size=32)
     first = prepare(source, settings, tmp_path)
@@ -27,9 +27,9 @@ def test_a_damaged_prepared_set_is_made_anew(phantom, tmp_path):
 
 @pytest.mark.parametrize("file", ["progress.json", "values.npy"])
 def test_a_damaged_unfinished_bank_is_filled_from_the_beginning(tmp_path, monkeypatch, file):
-    from search.bank_store import BankKey, BankStore
+    from search.boundary.store import BankKey, BankStore
 
-    monkeypatch.setattr("search.bank_store._VIEWS_BETWEEN_SAVES", 4)
+    monkeypatch.setattr("search.boundary.store._VIEWS_BETWEEN_SAVES", 4)
     key = BankKey(weights="w", prepared="p", views="v", depth=1, batch_size=4)
     batches = [np.full((4, 6), number, np.float32) for number in range(1, 5)]
 
@@ -57,10 +57,10 @@ def test_a_damaged_unfinished_bank_is_filled_from_the_beginning(tmp_path, monkey
 
 
 def test_a_record_that_was_never_made_by_this_plan_is_refused(tmp_path, engine):
-    from search.config_file import load_config
+    from search.config.reading import load_config
     from search.plan_text import plan_search
-    from search.search_stage import TrainerPool, run_search
-    from search.trial_log import append_record
+    from search.run_folder.trial_log import append_record
+    from search.tuner.search import TrainerPool, run_search
     from tests.durability.test_search_crashes import Silent
 
     config = load_config(

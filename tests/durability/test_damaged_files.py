@@ -11,7 +11,7 @@ import pytest
 from mammo_data.errors import DataError
 from mammo_data.splits import Split
 from search.errors import UserError
-from search.trial_log import read_records
+from search.run_folder.trial_log import read_records
 from tests.durability.damage import cut, empty, flipped
 
 FLIPS = 60
@@ -36,21 +36,21 @@ class Kind:
 
 @pytest.fixture(scope="module")
 def kinds(engine, finished):
-    from search.bank_store import BankKey, BankStore
-    from search.bit_architecture import SMALL
-    from search.bit_store import read_stored, write_stored
-    from search.checkpoints import CheckpointStore
-    from search.cross_validation import FoldResult
-    from search.export import load_exported
-    from search.export_metadata import metadata_file, read_metadata
+    from search.bit.architecture import SMALL
+    from search.bit.store import read_stored, write_stored
+    from search.boundary.store import BankKey, BankStore
+    from search.cli.trials_table import recorded
+    from search.export.metadata import metadata_file, read_metadata
+    from search.export.model import load_exported
     from search.folds_in_flight import FoldsInFlight
-    from search.holdout_ledger import LEDGER, readings, record_reading
-    from search.manifest import COPY, read_manifest
-    from search.out_of_fold import read_out_of_fold
-    from search.plan_execution import Assignment
-    from search.run_directory import RunDirectory
+    from search.plan.execution import Assignment
+    from search.run_folder.directory import RunDirectory
+    from search.run_folder.ledger import LEDGER, readings, record_reading
+    from search.run_folder.manifest import COPY, read_manifest
     from search.run_session import SESSION, begin_session, read_session
-    from search.trial_listing import recorded
+    from search.trials.checkpoints import CheckpointStore
+    from search.trials.cross_validation import FoldResult
+    from search.trials.out_of_fold import read_out_of_fold
 
     config, result = finished
     run = result.directory
@@ -103,7 +103,7 @@ def kinds(engine, finished):
         return make
 
     def read_prepared(file):
-        from mammo_data.prepared import PreparedSet
+        from mammo_data.preparation.prepared import PreparedSet
 
         found = PreparedSet.load(file.parent)
         return found.images, found.table, found.settings, found.fingerprint

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from search.run_directory import RunDirectory
+from search.run_folder.directory import RunDirectory
 from tests.durability.damage import DAMAGES
 from tests.durability.test_kills_everywhere import assert_same, make_workspace
 

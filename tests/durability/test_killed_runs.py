@@ -12,12 +12,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.config_toml import to_toml
+from search.config.writing import to_toml
 from search.errors import RunError
-from search.job import JobRequest, run_job
-from search.manifest import COPY
-from search.run_directory import RunDirectory
-from search.trial_log import read_records
+from search.protocols.run import JobRequest, run_job
+from search.run_folder.directory import RunDirectory
+from search.run_folder.manifest import COPY
+from search.run_folder.trial_log import read_records
 from tests.conftest import ROOT
 from tests.durability.damage import cut, empty, flip
 from tests.search.tiny import tiny_config
@@ -187,7 +187,7 @@ def test_what_changes_no_result_may_change(halted):
     run = RunDirectory(halted.output.runs / "halted")
     run.write_manifest(run.read_manifest() | {"git": "another", "host": "elsewhere", "processor": "another"})
     with pytest.MonkeyPatch.context() as patch, pytest.raises(GoneOnError):
-        patch.setattr("search.final_stage.finish", goes_on)
+        patch.setattr("search.final.finish.finish", goes_on)
         run_job(JobRequest(changed, name="halted", detail="verbose"))
     assert "begun on another processor (another)" in run.log_file.read_text()
 

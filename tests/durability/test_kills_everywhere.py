@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
-from search.config_toml import to_toml
-from search.run_directory import RunDirectory
-from search.trial_log import read_records
+from search.config.writing import to_toml
+from search.run_folder.directory import RunDirectory
+from search.run_folder.trial_log import read_records
 from tests.search.tiny import tiny_config
 
 LEDGER = "holdout_ledger"

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.config_file import load_config
-from search.config_toml import to_toml
+from search.config.reading import load_config
+from search.config.writing import to_toml
 from search.errors import RunError
-from search.job import JobRequest, run_job
 from search.plan_text import plan_search
-from search.trial_log import read_records
+from search.protocols.run import JobRequest, run_job
+from search.run_folder.trial_log import read_records
 from tests.conftest import ROOT
 from tests.search.tiny import tiny_config
 
@@ -93,7 +93,7 @@ class Meddler:
 
 @pytest.fixture(scope="module")
 def search(engine):
-    from search.search_stage import TrainerPool, run_search
+    from search.tuner.search import TrainerPool, run_search
 
     config = load_config(
         None,
@@ -153,7 +153,7 @@ def test_a_folder_that_is_replaced_by_another_is_noticed(search, tmp_path):
 @pytest.mark.parametrize("lost", ["trials.jsonl", "best/bit_mammography_final.keras", "best/predictions.csv"])
 def test_a_run_is_not_complete_in_the_ruins_of_its_folder(finished, tmp_path, lost):
     """The folder was taken away at the end of a run; the figures, written afterwards, have made a new one."""
-    from search.run_manifest import complete
+    from search.protocols.manifest import complete
 
     run = finished[1].directory.__class__(tmp_path / "run")
     shutil.copytree(finished[1].directory.path, run.path, ignore=shutil.ignore_patterns("*.png", ".lock"))

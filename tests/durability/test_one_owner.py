@@ -11,15 +11,15 @@ import threading
 import pytest
 
 from search.errors import RunError
-from search.run_directory import RunDirectory, open_run_directory
-from search.run_lock import owned, require_no_other_host
+from search.run_folder.directory import RunDirectory, open_run_directory
+from search.run_folder.lock import owned, require_no_other_host
 from search.run_session import SESSION, begin_session, read_session
 from tests.conftest import ROOT
 
 HOLDER = (
     "import sys\n"
     "from pathlib import Path\n"
-    "from search.run_lock import owned\n"
+    "from search.run_folder.lock import owned\n"
     "with owned(Path(sys.argv[1])):\n"
     "    print('held', flush=True)\n"
     "    sys.stdin.readline()\n"
@@ -82,7 +82,7 @@ def test_a_run_is_replaced_at_once_or_not_at_all(run, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("search.run_directory.shutil.rmtree", killed)
+        patch.setattr("search.run_folder.directory.shutil.rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
             open_run_directory(run.path.parent, "mine", fresh=True)
     assert not run.path.exists()

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from search.config_file import load_config
+from search.config.reading import load_config
+from search.files.tensors import load_checked_npz
 from search.plan_text import plan_search
-from search.tensor_file import load_checked_npz
-from search.trial_log import drop_torn_line, read_records
+from search.run_folder.trial_log import drop_torn_line, read_records
 from tests.durability.damage import DAMAGES
 
 
@@ -28,14 +28,14 @@ class Silent:
 
 @pytest.fixture(scope="module")
 def trainers(engine):
-    from search.search_stage import TrainerPool
+    from search.tuner.search import TrainerPool
 
     return TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
 
 
 @pytest.fixture(scope="module")
 def search(engine, trainers):
-    from search.search_stage import run_search
+    from search.tuner.search import run_search
 
     config = load_config(
         None,

@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mammo_data.decoding import decode_grey
-from mammo_data.info_txt import load_cases
-from mammo_data.layouts import open_source
+from mammo_data.decoding.decode import decode_grey
+from mammo_data.sources.open import open_source
+from mammo_data.truth.info_txt import load_cases
 
 CLASSES = {
     2: {"normal": "negative", "benign": "negative", "malignant": "positive"},

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.augmentation import AugmentationSettings, augment, augmented_view, views_per_class
-from mammo_data.layouts import open_source
-from mammo_data.prepared import PreparationSettings, prepare
+from mammo_data.preparation.prepared import PreparationSettings, prepare
+from mammo_data.sources.open import open_source
+from mammo_data.training.augmentation import AugmentationSettings, augment, augmented_view, views_per_class
 
 NORMAL = AugmentationSettings()
 

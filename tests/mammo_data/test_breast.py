@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo_data.breast import circle_coverage, find_breast
-from mammo_data.decoding import decode_grey
-from mammo_data.info_txt import load_cases
-from mammo_data.layouts import open_source
+from mammo_data.decoding.decode import decode_grey
+from mammo_data.preparation.breast import circle_coverage, find_breast
+from mammo_data.sources.open import open_source
+from mammo_data.truth.info_txt import load_cases
 
 
 def film(chest_wall: str = "right") -> np.ndarray:

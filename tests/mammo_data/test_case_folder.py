@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.cases_csv import parse_cases
-from mammo_data.decoding import decode_grey
+from mammo_data.checks.integrity import check
+from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
-from mammo_data.info_txt import load_cases
-from mammo_data.integrity import check
-from mammo_data.layouts import open_source
-from mammo_data.prepared import PreparationSettings, PreparedSet, prepare
+from mammo_data.preparation.prepared import PreparationSettings, PreparedSet, prepare
+from mammo_data.sources.open import open_source
 from mammo_data.splits import patient_split
+from mammo_data.truth.cases_csv import parse_cases
+from mammo_data.truth.info_txt import load_cases
 from tests.mammo_data.case_folders import write_case_folder, write_dicom
 
 HEADER = "image,patient,label,tissue,finding,x,y,radius,split\n"

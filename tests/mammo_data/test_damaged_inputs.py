@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.catalog import CaseTable
-from mammo_data.decoding import decode_grey
+from mammo_data.cases import CaseTable
+from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
-from mammo_data.info_txt import decode_info, parse_info
-from mammo_data.layouts import open_source
-from mammo_data.mias_facts import claims_to_be_mias, has_published_labels
+from mammo_data.sources.open import open_source
+from mammo_data.truth.info_txt import decode_info, parse_info
+from mammo_data.truth.mias import claims_to_be_mias, has_published_labels
 from tests.mammo_data.packagings import FILES, tar_bytes, zip_bytes
 
 

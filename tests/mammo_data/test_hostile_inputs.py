@@ -16,13 +16,14 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo_data import archive_members, mias_facts
-from mammo_data.decoding import decode_grey
+from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
-from mammo_data.image_source import LARGEST_FILE
-from mammo_data.info_txt import parse_info
-from mammo_data.layouts import open_source
-from mammo_data.mias_facts import claims_to_be_mias, has_published_labels
+from mammo_data.sources import archive_members
+from mammo_data.sources.base import LARGEST_FILE
+from mammo_data.sources.open import open_source
+from mammo_data.truth import mias as mias_facts
+from mammo_data.truth.info_txt import parse_info
+from mammo_data.truth.mias import claims_to_be_mias, has_published_labels
 from tests.mammo_data.packagings import FILES, INFO, PGM, put, tar_bytes, zip_bytes
 
 

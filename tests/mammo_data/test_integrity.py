@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo_data.catalog import CaseTable
-from mammo_data.decoding import decode_grey
+from mammo_data.cases import CaseTable
+from mammo_data.checks.integrity import check
+from mammo_data.checks.integrity_report import IntegrityReport
+from mammo_data.checks.preview import contact_sheet, write_contact_sheet
+from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
-from mammo_data.info_txt import load_cases, parse_info
-from mammo_data.integrity import check
-from mammo_data.integrity_report import IntegrityReport
-from mammo_data.layouts import open_source
-from mammo_data.mias_facts import has_published_labels
-from mammo_data.preview import contact_sheet, write_contact_sheet
+from mammo_data.sources.open import open_source
+from mammo_data.truth.info_txt import load_cases, parse_info
+from mammo_data.truth.mias import has_published_labels
 from tests.mammo_data.packagings import class_folders
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mammo_data.decoding import decode_grey
+from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
-from mammo_data.info_txt import load_cases
-from mammo_data.layouts import open_source
+from mammo_data.sources.open import open_source
+from mammo_data.truth.info_txt import load_cases
 
 INFO = b"prose\nmdb001 G CIRC B 5 4 2\nmdb002 G NORM \n"
 

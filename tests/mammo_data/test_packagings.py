@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mammo_data.errors import DataError
-from mammo_data.info_txt import load_cases
-from mammo_data.layouts import open_source
-from mammo_data.phantom import write_phantom
-from mammo_data.prepared import PreparationSettings, prepare
+from mammo_data.phantom.dataset import write_phantom
+from mammo_data.preparation.prepared import PreparationSettings, prepare
+from mammo_data.sources.open import open_source
+from mammo_data.truth.info_txt import load_cases
 from tests.mammo_data.packagings import (
     PACKAGINGS,
     SAME_BYTES,

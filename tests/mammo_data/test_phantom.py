@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo_data.breast import circle_coverage, find_breast
-from mammo_data.decoding import decode_grey
+from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
-from mammo_data.info_txt import load_cases
-from mammo_data.layouts import open_source
-from mammo_data.phantom import write_phantom
+from mammo_data.phantom.dataset import write_phantom
+from mammo_data.preparation.breast import circle_coverage, find_breast
+from mammo_data.sources.open import open_source
+from mammo_data.truth.info_txt import load_cases
 
 
 def test_it_has_mias_format_and_quirks(phantom: Path) -> None:

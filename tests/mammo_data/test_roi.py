@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.breast import find_breast
-from mammo_data.catalog import CaseTable
+from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
-from mammo_data.layouts import open_source
-from mammo_data.lesion_density import BreastFrame, LesionDensity
-from mammo_data.prepared import PreparationSettings, PreparedSet, prepare
-from mammo_data.roi import RoiSet, RoiSettings, cut_regions, film_settings
+from mammo_data.preparation.breast import find_breast
+from mammo_data.preparation.lesion_density import BreastFrame, LesionDensity
+from mammo_data.preparation.prepared import PreparationSettings, PreparedSet, prepare
+from mammo_data.preparation.roi import RoiSet, RoiSettings, cut_regions, film_settings
+from mammo_data.sources.open import open_source
 from mammo_data.splits import Split, patient_split
 
 SMALL = PreparationSettings(image_size=48)

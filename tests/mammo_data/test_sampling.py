@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.sampling import epoch_rows
+from mammo_data.training.sampling import epoch_rows
 
 MIAS_LABELS = np.repeat([0, 1, 2], [207, 63, 52])
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.catalog import MIAS_CLASSES, Case, CaseTable
+from mammo_data.cases import MIAS_CLASSES, Case, CaseTable
 from mammo_data.errors import DataError
 from mammo_data.splits import Split, patient_split, patients_listed
 

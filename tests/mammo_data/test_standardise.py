@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.catalog import Finding
-from mammo_data.standardise import PreparationSettings, standardise
+from mammo_data.cases import Finding
+from mammo_data.preparation.standardise import PreparationSettings, standardise
 
 
 def film(chest_wall: str, width: int = 400, height: int = 512) -> np.ndarray:

@@ -5,8 +5,8 @@ import struct
 import numpy as np
 import pytest
 
-from mammo_data.decoding import decode_grey
-from mammo_data.image_header import encoded_size, is_white_zero
+from mammo_data.decoding.decode import decode_grey
+from mammo_data.decoding.headers import encoded_size, is_white_zero
 
 WHITE_IS_ZERO, BLACK_IS_ZERO = 0, 1
 

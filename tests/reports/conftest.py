@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reports.run_summary import RunSummary
+from reports.page.run_summary import RunSummary
 
 from .example import example_summary, without_pictures
 

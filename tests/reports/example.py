@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.bbc_cv import bbc_cv
-from reports.confident_cases import confident_cases
-from reports.evaluation import evaluate
+from reports.evaluation.bbc_cv import bbc_cv
+from reports.evaluation.confident_cases import confident_cases
+from reports.evaluation.evaluate import evaluate
+from reports.evaluation.final_models import FoldEnsemble
+from reports.evaluation.localisation import LocalisationResult, LocatedCase, localisation_result
+from reports.evaluation.subgroups import CaseAttributes
 from reports.figures import write_evaluation_figures, write_figures
 from reports.figures.overlays import Overlay, write_overlay
-from reports.final_models import FoldEnsemble
-from reports.localisation import LocalisationResult, LocatedCase, localisation_result
-from reports.metric_intervals import with_intervals
-from reports.predictions import Predictions
-from reports.run_summary import (
+from reports.metrics.table_intervals import with_intervals
+from reports.page.run_summary import (
     AuditResult,
     CaseToSee,
     DataFacts,
@@ -26,9 +26,9 @@ from reports.run_summary import (
     SeedScore,
     SplitPart,
 )
-from reports.search_plots import write_plain_plots
-from reports.subgroups import CaseAttributes
-from reports.trial_table import best_run
+from reports.predictions import Predictions
+from reports.search_plots.plots import write_plain_plots
+from reports.trials import best_run
 
 from .simulated import CLASS_NAMES, PLAN, simulated_predictions, simulated_trials
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from reports.atomic_write import write_atomically
+from reports.files import write_atomically
 
 
 def test_a_link_is_followed_and_a_file_keeps_who_may_read_it(tmp_path):

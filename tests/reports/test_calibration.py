@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from reports.calibration import classwise_ece, log_loss
 from reports.errors import ReportError
-from reports.reliability import reliability_bins
-from reports.temperature import fit_temperature, log_prior_shift, prior_corrected, softmax
+from reports.evaluation.reliability import reliability_bins
+from reports.evaluation.temperature import fit_temperature, log_prior_shift, prior_corrected, softmax
+from reports.metrics.calibration import classwise_ece, log_loss
 
 from .simulated import simulated_predictions
 

@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.auc import WeightedRanking
-from reports.bbc_cv import bbc_cv
-from reports.decision_curve import decision_curve
 from reports.errors import ReportError
-from reports.evaluation import evaluate
+from reports.evaluation.bbc_cv import bbc_cv
+from reports.evaluation.decision_curve import decision_curve
+from reports.evaluation.evaluate import evaluate
+from reports.evaluation.final_models import FoldEnsemble
+from reports.evaluation.operating_points import operating_points, threshold_at_specificity
+from reports.evaluation.subgroups import CaseAttributes, radius_terciles, subgroup_results
 from reports.figures import write_evaluation_figures
-from reports.final_models import FoldEnsemble
-from reports.fold_auc import fold_averaged_macro_auc
-from reports.metrics import macro_ovr_auc, one_vs_rest_auc, primary_scores
+from reports.metrics.auc import WeightedRanking
+from reports.metrics.fold_auc import fold_averaged_macro_auc
+from reports.metrics.table import macro_ovr_auc, one_vs_rest_auc, primary_scores
 from reports.nested import nested_metrics
-from reports.operating_points import operating_points, threshold_at_specificity
 from reports.predictions import Predictions
-from reports.subgroups import CaseAttributes, radius_terciles, subgroup_results
 
 from .simulated import simulated_predictions
 from .test_metrics import assert_close
@@ -122,7 +122,7 @@ def test_choosing_among_coin_tosses_is_corrected_to_chance(monkeypatch: pytest.M
     assert found.selected is not None
     assert found.selected > 0.54
     assert found.corrected.value == pytest.approx(0.5, abs=0.03)
-    monkeypatch.setattr("reports.bbc_cv._CELLS", 30 * 7)  # a few resamples at a time
+    monkeypatch.setattr("reports.evaluation.bbc_cv._CELLS", 30 * 7)  # a few resamples at a time
     assert bbc_cv(labels, noise, patients, folds, resamples=300) == found
     one = bbc_cv(labels, noise[:1], patients, folds, resamples=300)
     assert one.stability == 1

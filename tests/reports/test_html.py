@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from reports.html import render_report, write_report
-from reports.model_card import render_model_card
-from reports.run_summary import RunSummary
+from reports.page.html import render_report, write_report
+from reports.page.model_card import render_model_card
+from reports.page.run_summary import RunSummary
 
 from .example import example_summary, unhappy_summary
 

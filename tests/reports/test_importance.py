@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports.importance import FANOVA, PED_ANOVA, compare_importances
+from reports.search_plots.importance import FANOVA, PED_ANOVA, compare_importances
 from reports.trial_record import TrialRecord
 
 from .simulated import simulated_trials

@@ -11,9 +11,9 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from reports.errors import ReportError
-from reports.intervals import interval, patient_weights, wilson
-from reports.metric_intervals import metric_intervals, paired_difference, with_intervals
-from reports.metrics import metric_values
+from reports.metrics.intervals import interval, patient_weights, wilson
+from reports.metrics.table import metric_values
+from reports.metrics.table_intervals import metric_intervals, paired_difference, with_intervals
 
 from .simulated import simulated_predictions
 

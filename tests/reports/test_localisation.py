@@ -9,10 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from reports.confident_cases import confident_cases, confident_errors
 from reports.errors import ReportError
+from reports.evaluation.confident_cases import confident_cases, confident_errors
+from reports.evaluation.localisation import (
+    LocatedCase,
+    centroid,
+    covered_share,
+    hits,
+    localisation_result,
+    pointing_game,
+)
 from reports.figures.overlays import SIDE, Overlay, write_overlay
-from reports.localisation import LocatedCase, centroid, covered_share, hits, localisation_result, pointing_game
 
 from .simulated import simulated_predictions
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from reports.metrics import classification_metrics, macro_ovr_auc, metric_values, one_vs_rest_auc
+from reports.metrics.table import classification_metrics, macro_ovr_auc, metric_values, one_vs_rest_auc
 from reports.predictions import Predictions
 
 from .simulated import CLASS_NAMES, simulated_predictions

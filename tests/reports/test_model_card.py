@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from reports.model_card import render_model_card, write_model_card
-from reports.run_summary import RunSummary
+from reports.page.model_card import render_model_card, write_model_card
+from reports.page.run_summary import RunSummary
 
 from .example import unhappy_summary
 

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.evaluation import evaluate
+from reports.evaluation.evaluate import evaluate
+from reports.evaluation.nested import evaluate_nested
+from reports.evaluation.subgroups import CaseAttributes, subgroup_results
 from reports.figures import write_nested_figures
-from reports.html import render_report
-from reports.metrics import one_vs_rest_auc
-from reports.model_card import render_model_card
+from reports.metrics.table import one_vs_rest_auc
 from reports.nested import nested_metrics
-from reports.nested_evaluation import evaluate_nested
+from reports.page.html import render_report
+from reports.page.model_card import render_model_card
+from reports.page.run_summary import DataFacts, OuterFold, RunSummary
 from reports.predictions import Predictions
-from reports.run_summary import DataFacts, OuterFold, RunSummary
-from reports.subgroups import CaseAttributes, subgroup_results
-from reports.trial_table import best_run
+from reports.trials import best_run
 
 from .simulated import simulated_predictions, simulated_trials
 

@@ -10,9 +10,9 @@ import optuna
 import pytest
 
 from reports.errors import ReportError
-from reports.optuna_export import export_studies
-from reports.optuna_study import budgets, study_at
-from reports.search_space import Dimension, covering, observed_space
+from reports.search_plots.optuna_export import export_studies
+from reports.search_plots.optuna_study import budgets, study_at
+from reports.search_plots.space import Dimension, covering, observed_space
 
 from .simulated import simulated_trials
 
@@ -108,7 +108,7 @@ def test_without_optuna_the_line_says_how_to_get_it() -> None:
     program = (
         "import sys\n"
         "sys.modules['optuna'] = None\n"
-        "from reports.optuna_study import MissingOptunaError, has_optuna, require_optuna\n"
+        "from reports.search_plots.optuna_study import MissingOptunaError, has_optuna, require_optuna\n"
         "assert not has_optuna()\n"
         "try: require_optuna()\n"
         "except MissingOptunaError as error: print(error); assert error.exit_code == 1\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.html import write_report
-from reports.run_summary import RunSummary
+from reports.page.html import write_report
+from reports.page.run_summary import RunSummary
 
 from .browser import Browser, chromium
 from .example import unhappy_summary

@@ -6,13 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.figures.importance import draw_importance
-from reports.figures.learning_curves import draw_learning_curves
-from reports.figures.timeline import draw_timeline
-from reports.importance import compare_importances
-from reports.optuna_figures import draw_history, draw_parallel_coordinates, draw_rank, draw_slice, optuna_plots
-from reports.optuna_study import comparable_runs, study_at
-from reports.search_plots import write_budget_plots, write_importance_plot, write_optuna_plots, write_plain_plots
+from reports.search_plots.importance import compare_importances
+from reports.search_plots.importance_figure import draw_importance
+from reports.search_plots.learning_curves import draw_learning_curves
+from reports.search_plots.optuna_figures import (
+    draw_history,
+    draw_parallel_coordinates,
+    draw_rank,
+    draw_slice,
+    optuna_plots,
+)
+from reports.search_plots.optuna_study import comparable_runs, study_at
+from reports.search_plots.plots import write_budget_plots, write_importance_plot, write_optuna_plots, write_plain_plots
+from reports.search_plots.timeline import draw_timeline
 
 from .simulated import simulated_trials
 from .test_figures import size_of

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from reports.errors import ReportError
-from reports.trial_table import best_run, fold_objectives, ranked, trial_table
+from reports.trials import best_run, fold_objectives, ranked, trial_table
 
 from .simulated import simulated_trials
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports.intervals import wilson
-from reports.metric_intervals import metric_intervals, paired_difference
-from reports.metrics import metric_values
+from reports.evaluation.subgroups import CaseAttributes, subgroup_results
+from reports.metrics.degenerate import independent_pairs
+from reports.metrics.intervals import wilson
+from reports.metrics.table import metric_values
+from reports.metrics.table_intervals import metric_intervals, paired_difference
 from reports.nested import nested_metrics
 from reports.predictions import Predictions
-from reports.subgroups import CaseAttributes, subgroup_results
-from reports.unmoved import independent_pairs
 
 from .simulated import simulated_predictions
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from search.bit_architecture import BitArchitecture
-from search.bit_weights import BitWeights
+from search.bit.architecture import BitArchitecture
+from search.bit.weights import BitWeights
 from tests.conftest import ROOT
 
 TINY = BitArchitecture((2, 1), 8, 4, "tiny")
@@ -129,8 +129,8 @@ def files_under(directory: Path) -> set[str]:
 RESOLVE = """
 import sys; sys.path.insert(0, {root!r})
 from pathlib import Path
-from search.bit_architecture import BitArchitecture
-from search.bit_weights import resolve_weights
+from search.bit.architecture import BitArchitecture
+from search.bit.weights import resolve_weights
 weights = resolve_weights({url!r}, BitArchitecture((2, 1), 8, 4, "tiny"), cache=Path({cache!r}))
 late = [name for name in ("tensorflow", "tensorflow_hub", "tf_keras") if name in sys.modules]
 print(weights.fingerprint, late)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.bit_architecture import R50X1
+from search.bit.architecture import R50X1
 
 
 def recipe_weights() -> dict[str, np.ndarray]:

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 from reports.trial_record import TrialRecord
-from search.hyperband_plan import plan_hyperband
-from search.output import messages
-from search.plan_execution import Assignment, RunState, next_assignment
-from search.progress import RunProgress
-from search.search_board import SearchBoard
-from search.space import Configuration
+from search.plan.execution import Assignment, RunState, next_assignment
+from search.plan.hyperband import plan_hyperband
+from search.plan.space import Configuration
+from search.screen.output import messages
+from search.screen.progress import RunProgress
+from search.screen.state import SearchBoard
 
 FOLDS = 3
 

@@ -1,6 +1,6 @@
 import pytest
 
-from search.atomic_file import replacing, write_atomic
+from search.files.atomic import replacing, write_atomic
 
 
 def test_a_write_that_breaks_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.bank_plan import plan_banks
-from search.bank_store import BankKey, BankStore, bank_bytes
-from search.boundary_cache import FLOAT16_LIMIT, RecomputedValues, bank_dtype
+from search.boundary.plan import plan_banks
+from search.boundary.store import BankKey, BankStore, bank_bytes
+from search.boundary.values import FLOAT16_LIMIT, RecomputedValues, bank_dtype
 from search.errors import UserError
 
 BATCH, VIEWS, SIZE = 8, 44, 32
@@ -21,7 +21,7 @@ def pixels():
 
 @pytest.fixture(scope="module")
 def trunks(engine):
-    from search.trunk import frozen_trunk
+    from search.boundary.trunk import frozen_trunk
 
     built = {}
 
@@ -72,7 +72,7 @@ def test_what_is_there_is_not_computed_again(engine, trunks, pixels, tmp_path):
 
 
 def test_an_interrupted_fill_goes_on_where_it_was_to_the_same_bits(engine, trunks, pixels, tmp_path, monkeypatch):
-    monkeypatch.setattr("search.bank_store._VIEWS_BETWEEN_SAVES", BATCH)
+    monkeypatch.setattr("search.boundary.store._VIEWS_BETWEEN_SAVES", BATCH)
     whole = ensure(BankStore(tmp_path / "whole", max_bytes=10**9), engine, trunks, batches(pixels), (0, 1))
     store = BankStore(tmp_path / "cut", max_bytes=10**9)
     with pytest.raises(KeyboardInterrupt):

@@ -7,12 +7,12 @@ import keras_tuner
 import pytest
 
 from reports.trial_record import TrialRecord
-from search.bayesian_oracle import BayesianOracle
-from search.config import SpaceSection
-from search.cross_validation import OBJECTIVE
+from search.config.schema import SpaceSection
 from search.oracles import restore_trials
-from search.space import declare_space, known_configurations
+from search.plan.space import declare_space, known_configurations
 from search.time_bound import TimeBound
+from search.trials.cross_validation import OBJECTIVE
+from search.tuner.bayesian import BayesianOracle
 
 DISCRETE = {
     "head_width": (8, 16, 32, 64),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from search.bit_backbone import (
+from search.bit.backbone import (
     R50X1,
     SMALL,
     BitArchitecture,
@@ -19,7 +19,7 @@ from search.bit_backbone import (
     build_trunk,
     official_variables,
 )
-from search.bit_weights import assign, random_weights
+from search.bit.weights import assign, random_weights
 from tests.search.official_features import relative
 
 TINY = BitArchitecture((2, 1, 2), 8, 4, "tiny")

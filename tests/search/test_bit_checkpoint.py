@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from search.bit_checkpoint import official_name
-from search.bit_weights import load_npz, load_saved_model
+from search.bit.checkpoint import official_name
+from search.bit.weights import load_npz, load_saved_model
 from search.errors import WeightsError
 from tests.search.bit_stand_in import TINY, npz_bytes, same, stand_in_arrays, write_saved_model
 
@@ -123,8 +123,8 @@ def test_a_saved_model_that_writes_files_is_not_run(where, tmp_path):
 
 
 def test_a_genuine_saved_model_is_taken_by_its_checksums_alone(tiny_module, tiny_arrays, monkeypatch):
-    from search import bit_verification
-    from search.bit_verification import Verification
+    from search.bit import verification as bit_verification
+    from search.bit.verification import Verification
 
     def refused(directory):
         raise WeightsError(expected="a SavedModel that only computes", found="the operation Print", remedy="…")

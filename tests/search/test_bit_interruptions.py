@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from search.bit_weights import fingerprint_of, resolve_weights
+from search.bit.weights import fingerprint_of, resolve_weights
 from tests.conftest import ROOT
 from tests.search.bit_stand_in import TINY, npz_bytes, resolving, same
 from tests.search.loopback_server import running_proxy
@@ -56,9 +56,9 @@ KILLED_EVERYWHERE = """
 import os, sys; sys.path.insert(0, {root!r})
 from pathlib import Path
 import filelock, pooch, requests, safetensors.numpy
-from search.bit_architecture import BitArchitecture
-from search.bit_store import read_stored
-from search.bit_weights import resolve_weights
+from search.bit.architecture import BitArchitecture
+from search.bit.store import read_stored
+from search.bit.weights import resolve_weights
 arch, url, places = BitArchitecture((2, 1), 8, 4, "tiny"), {url!r}, Path({places!r})
 
 def importing(cache, last_event=None):
@@ -178,7 +178,7 @@ def test_the_real_handles_are_followed_through_a_proxy_that_answers_for_their_ho
     handle, tiny_archive, tiny_arrays, certificate, tmp_path
 ):
     """tensorflow_hub asks the real address, over TLS and with its query; a loopback proxy plays the far side."""
-    from search.bit_family import FAMILY
+    from search.bit.family import FAMILY
 
     address = getattr(FAMILY["bit-m-r50x1"], handle)
     with running_proxy(certificate) as proxy:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from search.bit_architecture import R50X1
-from search.bit_family import FAMILY, has_checksums
-from search.bit_verification import published_checksums, verify
-from search.bit_weights import random_weights
+from search.bit.architecture import R50X1
+from search.bit.family import FAMILY, has_checksums
+from search.bit.verification import published_checksums, verify
+from search.bit.weights import random_weights
 from tests.search.bit_stand_in import TINY, stand_in_arrays
 
 

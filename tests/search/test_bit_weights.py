@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from search.bit_architecture import SMALL
-from search.bit_weights import random_weights, resolve_weights
+from search.bit.architecture import SMALL
+from search.bit.weights import random_weights, resolve_weights
 from search.errors import WeightsError
 from tests.search.bit_stand_in import TINY, files_under, npz_bytes, same
 from tests.search.loopback_server import running_server
@@ -45,7 +45,7 @@ def test_a_handle_is_followed_through_redirects_downloaded_once_and_stored(serve
 
 def test_a_module_is_kept_in_the_users_cache_or_where_he_wants_it(server, tiny_archive, tmp_path, monkeypatch):
     """TensorFlow Hub's own default is a temporary folder."""
-    from search.bit_download import resolve_handle
+    from search.bit.download import resolve_handle
 
     handle = server.serve("/kept/bit/1", tiny_archive.read_bytes())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
@@ -111,7 +111,7 @@ def test_a_module_of_another_architecture_is_not_kept(server, tiny_archive, tiny
 def test_a_silent_server_is_given_up(server, tmp_path, monkeypatch):
     import threading
 
-    from search import bit_download
+    from search.bit import download as bit_download
 
     over = threading.Event()
     server.answers["/silent/1"] = lambda handler: over.wait(60)

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports.evaluation import corrected_predictions, fit_correction
+from reports.evaluation.evaluate import corrected_predictions, fit_correction
 from reports.predictions import Predictions
-from search.class_emphasis import class_emphasis, training_shares
-from search.space import Configuration
+from search.plan.space import Configuration
+from search.trials.class_emphasis import class_emphasis, training_shares
 
 CHOICES = ("balanced", "class_weights", "logit_adjustment", "none")
 LABELS = np.repeat([0, 1, 2], [30, 6, 4])
@@ -55,8 +55,8 @@ def answers(engine):
 
     By choice: probabilities, float [images, classes], and the labels, of `PREVALENCE`.
     """
-    from search.cross_validation import softmax, train_epoch
-    from search.tail_trainer import TailTrainer
+    from search.trials.cross_validation import softmax, train_epoch
+    from search.trials.tail import TailTrainer
 
     bank = replace(engine.data.banks[0], values=np.zeros_like(engine.data.banks[0].values))
     labels = np.where(np.arange(60) % 10 == 0, 2, np.where(np.arange(60) % 5 == 1, 1, 0))
@@ -101,7 +101,7 @@ def test_the_correction_gives_the_natural_prevalence_back_whatever_training_made
 
 
 def test_an_unknown_choice_is_one_line_with_its_place():
-    from search.config_file import load_config
+    from search.config.reading import load_config
     from search.errors import ConfigError
 
     with pytest.raises(ConfigError, match=r"search\.minority.*'smote'"):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from search.config_toml import to_toml
+from search.config.writing import to_toml
 from tests.search.json_answers import assert_described
 from tests.search.tiny import tiny_config
 
@@ -30,7 +30,7 @@ def workspace(tmp_path, monkeypatch):
 def test_help_and_version_start_without_the_heavy_libraries(workspace):
     script = (
         "import sys; sys.argv = ['mammo-search', '--help']\n"
-        "from search.cli import main\n"
+        "from search.cli.main import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"
         "heavy = {'tensorflow', 'keras', 'keras_tuner', 'pandas', 'sklearn', 'cv2', 'matplotlib', 'numpy'}\n"

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 SCRIPT = """
 import sys
 sys.argv = ["mammo-search"]
-from search.cli import main
+from search.cli.main import main
 try:
     main()
 finally:

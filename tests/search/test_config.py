@@ -3,9 +3,9 @@ from typing import get_args
 
 import pytest
 
-from search.config import BackboneSection, Config
-from search.config_file import load_config
-from search.config_toml import to_toml
+from search.config.reading import load_config
+from search.config.schema import BackboneSection, Config
+from search.config.writing import to_toml
 from search.errors import ConfigError
 
 
@@ -129,8 +129,8 @@ def test_a_missing_file_is_one_line(tmp_path):
 
 
 def test_every_preparation_and_augmentation_setting_can_be_configured_and_has_one_default():
-    from mammo_data.augmentation import AugmentationSettings
-    from mammo_data.standardise import PreparationSettings
+    from mammo_data.preparation.standardise import PreparationSettings
+    from mammo_data.training.augmentation import AugmentationSettings
 
     assert Config().preparation.settings() == PreparationSettings()
     assert Config().augmentation.settings() == AugmentationSettings()
@@ -140,7 +140,7 @@ def test_every_preparation_and_augmentation_setting_can_be_configured_and_has_on
 
 
 def test_every_backbone_of_the_family_can_be_named():
-    from search.bit_family import FAMILY, SMALL_BACKBONE
+    from search.bit.family import FAMILY, SMALL_BACKBONE
 
     named = get_args(BackboneSection.model_fields["name"].annotation)
     assert set(named) == {*FAMILY, SMALL_BACKBONE}

@@ -3,14 +3,14 @@
 import pytest
 
 from reports.trial_record import TrialRecord
-from search.bit_architecture import R50X1
-from search.cost_estimate import CostModel, remaining_work
-from search.duration_text import duration
-from search.expected_cost import epoch_costs
-from search.hyperband_plan import plan_hyperband
-from search.plan_execution import Assignment, RunState, next_assignment
-from search.search_board import SearchBoard
-from search.space import Configuration
+from search.bit.architecture import R50X1
+from search.plan.cost import CostModel, remaining_work
+from search.plan.execution import Assignment, RunState, next_assignment
+from search.plan.hyperband import plan_hyperband
+from search.plan.space import Configuration
+from search.protocols.expected_cost import epoch_costs
+from search.screen.state import SearchBoard
+from search.text import duration
 
 SECONDS = {0: 0.05, 1: 0.5, 2: 1.0, 3: 1.6}
 SETUP = 4.0

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from mammo_data.errors import DataError
-from mammo_data.layouts import open_source
-from search.config_file import load_config
-from search.job_data import require_sound
-from search.progress import RunProgress
+from mammo_data.sources.open import open_source
+from search.cohort import require_sound
+from search.config.reading import load_config
+from search.screen.progress import RunProgress
 from tests.search.json_answers import assert_described
 from tests.search.test_cli import run, workspace  # noqa: F401
 

@@ -8,9 +8,9 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from search.bit_architecture import R50X1, SMALL
-from search.bit_store import write_stored
-from search.bit_weights import BitWeights, random_weights
+from search.bit.architecture import R50X1, SMALL
+from search.bit.store import write_stored
+from search.bit.weights import BitWeights, random_weights
 from search.doctor import examine_data, examine_disks, examine_weights
 from tests.search.command_line import typed
 from tests.search.json_answers import assert_described

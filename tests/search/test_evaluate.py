@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from mammo_data.phantom import write_phantom
+from mammo_data.phantom.dataset import write_phantom
 from mammo_data.splits import Split
-from search.holdout_ledger import readings
+from search.run_folder.ledger import readings
 from tests.mammo_data.case_folders import write_case_folder
 from tests.search.command_line import typed
 from tests.search.json_answers import assert_described

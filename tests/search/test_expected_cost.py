@@ -4,10 +4,10 @@ import json
 
 from typer.testing import CliRunner
 
-from mammo_data.info_txt import load_cases
-from mammo_data.layouts import open_source
-from search.expected_cost import expected_cost
+from mammo_data.sources.open import open_source
+from mammo_data.truth.info_txt import load_cases
 from search.plan_text import plan_search
+from search.protocols.expected_cost import expected_cost
 from tests.search.json_answers import assert_described
 
 
@@ -22,7 +22,7 @@ def test_the_banks_have_the_announced_size(finished, phantom):
 
 
 def test_the_answer_as_json_is_as_described(phantom, tmp_path, monkeypatch):
-    from search.cli import app
+    from search.cli.main import app
 
     monkeypatch.chdir(tmp_path)
     words = ["run", "--dry-run", "--data", str(phantom), "--protocol", "nested", "--backbone", "bit-small", "--json"]
@@ -50,7 +50,7 @@ def test_over_the_budget_fewer_views_then_recomputing(finished, phantom):
 
 
 def test_a_dry_run_without_data_still_shows_the_plan(tmp_path, monkeypatch):
-    from search.cli import app
+    from search.cli.main import app
 
     monkeypatch.chdir(tmp_path)
     answer = CliRunner().invoke(app, ["run", "--dry-run", "--data", str(tmp_path / "nothing")])

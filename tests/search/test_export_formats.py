@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mammo_data.prepared import PreparedSet
+from mammo_data.preparation.prepared import PreparedSet
 from mammo_data.splits import Split
 from search.errors import RunError
-from search.export_formats import FORMATS
-from search.export_job import export_run
-from search.export_metadata import metadata_file, read_metadata
+from search.export.export import export_run
+from search.export.formats import FORMATS
+from search.export.metadata import metadata_file, read_metadata
 from tests.search.command_line import typed
 from tests.search.json_answers import assert_described
 
@@ -99,7 +99,7 @@ def test_a_model_under_foreign_metadata_is_refused(exports, tmp_path):
 
 def test_an_export_that_differs_is_not_kept_and_the_one_before_it_stays(finished, tmp_path, monkeypatch):
     """A format whose file has another last bias than the run's model."""
-    from search.export import load_exported
+    from search.export.model import load_exported
 
     def with_other_bias(model_file, path, metadata):
         model = load_exported(model_file)
@@ -158,10 +158,10 @@ def test_all_formats_agree_with_keras_on_every_real_film(mias_archive, tmp_path,
     """R50x1 with random weights at 128 pixels, all 322 films in batches of 16."""
     if not mias_archive.is_file():
         pytest.skip(f"{mias_archive} is absent")
-    from mammo_data.layouts import open_source
-    from mammo_data.prepared import prepare
-    from search.bit_architecture import R50X1
-    from search.export import load_exported
+    from mammo_data.preparation.prepared import prepare
+    from mammo_data.sources.open import open_source
+    from search.bit.architecture import R50X1
+    from search.export.model import load_exported
     from tests.search.untrained import write_untrained
 
     path, metadata = write_untrained(R50X1, 128, tmp_path)
@@ -206,7 +206,7 @@ def test_the_keras_file_gives_the_same_bits_where_only_tensorflow_is_installed(f
     import subprocess
     from importlib.metadata import version
 
-    from search.export import load_exported
+    from search.export.model import load_exported
 
     config, result = finished
     images = prepared_set(config).images[:16][..., None].astype(np.float32)

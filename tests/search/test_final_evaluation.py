@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from mammo_data.splits import Split
-from reports.metric_intervals import paired_difference
-from reports.metrics import classification_metrics, metric_values
+from reports.metrics.table import classification_metrics, metric_values
+from reports.metrics.table_intervals import paired_difference
 from reports.predictions import Predictions
-from search.trial_log import read_records
+from search.run_folder.trial_log import read_records
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +65,11 @@ def tail_of_the_exported_model(finished, best):
     """Probabilities of the exported weights, run as the other seeds and the fold models are."""
     import keras
 
-    from mammo_data.prepared import PreparedSet
-    from search.bit_architecture import SMALL
-    from search.bit_weights import random_weights
-    from search.retrain import TrainedTail
-    from search.tail_inference import tail_probabilities
+    from mammo_data.preparation.prepared import PreparedSet
+    from search.bit.architecture import SMALL
+    from search.bit.weights import random_weights
+    from search.final.inference import tail_probabilities
+    from search.final.retrain import TrainedTail
 
     config, result = finished
     (prepared,) = (PreparedSet.load(path) for path in (config.output.cache / "prepared").iterdir())
@@ -126,7 +126,7 @@ def test_the_nested_protocol_is_offered_with_its_time(finished, best, metrics):
 
 
 def test_readings_stand_in_the_ledger_with_run_and_time(finished):
-    from search.holdout_ledger import readings
+    from search.run_folder.ledger import readings
 
     config, result = finished
     found = readings(config.output.runs, Split.read_csv(result.directory.split_file).test_fingerprint)

@@ -6,7 +6,7 @@ import shlex
 import pytest
 import typer.main
 
-from search.cli import app
+from search.cli.main import app
 from tests.conftest import ROOT
 from tests.search.command_line import typed
 from tests.search.json_answers import described_answers

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from search.errors import RunError, UserError
-from search.manifest import write_manifest
-from search.run_directory import RunDirectory, open_run_directory
-from search.tensor_file import load_checked_npz, load_checked_safetensors
-from search.trial_log import read_records
+from search.files.tensors import load_checked_npz, load_checked_safetensors
+from search.run_folder.directory import RunDirectory, open_run_directory
+from search.run_folder.manifest import write_manifest
+from search.run_folder.trial_log import read_records
 from tests.search.command_line import typed
 
 
@@ -64,7 +64,7 @@ def replace_last_layer(**layer):
     ],
 )
 def test_a_model_with_anything_but_plain_layers_is_refused(finished, tmp_path, monkeypatch, layer, words):
-    from search.export import load_exported
+    from search.export.model import load_exported
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -82,7 +82,7 @@ def test_keras_itself_refuses_a_lambda_that_gets_past_the_first_wall(tmp_path, m
     """A real lambda layer with real bytecode, as Keras writes it."""
     import keras
 
-    from search import export
+    from search.export import model as export
 
     monkeypatch.chdir(tmp_path)  # first: Keras calls the layer where it is made
     model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: Path("sprung").touch() or x)])
@@ -99,7 +99,7 @@ def test_keras_itself_refuses_a_lambda_that_gets_past_the_first_wall(tmp_path, m
 
 @pytest.mark.parametrize("name", ["model.h5", "model.pkl", "model.keras"])
 def test_a_pickle_by_any_name_is_no_model(tmp_path, name):
-    from search.export import load_exported
+    from search.export.model import load_exported
 
     (tmp_path / name).write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
     with pytest.raises(RunError):
@@ -231,7 +231,7 @@ def test_a_record_of_other_types_is_one_line_though_its_checksum_fits(foreign, c
 
 
 def test_a_configuration_can_only_hold_settings(tmp_path):
-    from search.config_file import load_config
+    from search.config.reading import load_config
 
     file = tmp_path / "config.toml"
     for text in ('[search]\nseed = "__import__(\'os\')"\n', "[run]\nhook = 'rm'\n", "[search]\nmax_trials = 1e400\n"):

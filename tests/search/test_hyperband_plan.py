@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.hyperband_plan import plan_hyperband
+from search.plan.hyperband import plan_hyperband
 
 
 def totals(plan):

@@ -3,8 +3,8 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from search.config import SpaceSection
-from search.space import Configuration
+from search.config.schema import SpaceSection
+from search.plan.space import Configuration
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_it_runs_in_a_users_own_tuner(hypermodel, tmp_path):
 
 @pytest.mark.parametrize("depth", [0, 2])
 def test_exactly_the_unfrozen_units_and_the_head_move(hypermodel, engine, depth):
-    from search.bit_backbone import official_variables
+    from search.bit.backbone import official_variables
 
     model = hypermodel.build_configuration(Configuration(8, 0.1, 1e-3, 0.5, depth))
     before = {variable.path: np.asarray(variable) for variable in model.weights}
@@ -49,8 +49,8 @@ def test_exactly_the_unfrozen_units_and_the_head_move(hypermodel, engine, depth)
 
 def test_the_engines_two_parts_are_this_model(hypermodel, engine):
     """Trunk, then tail, gives what the one model gives."""
-    from search.tail_trainer import TailTrainer
-    from search.trunk import frozen_trunk
+    from search.boundary.trunk import frozen_trunk
+    from search.trials.tail import TailTrainer
 
     configuration = Configuration(8, 0.1, 1e-3, 0.5, 1)
     model = hypermodel.build_configuration(configuration)

@@ -4,13 +4,13 @@ import tomllib
 
 import pytest
 
-from search.config import Config
-from search.config_file import load_config
+from search.config.reading import load_config
+from search.config.schema import Config
+from search.config.writing import to_toml
 from search.config_template import commented_toml, shipped_text
-from search.config_toml import to_toml
 from search.demo import demo_config
-from search.manifest import write_manifest
-from search.run_settings import result_settings
+from search.run_folder.lifecycle import result_settings
+from search.run_folder.manifest import write_manifest
 from tests.conftest import ROOT
 from tests.search.command_line import typed
 from tests.search.tiny import tiny_config

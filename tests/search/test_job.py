@@ -12,9 +12,9 @@ import pytest
 
 from mammo_data.splits import Split
 from search.errors import ConfigError, RunError
-from search.holdout_ledger import readings
-from search.job import JobRequest, run_job
-from search.trial_log import read_records
+from search.protocols.run import JobRequest, run_job
+from search.run_folder.ledger import readings
+from search.run_folder.trial_log import read_records
 from tests.search.held_out_changes import with_other_held_out_patients
 from tests.search.tiny import tiny_config
 
@@ -68,8 +68,8 @@ def test_the_search_keeps_its_bound_and_promotes(finished):
 
 
 def test_out_of_fold_logits_give_the_objective_again(finished):
-    from reports.metrics import macro_ovr_auc
-    from search.cross_validation import softmax
+    from reports.metrics.table import macro_ovr_auc
+    from search.trials.cross_validation import softmax
 
     _, result = finished
     split = Split.read_csv(result.directory.split_file)
@@ -116,7 +116,7 @@ def test_more_time_gives_no_other_winner_once_the_search_has_ended(phantom, tmp_
 
     config = tiny_config(phantom, tmp_path, search__max_minutes=1e-9)
     with monkeypatch.context() as patch, pytest.raises(StoppedError):
-        patch.setattr("search.final_stage.evaluate_held_out", stopped)
+        patch.setattr("search.final.finish.evaluate_held_out", stopped)
         run_job(JobRequest(config, name="timed"))
     more = config.model_copy(update={"search": config.search.model_copy(update={"max_minutes": 1000})})
     result = run_job(JobRequest(more, name="timed"))
@@ -133,7 +133,7 @@ def test_boundary_values_that_are_not_kept_give_the_same_search(finished, phanto
 
 
 def test_the_exported_file_predicts_the_same_in_a_fresh_process_without_this_package(finished, tmp_path):
-    from mammo_data.prepared import PreparedSet
+    from mammo_data.preparation.prepared import PreparedSet
     from reports.predictions import Predictions
 
     config, result = finished

@@ -37,12 +37,12 @@ def test_a_hyperparameter_maps_probabilities_to_values():
 
 def test_a_finished_search_answers_kerastuners_own_questions(tmp_path, engine):
     """Everything that documentation teaches of a finished tuner works on ours."""
-    from search.config import SpaceSection
-    from search.hyperband_plan import plan_hyperband
-    from search.oracle import PlannedOracle
-    from search.search_stage import TrainerPool
-    from search.space import declare_space, draw_configurations
-    from search.tuner import MammoTuner
+    from search.config.schema import SpaceSection
+    from search.plan.hyperband import plan_hyperband
+    from search.plan.space import declare_space, draw_configurations
+    from search.tuner.oracle import PlannedOracle
+    from search.tuner.search import TrainerPool
+    from search.tuner.tuner import MammoTuner
 
     class Silent:
         def run_begins(self, run, assignment, configuration): ...

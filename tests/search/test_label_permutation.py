@@ -5,18 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from search.audit.permutation import PERMUTATIONS, permutation_test
 from search.demo import demo_config, demo_data
-from search.label_permutation import PERMUTATIONS, permutation_test
 
 
 @pytest.fixture(scope="module")
 def features(tmp_path_factory, tensorflow_started):
     """Depth-0 features of the demonstration's images: float32 [n, channels], labels, patients."""
-    from mammo_data.layouts import open_source
-    from mammo_data.prepared import PreparationSettings, prepare
-    from search.bit_family import architecture_of
-    from search.bit_weights import resolve_weights
-    from search.trunk import frozen_trunk
+    from mammo_data.preparation.prepared import PreparationSettings, prepare
+    from mammo_data.sources.open import open_source
+    from search.bit.family import architecture_of
+    from search.bit.weights import resolve_weights
+    from search.boundary.trunk import frozen_trunk
 
     config, workspace = demo_config(), tmp_path_factory.mktemp("permutation")
     preparation = PreparationSettings(image_size=config.preparation.image_size)

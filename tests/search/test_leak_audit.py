@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mammo_data.catalog import CaseTable
-from mammo_data.layouts import open_source
-from mammo_data.prepared import PreparationSettings, prepare
+from mammo_data.cases import CaseTable
+from mammo_data.preparation.prepared import PreparationSettings, prepare
+from mammo_data.sources.open import open_source
 from mammo_data.splits import patient_split
-from search.leak_audit import audit
+from search.audit.audit import audit
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +119,8 @@ def test_too_few_patients_are_no_answer_instead_of_a_wrong_one(prepared, split):
 @pytest.mark.mias
 @pytest.mark.parametrize("mode", ["whole", "roi"])
 def test_on_the_real_set_trifles_tell_nothing_and_no_film_is_there_twice(mias_archive, tmp_path, mode):
-    from search.audit_job import audit_data
-    from search.config_file import load_config
+    from search.config.reading import load_config
+    from search.protocols.audit_only import audit_data
 
     settings = {
         "data.path": mias_archive,

@@ -146,8 +146,8 @@ def test_a_folder_without_permission_is_one_line(workspace, phantom, capsys, lin
 
 
 def test_a_run_at_work_is_left_alone(workspace, phantom, capsys):
-    from search.run_directory import open_run_directory
-    from search.run_lock import owned
+    from search.run_folder.directory import open_run_directory
+    from search.run_folder.lock import owned
 
     with owned(open_run_directory(workspace / "runs", "busy").path):
         answer = typed(capsys, "run", "--data", phantom, "--name", "busy")
@@ -159,7 +159,7 @@ def test_a_run_at_work_is_left_alone(workspace, phantom, capsys):
 @pytest.mark.parametrize("words", [["--debug", "run"], ["run", "--debug"]])
 def test_debug_shows_the_traceback_wherever_it_stands(workspace, capsys, words):
     from mammo_data.errors import DataError
-    from search.cli import main
+    from search.cli.main import main
 
     with pytest.raises(DataError):
         main(words)

@@ -10,20 +10,20 @@ import subprocess
 import numpy as np
 import pytest
 
-from mammo_data.layouts import open_source
+from mammo_data.sources.open import open_source
 from mammo_data.splits import Split
 from reports.predictions import Predictions
+from search.cohort import prepare_films
 from search.errors import ConfigError, RunError
-from search.holdout_ledger import readings
-from search.job import JobRequest, run_job
-from search.job_data import prepare_films
-from search.job_stations import Job, resolve_backbone
-from search.nested_protocol import NestedRun
-from search.output import messages
 from search.plan_text import plan_search
-from search.progress import RunProgress
-from search.run_directory import RunDirectory, open_run_directory
-from search.trial_log import read_records
+from search.protocols.nested.protocol import NestedRun
+from search.protocols.run import JobRequest, run_job
+from search.protocols.stages import Job, resolve_backbone
+from search.run_folder.directory import RunDirectory, open_run_directory
+from search.run_folder.ledger import readings
+from search.run_folder.trial_log import read_records
+from search.screen.output import messages
+from search.screen.progress import RunProgress
 from tests.durability.test_killed_runs import start, wait_for
 from tests.search.command_line import typed
 from tests.search.held_out_changes import with_other_held_out_patients
@@ -205,7 +205,7 @@ def lines(file):
 @pytest.fixture
 def reference(phantom, tmp_path, tensorflow_started):
     """A whole nested run, and the same to be killed in another folder."""
-    from search.config_toml import to_toml
+    from search.config.writing import to_toml
 
     settings = NESTED | {"search__max_trials": 4, "search__max_epochs": 3}
     whole = run_job(JobRequest(tiny_config(phantom, tmp_path / "whole", **settings), name="whole"))

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.catalog import Case, CaseTable
+from mammo_data.cases import Case, CaseTable
 from mammo_data.errors import DataError
-from search.bank_station import plan_search_banks
-from search.bit_architecture import SMALL
-from search.config import Config
-from search.config_file import load_config
-from search.job_data import JobData
-from search.job_stations import Job
-from search.nested_banks import SharedBanks, views_of_searches
-from search.nested_split import final_split, inner_split, outer_split
+from search.bit.architecture import SMALL
+from search.cohort import JobData
+from search.config.reading import load_config
+from search.config.schema import Config
+from search.protocols.banks import plan_search_banks
+from search.protocols.nested.banks import SharedBanks, views_of_searches
+from search.protocols.nested.split import final_split, inner_split, outer_split
+from search.protocols.stages import Job
 
 NAMES = ("normal", "benign", "malignant")
 

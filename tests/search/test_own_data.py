@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from search.job import JobRequest, run_job
+from search.protocols.run import JobRequest, run_job
 from tests.mammo_data.case_folders import write_case_folder
 from tests.search.tiny import tiny_config
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.hyperband_plan import plan_hyperband
-from search.plan_execution import Assignment, RunState, next_assignment, promotable_runs
+from search.plan.execution import Assignment, RunState, next_assignment, promotable_runs
+from search.plan.hyperband import plan_hyperband
 
 PLAN = plan_hyperband(40, max_epochs=30, factor=3)
 DRAWN = PLAN.configurations + PLAN.spares

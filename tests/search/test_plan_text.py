@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from search.config_file import load_config
+from search.config.reading import load_config
 from search.errors import ConfigError
-from search.job import JobRequest, run_job
 from search.plan_text import plan_run
+from search.protocols.run import JobRequest, run_job
 from tests.search.command_line import typed
 from tests.search.tiny import tiny_config
 

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import pytest
 
-from search.bit_backbone import R50X1, SMALL, assign_official, boundary_key, build_tail, build_trunk, official_variables
-from search.bit_layers import ChannelMomentsGroupNorm
-from search.bit_weights import random_weights
+from search.bit.backbone import R50X1, SMALL, assign_official, boundary_key, build_tail, build_trunk, official_variables
+from search.bit.layers import ChannelMomentsGroupNorm
+from search.bit.precision import MEASURED_DEVIATION, choose_precision, has_bfloat16_instructions
+from search.bit.weights import random_weights
 from search.errors import RunError
-from search.precision import MEASURED_DEVIATION, choose_precision, has_bfloat16_instructions
-from search.space import Configuration
+from search.plan.space import Configuration
 from tests.search.official_features import official_features, official_pixels, relative
 
 
@@ -79,11 +79,11 @@ def test_group_norm_keeps_its_statistics_and_its_shift_in_float32():
 
 @pytest.mark.parametrize(("name", "bound"), [("float32", 1e-5), ("bfloat16-tail", 0.005), ("bfloat16", 0.02)])
 def test_an_exported_model_is_float32_and_near_the_trained_one(engine, name, bound, tmp_path):
-    from search.cross_validation import softmax
-    from search.export import assemble_model, load_exported, predict_images, save_model
-    from search.retrain import retrain
-    from search.tail_trainer import TailTrainer
-    from search.trunk import frozen_trunk
+    from search.boundary.trunk import frozen_trunk
+    from search.export.model import assemble_model, load_exported, predict_images, save_model
+    from search.final.retrain import retrain
+    from search.trials.cross_validation import softmax
+    from search.trials.tail import TailTrainer
 
     configuration = Configuration(16, dropout=0.1, l2=1e-4, learning_rate=1e-2, unfreeze_depth=1)
     trainer = TailTrainer(

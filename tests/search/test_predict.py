@@ -118,8 +118,8 @@ def test_a_model_file_works_alone_with_its_json_and_not_without(run, phantom, tm
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_terminal_gets_a_table_that_fits_it(run, width):
     """The row of an image, one with a name that is too long, and one that failed."""
-    from search.exported_model import find_model
-    from search.predict import PredictedImage
+    from search.export.opened import find_model
+    from search.predict.films import PredictedImage
     from search.prediction_listing import listing
 
     metadata = find_model(str(run.path)).metadata

@@ -7,12 +7,12 @@ import sys
 import pytest
 from rich.console import Console
 
-from search.hyperband_plan import plan_hyperband
-from search.live_layout import Station, layout
-from search.output import messages
-from search.plan_execution import Assignment
-from search.progress import RunProgress
-from search.search_board import SearchBoard
+from search.plan.execution import Assignment
+from search.plan.hyperband import plan_hyperband
+from search.screen.layout import Station, layout
+from search.screen.output import messages
+from search.screen.progress import RunProgress
+from search.screen.state import SearchBoard
 from tests.conftest import ROOT
 from tests.search import staged_search
 from tests.search.terminal import Terminal
@@ -153,7 +153,7 @@ def test_nothing_outgrows_the_terminal(columns, rows, runs):
 
 def test_a_long_station_says_where_it_is_in_a_file(monkeypatch):
     stream, now = io.StringIO(), 0.0
-    monkeypatch.setattr("search.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("search.screen.progress.time.monotonic", lambda: now)
     with RunProgress(messages(stream)).shown() as progress, progress.station("trunk") as moved:
         for done in range(1, 301):
             now = float(done)

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.space import Configuration
+from search.plan.space import Configuration
 
 BITS_OWN = {"schedule": "bit", "head_init": "zeros", "backbone_lr_factor": 0.1}
 
 
 def trainer_for(engine, depth, optimizer, dtype="float32"):
-    from search.tail_trainer import TailTrainer
+    from search.trials.tail import TailTrainer
 
     return TailTrainer(
         engine.architecture,
@@ -35,8 +35,8 @@ def trainer_for(engine, depth, optimizer, dtype="float32"):
     ids=lambda value: "bit" if value is BITS_OWN else str(value) if not isinstance(value, dict) else "",
 )
 def test_a_promoted_run_ends_in_the_bits_of_an_uninterrupted_one(engine, tmp_path, depth, optimizer, dtype, choices):
-    from search.checkpoints import CheckpointStore
-    from search.cross_validation import train_fold
+    from search.trials.checkpoints import CheckpointStore
+    from search.trials.cross_validation import train_fold
 
     trainer = trainer_for(engine, depth, optimizer, dtype)
     configuration = Configuration(16, dropout=0.3, l2=1e-3, learning_rate=1e-2, unfreeze_depth=depth)
@@ -65,7 +65,7 @@ def test_a_promoted_run_ends_in_the_bits_of_an_uninterrupted_one(engine, tmp_pat
 
 
 def test_training_learns_and_moves_only_the_tail(engine):
-    from search.cross_validation import train_fold
+    from search.trials.cross_validation import train_fold
 
     trainer = trainer_for(engine, 1, "adam")
     configuration = Configuration(16, dropout=0.0, l2=1e-6, learning_rate=1e-2, unfreeze_depth=1)
@@ -81,7 +81,7 @@ def test_training_learns_and_moves_only_the_tail(engine):
 
 def test_strengths_act_at_run_time(engine):
     """Dropout and L2 reach the loss although the graph is compiled once."""
-    from search.cross_validation import train_fold
+    from search.trials.cross_validation import train_fold
 
     trainer = trainer_for(engine, 0, "sgd")
 
@@ -99,7 +99,7 @@ def test_strengths_act_at_run_time(engine):
 
 
 def test_a_loss_that_leaves_the_real_numbers_is_named(engine):
-    from search.cross_validation import DivergedError, train_fold
+    from search.trials.cross_validation import DivergedError, train_fold
 
     trainer = trainer_for(engine, 0, "sgd")
     wild = Configuration(16, dropout=0.0, l2=1e30, learning_rate=1e30, unfreeze_depth=0)
@@ -108,7 +108,7 @@ def test_a_loss_that_leaves_the_real_numbers_is_named(engine):
 
 
 def test_the_objective_is_the_maximum_of_the_mean_curve():
-    from search.cross_validation import score
+    from search.trials.cross_validation import score
 
     curves = [[0.5, 0.9, 0.6], [0.5, 0.1, 0.6]]
     assert (score(curves).objective, score(curves).best_epoch) == (0.6, 3)

@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from search.cli import app
-from search.config_file import load_config
-from search.protocol_plan import nested_seconds
+from search.cli.main import app
+from search.config.reading import load_config
+from search.plan.protocol import nested_seconds
 from tests.reports.simulated import simulated_trials
 
 

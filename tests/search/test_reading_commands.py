@@ -91,7 +91,7 @@ def test_trials_draws_and_exports(workspace):
 
 
 def test_without_optuna_the_plots_end_with_one_line_and_the_table_does_not_need_it(workspace):
-    program = "import sys; sys.modules['optuna'] = None\nfrom search.cli import main\nmain()"
+    program = "import sys; sys.modules['optuna'] = None\nfrom search.cli.main import main\nmain()"
     for arguments, code in ((["trials"], 0), (["trials", "--plot"], 1), (["trials", "--export-optuna", "x.db"], 1)):
         answer = subprocess.run(
             [sys.executable, "-c", program, *arguments], cwd=workspace, capture_output=True, text=True, timeout=120
@@ -129,7 +129,7 @@ def test_a_wrong_name_is_one_line_with_the_nearest(workspace, command):
 def test_trials_and_status_import_no_engine_and_answer_soon(workspace):
     program = (
         "import sys, time\n"
-        "from search.cli import main\n"
+        "from search.cli.main import main\n"
         "sys.argv = ['mammo-search', *sys.argv[1:]]\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"

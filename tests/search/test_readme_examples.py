@@ -61,7 +61,7 @@ def test_data_search_and_report_of_one_s_own(phantom, tmp_path, monkeypatch, ten
 
 
 def test_the_exported_file_gives_the_calibrated_probabilities_without_this_package(finished, tmp_path, monkeypatch):
-    from mammo_data.prepared import PreparedSet
+    from mammo_data.preparation.prepared import PreparedSet
     from mammo_data.splits import Split
     from reports.predictions import Predictions
 

@@ -24,7 +24,7 @@ def test_the_page_is_the_same_to_the_byte_without_tensorflow_and_stays_an_output
     script = (
         "import sys\n"
         "sys.modules.update(dict.fromkeys(('tensorflow', 'keras', 'keras_tuner')))  # importing one of them fails\n"
-        "from search.cli import main\n"
+        "from search.cli.main import main\n"
         f"main(['report', {str(run)!r}, '--json'])\n"
     )
     answer = subprocess.run(
@@ -34,7 +34,7 @@ def test_the_page_is_the_same_to_the_byte_without_tensorflow_and_stays_an_output
     assert json.loads(answer.stdout) == {"report": str(page)}
     assert_described("report", json.loads(answer.stdout))
     assert page.read_bytes() == before
-    from search.run_directory import RunDirectory
+    from search.run_folder.directory import RunDirectory
 
     directory = RunDirectory(run)
     assert directory.check_output(page) == page

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from mammo_data.splits import Split
 from reports.predictions import Predictions
+from search.cli.data_audit import audit
 from search.closing import next_commands
-from search.commands.data_audit import audit
-from search.config_toml import to_toml
-from search.job import JobRequest, run_job
+from search.config.writing import to_toml
+from search.protocols.run import JobRequest, run_job
 from tests.search.held_out_changes import with_other_held_out_patients
 from tests.search.tiny import tiny_config
 
@@ -81,7 +81,7 @@ def test_the_audit_of_a_run_has_an_answer_to_each_question(finished):
 
 
 def test_the_prior_that_training_hid_is_put_back_beside_the_exported_probabilities(finished):
-    from reports.temperature import ProbabilityCorrection
+    from reports.evaluation.temperature import ProbabilityCorrection
 
     _, result = finished
     best = result.directory.best

@@ -7,18 +7,18 @@ import shutil
 import numpy as np
 import pytest
 
-from search.bit_architecture import R50X1, SMALL
-from search.bit_family import FAMILY, weights_spec
-from search.bit_store import write_stored
-from search.bit_verification import Verification, verify_backbone
-from search.bit_weights import BitWeights, backbone_weights, random_weights
-from search.config_file import load_config
-from search.config_toml import to_toml
+from search.bit.architecture import R50X1, SMALL
+from search.bit.family import FAMILY, weights_spec
+from search.bit.store import write_stored
+from search.bit.verification import Verification, verify_backbone
+from search.bit.weights import BitWeights, backbone_weights, random_weights
+from search.config.reading import load_config
+from search.config.writing import to_toml
 from search.errors import RunError, WeightsError
-from search.job import JobRequest, run_job
-from search.output import messages
-from search.progress import RunProgress
-from search.run_directory import RunDirectory
+from search.protocols.run import JobRequest, run_job
+from search.run_folder.directory import RunDirectory
+from search.screen.output import messages
+from search.screen.progress import RunProgress
 from tests.search.command_line import typed
 from tests.search.tiny import tiny_config
 
@@ -34,7 +34,7 @@ def liar(tmp_path_factory):
 
 
 def test_a_run_prints_what_its_weights_are_and_takes_no_files_word_for_it(liar, tmp_path):
-    from search.job_stations import resolve_backbone
+    from search.protocols.stages import resolve_backbone
 
     screen = io.StringIO()
     config = load_config(None, {"backbone.weights": str(liar), "search.precision": "float32"})
@@ -76,8 +76,8 @@ FINE_TUNING = {
 
 
 def test_the_trials_are_given_what_the_configuration_says(engine):
-    from search.hyperband_plan import plan_hyperband
-    from search.job_stations import training_settings
+    from search.plan.hyperband import plan_hyperband
+    from search.protocols.stages import training_settings
 
     config = load_config(None, {**FINE_TUNING, "search.batch_size": 8, "search.minority": "none", "search.seed": 3})
     settings = training_settings(config, plan_hyperband(6, max_epochs=9), engine.data)
@@ -91,7 +91,7 @@ def test_bits_fine_tuning_from_the_command_line_to_the_exported_file(phantom, tm
     """One run of one epoch at depth 1 on weights from a file; the backbone's own rate is next to nothing."""
     import keras
 
-    from search.bit_backbone import official_variables
+    from search.bit.backbone import official_variables
 
     monkeypatch.chdir(tmp_path)
     weights = random_weights(SMALL, 7)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from search.config_file import load_config
+from search.config.reading import load_config
 from search.errors import RunError
 from search.plan_text import plan_search
-from search.trial_log import read_records
+from search.run_folder.trial_log import read_records
 
 
 class Screen:
@@ -24,21 +24,21 @@ class Screen:
     def epoch_ended(self, run, fold, epoch): ...
 
     def run_ended(self, record):
-        from search.progress import run_line
+        from search.screen.progress import run_line
 
         self.lines.append(run_line(record, 9))
 
 
 @pytest.fixture(scope="module")
 def trainers(engine):
-    from search.search_stage import TrainerPool
+    from search.tuner.search import TrainerPool
 
     return TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
 
 
 @pytest.fixture
 def search(engine, trainers, tmp_path):
-    from search.search_stage import run_search
+    from search.tuner.search import run_search
 
     def run(folder="run", data=None, settings=None, screen=None, pool=None, **changes):
         paths = {path.replace("__", "."): value for path, value in changes.items()}
@@ -82,7 +82,7 @@ def cut_short(engine, depth):
 
 
 def planned_runs(max_trials=4):
-    from search.hyperband_plan import plan_hyperband
+    from search.plan.hyperband import plan_hyperband
 
     return plan_hyperband(max_trials, max_epochs=3).runs
 
@@ -168,7 +168,7 @@ def without_a_class(engine):
 
 
 def test_runs_without_a_defined_objective_have_failed_live_and_resumed(engine, search, tmp_path):
-    from search.tuner import NO_OBJECTIVE
+    from search.tuner.tuner import NO_OBJECTIVE
 
     with pytest.raises(RunError, match="3 failures in a row, the last: val_macro_auc is defined in no epoch"):
         search(data=without_a_class(engine), search__max_trials=6)
@@ -185,9 +185,9 @@ def test_runs_without_a_defined_objective_have_failed_live_and_resumed(engine, s
 
 def test_a_completed_record_without_an_objective_is_restored_as_the_failure_it_was(tmp_path):
     from reports.trial_record import TrialRecord
-    from search.config import Config
+    from search.config.schema import Config
     from search.oracles import restore_trials
-    from search.search_stage import build_oracle
+    from search.tuner.search import build_oracle
 
     config = Config()
     plan = plan_search(config.search)
@@ -274,7 +274,7 @@ def test_a_gpu_without_memory_fails_the_run_and_names_the_batch_size_to_try(sear
 def test_memory_that_ends_outside_of_a_trial_is_one_line(tmp_path, text):
     import tensorflow as tf
 
-    from search.machine_failures import machine_failures_in_one_line
+    from search.machine.failures import machine_failures_in_one_line
 
     words = r"enough memory.*try search\.batch_size = 16, as a run of another --name"
     with pytest.raises(RunError, match=words) as error, machine_failures_in_one_line(tmp_path, batch_size=32):
@@ -283,8 +283,8 @@ def test_memory_that_ends_outside_of_a_trial_is_one_line(tmp_path, text):
 
 
 def test_a_final_model_that_diverges_is_one_line(engine, trainers):
-    from search.retrain import retrain
-    from search.space import Configuration
+    from search.final.retrain import retrain
+    from search.plan.space import Configuration
 
     wild = Configuration.from_values(known(learning_rate=1e18))
     with pytest.raises(RunError, match="epoch 1 of final 1"):

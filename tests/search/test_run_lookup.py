@@ -5,7 +5,7 @@ import os
 import pytest
 
 from search.errors import ConfigError, RunError
-from search.run_lookup import all_runs, find_run
+from search.run_folder.lookup import all_runs, find_run
 
 
 @pytest.fixture

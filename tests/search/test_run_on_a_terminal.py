@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from search.config_toml import to_toml
+from search.config.writing import to_toml
 from tests.conftest import ROOT
 from tests.search.terminal import Terminal
 from tests.search.tiny import tiny_config

@@ -11,17 +11,17 @@ import sys
 import pytest
 
 from search.errors import RunError
-from search.interruption import InterruptedRunError
-from search.run_directory import RunDirectory
-from search.run_lock import owned
-from search.run_status import all_statuses, run_status
+from search.run_folder.directory import RunDirectory
+from search.run_folder.interruption import InterruptedRunError
+from search.run_folder.lock import owned
+from search.run_folder.status import all_statuses, run_status
+from search.run_folder.trial_log import read_records
 from search.status_listing import status_text
-from search.trial_log import read_records
 
 HOLDER = (
     "import sys\n"
     "from pathlib import Path\n"
-    "from search.run_lock import owned\n"
+    "from search.run_folder.lock import owned\n"
     "with owned(Path(sys.argv[1])):\n"
     "    print('held', flush=True)\n"
     "    sys.stdin.readline()\n"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from search.bit_architecture import R50X1, SMALL
+from search.bit.architecture import R50X1, SMALL
 
 SIZE = 96
 
@@ -11,9 +11,9 @@ SIZE = 96
 @pytest.fixture(scope="module")
 def tail(tensorflow_started):
     """A trained-looking tail at unfreeze depth 1: random head, pretrained (random) backbone."""
-    from search.bit_weights import random_weights
-    from search.retrain import TrainedTail
-    from search.tail_inference import tail_model
+    from search.bit.weights import random_weights
+    from search.final.inference import tail_model
+    from search.final.retrain import TrainedTail
 
     weights = random_weights(SMALL, 0)
     model = tail_model(SMALL, 1, SIZE, head_width=8, n_classes=3)
@@ -32,14 +32,14 @@ def tail(tensorflow_started):
 
 @pytest.fixture(scope="module")
 def saliency(tail):
-    from search.saliency import SaliencyModel
+    from search.final.saliency import SaliencyModel
 
     weights, trained = tail
     return SaliencyModel(SMALL, weights, trained, unfreeze_depth=1, image_size=SIZE, head_width=8, n_classes=3)
 
 
 def test_the_places_are_the_boundary_and_the_nearest_finer_one():
-    from search.saliency import map_kinds
+    from search.final.saliency import map_kinds
 
     assert [(kind.method, kind.depth, kind.stride) for kind in map_kinds(R50X1, 0, 448)] == [
         ("Grad-CAM", 1, 32),
@@ -52,7 +52,7 @@ def test_the_places_are_the_boundary_and_the_nearest_finer_one():
 
 def test_maps_come_from_the_true_gradient(saliency, tail):
     """The gradient inside HiResCAM is that of the logit: a small step along it changes the logit as it says."""
-    from search.tail_inference import network_pixels
+    from search.final.inference import network_pixels
 
     images = np.random.default_rng(1).integers(0, 255, (1, SIZE, SIZE), dtype=np.uint8)
     depth = saliency.kinds[0].depth
@@ -78,8 +78,8 @@ def test_images_are_explained_apart_whatever_their_batch(saliency):
 
 def test_a_cell_is_centred_on_the_pixel_that_its_number_times_the_stride_names(saliency):
     """A spot that moves over the image moves the change that it makes in the boundary by as many cells."""
-    from search.saliency import on_canvas, peak
-    from search.tail_inference import network_pixels
+    from search.final.inference import network_pixels
+    from search.final.saliency import on_canvas, peak
 
     rng = np.random.default_rng(3)
     ground = rng.integers(90, 110, (SIZE, SIZE)).astype(np.uint8)
@@ -109,9 +109,9 @@ def test_a_cell_is_centred_on_the_pixel_that_its_number_times_the_stride_names(s
 
 def test_circles_of_prepared_images_lie_on_the_phantom_s_lesions(phantom, tmp_path):
     """From Info.txt, whose y counts from the bottom, to the canvas: lesions are brighter than what is around them."""
-    from mammo_data.layouts import open_source
-    from mammo_data.prepared import PreparationSettings, prepare
-    from search.localisation_stage import circles_of
+    from mammo_data.preparation.prepared import PreparationSettings, prepare
+    from mammo_data.sources.open import open_source
+    from search.final.localisation import circles_of
 
     prepared = prepare(open_source(phantom), PreparationSettings(image_size=128), tmp_path)
     rows, columns = np.mgrid[:128, :128]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from search.schedule import learning_rates
+from search.trials.schedule import learning_rates
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "bit"])

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from mammo_data.catalog import Case, CaseTable
+from mammo_data.cases import Case, CaseTable
 from mammo_data.errors import DataError
 from mammo_data.splits import Split, patient_split
-from search.job import JobRequest, run_job
+from search.protocols.run import JobRequest, run_job
 from search.scorable_folds import require_scorable
 from tests.search.tiny import tiny_config
 
@@ -68,8 +68,8 @@ def untouched_trunk(monkeypatch):
     def run(*args, **kwargs):
         raise AssertionError("the trunk ran")
 
-    monkeypatch.setattr("search.bank_station.run_trunk", run)
-    monkeypatch.setattr("search.nested_banks.run_trunk", run)
+    monkeypatch.setattr("search.protocols.banks.run_trunk", run)
+    monkeypatch.setattr("search.protocols.nested.banks.run_trunk", run)
 
 
 def lacking(split, table):
@@ -80,7 +80,7 @@ def lacking(split, table):
 
 
 def test_a_hold_out_run_ends_before_the_trunk_and_leaves_no_folder(phantom, tmp_path, monkeypatch, untouched_trunk):
-    from search import holdout_protocol as protocol
+    from search.protocols import holdout as protocol
 
     drawn = protocol.holdout_split
     monkeypatch.setattr(protocol, "holdout_split", lambda config, films: lacking(drawn(config, films), films.table))
@@ -96,7 +96,7 @@ def test_a_hold_out_run_ends_before_the_trunk_and_leaves_no_folder(phantom, tmp_
 def test_a_nested_run_looks_at_all_its_searches_before_the_first(
     phantom, tmp_path, monkeypatch, untouched_trunk, spoilt
 ):
-    from search import nested_protocol as protocol
+    from search.protocols.nested import protocol
 
     if spoilt == "the search on all patients":
         final = protocol.final_split

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from reports.trial_record import TrialRecord
-from search.cross_validation import OBJECTIVE, FoldResult, score, validation_metrics
 from search.errors import RunError
 from search.evaluation_inputs import selection_correction
-from search.out_of_fold import out_of_fold_file, write_out_of_fold
-from search.trial_data import TrialData
+from search.trials.cross_validation import OBJECTIVE, FoldResult, score, validation_metrics
+from search.trials.data import TrialData
+from search.trials.out_of_fold import out_of_fold_file, write_out_of_fold
 
 FOLDS = 4
 EPOCHS = 12

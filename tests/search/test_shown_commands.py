@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from search.closing import next_commands
-from search.interruption import command_to_resume
 from search.program_name import UV_RUN
-from search.run_directory import RunDirectory
+from search.run_folder.directory import RunDirectory
+from search.run_folder.interruption import command_to_resume
 from tests.search.command_line import typed
 from tests.search.test_help import parsed
 

@@ -1,5 +1,5 @@
-from search.config import Interval, SpaceSection
-from search.space import draw_configurations
+from search.config.schema import Interval, SpaceSection
+from search.plan.space import draw_configurations
 
 
 def test_a_shorter_draw_is_the_start_of_a_longer_one():

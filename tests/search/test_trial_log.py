@@ -4,7 +4,7 @@ import pytest
 
 from reports.trial_record import TrialRecord
 from search.errors import RunError
-from search.trial_log import append_record, read_records
+from search.run_folder.trial_log import append_record, read_records
 
 
 def record(run: int) -> TrialRecord:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from search.config_file import load_config
-from search.hyperband_plan import plan_hyperband
+from search.config.reading import load_config
+from search.plan.hyperband import plan_hyperband
 from search.plan_text import plan_search
 
 
@@ -21,13 +21,13 @@ class Silent:
 
 @pytest.fixture(scope="module")
 def trainers(engine):
-    from search.search_stage import TrainerPool
+    from search.tuner.search import TrainerPool
 
     return TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
 
 
 def search(engine, trainers, directory, settings=None, listener=None, finished=(), ended_after=None, **changes):
-    from search.search_stage import run_search
+    from search.tuner.search import run_search
 
     paths = {path.replace("__", "."): value for path, value in changes.items()}
     config = load_config(
@@ -66,7 +66,7 @@ def test_every_run_of_another_tuner_is_trained_to_the_full_budget(engine, traine
 
 
 def test_no_more_checkpoints_are_kept_than_the_plan_says_and_none_at_the_end(engine, trainers, tmp_path):
-    from search.expected_cost import checkpoint_peak
+    from search.protocols.expected_cost import checkpoint_peak
 
     kept = []
 
@@ -80,7 +80,7 @@ def test_no_more_checkpoints_are_kept_than_the_plan_says_and_none_at_the_end(eng
 
 
 def test_building_a_graph_is_counted_apart(engine, tmp_path):
-    from search.search_stage import TrainerPool
+    from search.tuner.search import TrainerPool
 
     fresh = TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
     records = search(engine, fresh, tmp_path, space__unfreeze_depth=[0], search__max_epochs=1).records
@@ -138,7 +138,7 @@ def test_a_diverging_configuration_fails_alone_and_a_spare_takes_its_place(engin
 
 
 def test_a_parent_whose_checkpoint_is_gone_is_trained_again_to_the_same_bits(engine, trainers, tmp_path, monkeypatch):
-    from search.checkpoints import CheckpointStore
+    from search.trials.checkpoints import CheckpointStore
 
     expected = search(engine, trainers, tmp_path / "kept")
     monkeypatch.setattr(CheckpointStore, "load", lambda self, run, fold: self.wait())
@@ -149,7 +149,7 @@ def test_a_parent_whose_checkpoint_is_gone_is_trained_again_to_the_same_bits(eng
 
 def test_a_full_disk_is_one_line_and_the_search_begins_again_where_it_was(engine, trainers, tmp_path, monkeypatch):
     from search.errors import RunError
-    from search.trial_log import read_records
+    from search.run_folder.trial_log import read_records
 
     expected = search(engine, trainers, tmp_path / "roomy")
 

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import pytest
 
-from reports.metrics import macro_ovr_auc
-from search.cross_validation import OBJECTIVE, draw_epoch, score, softmax, train_fold
-from search.space import Configuration
+from reports.metrics.table import macro_ovr_auc
+from search.plan.space import Configuration
+from search.trials.cross_validation import OBJECTIVE, draw_epoch, score, softmax, train_fold
 
 SIDE, EPOCHS = 48, 4
 
@@ -22,15 +22,15 @@ SIDE, EPOCHS = 48, 4
 @pytest.fixture(scope="module")
 def films(phantom, tmp_path_factory):
     """Prepared films, their split, the views that banks hold, and the banks of two depths."""
-    from mammo_data.augmentation import AugmentationSettings
-    from mammo_data.layouts import open_source
-    from mammo_data.prepared import prepare
+    from mammo_data.preparation.prepared import prepare
+    from mammo_data.preparation.standardise import PreparationSettings
+    from mammo_data.sources.open import open_source
     from mammo_data.splits import patient_split
-    from mammo_data.standardise import PreparationSettings
-    from search.bank_plan import plan_banks
-    from search.bit_architecture import SMALL
-    from search.bit_weights import random_weights
-    from search.development import boundary_shapes, boundary_values, development_data, stored_views
+    from mammo_data.training.augmentation import AugmentationSettings
+    from search.bit.architecture import SMALL
+    from search.bit.weights import random_weights
+    from search.boundary.plan import plan_banks
+    from search.boundary.views import boundary_shapes, boundary_values, development_data, stored_views
 
     folder = tmp_path_factory.mktemp("reference")
     prepared = prepare(open_source(phantom), PreparationSettings(image_size=SIDE), folder / "prepared")
@@ -62,7 +62,7 @@ class Trial:
 
     @cached_property
     def trainer(self):
-        from search.search_stage import TrainerPool
+        from search.tuner.search import TrainerPool
 
         return TrainerPool(self.engine.architecture, self.engine.weights, self.data, optimizer="sgd")(
             self.configuration
@@ -113,8 +113,8 @@ def same_objective(curve, reference):
 
 def test_the_trunk_in_the_graph_gives_the_same_objective(engine, films):
     """Depth 0 from pixels: the whole backbone in the model, frozen by ``trainable``."""
-    from search.bit_backbone import assign_official, build_backbone
-    from search.head import runtime_head
+    from search.bit.backbone import assign_official, build_backbone
+    from search.trials.head import runtime_head
 
     data, views = films
     backbone = build_backbone(engine.architecture, SIDE)
@@ -128,8 +128,8 @@ def test_the_trunk_in_the_graph_gives_the_same_objective(engine, films):
 
 
 def test_plain_training_on_the_stored_values_gives_the_same_objective(engine, films):
-    from search.bit_backbone import assign_official, build_tail
-    from search.head import runtime_head
+    from search.bit.backbone import assign_official, build_tail
+    from search.trials.head import runtime_head
 
     data, _ = films
     bank = data.banks[2]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from search.bit_architecture import R50X1, BitArchitecture
-from search.bit_backbone import assign_official, build_tail, official_variables
-from search.bit_family import DEFAULT_BACKBONE, FAMILY, SMALL_BACKBONE, architecture_of
-from search.bit_weights import random_weights
-from search.space import Configuration
+from search.bit.architecture import R50X1, BitArchitecture
+from search.bit.backbone import assign_official, build_tail, official_variables
+from search.bit.family import DEFAULT_BACKBONE, FAMILY, SMALL_BACKBONE, architecture_of
+from search.bit.weights import random_weights
+from search.plan.space import Configuration
 from tests.search.json_answers import assert_described
 
 # R50x1's units and names at an eighth of its width.
@@ -51,8 +51,8 @@ def test_one_step_moves_the_depths_variables_and_all_of_them(depth, narrow_weigh
 @pytest.mark.parametrize("depth", [1, 3, 16, 17])
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_one_step_of_the_search_moves_them_at_full_size(depth, dtype, tensorflow_started):
-    from search.class_emphasis import class_emphasis
-    from search.tail_trainer import TailTrainer
+    from search.trials.class_emphasis import class_emphasis
+    from search.trials.tail import TailTrainer
 
     weights = random_weights(R50X1, 1)
     shape = R50X1.boundary_shape(depth, (64, 64))
@@ -80,7 +80,7 @@ def test_the_readmes_table_is_the_codes():
 
 
 def test_the_command_shows_the_table_of_each_backbone():
-    from search.commands.weights import app
+    from search.cli.weights import app
 
     runner = CliRunner()
     text = runner.invoke(app, ["depths"]).stdout.splitlines()

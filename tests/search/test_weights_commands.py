@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from search.bit_architecture import R50X1
-from search.bit_family import FAMILY
-from search.bit_weights import random_weights
+from search.bit.architecture import R50X1
+from search.bit.family import FAMILY
+from search.bit.weights import random_weights
 from tests.search.command_line import typed
 from tests.search.json_answers import assert_described
 

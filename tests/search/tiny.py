@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search.config import Config
-from search.config_file import load_config
+from search.config.reading import load_config
+from search.config.schema import Config
 
 
 def tiny_config(data: Path, workspace: Path, **changes: object) -> Config:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mammo_data.standardise import PreparationSettings
-from search.bit_architecture import BitArchitecture
-from search.bit_weights import random_weights
-from search.export import assemble_model, save_model
-from search.export_metadata import ModelMetadata
+from mammo_data.preparation.standardise import PreparationSettings
+from search.bit.architecture import BitArchitecture
+from search.bit.weights import random_weights
+from search.export.metadata import ModelMetadata
+from search.export.model import assemble_model, save_model
+from search.final.retrain import TrainedTail
 from search.model_description import describe_model
-from search.retrain import TrainedTail
 
 
 def write_untrained(architecture: BitArchitecture, side: int, folder: Path) -> tuple[Path, ModelMetadata]:

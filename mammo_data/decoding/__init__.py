@@ -1,0 +1,1 @@
+"""Bytes of one image file to grey levels."""

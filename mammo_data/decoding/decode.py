@@ -1,0 +1,166 @@
+"""Encoded image bytes to grey pixels, strict enough that a damaged file can't pass for another image.
+
+More than 8 bits become 8 by the bit depth: a P5 file states its maxval and a DICOM file its BitsStored or its table's
+bits; a 16-bit PNG or TIFF states nothing, so the least of 8, 10, 12, 14 and 16 bits that holds its largest value is
+taken.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo_data.decoding.headers import encoded_size, is_cut_short, is_white_zero
+from mammo_data.errors import DataError
+
+LARGEST_SIDE = 16_384
+"""Pixels; a full-field mammogram at 50 µm has about 6,000. Larger headers are refused before any allocation."""
+
+_MAGICS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+_BIT_DEPTHS = (8, 10, 12, 14, 16)
+# The byte of a PNG's header that says what a pixel is (ISO/IEC 15948): 0 and 4 are grey.
+_PNG_COLOUR_TYPE, _PNG_GREY = 25, (b"\0", b"\x04")
+_MOST_SPREAD = 0.03  # of white, between the largest and the smallest channel of a pixel, on average
+
+# Netpbm's pgm(5): magic, width, height, maxval, separated by white space or comments, then ONE white-space byte.
+_GAP = rb"(?:\s|#[^\r\n]*[\r\n])"
+_HEADER = re.compile(rb"P5" + _GAP + rb"+([0-9]{1,9})" + _GAP + rb"+([0-9]{1,9})" + _GAP + rb"+([0-9]{1,9})\s")
+_LONGEST_HEADER = 4_096
+
+
+def decode_grey(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode one image to 8-bit grey.
+
+    A P5 file is read here, not by OpenCV, because OpenCV fills a truncated one with zeros in some versions.
+
+    Args:
+        data: The encoded file: PGM (P5), PNG, JPEG, TIFF or, with the extra ``dicom``, DICOM.
+        name: What to call the image in an error.
+
+    Returns:
+        uint8 [height, width], read-only for 8-bit P5 files (a view of ``data``).
+
+    Raises:
+        DataError: The bytes are no complete image of a size that a mammogram can have.
+    """
+    if data[:2] == b"P5":
+        return _decode_pgm(data, name)
+    if data[128:132] == b"DICM":
+        from mammo_data.decoding.dicom import decode_dicom
+
+        return to_eight_bits(*decode_dicom(data, name, LARGEST_SIDE))
+    return _decode_with_opencv(data, name)
+
+
+def is_truncated(data: bytes) -> bool:
+    """Whether undecodable bytes are the beginning of a good image, as a broken download leaves them."""
+    header = _HEADER.match(data[:_LONGEST_HEADER])
+    if header is None:
+        return is_cut_short(data)
+    width, height, maxval = (int(group) for group in header.groups())
+    # A header that states an absurd size is a damaged one, whatever follows.
+    plausible = width <= LARGEST_SIDE and height <= LARGEST_SIDE
+    return plausible and len(data) - header.end() < width * height * (1 if maxval < 256 else 2)
+
+
+def encode_pgm(image: NDArray[np.uint8]) -> bytes:
+    """The P5 file of an image, byte for byte as MIAS has them.
+
+    Args:
+        image: uint8 [height, width].
+    """
+    return b"P5\n%d %d\n255\n" % (image.shape[1], image.shape[0]) + image.tobytes()
+
+
+def to_eight_bits(pixels: NDArray[np.uint16], largest: int) -> NDArray[np.uint8]:
+    """Scale grey levels of 0 to ``largest`` to 0 to 255, rounded.
+
+    Args:
+        pixels: uint16 [height, width].
+        largest: White; 255 or more.
+    """
+    return np.rint(pixels.astype(np.float32) * (255.0 / largest)).astype(np.uint8)
+
+
+def _decode_pgm(data: bytes, name: str) -> NDArray[np.uint8]:
+    header = _HEADER.match(data[:_LONGEST_HEADER])
+    if header is None:
+        raise _damaged(name, "a P5 header with width, height and maxval", repr(data[:20]))
+    width, height, maxval = (int(group) for group in header.groups())
+    _require_size(name, width, height)
+    if not 0 < maxval < 65_536:
+        raise _damaged(name, "a maxval of 1 to 65535", f"{maxval}")
+    sample = np.dtype(np.uint8) if maxval < 256 else np.dtype(">u2")
+    expected, found = width * height * sample.itemsize, len(data) - header.end()
+    if found != expected:
+        raise _damaged(name, f"{expected} bytes of pixels for {width} × {height}", f"{found}")
+    pixels = np.frombuffer(data, dtype=sample, offset=header.end()).reshape(height, width)
+    if maxval == 255:
+        return pixels.view(np.uint8)
+    if int(pixels.max()) > maxval:
+        raise _damaged(name, f"pixels of at most {maxval}, its maxval", f"{int(pixels.max())}")
+    return to_eight_bits(pixels.astype(np.uint16), maxval)
+
+
+def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
+    import cv2
+
+    kind = next((kind for magic, kind in _MAGICS.items() if data.startswith(magic)), None)
+    size = encoded_size(data)
+    if kind is None or size is None:
+        raise _damaged(name, "a PGM, PNG, JPEG, TIFF or DICOM image", f"{len(data)} bytes of something else or damaged")
+    _require_size(name, *size)
+    if is_cut_short(data):
+        raise _damaged(name, f"a complete {kind} file", f"{len(data)} bytes without its end")
+    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    except cv2.error as error:
+        raise _damaged(name, "an image that can be decoded", f"{len(data)} bytes that OpenCV refuses") from error
+    if pixels is None or pixels.shape != (size[1], size[0]):
+        raise _damaged(name, f"a {kind} image that can be decoded", f"{len(data)} damaged bytes")
+    if _is_coloured(data):
+        raise _damaged(name, "a grey image", "colours")
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels)
+    if pixels.dtype != np.uint16:
+        raise _damaged(name, "pixels of 8 to 16 bits", f"{pixels.dtype}")
+    if is_white_zero(data):
+        # OpenCV turns such TIFFs of 8 bits, but none of more.
+        pixels = _guessed_white(pixels) - pixels
+    return to_eight_bits(pixels, int(_guessed_white(pixels)))
+
+
+def _is_coloured(data: bytes) -> bool:
+    """Whether the channels differ: grey films are often stored with three equal ones, photographs are no films."""
+    import cv2
+
+    if data.startswith(b"\x89PNG") and data[_PNG_COLOUR_TYPE : _PNG_COLOUR_TYPE + 1] in _PNG_GREY:
+        return False
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    except cv2.error:
+        return False
+    if pixels is None or pixels.ndim == 2:
+        return False
+    levels = pixels.astype(np.int32)
+    spread = float((levels.max(axis=2) - levels.min(axis=2)).mean())
+    # JPEG's own rounding makes grey a little coloured.
+    return spread > _MOST_SPREAD * float(np.iinfo(pixels.dtype).max)
+
+
+def _guessed_white(pixels: NDArray[np.uint16]) -> np.uint16:
+    largest = int(pixels.max())
+    return np.uint16(next(2**bits - 1 for bits in _BIT_DEPTHS if largest < 2**bits))
+
+
+def _require_size(name: str, width: int, height: int) -> None:
+    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
+        raise _damaged(name, f"sides of 1 to {LARGEST_SIDE} pixels", f"{width} × {height}")
+
+
+def _damaged(name: str, expected: str, found: str) -> DataError:
+    return DataError(expected=expected, found=f"{found} in {name}", remedy="Replace the file by a fresh copy.")

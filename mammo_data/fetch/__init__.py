@@ -1,0 +1,1 @@
+"""The download of the MIAS archive."""

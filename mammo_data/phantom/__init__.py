@@ -1,0 +1,1 @@
+"""Synthetic films in exact MIAS format."""

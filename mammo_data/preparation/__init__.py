@@ -1,0 +1,1 @@
+"""Grey levels to prepared images or crops, kept as a checked set."""

@@ -1,0 +1,281 @@
+"""The prepared set: all films on equal canvases, once on disk, memory-mapped by everyone after.
+
+A set lies in ``prepared-FINGERPRINT/`` under the cache folder: ``images.npy`` (uint8 [n, S, S]) and ``manifest.json``
+with the keys format, fingerprint, settings, class_names, cases (the table, findings in canvas pixels), images_crc32c
+(CRC-32C of the pixels, 8 hex digits) and sha256 (of all other keys as JSON with sorted keys). The fingerprint covers
+the source's bytes, the settings, this format and OpenCV's version, so whatever changes a pixel changes the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import tokenize
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo_data.cases import Case, CaseTable, Finding
+from mammo_data.decoding.decode import decode_grey
+from mammo_data.errors import DataError
+from mammo_data.preparation.standardise import PreparationSettings, standardise
+from mammo_data.sources.base import ImageSource
+from mammo_data.sources.film_work import work_on_films
+from mammo_data.truth.info_txt import load_cases
+
+__all__ = ["PreparationSettings", "PreparedSet", "prepare"]
+
+FORMAT = 4
+"""Raise it with every change to the code that changes a pixel or the manifest's keys."""
+
+# What json and numpy raise for a file whose bytes have changed: whichever field was hit, another one.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    OverflowError,
+    RecursionError,
+    SyntaxError,
+    tokenize.TokenError,
+)
+
+_STALE_SECONDS = 24 * 3600
+_BUILDING = ".preparing-"
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """All films of a source, standardised.
+
+    Attributes:
+        directory: Where it lies.
+        images: uint8 [n, S, S], read-only memory map, chest wall at the left, black padding.
+        table: The cases in the order of ``images``, findings in canvas pixels; one that can't be located has no place.
+        settings: How it was made.
+        fingerprint: SHA-256 (hex) of everything it depends on.
+    """
+
+    directory: Path
+    images: NDArray[np.uint8]
+    table: CaseTable
+    settings: PreparationSettings
+    fingerprint: str
+
+    @property
+    def unlocatable(self) -> tuple[str, ...]:
+        """Ids of the images with a finding that has no place on the breast; six in MIAS."""
+        return tuple(case.image_id for case in self.table.cases if any(finding.x is None for finding in case.findings))
+
+    def training_image(self, row: int, view: int) -> NDArray[np.uint8]:
+        """What an augmented view of a training image starts from: here, for every view, the image itself."""
+        return np.asarray(self.images[row])
+
+    @classmethod
+    def load(cls, directory: Path) -> PreparedSet:
+        """Open a set on disk.
+
+        Raises:
+            DataError: The folder holds no complete set of this format, or one that was damaged since.
+        """
+        try:
+            manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+            if manifest["format"] != FORMAT:
+                raise _not_a_set(directory, f"format {manifest['format']}")
+            if manifest.pop("sha256") != _sha256(manifest):
+                raise _not_a_set(directory, "a damaged manifest.json")
+            settings = PreparationSettings(**manifest["settings"])
+            table = CaseTable(tuple(_case(case) for case in manifest["cases"]), tuple(manifest["class_names"]))
+            images = np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False)
+            fingerprint = str(manifest["fingerprint"])
+        except _DAMAGE as error:
+            raise _not_a_set(directory, f"{type(error).__name__} {error}") from error
+        shape = (len(table), settings.image_size, settings.image_size)
+        if images.shape != shape or images.dtype != np.uint8:
+            raise _not_a_set(directory, f"{images.dtype} {images.shape} instead of uint8 {shape}")
+        if _crc32c(images) != manifest["images_crc32c"]:
+            raise _not_a_set(directory, "damaged pixels")
+        return cls(directory, images, table, settings, fingerprint)
+
+
+def prepare(
+    source: ImageSource,
+    settings: PreparationSettings,
+    cache_directory: Path,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> PreparedSet:
+    """The prepared set of a source: opened where it is on disk, else made.
+
+    Films are worked on by threads, a few at a time (`film_work`), so memory does not grow with their number.
+
+    Args:
+        source: The films.
+        settings: What to make of them.
+        cache_directory: Where prepared sets are kept.
+        workers: Threads; as many as there are cores by default.
+        progress: Called with (films done, films in all), from the calling thread; not called for a set on disk.
+
+    Raises:
+        DataError: A film or the truth table can't be used; nothing is left behind then.
+    """
+    fingerprint = _fingerprint(source, settings)
+    directory = cache_directory / f"prepared-{fingerprint[:16]}"
+    try:
+        kept = PreparedSet.load(directory)
+        if kept.fingerprint == fingerprint:
+            return kept
+    except DataError:
+        # Nothing there, or damaged: either way it is made now.
+        pass
+    table = load_cases(source)
+    with _building_directory(cache_directory) as building:
+        cases, checksum = _write_images(source, table, settings, building / "images.npy", workers, progress)
+        manifest = {
+            "format": FORMAT,
+            "fingerprint": fingerprint,
+            "settings": asdict(settings),
+            "class_names": list(table.class_names),
+            "cases": [asdict(case) for case in cases],
+            "images_crc32c": checksum,
+        }
+        manifest["sha256"] = _sha256(manifest)
+        with (building / "manifest.json").open("w", encoding="utf-8") as file:
+            json.dump(manifest, file)
+            file.flush()
+            os.fsync(file.fileno())
+        _publish(building, directory)
+    return PreparedSet.load(directory)
+
+
+def _write_images(
+    source: ImageSource,
+    table: CaseTable,
+    settings: PreparationSettings,
+    path: Path,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[list[Case], str]:
+    rows = {image_id: row for row, image_id in enumerate(table.image_ids)}
+    cases: list[Case] = list(table.cases)
+    shape = (len(table), settings.image_size, settings.image_size)
+    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    _claim_blocks(path)
+    frames: dict[tuple[int, ...], str] = {}
+
+    def work(image_id: str, data: bytes) -> None:
+        row = rows[image_id]
+        case = table.cases[row]
+        film = decode_grey(data, case.image_id)
+        frames.setdefault(film.shape, case.image_id)
+        images[row], findings = standardise(film, case.findings, settings)
+        cases[row] = replace(case, findings=findings)
+
+    for done, _ in enumerate(work_on_films(source, work, workers=workers), start=1):
+        if progress is not None:
+            progress(done, len(table))
+    if source.case_table is None:
+        _require_one_frame(frames, source.location)
+    images.flush()
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return cases, _crc32c(images)
+
+
+def _claim_blocks(path: Path) -> None:
+    # A memory map is a sparse file: where its blocks are missing when the disk is full, writing ends the process.
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def _crc32c(images: NDArray[np.uint8]) -> str:
+    import google_crc32c
+
+    total = 0
+    for image in images:
+        total = google_crc32c.extend(total, np.ascontiguousarray(image).tobytes())
+    return f"{total:08x}"
+
+
+def _sha256(manifest: dict[str, Any]) -> str:
+    # By way of text: numbers and tuples as they are read.
+    content = json.loads(json.dumps(manifest))
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _require_one_frame(frames: dict[tuple[int, ...], str], location: str) -> None:
+    # Info.txt's y counts from the bottom of a frame that it does not name: one frame must hold for all.
+    if len(frames) > 1:
+        found = ", ".join(f"{shape[1]} × {shape[0]} ({image_id})" for shape, image_id in sorted(frames.items()))
+        raise DataError(
+            expected="films of one size",
+            found=f"{found} in {location}",
+            remedy="Use the original films, not resized or cropped copies.",
+        )
+
+
+def _fingerprint(source: ImageSource, settings: PreparationSettings) -> str:
+    parts = [FORMAT, cv2.__version__, source.fingerprint, asdict(settings)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def _building_directory(cache_directory: Path) -> Iterator[Path]:
+    cache_directory.mkdir(parents=True, exist_ok=True)
+    for left_over in cache_directory.glob(f"{_BUILDING}*"):
+        # A killed process can't clean up; another that is still at work is younger than this.
+        if time.time() - left_over.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(left_over, ignore_errors=True)
+    building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=cache_directory))
+    try:
+        yield building
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _publish(building: Path, directory: Path) -> None:
+    """Move a finished set to its name; of two processes that made the same one, the first wins."""
+    _sync_folder(building)
+    try:
+        building.rename(directory)
+    except OSError:
+        try:
+            PreparedSet.load(directory)
+        except DataError:
+            shutil.rmtree(directory)
+            building.rename(directory)
+    _sync_folder(directory.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _case(fields: dict[str, Any]) -> Case:
+    findings = tuple(Finding(**finding) for finding in fields.pop("findings"))
+    return Case(**fields, findings=findings)
+
+
+def _not_a_set(directory: Path, found: str) -> DataError:
+    return DataError(
+        expected=f"a prepared set of format {FORMAT}", found=f"{found} in {directory}", remedy="Delete that folder."
+    )

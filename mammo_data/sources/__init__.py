@@ -1,0 +1,1 @@
+"""Every packaging of films as one `ImageSource`."""

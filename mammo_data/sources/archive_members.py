@@ -1,0 +1,218 @@
+"""An archive's files in one pass, nested archives included, with hostile ones refused before they cost anything.
+
+Nothing is written to disk, so a member's name can't lead anywhere; a name that tries is refused all the same, for such
+an archive is not what it claims to be. Sizes count as declared, before a byte of the member is unpacked, and neither
+tarfile nor zipfile hands out more than was declared; so a bomb costs its headers.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import lzma
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from mammo_data.errors import DataError
+from mammo_data.sources.base import LARGEST_FILE
+from mammo_data.sources.film_names import TAR_SUFFIXES, is_archive
+
+LARGEST_ARCHIVE = 4 * 2**30
+"""Bytes after unpacking, nested archives counted twice; MIAS has 0.32 GiB, Kaggle's three copies of it 1 GiB."""
+MOST_MEMBERS = 200_000
+DEEPEST_NESTING = 3
+_LARGEST_IN_MEMORY = 2**30
+_LARGEST_HEADER = 2**20
+_ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+_TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
+_HEADER_TYPES = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in an archive.
+
+    Attributes:
+        path: Its path with slashes; that of a nested archive comes first.
+        size: In bytes, as declared.
+        read: Its bytes; to be called before the next member is asked for.
+    """
+
+    path: str
+    size: int
+    read: Callable[[], bytes]
+
+
+@dataclass
+class _Budget:
+    location: str
+    unpacked: int = 0
+    members: int = 0
+    largest: int = field(default=LARGEST_ARCHIVE)
+
+    def spend(self, path: str, size: int) -> None:
+        self.unpacked += size
+        self.members += 1
+        if not is_archive(path) and size > LARGEST_FILE:
+            raise _hostile(self.location, f"{size} bytes at {path!r}", f"files of at most {LARGEST_FILE} bytes")
+        if self.unpacked > self.largest or self.members > MOST_MEMBERS:
+            raise _hostile(
+                self.location,
+                f"{self.unpacked} bytes in {self.members} files up to {path!r}",
+                f"at most {self.largest} bytes unpacked, in at most {MOST_MEMBERS} files",
+            )
+
+
+class _GuardedTarInfo(tarfile.TarInfo):
+    """Refuses extended headers that are large by themselves: tarfile reads them whole, whatever a member's size."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _GuardedTarInfo:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _HEADER_TYPES and not 0 <= member.size <= _LARGEST_HEADER:
+            raise tarfile.TarError(f"an extended header of {member.size} bytes")
+        return member
+
+
+def archive_members(path: Path) -> Iterator[Member]:
+    """All regular files of a tar or zip archive, in its order.
+
+    Args:
+        path: The archive.
+
+    Raises:
+        DataError: The archive is damaged, or a member is a link, leads outside or is too large.
+    """
+    with readable_archive(str(path)), path.open("rb") as file:
+        yield from _members(file, path.name, "", _Budget(str(path)), 0)
+
+
+def is_archive_file(path: Path) -> bool:
+    """Whether a file is an archive, by its first bytes (an old tar: by its name); tarfile's own test unpacks some."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_TAR_MAGIC_AT + len(_TAR_MAGIC))
+    except OSError:
+        return False
+    packed = start.startswith((*_ZIP_MAGICS, b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"))
+    return packed or start[_TAR_MAGIC_AT:] == _TAR_MAGIC or is_archive(path.name)
+
+
+@contextmanager
+def readable_archive(location: str) -> Iterator[None]:
+    """Turns what a damaged archive makes tarfile, zipfile, zlib and the system raise into a `DataError`."""
+    try:
+        yield
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        OverflowError,
+        UnicodeError,
+        ValueError,
+        # A chain of extended headers makes tarfile call itself for each.
+        RecursionError,
+        # What tarfile and zipfile make of a header that ends early or has an impossible field.
+        LookupError,
+        TypeError,
+        struct.error,
+    ) as error:
+        raise _hostile(location, str(error) or type(error).__name__, "a complete archive") from error
+
+
+def _members(file: IO[bytes], name: str, prefix: str, budget: _Budget, depth: int) -> Iterator[Member]:
+    if depth > DEEPEST_NESTING:
+        raise _hostile(budget.location, f"archives in archives at {prefix!r}", f"at most {DEEPEST_NESTING} levels")
+    if name.lower().endswith(".zip") or (depth == 0 and _is_zip(file)):
+        yield from _zip_members(file, prefix, budget, depth)
+    else:
+        yield from _tar_members(file, prefix, budget, depth)
+
+
+def _tar_members(file: IO[bytes], prefix: str, budget: _Budget, depth: int) -> Iterator[Member]:
+    with tarfile.open(fileobj=file, mode="r|*", bufsize=2**20, tarinfo=_GuardedTarInfo) as archive:
+        for entry in archive:
+            path = prefix + _plain(entry.name, budget.location)
+            if not (entry.isreg() or entry.isdir()) or entry.issparse():
+                raise _hostile(budget.location, f"a link, device or sparse file, {path!r}", "files and folders only")
+            budget.spend(path, entry.size)
+            content = archive.extractfile(entry) if entry.isreg() else None
+            if content is None:
+                continue
+            if is_archive(path):
+                yield from _nested(content, entry.size, path, budget, depth)
+            else:
+                yield Member(path, entry.size, functools.partial(_read, content.read, budget.location))
+
+
+def _zip_members(file: IO[bytes], prefix: str, budget: _Budget, depth: int) -> Iterator[Member]:
+    with zipfile.ZipFile(file) as archive:
+        for entry in archive.infolist():
+            path = prefix + _plain(entry.filename, budget.location)
+            if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _hostile(budget.location, f"a link or device, {path!r}", "files and folders only")
+            if entry.flag_bits & 0x1:
+                raise _hostile(budget.location, f"an encrypted file, {path!r}", "an archive without a password")
+            budget.spend(path, entry.file_size)
+            if entry.is_dir():
+                continue
+            if is_archive(path):
+                with archive.open(entry) as content:
+                    yield from _nested(content, entry.file_size, path, budget, depth)
+            else:
+                read = functools.partial(archive.read, entry)
+                yield Member(path, entry.file_size, functools.partial(_read, read, budget.location))
+
+
+def _nested(content: IO[bytes], size: int, path: str, budget: _Budget, depth: int) -> Iterator[Member]:
+    if not path.lower().endswith(TAR_SUFFIXES):
+        # A zip's table is at its end, so one inside another archive has to be in memory.
+        if size > _LARGEST_IN_MEMORY:
+            raise _hostile(budget.location, f"{size} bytes at {path!r}", f"{_LARGEST_IN_MEMORY} bytes in a nested zip")
+        content = io.BytesIO(content.read(size))
+    yield from _members(content, path, f"{path}/", budget, depth + 1)
+
+
+def _read(read: Callable[[], bytes], location: str) -> bytes:
+    # Called by whoever walks the members, outside the walk's own guard.
+    with readable_archive(location):
+        return read()
+
+
+def _is_zip(file: IO[bytes]) -> bool:
+    """By the first bytes: zipfile looks at the last ones, and takes a tar that ends with a zip for it."""
+    start = file.read(4)
+    file.seek(0)
+    return start in _ZIP_MAGICS
+
+
+def _plain(name: str, location: str) -> str:
+    """The name without "./"; refused where it leads out of the archive on any system."""
+    pure = PurePosixPath(name.replace("\\", "/"))
+    if pure.is_absolute() or ".." in pure.parts or (pure.parts and pure.parts[0].endswith(":")) or "\0" in name:
+        raise _hostile(location, f"a member outside the archive, {name!r}", "members with plain names")
+    return str(pure)
+
+
+def _hostile(location: str, found: str, expected: str) -> DataError:
+    return DataError(
+        expected=expected, found=f"{found[:200]} in {location}", remedy="Fetch the archive again from its source."
+    )

@@ -1,0 +1,151 @@
+"""Films in an HDF5 file as Kaggle's mirror has them: ``all_mias_scans.h5``, one row an annotation.
+
+Datasets: scan (uint8 [rows, height, width]), REFNUM, BG, CLASS, SEVERITY and, in some copies, X, Y and RADIUS; text is
+bytes or str, a missing value "nan". A film with several annotations stands there several times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mammo_data.decoding.decode import LARGEST_SIDE, encode_pgm
+from mammo_data.errors import DataError
+from mammo_data.sources.archive_members import LARGEST_ARCHIVE
+from mammo_data.sources.base import FilmSource, conflicting_copies, films_fingerprint
+from mammo_data.sources.film_names import film_name
+
+if TYPE_CHECKING:
+    import h5py
+
+_TEXT = ("REFNUM", "BG", "CLASS", "SEVERITY")
+_PLACE = ("X", "Y", "RADIUS")
+_MOST_ROWS = 100_000
+
+
+class H5Source(FilmSource):
+    """Films in an HDF5 file, handed out as the P5 files they were made from.
+
+    Args:
+        path: The file.
+        info: A truth table to use instead of the file's own columns, which may lack the findings' places.
+
+    Raises:
+        DataError: The file is damaged, or its datasets are not of the types above.
+    """
+
+    def __init__(self, path: Path, info: bytes | None = None) -> None:
+        import h5py
+
+        self._path = path
+        self._lock = threading.Lock()
+        try:
+            self._file = h5py.File(path, "r")
+            self._scans = _dataset(self._file, "scan", path)
+            columns = {name: _column(self._file, name, path) for name in _TEXT}
+            columns |= {name: _column(self._file, name, path) for name in _PLACE if name in self._file}
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            raise _unusable(path, f"{type(error).__name__}: {error}") from error
+        self._check(columns)
+        self._rows: dict[str, list[int]] = {}
+        for row, reference in enumerate(columns["REFNUM"]):
+            name = film_name(f"{reference}.pgm")
+            if name is None:
+                raise _unusable(path, f"REFNUM {reference[:20]!r} in row {row}")
+            self._rows.setdefault(name.image_id, []).append(row)
+        own = "\n".join(_info_row(columns, row) for row in range(len(columns["REFNUM"]))).encode()
+        super().__init__(str(path), dict.fromkeys(self._rows, (path.name,)), own if info is None else info)
+
+    def _check(self, columns: dict[str, list[str]]) -> None:
+        scans = self._scans
+        if scans.dtype != np.uint8 or scans.ndim != 3:
+            raise _unusable(self._path, f"scan as {scans.dtype} {scans.shape}")
+        rows, height, width = scans.shape
+        if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE and 0 < rows <= _MOST_ROWS):
+            raise _unusable(self._path, f"scan of shape {scans.shape}")
+        if rows * height * width > LARGEST_ARCHIVE:
+            raise _unusable(self._path, f"scan of {rows * height * width} bytes")
+        wrong = [name for name, values in columns.items() if len(values) != rows]
+        if wrong:
+            raise _unusable(self._path, f"{len(columns[wrong[0]])} values of {wrong[0]} for {rows} scans")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all names and bytes; films as P5 files, so that it can equal that of the original folder."""
+        digests = {image_id: hashlib.sha256(data).hexdigest() for image_id, data in self.stream()}
+        return films_fingerprint(digests, self._info)
+
+    def read(self, image_id: str) -> bytes:
+        """One film as a P5 file."""
+        first, *copies = self._rows[image_id]
+        try:
+            with self._lock:
+                pixels = self._scans[first]
+                for copy in copies:
+                    if not np.array_equal(self._scans[copy], pixels):
+                        raise conflicting_copies(image_id, f"row {first}", f"row {copy}", str(self._path))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _unusable(self._path, f"{type(error).__name__}: {error}") from error
+        return encode_pgm(pixels)
+
+    def stream(self) -> Iterator[tuple[str, bytes]]:
+        """All films in the order of their names."""
+        for image_id in self.image_ids:
+            yield image_id, self.read(image_id)
+
+
+def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    import h5py
+
+    # Links and external storage would make this file read others.
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise _unusable(path, f"no dataset {name}" if name not in file else f"{name} as a link")
+    found = file[name]
+    if not isinstance(found, h5py.Dataset):
+        raise _unusable(path, f"{name} as a group")
+    if found.is_virtual or found.external:
+        raise _unusable(path, f"{name} stored in other files")
+    return found
+
+
+def _column(file: h5py.File, name: str, path: Path) -> list[str]:
+    import h5py
+
+    found = _dataset(file, name, path)
+    if found.ndim != 1 or found.shape[0] > _MOST_ROWS:
+        raise _unusable(path, f"{name} of shape {found.shape}")
+    if found.dtype.kind not in "if" and h5py.check_string_dtype(found.dtype) is None:
+        raise _unusable(path, f"{name} as {found.dtype}")
+    return [_text(value) for value in found[()].tolist()]
+
+
+def _text(value: object) -> str:
+    """A cell as Info.txt writes it; "" for a missing one."""
+    if isinstance(value, bytes):
+        value = value.decode("ascii", errors="replace")
+    if isinstance(value, float):
+        value = "" if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
+    text = " ".join(str(value).split())
+    if text.lower() == "nan":
+        return ""
+    return text[:-2] if text.endswith(".0") and text[:-2].isdigit() else text
+
+
+def _info_row(columns: dict[str, list[str]], row: int) -> str:
+    """A row of Info.txt: what is missing is left out, so that the one parser judges all packagings."""
+    return " ".join(cell for values in columns.values() if (cell := values[row]))
+
+
+def _unusable(path: Path, found: str) -> DataError:
+    return DataError(
+        expected="the datasets scan (uint8, rows × height × width) and REFNUM, BG, CLASS, SEVERITY (text, one a row)",
+        found=f"{found[:200]} in {path}",
+        remedy="Use Kaggle's all_mias_scans.h5 as it is, or the folder of PGM files.",
+    )

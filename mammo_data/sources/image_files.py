@@ -1,0 +1,146 @@
+"""Images without labels, as a user names them: files, folders, archives, bytes or a list of paths on a stream.
+
+An image that can't be read is an error beside its name, in its place; the images after it go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from mammo_data.errors import DataError
+from mammo_data.sources.archive_members import archive_members, is_archive_file
+from mammo_data.sources.base import read_file
+from mammo_data.sources.case_folder import LARGEST_FILM
+from mammo_data.sources.film_names import IMAGE_SUFFIXES, is_h5
+
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+
+_MAGICS = (b"P5", b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
+_DICOM_AT, _DICOM = 128, b"DICM"
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One encoded image, or why there is none.
+
+    Attributes:
+        name: Its path as the user gave it; in a folder or archive, its path there.
+        data: The encoded bytes, or the error.
+    """
+
+    name: str
+    data: bytes | DataError
+
+
+def image_files(paths: Iterable[Path]) -> Iterator[ImageFile]:
+    """All images that paths name, one after the other, in a fixed order.
+
+    Of a folder those with an image's suffix, at any depth, and DICOM files without one; of an archive the same, nested
+    archives included. Hidden files, truth tables and other texts are passed over. A file that is named itself is an
+    image whatever its suffix.
+
+    Args:
+        paths: Files, folders and archives.
+
+    Yields:
+        The images; an unreadable one, a folder without any, or a damaged archive as an error.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield from _of_folder(path)
+        elif path.is_file() and not is_h5(path.name) and is_archive_file(path):
+            yield from _of_archive(path)
+        else:
+            yield ImageFile(str(path), _read(path))
+
+
+def paths_or_image(data: bytes) -> tuple[Path, ...] | bytes:
+    """What came on a stream: the bytes of one image, or a list of paths, one a line.
+
+    Raises:
+        DataError: It is neither.
+    """
+    if data.startswith(_MAGICS) or _is_dicom(data):
+        return data
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    paths = tuple(Path(line.strip()) for line in text.splitlines() if line.strip())
+    if "\0" in text or not paths:
+        raise DataError(
+            expected="an image (PGM, PNG, JPEG, TIFF, DICOM) or a list of paths on standard input",
+            found=f"{len(data)} bytes of something else",
+            remedy="Pipe one image, or paths with a line each, into `-`.",
+        )
+    return paths
+
+
+def _of_folder(folder: Path) -> Iterator[ImageFile]:
+    found = False
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if not _may_be_image(inside.as_posix()) or not path.is_file():
+            continue
+        if not inside.suffix and not _starts_as_dicom(path):
+            continue
+        found = True
+        yield ImageFile(inside.as_posix(), _read(path))
+    if not found:
+        yield _nothing_in(folder)
+
+
+def _of_archive(path: Path) -> Iterator[ImageFile]:
+    found = False
+    try:
+        for member in archive_members(path):
+            if not _may_be_image(member.path):
+                continue
+            data = member.read()
+            if PurePosixPath(member.path).suffix or _is_dicom(data):
+                found = True
+                yield ImageFile(member.path, data)
+    except DataError as error:
+        yield ImageFile(str(path), error)
+        return
+    if not found:
+        yield _nothing_in(path)
+
+
+def _may_be_image(path: str) -> bool:
+    pure = PurePosixPath(path)
+    if any(part.startswith(".") or part == "__MACOSX" for part in pure.parts) or pure.name == "DICOMDIR":
+        return False
+    return pure.suffix.lower() in ("", *IMAGE_SUFFIXES, *DICOM_SUFFIXES)
+
+
+def _read(path: Path) -> bytes | DataError:
+    try:
+        return read_file(path, LARGEST_FILM)
+    except DataError as error:
+        return error
+
+
+def _starts_as_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return _is_dicom(file.read(_DICOM_AT + len(_DICOM)))
+    except OSError:
+        return False
+
+
+def _is_dicom(data: bytes) -> bool:
+    return data[_DICOM_AT : _DICOM_AT + len(_DICOM)] == _DICOM
+
+
+def _nothing_in(place: Path) -> ImageFile:
+    return ImageFile(
+        str(place),
+        DataError(
+            expected="images (PGM, PNG, JPEG, TIFF, DICOM)",
+            found=f"none in {place}",
+            remedy="Name the folder or archive that holds them.",
+        ),
+    )

@@ -1,0 +1,1 @@
+"""What training draws from a prepared set: balanced order, augmented views, tf.data."""

@@ -1,0 +1,1 @@
+"""What is known of the films: Info.txt, cases.csv, the published facts of MIAS."""

@@ -1,0 +1,210 @@
+"""Info.txt, MIAS's truth table: about 100 lines of prose, then one row a finding.
+
+A row is ``REFNUM TISSUE CLASS [SEVERITY [X Y RADIUS | *NOTE 3*]]``. Only lines that begin with a MIAS reference number
+are rows: the credits line "Truth-Data: C R M Boggis" would otherwise pass for a malignant finding.
+
+A label is one letter, so a damaged row can read as another label. The published table is known by its hash
+(`mias_facts`); a table of one's own may carry a line ``ROWS-SHA-256: <hex>`` (`rows_checksum`), which is then checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from mammo_data.cases import MIAS_CLASSES, Case, CaseTable, Finding
+from mammo_data.errors import DataError
+
+if TYPE_CHECKING:
+    from mammo_data.sources.base import ImageSource
+
+_ROW = re.compile(r"^mdb[0-9]{3}$")
+_TISSUES = frozenset("FGD")
+_ABNORMALITIES = frozenset({"CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM"})
+_SEVERITIES = {"B": "benign", "M": "malignant"}
+_NOTE_3 = ["*NOTE", "3*"]
+_COORDINATE = re.compile(r"^[0-9]{1,5}$")
+_CHECKSUM = re.compile(r"^ROWS-SHA-256: *(\S+)", re.MULTILINE)
+
+
+def patient_of(image_id: str) -> str:
+    """The woman an image belongs to: odd n and n + 1 are her two breasts (Info.txt, note 1).
+
+    Args:
+        image_id: A MIAS reference number such as "mdb001".
+
+    Returns:
+        Her number in three digits, "p001" for mdb001 and mdb002.
+    """
+    return f"p{(int(image_id[3:]) + 1) // 2:03d}"
+
+
+def decode_info(data: bytes, name: str = "Info.txt") -> str:
+    """The text of a truth table's bytes; a cases.csv is read the same way.
+
+    Raises:
+        DataError: The bytes hold a NUL or are not UTF-8 (MIAS's file is plain ASCII).
+    """
+    if b"\0" in data:
+        raise DataError(
+            expected="a text file",
+            found=f"a NUL byte at offset {data.index(0)} of {name}",
+            remedy="Get a fresh copy of that file.",
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            expected="UTF-8 text",
+            found=f"byte 0x{data[error.start]:02x} at offset {error.start} of {name}",
+            remedy="Get a fresh copy of that file, or save it as UTF-8.",
+        ) from error
+
+
+def parse_info(text: str, image_height: int = 1024) -> CaseTable:
+    """The case table that a truth table's text describes.
+
+    An image's label is its worst finding (malignant before benign before none); all findings are kept. Info.txt counts
+    y from the bottom edge (note 3), a `Finding` from the top: row = image_height - 1 - y. A finding without coordinates
+    (note 4, and mdb059) has x, y and radius None.
+
+    Args:
+        text: The whole file, prose included; Kaggle's variant with a header line is the same to this parser.
+        image_height: Height (and width: MIAS's films are square) of the images in pixels.
+
+    Returns:
+        Cases sorted by reference number.
+
+    Raises:
+        DataError: A row can't be understood, two rows contradict each other, or there is no row at all.
+    """
+    tissues: dict[str, str] = {}
+    findings: dict[str, list[Finding]] = {}
+    declared_normal: set[str] = set()
+    _require_checksum(text)
+    for number, line in enumerate(text.splitlines(), start=1):
+        tokens = line.split()
+        if not tokens or not tokens[0].lower().startswith("mdb"):
+            continue
+        image_id = tokens[0].lower()
+        if not _ROW.match(image_id) or image_id == "mdb000":
+            raise _bad_row(number, line, "a reference number such as mdb001")
+        tissue, finding = _parse_row(number, line, tokens, image_height)
+        if tissues.setdefault(image_id, tissue) != tissue:
+            raise _bad_row(number, line, f"tissue {tissues[image_id]} as in the other row of {image_id}")
+        kept = findings.setdefault(image_id, [])
+        if finding is None:
+            declared_normal.add(image_id)
+        elif finding not in kept:
+            kept.append(finding)
+        if kept and image_id in declared_normal:
+            raise _bad_row(number, line, f"{image_id} to be either NORM or abnormal, not both")
+    if not tissues:
+        raise DataError(
+            expected="rows such as 'mdb001 G CIRC B 535 425 197'",
+            found="none in the truth table",
+            remedy="Use the Info.txt that comes with the images.",
+        )
+    return CaseTable(
+        tuple(
+            Case(
+                image_id=image_id,
+                patient_id=patient_of(image_id),
+                label=worst_label(findings[image_id]),
+                tissue=tissues[image_id],
+                findings=tuple(findings[image_id]),
+            )
+            for image_id in sorted(tissues)
+        )
+    )
+
+
+def rows_checksum(text: str) -> str:
+    """SHA-256 (hex) of a truth table's rows; prose, white space and letter case of the numbers do not count."""
+    rows = [line.split() for line in text.splitlines() if line.split() and line.split()[0].lower().startswith("mdb")]
+    return hashlib.sha256("\n".join(" ".join([row[0].lower(), *row[1:]]) for row in rows).encode()).hexdigest()
+
+
+def worst_label(findings: list[Finding]) -> str:
+    """Class name of the worst finding; the first class where there is none."""
+    return MIAS_CLASSES[max((MIAS_CLASSES.index(finding.severity) for finding in findings), default=0)]
+
+
+def load_cases(source: ImageSource) -> CaseTable:
+    """The case table of a source, its findings in the frame of the source's own images.
+
+    The image height that the flip of y needs is that of the first image; `prepare` refuses a set of mixed sizes. A
+    table of all 322 films that is not the one that MIAS published is refused (see `mias_facts`).
+
+    Raises:
+        DataError: As `parse_info`, or a row without its image, or an image without its row, or another truth table.
+    """
+    from mammo_data.decoding.decode import decode_grey
+    from mammo_data.truth.mias import require_published_labels, require_published_size
+
+    if source.case_table is not None:
+        return source.case_table
+    if not source.image_ids:
+        raise DataError(
+            expected="images named mdb001.pgm, mdb002.pgm, …",
+            found=f"none in {source.location}",
+            remedy="Point --data at the folder or archive that holds them.",
+        )
+    first = source.image_ids[0]
+    height, width = decode_grey(source.read(first), first).shape
+    require_published_size(source.image_ids, source.info_text, (height, width), source.location)
+    table = parse_info(source.info_text, image_height=height)
+    images, rows = source.image_ids, table.image_ids
+    _require_same("an image for every row of Info.txt", "no image for", rows, images, source.location)
+    _require_same("a row of Info.txt for every image", "no row for", images, rows, source.location)
+    require_published_labels(table, source.info_text, source.location)
+    return table
+
+
+def _require_checksum(text: str) -> None:
+    stated = _CHECKSUM.findall(text)
+    if stated and {found.lower() for found in stated} != {rows_checksum(text)}:
+        raise DataError(
+            expected=f"rows with the SHA-256 {stated[0][:16]}… that Info.txt states",
+            found=f"rows with {rows_checksum(text)[:16]}…",
+            remedy="Get a fresh copy of Info.txt; if you changed its rows yourself, remove the line with the hash.",
+        )
+
+
+def _parse_row(number: int, line: str, tokens: list[str], image_height: int) -> tuple[str, Finding | None]:
+    if len(tokens) < 3 or tokens[1] not in _TISSUES:
+        raise _bad_row(number, line, "a tissue (F, G or D) and a class")
+    tissue, abnormality, rest = tokens[1], tokens[2], tokens[3:]
+    if abnormality == "NORM":
+        if rest:
+            raise _bad_row(number, line, "nothing after NORM")
+        return tissue, None
+    if abnormality not in _ABNORMALITIES:
+        raise _bad_row(number, line, f"one of {', '.join(sorted(_ABNORMALITIES))}, NORM as the class")
+    if not rest or rest[0] not in _SEVERITIES:
+        raise _bad_row(number, line, "severity B or M after the class")
+    severity, place = _SEVERITIES[rest[0]], rest[1:]
+    if not place or place == _NOTE_3:
+        return tissue, Finding(abnormality, severity)
+    if len(place) != 3 or not all(_COORDINATE.match(token) for token in place):
+        raise _bad_row(number, line, "x, y and radius in whole pixels, or *NOTE 3*, or nothing after the severity")
+    x, y, radius = (int(token) for token in place)
+    if x >= image_height or y >= image_height or not 0 < radius <= image_height:
+        raise _bad_row(number, line, f"a circle within {image_height} × {image_height} pixels")
+    return tissue, Finding(abnormality, severity, float(x), float(image_height - 1 - y), float(radius))
+
+
+def _bad_row(number: int, line: str, expected: str) -> DataError:
+    return DataError(
+        expected=expected, found=f"{line.strip()[:80]!r} in line {number} of Info.txt", remedy="Correct that line."
+    )
+
+
+def _require_same(expected: str, absent: str, wanted: tuple[str, ...], there: tuple[str, ...], location: str) -> None:
+    missing = sorted(set(wanted) - set(there))
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise DataError(
+            expected=expected, found=f"{absent} {shown} in {location}", remedy="Complete or re-fetch the set."
+        )

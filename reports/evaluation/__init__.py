@@ -1,0 +1,1 @@
+"""What is said of a model: calibration, operating points, subgroups, localisation, the nested protocol."""

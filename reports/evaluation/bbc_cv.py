@@ -1,0 +1,154 @@
+"""BBC-CV: what the winner's cross-validated score would be without the luck of having been chosen.
+
+Tsamardinos, Greasidou & Borboudakis (Machine Learning 2018): bootstrap the out-of-fold predictions of all candidates
+together; choose the best candidate on the cases that were drawn, score it on those that were not; the mean over the
+resamples estimates what choosing yields. No model is trained again.
+
+A candidate is whatever was chosen among. A search takes the best epoch of the best run, so each epoch of each
+full-budget run is one: an epoch that was picked on all cases beforehand has seen those that are not drawn.
+
+Two deviations. Patients are drawn, not cases. And an AUC is computed within each fold and averaged over the folds that
+define it, as the search's objective is: scores of different fold models share no scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.errors import ReportError
+from reports.metrics.auc import Floats
+from reports.metrics.fold_auc import fold_averaged_macro_auc
+from reports.metrics.intervals import LEVEL, RESAMPLES, Interval, patient_weights
+from reports.metrics.table import defined_or_none
+
+_CELLS = 2_000_000
+"""Most scores held at a time, candidates times resamples: 16 MB."""
+
+
+@dataclass(frozen=True)
+class SelectionCorrection:
+    """The winner's score before and after the correction.
+
+    Attributes:
+        selected: Score of the best candidate on all cases: selected, optimistic.
+        winner: Its position among the candidates.
+        corrected: BBC-CV's estimate with percentile limits.
+        candidates: Number of candidates.
+        runs: Number of runs that they are epochs of.
+        corrected_for: What was chosen, in words: "run and epoch", or "run" where each run is one candidate.
+        resamples: Bootstrap resamples of patients.
+        stability: Share of the resamples in which the same run was chosen, at whichever epoch.
+    """
+
+    selected: float | None
+    winner: int
+    corrected: Interval
+    candidates: int
+    runs: int
+    corrected_for: str
+    resamples: int
+    stability: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return asdict(self)
+
+
+def bbc_cv(
+    labels: NDArray[np.integer],
+    probabilities: Floats,
+    patient_ids: tuple[str, ...],
+    folds: NDArray[np.integer],
+    *,
+    runs: NDArray[np.integer] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> SelectionCorrection:
+    """Corrects the macro one-vs-rest AUC of the best of several candidates for the choice.
+
+    Args:
+        labels: Class index, int [n].
+        probabilities: Out-of-fold probabilities of each candidate, finite, float64 [candidates, n, classes].
+        patient_ids: Patient of each case, n.
+        folds: The fold that each case was validated in, int [n].
+        runs: The run that each candidate is an epoch of, int [candidates]; None: each is a run of its own.
+        resamples: Bootstrap resamples of patients.
+        seed: Seed of the draw.
+        level: Coverage.
+
+    Returns:
+        The correction; with a single candidate it is the out-of-bag score of that one.
+
+    Raises:
+        ReportError: If the shapes don't fit, or a patient stands in two folds.
+    """
+    scores = np.asarray(probabilities, np.float64)
+    if scores.ndim != 3 or not len(scores) or not (scores.shape[1] == len(labels) == len(patient_ids) == len(folds)):
+        raise ReportError(
+            expected="probabilities [candidates, n, classes] and n labels, patients and folds",
+            found=f"{list(scores.shape)}, {len(labels)}, {len(patient_ids)}, {len(folds)}",
+            remedy="Take the out-of-fold predictions of the full-budget runs, in one order of cases.",
+        )
+    if len(set(zip(patient_ids, np.asarray(folds).tolist(), strict=True))) != len(set(patient_ids)):
+        raise ReportError(
+            expected="each patient in one fold",
+            found="a patient in two folds",
+            remedy="Make the folds by patient; otherwise the out-of-fold score leaks.",
+        )
+    run_of = np.arange(len(scores)) if runs is None else np.asarray(runs)
+    if run_of.shape != (len(scores),):
+        raise ReportError(
+            expected=f"a run for each of {len(scores)} candidates",
+            found=f"{list(run_of.shape)}",
+            remedy="Name the run that each candidate is an epoch of.",
+        )
+    n_runs = len(np.unique(run_of))
+    counts = {"candidates": len(scores), "runs": n_runs, "resamples": resamples}
+    corrected_for = "run and epoch" if n_runs < len(scores) else "run"
+    whole = fold_averaged_macro_auc(labels, scores, folds, np.ones((1, len(labels))))[:, 0]
+    if np.isnan(whole).all():
+        empty = Interval(None, None, None, level, "bbc-cv", resamples)
+        return SelectionCorrection(None, 0, empty, corrected_for=corrected_for, stability=0.0, **counts)
+    drawn = patient_weights(patient_ids, resamples=resamples, seed=seed)
+    chosen = _chosen(labels, scores, folds, drawn)
+    replicates = np.full(resamples, np.nan)
+    for candidate in np.unique(chosen[chosen >= 0]):
+        its = np.flatnonzero(chosen == candidate)
+        outside = (drawn[its] == 0).astype(np.float64)
+        replicates[its] = fold_averaged_macro_auc(labels, scores[[candidate]], folds, outside)[0]
+    good = replicates[np.isfinite(replicates)]
+    winner = int(whole.argmax())
+    limits = np.quantile(good, [(1 - level) / 2, (1 + level) / 2]) if len(good) else [np.nan, np.nan]
+    return SelectionCorrection(
+        selected=defined_or_none(whole[winner]),
+        winner=winner,
+        corrected=Interval(
+            defined_or_none(good.mean() if len(good) else np.nan),
+            defined_or_none(limits[0]),
+            defined_or_none(limits[1]),
+            level,
+            "bbc-cv",
+            resamples - len(good),
+        ),
+        corrected_for=corrected_for,
+        stability=float(((chosen >= 0) & (run_of[chosen] == run_of[winner])).mean()),
+        **counts,
+    )
+
+
+def _chosen(
+    labels: NDArray[np.integer], scores: Floats, folds: NDArray[np.integer], drawn: Floats
+) -> NDArray[np.int64]:
+    """The best candidate of each resample, the first of equal ones as in the search; -1 where none has a score."""
+    chosen = np.full(len(drawn), -1, dtype=np.int64)
+    step = max(1, _CELLS // len(scores))
+    for first in range(0, len(drawn), step):
+        inside = fold_averaged_macro_auc(labels, scores, folds, drawn[first : first + step])
+        defined = np.isfinite(inside[0])
+        chosen[first : first + step][defined] = inside[:, defined].argmax(axis=0)
+    return chosen

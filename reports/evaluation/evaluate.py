@@ -1,0 +1,198 @@
+"""The whole evaluation of a model on held-out patients: what metrics.json holds.
+
+``metrics.json`` has the table of `reports.metrics.table` (``n`` to ``confusion_matrix``; each metric as ``{"value", "lower",
+"upper", "level", "method", "undefined"}``, value and limits null where not defined), ``intervals`` (how the limits were
+made), and these sections, each only where its inputs are given:
+
+    calibration        temperature, log_prior_shift, prior_shift (whether one was taken; null where training left the
+                       prior alone), cases (fitted on), uncorrected and corrected: brier, log_loss and classwise_ece
+                       with intervals
+    operating_points   list of `reports.evaluation.operating_points.OperatingPoint`
+    decision_curve     thresholds, model, lower, upper, all_positive of the primary endpoint (corrected probabilities)
+    subgroups          list of `reports.evaluation.subgroups.SubgroupResult`
+    selection          `reports.evaluation.bbc_cv.SelectionCorrection`: the winner's inner score before and after the correction
+                       for the choice of run and epoch
+    final_seeds        primary_auc, macro_ovr_auc, balanced_accuracy: a list each, the exported model first
+    ensemble           `reports.evaluation.final_models.ensemble_section`: the mean of the winner's fold models
+    errors             list of `reports.evaluation.confident_cases.ConfidentCase`: the most confident wrong cases of each class
+
+A run adds ``localisation`` (`reports.evaluation.localisation.LocalisationResult`: the pointing game, where held-out lesions have a
+position), ``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split have been read)
+and ``nested_seconds`` (what the nested protocol would take, estimated).
+
+The plain metrics stay those of the model as it is exported; corrections stand beside them, never in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from reports.evaluation.bbc_cv import SelectionCorrection
+from reports.evaluation.confident_cases import confident_errors
+from reports.evaluation.decision_curve import DecisionCurve, decision_curve
+from reports.evaluation.final_models import FoldEnsemble, ensemble_section, seed_scores
+from reports.evaluation.operating_points import operating_points
+from reports.evaluation.subgroups import CaseAttributes, SubgroupResult, subgroup_results
+from reports.evaluation.temperature import ProbabilityCorrection, fit_temperature, log_prior_shift
+from reports.metrics.auc import Floats
+from reports.metrics.intervals import RESAMPLES, Method
+from reports.metrics.table import primary_scores
+from reports.metrics.table_intervals import metric_intervals, with_intervals
+from reports.predictions import Predictions
+
+CALIBRATION_METRICS = ("brier", "log_loss", "classwise_ece")
+
+SMALLEST_PROBABILITY = 1e-12
+"""Below float32's resolution near 1: a probability that was rounded to 0 has lost its logit, and this stands for it."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        metrics: The content of metrics.json.
+        predictions: The held-out predictions as exported.
+        corrected: The same with corrected probabilities, or None.
+        curve: Decision curve of the primary endpoint, or None.
+        subgroups: Slices; empty where no attributes were given.
+        ensemble: The winner's fold models, or None.
+    """
+
+    metrics: Mapping[str, Any]
+    predictions: Predictions
+    corrected: Predictions | None = None
+    curve: DecisionCurve | None = None
+    subgroups: tuple[SubgroupResult, ...] = ()
+    ensemble: FoldEnsemble | None = None
+
+
+def evaluate(
+    held_out: Predictions,
+    *,
+    development: Predictions | None = None,
+    training_shares: Sequence[float] | None = None,
+    attributes: Mapping[str, CaseAttributes] | None = None,
+    radius_cuts: tuple[float, float] | None = None,
+    selection: SelectionCorrection | None = None,
+    other_seeds: Sequence[Predictions] = (),
+    ensemble: FoldEnsemble | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    method: Method = "bca",
+) -> Evaluation:
+    """Evaluates held-out predictions with everything that the inputs allow.
+
+    Args:
+        held_out: Predictions of the exported model on the held-out patients.
+        development: The winner's out-of-fold predictions at its best epoch, natural prevalence. Temperature, prior and
+            thresholds come from these alone.
+        training_shares: Class shares that the training sampler drew, for the prior correction; equal ones for the
+            balanced sampler, None where it drew at natural prevalence.
+        attributes: Image id to attributes, for the subgroups.
+        radius_cuts: From `reports.evaluation.subgroups.radius_terciles` on development images.
+        selection: BBC-CV's correction of the winner's score.
+        other_seeds: Predictions of the final models that were not exported.
+        ensemble: The winner's fold models.
+        resamples: Bootstrap resamples of patients.
+        seed: Seed of the draws.
+        method: How the limits of the plain metrics are found.
+
+    Returns:
+        The evaluation.
+
+    Raises:
+        ReportError: If a patient is in both tables.
+    """
+    table = with_intervals(held_out, resamples=resamples, seed=seed, method=method)
+    corrected: Predictions | None = None
+    curve: DecisionCurve | None = None
+    if development is not None:
+        correction = fit_correction(development, training_shares)
+        if correction is not None:
+            corrected, inner = (
+                corrected_predictions(held_out, correction),
+                corrected_predictions(development, correction),
+            )
+            table["calibration"] = _calibration(table, corrected, correction, resamples, seed, method)
+            shifted = any(correction.log_prior_shift)
+            table["calibration"]["prior_shift"] = None if training_shares is None else shifted
+            curve = decision_curve(corrected, *primary_scores(corrected), resamples=resamples, seed=seed)
+            table["decision_curve"] = curve_section(curve)
+        else:
+            inner = development
+        points = operating_points(inner, corrected or held_out, resamples=resamples, seed=seed)
+        table["operating_points"] = [point.as_dict() for point in points]
+    slices: tuple[SubgroupResult, ...] = ()
+    if attributes is not None:
+        slices = subgroup_results(held_out, attributes, radius_cuts=radius_cuts, resamples=resamples, seed=seed)
+        table["subgroups"] = [result.as_dict() for result in slices]
+    if selection is not None:
+        table["selection"] = selection.as_dict()
+    table["final_seeds"] = seed_scores([held_out, *other_seeds])
+    if ensemble is not None:
+        table["ensemble"] = ensemble_section(held_out, ensemble, resamples=resamples, seed=seed, method=method)
+    table["errors"] = [case.as_dict() for case in confident_errors(held_out)]
+    return Evaluation(table, held_out, corrected, curve, slices, ensemble)
+
+
+def curve_section(curve: DecisionCurve) -> dict[str, list[float]]:
+    """The decision curve as metrics.json holds it."""
+    return {name: getattr(curve, name).tolist() for name in ("thresholds", "model", "lower", "upper", "all_positive")}
+
+
+def fit_correction(
+    development: Predictions, training_shares: Sequence[float] | None = None
+) -> ProbabilityCorrection | None:
+    """Prior shift and temperature from out-of-fold predictions.
+
+    The shift supposes that a network trained on balanced classes answers for a balanced world. One that has learned to
+    be sure of most training images does not, and then the shift makes matters worse; so the temperature is fitted with
+    and without it, and what has the smaller out-of-fold log loss is kept.
+
+    Args:
+        development: See `evaluate`.
+        training_shares: See `evaluate`.
+
+    Returns:
+        The correction, or None where a class has no case: its prior and its temperature can't be known then.
+    """
+    counts = np.bincount(development.labels, minlength=len(development.class_names))
+    if not counts.all():
+        return None
+    logits = logits_of(development)
+    shifts = [None] if training_shares is None else [log_prior_shift(counts, training_shares), None]
+    return min((fit_temperature(logits, development.labels, shift=shift) for shift in shifts), key=attrgetter("loss"))
+
+
+def logits_of(predictions: Predictions) -> Floats:
+    """Logits up to a constant a row, which softmax does not see: the log of the probabilities, float64 [n, classes]."""
+    return np.log(np.maximum(predictions.probabilities, SMALLEST_PROBABILITY))
+
+
+def corrected_predictions(predictions: Predictions, correction: ProbabilityCorrection) -> Predictions:
+    """The same cases with corrected probabilities."""
+    return replace(predictions, probabilities=correction.probabilities(logits_of(predictions)))
+
+
+def _calibration(
+    plain: Mapping[str, Any],
+    corrected: Predictions,
+    correction: ProbabilityCorrection,
+    resamples: int,
+    seed: int,
+    method: Method,
+) -> dict[str, Any]:
+    after = metric_intervals(corrected, resamples=resamples, seed=seed, method=method)
+    return {
+        "temperature": correction.temperature,
+        "log_prior_shift": list(correction.log_prior_shift),
+        "cases": correction.cases,
+        "uncorrected": {metric: plain[metric] for metric in CALIBRATION_METRICS},
+        "corrected": {metric: after[metric,].as_dict() for metric in CALIBRATION_METRICS},
+    }

@@ -1,0 +1,1 @@
+"""Numbers under weights, and their intervals."""

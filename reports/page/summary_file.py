@@ -1,0 +1,97 @@
+"""summary.json: what report.html was made of, so that it can be made again without the network or the images.
+
+It holds the fields of `reports.page.run_summary.RunSummary` by name, but for what the run has stored by itself: ``trials``
+(trials.jsonl), ``metrics`` (metrics.json) and ``config_toml`` (config.toml). Paths are relative to its folder. Pictures
+are only named; whether they go into the page is decided when it is made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from reports.errors import ReportError
+from reports.files import write_atomically
+from reports.page.run_summary import RunSummary
+from reports.trial_record import TrialRecord
+
+SUMMARY_NAME = "summary.json"
+_STORED_ELSEWHERE = ("trials", "metrics", "config_toml")
+
+
+def write_summary(summary: RunSummary, folder: Path) -> Path:
+    """Write summary.json into the folder that the figures lie in or below.
+
+    Returns:
+        The file.
+    """
+    # The curves of outer winners stand in their own searches' trials.jsonl.
+    outer = tuple(replace(fold, winner=replace(fold.winner, curves={})) for fold in summary.outer_folds)
+    cases = tuple(replace(case, picture=None) for case in summary.cases)
+    content = asdict(replace(summary, outer_folds=outer, cases=cases, trials=(), metrics={}))
+    for name in _STORED_ELSEWHERE:
+        del content[name]
+    for name in ("figures", "search_figures"):
+        content[name] = {
+            title: Path(path).relative_to(folder).as_posix() for title, path in getattr(summary, name).items()
+        }
+    return write_atomically(folder / SUMMARY_NAME, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def read_summary(
+    folder: Path,
+    *,
+    trials: tuple[TrialRecord, ...],
+    metrics: Mapping[str, Any],
+    config_toml: str,
+    embed_images: bool,
+) -> RunSummary:
+    """Read summary.json and put to it what is stored elsewhere.
+
+    Args:
+        folder: Where it lies, with the figures.
+        trials: All runs of the search.
+        metrics: The content of metrics.json.
+        config_toml: The content of config.toml.
+        embed_images: Put pictures of held-out images into the page.
+
+    Raises:
+        ReportError: If it is missing or damaged, or a figure is gone.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    path = folder / SUMMARY_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content |= {"trials": (), "metrics": {}, "config_toml": config_toml}
+        summary: RunSummary = TypeAdapter(RunSummary).validate_python(content)
+    except (OSError, ValueError, TypeError, ValidationError) as error:
+        reason = "no such file" if isinstance(error, OSError) else " ".join(str(error).split())[:160]
+        raise ReportError(
+            expected=f"what the report is made of in {path}",
+            found=reason,
+            remedy="The run is not complete, or was made by an older version; read the report.html that is there.",
+        ) from None
+    pictures = {case.case.image_id: folder / case.overlay for case in summary.cases if case.overlay}
+    whole = replace(
+        summary,
+        trials=trials,
+        metrics=metrics,
+        figures={name: folder / file for name, file in summary.figures.items()},
+        search_figures={name: folder / file for name, file in summary.search_figures.items()},
+        cases=tuple(
+            replace(case, picture=pictures.get(case.case.image_id) if embed_images else None) for case in summary.cases
+        ),
+    )
+    needed = [*whole.figures.values(), *whole.search_figures.values(), *(pictures.values() if embed_images else ())]
+    missing = [file for file in needed if not file.is_file()]
+    if missing:
+        raise ReportError(
+            expected=f"the figures of the report in {folder}",
+            found=f"no {missing[0].relative_to(folder)}" + (f" and {len(missing) - 1} more" if missing[1:] else ""),
+            remedy="Restore them, or run the search again with --fresh.",
+        )
+    return whole

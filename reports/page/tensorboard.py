@@ -1,0 +1,262 @@
+"""The search in TensorBoard: curves of every run and fold, and an HParams table with the lineage.
+
+Layout, one TensorBoard run a directory:
+
+    DIR/                         the HParams experiment: which hyperparameters and metrics there are
+    DIR/run_0003/                one session: hyperparameters, lineage, status; mean curves over the folds, objective,
+                                 best epoch, seconds; the curves of each fold under tags like val_macro_auc/fold_1
+    DIR/final/                   the exported model: figures as images, a summary as text
+
+Folds are tags and not runs of their own, for TensorBoard's pages of images, texts and scalars come up empty where there
+are more than 40 runs, and the default search has 38. Steps are epochs, from 1. Event files have a fixed name and are
+replaced whole, so that writing twice does not show every point twice. Only TensorBoard's own protos and record writer
+are used; TensorFlow is not imported.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import statistics
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from reports.errors import ReportError
+from reports.files import write_atomically
+from reports.trial_record import TrialRecord
+
+EVENT_FILE = "events.out.tfevents.0000000000.mammo-search"
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+"""Channels by a PNG file's colour type (ISO/IEC 15948, table 11.1)."""
+
+LINEAGE = {
+    "lineage/status": "completed or failed",
+    "lineage/configuration": "Number of the configuration; runs of a promotion share it",
+    "lineage/bracket": "Hyperband bracket in the order of the plan, from 0",
+    "lineage/rung": "Rung in the bracket, from 0",
+    "lineage/epochs": "Epochs trained when the run ended",
+    "lineage/initial_epoch": "Epochs already trained by the parent",
+    "lineage/parent": "The run that this one continues",
+}
+
+METRICS = {
+    "objective": "Objective: mean over the folds at the best epoch (selected, optimistic)",
+    "best_epoch": "Best epoch of the mean curve",
+    "seconds": "Wall time of the run in seconds",
+    "val_macro_auc": "Validation macro one-vs-rest AUC, mean over the folds",
+    "val_balanced_accuracy": "Validation balanced accuracy, mean over the folds",
+    "val_loss": "Validation loss, mean over the folds",
+    "loss": "Training loss, mean over the folds",
+}
+
+
+def run_directory(directory: Path, run: int) -> Path:
+    """Where one run's events stand."""
+    return directory / f"run_{run:04d}"
+
+
+def write_trials(records: Sequence[TrialRecord], directory: Path, *, class_names: Sequence[str]) -> None:
+    """Writes the whole search, replacing what an earlier call wrote.
+
+    Args:
+        records: Runs in any order.
+        directory: TensorBoard's ``--logdir``.
+        class_names: Ordered class names; they stand in the experiment's description. Empty where not known.
+    """
+    write_experiment(records, directory, class_names=class_names)
+    for record in records:
+        write_trial(record, directory)
+
+
+def write_experiment(records: Sequence[TrialRecord], directory: Path, *, class_names: Sequence[str]) -> None:
+    """Writes the HParams configuration: columns, their types and the values or ranges that occur.
+
+    Args:
+        records: All runs known so far; their values make the filters of the HParams page.
+        directory: TensorBoard's ``--logdir``.
+        class_names: Ordered class names.
+    """
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    values: dict[str, list[Any]] = {}
+    for record in records:
+        for name, value in _session_values(record).items():
+            values.setdefault(name, []).append(value)
+    experiment = api_pb2.Experiment(
+        description=f"mammo-search: Hyperband over {len(records)} runs"
+        f"{'; classes ' if class_names else ''}{', '.join(class_names)}. "
+        "Objectives are cross-validated, selected and therefore optimistic.",
+        hparam_infos=[_hparam_info(name, column) for name, column in values.items()],
+        metric_infos=[
+            api_pb2.MetricInfo(
+                name=api_pb2.MetricName(tag=tag),
+                display_name=tag,
+                description=text,
+                dataset_type=api_pb2.DATASET_TRAINING if tag == "loss" else api_pb2.DATASET_VALIDATION,
+            )
+            for tag, text in METRICS.items()
+        ],
+        time_created_secs=min((_seconds(record.started) for record in records), default=0.0),
+    )
+    content = plugin_data_pb2.HParamsPluginData(experiment=experiment)
+    event = _plugin_event(metadata.EXPERIMENT_TAG, content, experiment.time_created_secs)
+    _write_events(directory, [event])
+
+
+def write_trial(record: TrialRecord, directory: Path) -> None:
+    """Writes one run's session and curves, replacing an earlier version.
+
+    Args:
+        record: The run; a failed one has a session with its status and no curves.
+        directory: TensorBoard's ``--logdir``.
+    """
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    start = _seconds(record.started)
+    end = start + record.seconds
+    session = plugin_data_pb2.SessionStartInfo(group_name=_session_name(record.run), start_time_secs=start)
+    for name, value in _session_values(record).items():
+        _set_value(session.hparams[name], value)
+    status = api_pb2.STATUS_SUCCESS if record.status == "completed" else api_pb2.STATUS_FAILURE
+    events = [
+        _plugin_event(
+            metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=session), start
+        )
+    ]
+    for tag, folds in record.curves.items():
+        events += _curve_events(tag, [statistics.fmean(column) for column in zip(*folds, strict=True)], start, end)
+        for number, fold in enumerate(folds, start=1):
+            events += _curve_events(f"{tag}/fold_{number}", fold, start, end)
+    results = {"objective": record.objective, "best_epoch": record.best_epoch, "seconds": record.seconds}
+    events += [
+        _scalar_event(tag, float(result), record.epochs, end) for tag, result in results.items() if result is not None
+    ]
+    finish = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=end)
+    events.append(
+        _plugin_event(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=finish), end)
+    )
+    _write_events(run_directory(directory, record.run), events)
+
+
+def write_final(figures: Mapping[str, Path], text: str, directory: Path, *, created: str = "") -> None:
+    """Writes the figures and a summary of the exported model.
+
+    Args:
+        figures: Name to PNG file, for example from `reports.figures.write_figures`.
+        text: Markdown, for example the model card.
+        directory: TensorBoard's ``--logdir``.
+        created: When the model was evaluated, ISO 8601 with time zone.
+
+    Raises:
+        ReportError: If a figure is no PNG file.
+    """
+    from tensorboard.compat.proto import event_pb2, summary_pb2
+    from tensorboard.plugins.text.summary_v2 import text_pb
+
+    when = _seconds(created)
+    events = [event_pb2.Event(wall_time=when, step=0, summary=text_pb("summary", text))]
+    for name, path in figures.items():
+        content = path.read_bytes()
+        if not content.startswith(PNG_SIGNATURE):
+            raise ReportError(expected=f"a PNG file as {path}", found="other content", remedy="Draw the figure again.")
+        width, height = struct.unpack(">II", content[16:24])
+        channels = PNG_CHANNELS.get(content[25], 4)
+        image = summary_pb2.Summary.Image(width=width, height=height, colorspace=channels, encoded_image_string=content)
+        value = summary_pb2.Summary.Value(tag=name, image=image)
+        events.append(event_pb2.Event(wall_time=when, step=0, summary=summary_pb2.Summary(value=[value])))
+    _write_events(directory / "final", events)
+
+
+def _session_values(record: TrialRecord) -> dict[str, int | float | str]:
+    return {
+        **record.hyperparameters,
+        "lineage/status": record.status,
+        "lineage/configuration": record.configuration,
+        "lineage/bracket": record.bracket,
+        "lineage/rung": record.rung,
+        "lineage/epochs": record.epochs,
+        "lineage/initial_epoch": record.initial_epoch,
+        "lineage/parent": "none" if record.parent is None else _session_name(record.parent),
+    }
+
+
+def _session_name(run: int) -> str:
+    """With zeros in front, for TensorBoard sorts its table as text."""
+    return f"run {run:03d}"
+
+
+def _hparam_info(name: str, column: Sequence[Any]) -> Any:
+    from tensorboard.plugins.hparams import api_pb2
+
+    info = api_pb2.HParamInfo(name=name, display_name=name, description=LINEAGE.get(name, ""))
+    # TensorBoard puts these first, and shows the first five columns by itself: what was searched, not the lineage.
+    info.differs = name not in LINEAGE
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in column):
+        info.type = api_pb2.DATA_TYPE_FLOAT64
+        distinct = sorted({float(value) for value in column})
+        # A short list of values is a better filter than a range; a continuous hyperparameter has no short list.
+        if len(distinct) <= 6:
+            info.domain_discrete.extend(distinct)
+        else:
+            info.domain_interval.min_value, info.domain_interval.max_value = distinct[0], distinct[-1]
+    else:
+        info.type = api_pb2.DATA_TYPE_STRING
+        info.domain_discrete.extend(sorted({str(value) for value in column}))
+    return info
+
+
+def _set_value(target: Any, value: int | float | str) -> None:
+    if isinstance(value, str):
+        target.string_value = value
+    elif isinstance(value, bool):
+        target.bool_value = value
+    else:
+        target.number_value = float(value)
+
+
+def _curve_events(tag: str, curve: Iterable[float], start: float, end: float) -> list[Any]:
+    points = list(curve)
+    return [
+        _scalar_event(tag, value, epoch, start + (end - start) * epoch / len(points))
+        for epoch, value in enumerate(points, start=1)
+        # TensorBoard draws NaN as a gap but its HParams table reads it as a value.
+        if math.isfinite(value)
+    ]
+
+
+def _scalar_event(tag: str, value: float, step: int, wall_time: float) -> Any:
+    from tensorboard.compat.proto import event_pb2
+    from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+
+    return event_pb2.Event(wall_time=wall_time, step=step, summary=scalar_pb(tag, value))
+
+
+def _plugin_event(tag: str, content: Any, wall_time: float) -> Any:
+    from tensorboard.compat.proto import event_pb2, summary_pb2
+    from tensorboard.plugins.hparams import metadata
+
+    value = summary_pb2.Summary.Value(
+        tag=tag, metadata=metadata.create_summary_metadata(content), tensor=metadata.NULL_TENSOR
+    )
+    return event_pb2.Event(wall_time=wall_time, summary=summary_pb2.Summary(value=[value]))
+
+
+def _write_events(directory: Path, events: Sequence[Any]) -> None:
+    from tensorboard.compat.proto import event_pb2
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    stream = io.BytesIO()
+    writer = RecordWriter(stream)
+    first = events[0].wall_time if events else 0.0
+    for event in [event_pb2.Event(wall_time=first, file_version="brain.Event:2"), *events]:
+        writer.write(event.SerializeToString())
+    write_atomically(directory / EVENT_FILE, stream.getvalue())
+
+
+def _seconds(started: str) -> float:
+    return datetime.fromisoformat(started).timestamp() if started else 0.0

@@ -1,0 +1,1 @@
+"""Pictures and importances of a search, from the trial table."""

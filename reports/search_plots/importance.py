@@ -1,0 +1,150 @@
+"""Which hyperparameters moved the objective, as two methods see it, and whether shuffled scores would say the same.
+
+fANOVA (Hutter, Hoos & Leyton-Brown, ICML 2014) asks what share of the variance of the objective each hyperparameter
+explains in a random forest; PED-ANOVA (Watanabe, Bansal & Hutter, IJCAI 2023) asks where the good runs lie in its
+range. Both are optuna's. Departures: each hyperparameter is given on the scale it was drawn on (optuna's fANOVA would
+weigh a learning rate of 1e-4 to 1e-1 linearly, nine tenths of it above 0.01); "good" is the best tenth, and at least
+five runs, but no more than half of them.
+
+A search has a dozen runs a budget, and both methods always answer with shares that add up to 1. So the same is asked of
+scores shuffled between the runs: a share below the 95 % quantile of those is no evidence of anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.search_plots.optuna_study import comparable_runs, quiet_optuna, study_at
+from reports.search_plots.space import Dimension
+from reports.trial_record import TrialRecord
+
+FANOVA, PED_ANOVA = "fANOVA", "PED-ANOVA"
+FEWEST_RUNS = 6
+"""Below, there is nothing to say: five hyperparameters fit any five scores."""
+
+_TREES = 24
+_GOOD_RUNS = 5
+
+
+@dataclass(frozen=True)
+class Importances:
+    """Shares of one method.
+
+    Attributes:
+        shares: Hyperparameter to share, 0 to 1, adding up to 1.
+        chance: Hyperparameter to the 95 % quantile of its share with shuffled scores.
+    """
+
+    shares: Mapping[str, float]
+    chance: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ImportanceComparison:
+    """Two methods on the runs of one budget.
+
+    Attributes:
+        epochs: The budget.
+        runs: How many runs were compared.
+        methods: Name of the method to its shares.
+        disagreement: Half the summed difference between the two methods' shares: 0 they agree, 1 nothing in common.
+        same_first: Whether both put the same hyperparameter first.
+    """
+
+    epochs: int
+    runs: int
+    methods: Mapping[str, Importances]
+    disagreement: float
+    same_first: bool
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Hyperparameters by their mean share, the largest first."""
+        means = {
+            name: float(np.mean([method.shares[name] for method in self.methods.values()]))
+            for name in next(iter(self.methods.values())).shares
+        }
+        return tuple(sorted(means, key=lambda name: (-means[name], name)))
+
+    @property
+    def above_chance(self) -> tuple[str, ...]:
+        """Hyperparameters that both methods put above shuffled scores."""
+        return tuple(
+            name
+            for name in self.order
+            if all(method.shares[name] > method.chance[name] for method in self.methods.values())
+        )
+
+
+def compare_importances(
+    records: Sequence[TrialRecord],
+    epochs: int,
+    dimensions: Sequence[Dimension],
+    *,
+    shuffles: int = 40,
+    seed: int = 0,
+) -> ImportanceComparison | None:
+    """Ask both methods about the runs of one budget.
+
+    Args:
+        records: All runs.
+        epochs: The budget; runs of others are left out.
+        dimensions: The space.
+        shuffles: How often the scores are shuffled, 1 or more.
+        seed: Of the forest and of the shuffles.
+
+    Returns:
+        None where fewer than `FEWEST_RUNS` runs can be compared, all scores are the same, or no two values of any
+        hyperparameter were tried.
+
+    Raises:
+        MissingOptunaError: If optuna is not installed.
+    """
+    scores = np.array([record.objective for record in comparable_runs(records, epochs)], dtype=np.float64)
+    if len(scores) < FEWEST_RUNS or np.ptp(scores) == 0:
+        return None
+    true = _shares(records, epochs, dimensions, scores, seed)
+    if not next(iter(true.values())):
+        return None
+    rng = np.random.default_rng(seed)
+    null = [_shares(records, epochs, dimensions, rng.permutation(scores), seed) for _ in range(shuffles)]
+    methods = {
+        method: Importances(
+            shares,
+            {name: float(np.quantile([draw[method][name] for draw in null], 0.95)) for name in shares},
+        )
+        for method, shares in true.items()
+    }
+    one, other = true[FANOVA], true[PED_ANOVA]
+    return ImportanceComparison(
+        epochs=epochs,
+        runs=len(scores),
+        methods=methods,
+        disagreement=sum(abs(one[name] - other[name]) for name in one) / 2,
+        same_first=max(one, key=lambda name: one[name]) == max(other, key=lambda name: other[name]),
+    )
+
+
+def _shares(
+    records: Sequence[TrialRecord], epochs: int, dimensions: Sequence[Dimension], scores: np.ndarray, seed: int
+) -> dict[str, dict[str, float]]:
+    """Method to hyperparameter to share."""
+    study = study_at(records, epochs, dimensions, ordinal=True, objectives=[float(score) for score in scores])
+    with quiet_optuna() as optuna:
+        good = min(0.5, max(0.1, _GOOD_RUNS / len(scores)))
+        evaluators = {
+            FANOVA: optuna.importance.FanovaImportanceEvaluator(n_trees=_TREES, seed=seed),
+            PED_ANOVA: optuna.importance.PedAnovaImportanceEvaluator(target_quantile=good),
+        }
+        found = {
+            method: optuna.importance.get_param_importances(study, evaluator=evaluator)
+            for method, evaluator in evaluators.items()
+        }
+    return {
+        method: {name: float(share) if math.isfinite(share) else 0.0 for name, share in sorted(shares.items())}
+        for method, shares in found.items()
+    }

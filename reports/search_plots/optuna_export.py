@@ -1,0 +1,127 @@
+"""The export of a search to a file that optuna and optuna-dashboard open.
+
+It holds the studies that `reports.search_plots.optuna_study` describes: the whole search in optuna's own terms, and one study a
+budget.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from reports.errors import ReportError
+from reports.optuna_distributions import exported_distribution
+from reports.search_plots.optuna_study import budgets, comparable_runs, quiet_optuna, trial_attributes
+from reports.search_plots.space import Dimension, covering
+from reports.trial_record import TrialRecord
+from reports.trials import OBJECTIVE_CURVE
+
+JOURNAL_SUFFIXES, SQLITE_SUFFIXES = (".log", ".journal"), (".db", ".sqlite", ".sqlite3")
+
+
+def export_studies(
+    records: Sequence[TrialRecord], dimensions: Sequence[Dimension], path: Path, *, name: str
+) -> tuple[str, ...]:
+    """Write studies that optuna and optuna-dashboard open: the whole search, and one a budget.
+
+    Args:
+        records: All runs.
+        dimensions: The space.
+        path: A file that is not there yet: SQLite for .db, .sqlite and .sqlite3, optuna's journal for .log and
+            .journal.
+        name: Name of the run; the studies' names begin with it.
+
+    Returns:
+        The names of the studies, the whole search's first.
+
+    Raises:
+        MissingOptunaError: If optuna is not installed.
+        ReportError: If the file's ending is another one.
+    """
+    with quiet_optuna() as optuna:
+        if path.suffix in SQLITE_SUFFIXES:
+            storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+        elif path.suffix in JOURNAL_SUFFIXES:
+            storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+        else:
+            raise ReportError(
+                expected=f"a file ending in {', '.join(SQLITE_SUFFIXES + JOURNAL_SUFFIXES)}",
+                found=str(path),
+                remedy="Name it search.db (SQLite) or search.log (journal).",
+            )
+        space = covering(dimensions, records)
+        names = [_export(optuna, storage, name, name, None, _whole_search(optuna, records, space))]
+        for epochs in budgets(records):
+            trials = [_trial(optuna, record, space) for record in comparable_runs(records, epochs)]
+            names.append(_export(optuna, storage, f"{name}, runs of {epochs} epochs", name, epochs, trials))
+        if path.suffix in SQLITE_SUFFIXES:
+            storage.engine.dispose()
+    return tuple(names)
+
+
+def _export(
+    optuna: Any, storage: Any, study_name: str, run_name: str, epochs: int | None, trials: Sequence[Any]
+) -> str:
+    study = optuna.create_study(storage=storage, study_name=study_name, direction="maximize")
+    study.set_metric_names([OBJECTIVE_CURVE])
+    study.set_user_attr("run_name", run_name)
+    if epochs is not None:
+        study.set_user_attr("epochs", epochs)
+    study.add_trials(trials)
+    return study_name
+
+
+def _whole_search(optuna: Any, records: Sequence[TrialRecord], space: Sequence[Dimension]) -> list[Any]:
+    """A trial a configuration, by its last run."""
+    full = max((record.epochs for record in records), default=0)
+    by_configuration: dict[int, list[TrialRecord]] = {}
+    for record in sorted(records, key=lambda record: record.run):
+        by_configuration.setdefault(record.configuration, []).append(record)
+    trials = []
+    for runs in by_configuration.values():
+        last = runs[-1]
+        if last.status == "failed" or not comparable_runs([last], last.epochs):
+            state = optuna.trial.TrialState.FAIL
+        else:
+            state = optuna.trial.TrialState.COMPLETE if last.epochs == full else optuna.trial.TrialState.PRUNED
+        trials.append(_trial(optuna, last, space, state=state, first=runs[0]))
+    return trials
+
+
+def _trial(
+    optuna: Any,
+    record: TrialRecord,
+    space: Sequence[Dimension],
+    *,
+    state: Any = None,
+    first: TrialRecord | None = None,
+) -> Any:
+    held = [dimension for dimension in space if dimension.name in record.hyperparameters]
+    complete = optuna.trial.TrialState.COMPLETE
+    trial = optuna.create_trial(
+        state=state or complete,
+        params={dimension.name: record.hyperparameters[dimension.name] for dimension in held},
+        distributions={dimension.name: exported_distribution(dimension) for dimension in held},
+        value=record.objective if (state or complete) == complete else None,
+        intermediate_values=_mean_curve(record),
+        user_attrs=trial_attributes(record),
+    )
+    trial.datetime_start = _local_time((first or record).started) or trial.datetime_start
+    if record.started:
+        trial.datetime_complete = _local_time(record.started) + timedelta(seconds=record.seconds)  # type: ignore[operator]
+    return trial
+
+
+def _mean_curve(record: TrialRecord) -> dict[int, float]:
+    folds = record.curves.get(OBJECTIVE_CURVE, ())
+    means = [statistics.fmean(column) for column in zip(*folds, strict=True)]
+    return {epoch: value for epoch, value in enumerate(means, start=1) if math.isfinite(value)}
+
+
+def _local_time(started: str) -> datetime | None:
+    # optuna's times are naive and local.
+    return datetime.fromisoformat(started).astimezone().replace(tzinfo=None) if started else None

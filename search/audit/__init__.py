@@ -1,0 +1,1 @@
+"""What leaks between the sides of a split: overlap, permutation, shortcuts."""

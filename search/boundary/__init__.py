@@ -1,0 +1,1 @@
+"""The frozen trunk runs once: views, bank plan, store, values, trunk."""

@@ -1,0 +1,257 @@
+"""Where banks are kept: one folder a bank, named by the fingerprint of everything that its values depend on.
+
+``FINGERPRINT/values.npy`` is the bank and ``bank.json`` (schema: the fields of `BankKey`, ``dtype``, ``shape`` and
+``crc32c`` of the values) says what it is; a folder without ``bank.json`` is a fill that is not finished: ``values.npy``
+as far as ``progress.json`` says (``{"views": n, "crc32c": of these}``). A fill that was interrupted goes on where it
+was; one that was damaged since begins again. The store deletes the banks that were not used for longest when a new one
+would exceed its budget, and never one that the coming search needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from search.boundary.values import FLOAT16_LIMIT, Trunk, bank_dtype, whole_batch
+from search.files.atomic import write_atomic
+from search.files.tensors import DAMAGE
+
+CODE_VERSION = 1
+"""Raise it with every change to the code that changes a bank's values."""
+
+_VIEWS_BETWEEN_SAVES = 512
+_CHECKSUM_ITEMS = 2**24
+
+
+@dataclass(frozen=True)
+class BankKey:
+    """Everything that the values of a bank depend on.
+
+    Attributes:
+        weights: Fingerprint of the backbone's weights.
+        prepared: Fingerprint of the prepared set.
+        views: Fingerprint of which views of which images, and of how they are augmented.
+        depth: The unfreeze depth.
+        batch_size: Size of the trunk's batches.
+        code: Version of the code.
+        dtype: Dtype policy of the trunk's arithmetic.
+        arithmetic: Libraries and kind of device that compute it, see `environment.arithmetic`: the folder of banks is
+            shared by runs of all devices, and outlives an update.
+    """
+
+    weights: str
+    prepared: str
+    views: str
+    depth: int
+    batch_size: int
+    code: int = CODE_VERSION
+    dtype: str = "float32"
+    arithmetic: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex)."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+class BankStore:
+    """Banks on disk.
+
+    Args:
+        directory: The folder of all banks.
+        max_bytes: Budget of all banks together.
+    """
+
+    def __init__(self, directory: Path, *, max_bytes: int) -> None:
+        self.directory = directory
+        self.max_bytes = max_bytes
+
+    def load(self, key: BankKey) -> NDArray[Any] | None:
+        """A finished, undamaged bank as a read-only memory map, or None."""
+        folder = self._folder(key)
+        try:
+            manifest = json.loads((folder / "bank.json").read_text(encoding="utf-8"))
+            values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
+            intact = manifest == _manifest(key, values, _checksum(values))
+        except DAMAGE:
+            return None
+        if not intact:
+            return None
+        os.utime(folder / "bank.json")
+        return values
+
+    def ensure(
+        self,
+        keys: Mapping[int, BankKey],
+        *,
+        trunk_of: Callable[[Sequence[int]], Trunk],
+        pixels_from: Callable[[int], Iterable[NDArray[np.float32]]],
+        views: int,
+        shapes: Mapping[int, tuple[int, ...]],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[int, NDArray[Any]]:
+        """Load the banks that are there and fill the others in one pass of the trunk.
+
+        Args:
+            keys: Depth to key.
+            trunk_of: Builds the trunk for some depths, its outputs in their order.
+            pixels_from: Batches of pixels, float32 [batch, height, width, 3], of all views from one view on; all but
+                the last are of the key's size.
+            views: Views in all.
+            shapes: Shape of one boundary value of each depth.
+            progress: Called with (views done, views in all).
+
+        Returns:
+            Depth to values, float16 or float32 [views, ...], read-only memory maps.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        # Two searches that need the same banks: the second waits and then finds them.
+        with FileLock(self.directory / ".lock"):
+            loaded = {depth: self.load(key) for depth, key in keys.items()}
+            missing = [depth for depth in sorted(keys) if loaded[depth] is None]
+            if missing:
+                for depth in missing:
+                    self._forget_damaged(keys[depth])
+                self._make_room(keys.values(), shapes, views)
+                trunk = trunk_of(missing)
+                while not self._fill(keys, missing, trunk, pixels_from, views, shapes, progress):
+                    pass
+                loaded |= {depth: np.load(self._folder(keys[depth]) / "values.npy", mmap_mode="r") for depth in missing}
+        return {depth: values for depth, values in loaded.items() if values is not None}
+
+    def _fill(
+        self,
+        keys: Mapping[int, BankKey],
+        depths: Sequence[int],
+        trunk: Trunk,
+        pixels_from: Callable[[int], Iterable[NDArray[np.float32]]],
+        views: int,
+        shapes: Mapping[int, tuple[int, ...]],
+        progress: Callable[[int, int], None] | None,
+    ) -> bool:
+        """Fill what is missing; False where a bank turned out to need float32 and its fill has to begin again."""
+        folders = {depth: self._folder(keys[depth]) for depth in depths}
+        batch_size = keys[depths[0]].batch_size
+        opened = {depth: _open_values(folders[depth], views, shapes[depth], bank_dtype(depth)) for depth in depths}
+        files = {depth: values for depth, (values, _) in opened.items()}
+        done = saved = min(kept for _, kept in opened.values()) // batch_size * batch_size
+        checksums = {depth: _checksum(files[depth][:done]) for depth in depths}
+        for pixels in pixels_from(done):
+            for depth, boundary in zip(depths, trunk(whole_batch(pixels, batch_size)), strict=True):
+                part = np.asarray(boundary)[: len(pixels)]
+                if files[depth].dtype == np.float16 and np.abs(part).max() > FLOAT16_LIMIT:
+                    shutil.rmtree(folders[depth])
+                    folders[depth].mkdir()
+                    (folders[depth] / "float32").touch()
+                    return False
+                files[depth][done : done + len(pixels)] = part
+                checksums[depth] = _checksum(files[depth][done : done + len(pixels)], checksums[depth])
+            done += len(pixels)
+            if done - saved >= _VIEWS_BETWEEN_SAVES and done < views:
+                _save_progress(folders, files, done, checksums)
+                saved = done
+            if progress:
+                progress(done, views)
+        if done != views:
+            raise ValueError(f"Expected {views} views in the pixel batches. Received: {done}")
+        _save_progress(folders, files, done, checksums)
+        for depth in depths:
+            manifest = _manifest(keys[depth], files[depth], checksums[depth])
+            write_atomic(folders[depth] / "bank.json", json.dumps(manifest, indent=2))
+        return True
+
+    def _forget_damaged(self, key: BankKey) -> None:
+        """Delete a bank that says it is finished and is not what was written."""
+        if (self._folder(key) / "bank.json").exists():
+            shutil.rmtree(self._folder(key))
+
+    def _make_room(self, keys: Iterable[BankKey], shapes: Mapping[int, tuple[int, ...]], views: int) -> None:
+        kept = {key.fingerprint for key in keys}
+        needed = sum(bank_bytes(depth, shape, views) for depth, shape in shapes.items())
+        others = [folder for folder in self.directory.iterdir() if folder.is_dir() and folder.name not in kept]
+        for folder in sorted(others, key=_last_used):
+            if needed + sum(_size(other) for other in others if other.exists()) <= self.max_bytes:
+                return
+            shutil.rmtree(folder)
+
+    def _folder(self, key: BankKey) -> Path:
+        return self.directory / key.fingerprint
+
+
+def bank_bytes(depth: int, shape: tuple[int, ...], views: int) -> int:
+    """Size of a bank in bytes, unless it turns out to need float32."""
+    return int(np.prod(shape)) * views * bank_dtype(depth).itemsize
+
+
+def used_bytes(directory: Path, keys: Collection[BankKey]) -> int:
+    """Bytes of those of the banks that are finished already."""
+    return sum(_size(directory / key.fingerprint) for key in keys)
+
+
+def _manifest(key: BankKey, values: NDArray[Any], checksum: str) -> dict[str, Any]:
+    # Type and shape as well: they stand in the header, which the checksum of the values does not see.
+    return {**asdict(key), "dtype": values.dtype.str, "shape": list(values.shape), "crc32c": checksum}
+
+
+def _open_values(
+    folder: Path, views: int, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> tuple[np.memmap[Any, Any], int]:
+    """The values of an unfinished bank to write to, and how many views of an interrupted fill are good."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "values.npy"
+    if (folder / "float32").exists():
+        dtype = np.dtype(np.float32)
+    try:
+        progress = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
+        kept = np.lib.format.open_memmap(path, mode="r+")
+        done = int(progress["views"])
+        expected = (dtype, (views, *shape), progress["crc32c"])
+        if 0 <= done <= views and (kept.dtype, kept.shape, _checksum(kept[:done])) == expected:
+            return kept, done
+    except DAMAGE:
+        pass  # there is none, or it is damaged
+    values = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(views, *shape))
+    # A memory map is a sparse file: where its blocks are missing when the disk is full, writing ends the process.
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return values, 0
+
+
+def _save_progress(
+    folders: Mapping[int, Path], files: Mapping[int, np.memmap[Any, Any]], done: int, checksums: Mapping[int, str]
+) -> None:
+    for depth, folder in folders.items():
+        # The values first: progress must never promise what a power cut could take back.
+        files[depth].flush()
+        write_atomic(folder / "progress.json", json.dumps({"views": done, "crc32c": checksums[depth]}))
+
+
+def _checksum(values: NDArray[Any], before: str = "0") -> str:
+    """CRC-32C of the values, read in pieces (about a second a GB), going on from that of the values before."""
+    import google_crc32c
+
+    total, flat = int(before, 16), values.reshape(-1)
+    for start in range(0, len(flat), _CHECKSUM_ITEMS):
+        total = google_crc32c.extend(total, flat[start : start + _CHECKSUM_ITEMS].tobytes())
+    return f"{total:08x}"
+
+
+def _last_used(folder: Path) -> float:
+    manifest = folder / "bank.json"
+    return manifest.stat().st_mtime if manifest.exists() else 0.0
+
+
+def _size(folder: Path) -> int:
+    values = folder / "values.npy"
+    return values.stat().st_size if values.exists() else 0

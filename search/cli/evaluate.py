@@ -1,0 +1,46 @@
+"""mammo-search evaluate: an exported model on labelled images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.completion import complete_run
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A run, or a .keras file with its .json beside it.", autocompletion=complete_run
+        ),
+    ],
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled images of others.", show_default="the run's held-out patients")
+    ] = None,
+    info: Annotated[Path | None, typer.Option(help="Info.txt, where it lies elsewhere.")] = None,
+    leave_out_known: Annotated[
+        bool, typer.Option("--leave-out-known", help="Leave out the model's own patients.")
+    ] = False,
+    predictions: Annotated[Path | None, typer.Option(help="Also write the probabilities.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print all metrics as JSON.")] = False,
+) -> None:
+    """Evaluate a model on labelled images.
+
+    With patient-bootstrap intervals; calibration and thresholds stay as they are. Reading the held-out patients again
+    is counted. A set with patients of the model's development is refused.
+
+    Example: mammo-search evaluate demo --data my-films/
+    """
+    from search.errors import ConfigError
+    from search.predict.evaluate import evaluate_model
+    from search.screen.output import show, show_json
+
+    if data is None and (info is not None or leave_out_known):
+        raise ConfigError(
+            expected="--data with --info or --leave-out-known", found="no --data", remedy="Add it, or leave them out."
+        )
+    found = evaluate_model(model, data=data, info=info, leave_out_known=leave_out_known, predictions_file=predictions)
+    show_json(found.as_json()) if json else show(found.as_text())

@@ -1,0 +1,60 @@
+"""mammo-search export: the model of a run in a format of choice."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.completion import complete_run
+
+
+class Format(StrEnum):
+    """What --format takes; `search.export.formats` writes them."""
+
+    KERAS = "keras"
+    SAVEDMODEL = "savedmodel"
+    ONNX = "onnx"
+
+
+def export(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Name of a run, or its folder.", autocompletion=complete_run)
+    ],
+    format: Annotated[
+        Format, typer.Option(metavar="FORMAT", help="keras, savedmodel, or onnx (an extra).")
+    ] = Format.KERAS,
+    out: Annotated[
+        Path | None, typer.Option(help="File or folder to write to.", show_default="the run's best/")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Write a run's model as Keras file, SavedModel or ONNX.
+
+    The input is prepared images, float32 [n, size, size, 1] in 0 … 255. It is compared with Keras on 16 images before
+    it is called done. NAME.json beside it says what its users have to know: preparation, classes, thresholds, licence.
+
+    Example: mammo-search export demo --format onnx --out model.onnx
+    """
+    from search.export.export import export_run
+    from search.machine.libraries import quiet_libraries, start_tensorflow
+    from search.run_folder.lookup import find_run
+    from search.screen.output import messages, show, show_json
+
+    directory = find_run(run)
+    with quiet_libraries() as terminal:
+        start_tensorflow(deterministic=True)
+        console = messages(terminal)
+        exported = export_run(
+            directory, format.value, out, say=lambda text: console.print(text, highlight=False, soft_wrap=True)
+        )
+    if json:
+        show_json(exported.as_json())
+        return
+    show(f"{exported.path}\n{exported.metadata}")
+    show(
+        f"compared with Keras on {exported.cases} {exported.images}: "
+        f"largest difference {exported.largest_difference:.2g}, accepted up to {exported.bound:g}"
+    )

@@ -1,0 +1,60 @@
+"""mammo-search init: a configuration file to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.completion import complete_run
+
+
+def init(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="File to write, or the folder to write it into.")] = Path(
+        "tuner_config.toml"
+    ),
+    run: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN", help="Take a run's settings.", autocompletion=complete_run),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write tuner_config.toml, every setting with what it does.
+
+    `mammo-search run` reads it from the current folder by itself.
+
+    Example: mammo-search init --from demo again.toml
+    """
+    from search.config.reading import load_config
+    from search.config.schema import Config
+    from search.config_template import NAME, commented_toml
+    from search.errors import ConfigError
+    from search.files.atomic import write_atomic
+    from search.screen.output import show
+
+    config, heading = Config(), ""
+    if run is not None:
+        from search.run_folder.lookup import find_run
+
+        directory = find_run(run)
+        config = load_config(directory.check_config())
+        if directory.read_manifest()["demo"]:
+            # Its films are drawn, not read from data.path.
+            heading = "# Settings of a demonstration: mammo-search run --demo --config FILE takes them.\n"
+    file = path / NAME if path.is_dir() else path
+    if file.exists() and not force:
+        raise ConfigError(
+            expected="a file that is not there yet", found=str(file), remedy="Replace it with --force, or name another."
+        )
+    if not file.parent.is_dir():
+        raise ConfigError(
+            expected="an existing folder", found=str(file.parent), remedy="Make it, or name another file."
+        )
+    try:
+        write_atomic(file, heading + commented_toml(config))
+    except OSError as error:
+        raise ConfigError(
+            expected="a file that can be written", found=f"{file}: {error.strerror}", remedy="Name another file."
+        ) from None
+    show(str(file))

@@ -1,0 +1,72 @@
+"""mammo-search predict: what a model says of images that nobody has labelled."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli.completion import complete_run
+
+if TYPE_CHECKING:
+    from mammo_data.sources.image_files import ImageFile
+
+
+class RowFormat(StrEnum):
+    """What --format takes; the schema of the last two is in `search.predict.rows`."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+def predict(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A run, or a .keras file with its .json.", autocompletion=complete_run),
+    ],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Images, folders, archives, or -.")],
+    format: Annotated[
+        RowFormat | None,
+        typer.Option(metavar="FORMAT", help="table, csv or jsonl.", show_default="csv; on a terminal table"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the rows to a file.")] = None,
+    cam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM overlays.")] = None,
+) -> None:
+    """Predict films: calibrated probabilities and decisions.
+
+    PGM, PNG, JPEG, TIFF, DICOM; folders and archives of them. On standard input, -, comes one image or a list of paths.
+    What is no film is an error in its row.
+
+    Example: mammo-search predict demo films/ --out predictions.csv
+    """
+    from search.predict.predict import predict_to_rows
+
+    usual = RowFormat.TABLE if out is None and sys.stdout.isatty() else RowFormat.CSV
+    kind = RowFormat.JSONL if json else format or usual
+    all_failed = predict_to_rows(model, _files(images), format=kind.value, out=out, cam=cam)
+    if all_failed:
+        raise typer.Exit(3)
+
+
+def _files(images: list[str]) -> Iterator[ImageFile]:
+    from mammo_data.sources.image_files import ImageFile, image_files, paths_or_image
+
+    # Standard input first and at once: what is wrong with it is said before anything heavy starts.
+    given = paths_or_image(sys.stdin.buffer.read()) if "-" in images else b""
+
+    def named() -> Iterator[ImageFile]:
+        for image in images:
+            if image != "-":
+                yield from image_files([Path(image)])
+            elif isinstance(given, bytes):
+                yield ImageFile("-", given)
+            else:
+                yield from image_files(given)
+
+    return named()

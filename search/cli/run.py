@@ -1,0 +1,102 @@
+"""mammo-search run: the whole job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from search.cli.completion import complete_run
+from search.cli.settings import SetOption, resolve_settings
+
+
+def run(
+    max_trials: Annotated[int | None, typer.Option(help="Bound on the runs; the best plan is made.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Start no run later than this.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder or archive of the images.")] = None,
+    info: Annotated[Path | None, typer.Option(help="Info.txt, if it lies elsewhere.")] = None,
+    mode: Annotated[str | None, typer.Option(help="whole images, or roi: crops (easier).")] = None,
+    protocol: Annotated[str | None, typer.Option(help="holdout, or nested: everybody, longer.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Synthetic data, small backbone; offline.")] = False,
+    config: Annotated[Path | None, typer.Option(help="Settings [./tuner_config.toml].")] = None,
+    assignments: SetOption = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run.", autocompletion=complete_run)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Insist on an unfinished run.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace a run of that name.")] = False,
+    backbone: Annotated[str | None, typer.Option(help="bit-m-r50x1, bit-s-r50x1, bit-m-r101x1, …")] = None,
+    weights: Annotated[str | None, typer.Option(help="tf-hub, random, a handle or a file.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of prepared images in pixels.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds a trial is validated on.")] = None,
+    split: Annotated[Path | None, typer.Option(help="Use this split.csv; draw none.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
+    embed_images: Annotated[bool, typer.Option("--embed-images", help="Show images in the report.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The answer and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line an epoch, and the log.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Search, retrain, evaluate and export; typed again, it goes on.
+
+    Example: mammo-search run --data all-mias.tar.gz --max-trials 40
+    """
+    from search.closing import next_commands
+    from search.demo import demo_config, require_no_data
+    from search.errors import ConfigError
+    from search.plan.protocol import describe_protocol, protocol_table
+    from search.plan_text import plan_run
+    from search.protocols.expected_cost import expected_text
+    from search.protocols.run import JobRequest, run_job
+    from search.run_folder.directory import require_run_name
+    from search.screen.output import messages, show, show_json
+
+    if resume and fresh:
+        raise ConfigError(expected="--resume or --fresh", found="both", remedy="Leave one out.")
+    if quiet and verbose:
+        raise ConfigError(expected="--quiet or --verbose", found="both", remedy="Leave one out.")
+    if demo:
+        require_no_data(data, info)
+    if name is not None:
+        require_run_name(name)
+    flags: dict[str, tuple[str, Any]] = {
+        "--max-trials": ("search.max_trials", max_trials),
+        "--max-minutes": ("search.max_minutes", max_minutes),
+        "--data": ("data.path", data),
+        "--info": ("data.info", info),
+        "--mode": ("data.mode", mode),
+        "--protocol": ("split.protocol", protocol),
+        "--backbone": ("backbone.name", backbone),
+        "--weights": ("backbone.weights", weights),
+        "--image-size": ("preparation.image_size", image_size),
+        "--folds": ("search.folds", folds),
+        "--split": ("split.file", split),
+        "--seed": ("search.seed", seed),
+        "--embed-images": ("report.embed_images", embed_images or None),
+    }
+    settings = resolve_settings(flags, assignments, file=config, base=demo_config() if demo else None)
+    if dry_run:
+        plan = plan_run(settings)
+        expected, table = expected_text(settings, plan, demo=demo)
+        if json:
+            show_json(protocol_table(plan, settings) | {"expected": table})
+        else:
+            show(f"{describe_protocol(plan, settings)}\n{expected}")
+        return
+    request = JobRequest(
+        settings,
+        name=name,
+        resume=resume,
+        fresh=fresh,
+        demo=demo,
+        argv=tuple(sys.argv[1:]),
+        detail="quiet" if quiet else "verbose" if verbose else "normal",
+    )
+    result = run_job(request)
+    if quiet or json:
+        show_json(result.as_json()) if json else show(result.as_text(), hanging=20)
+        return
+    console = messages()
+    console.print()
+    show(result.as_text(), hanging=20)
+    console.print(next_commands(result.directory, width=console.width), highlight=False, soft_wrap=True, markup=False)

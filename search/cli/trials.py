@@ -1,0 +1,78 @@
+"""mammo-search trials: the runs of a search, as a table, as JSON, as pictures, or for optuna-dashboard.
+
+JSON: ``{"run", "path", "objective", "trials", "plots", "export"}``. ``trials`` is a list of ``{"run", "configuration",
+"bracket", "rung", "parent", "lineage" (the runs it continues, the nearest first), "initial_epoch", "epochs", "status",
+"objective", "objective_sd", "best_epoch", "rank" (1 is the winner; null below the full budget), "started", "seconds",
+"overhead_seconds", "error", "hyperparameters" ({name: value})}`` in the order of the table; ``plots`` is a name to file
+mapping, empty without --plot; ``export`` is null, or ``{"file", "studies"}``. The curves are in trials.jsonl.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.run_folder.lookup import RunArgument
+
+
+class Order(StrEnum):
+    """What the table is sorted by."""
+
+    objective = "objective"
+    run = "run"
+    seconds = "seconds"
+
+
+def trials(
+    run: RunArgument = None,
+    sort: Annotated[Order, typer.Option(help="objective, run or seconds.", metavar="ORDER")] = Order.objective,
+    best: Annotated[int | None, typer.Option(help="Only the N best of the full budget.", metavar="N", min=1)] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the search as PNG files.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for --plot (default: best/figures/search).")
+    ] = None,
+    export_optuna: Annotated[
+        Path | None, typer.Option(help="For optuna-dashboard: .db or .log.", metavar="FILE")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the trials as JSON.")] = False,
+) -> None:
+    """List the runs of a search, best first.
+
+    Example: mammo-search trials demo --best 5
+    """
+    from search.cli.trials_table import as_json, listed, nothing_yet, recorded, table_of
+    from search.run_folder.lookup import find_run
+    from search.screen.output import answer_width, show, show_json, show_table
+    from search.trial_export import draw_search, write_optuna
+
+    directory = find_run(run)
+    records = recorded(directory)
+    rows = listed(records, sort=sort.value, best=best)
+    plots = draw_search(directory, records, out or directory.figures / "search") if plot or out else {}
+    studies = write_optuna(directory, records, export_optuna) if export_optuna else ()
+    if json:
+        export = {"file": str(export_optuna), "studies": list(studies)} if export_optuna else None
+        show_json(as_json(directory, rows, records) | {"plots": _texts(plots), "export": export})
+        return
+    if not records:
+        show(nothing_yet(directory))
+        return
+    show_table(table_of(directory, rows, records, ruled=sort is Order.objective, width=answer_width()))
+    for path in plots.values():
+        show(str(path))
+    if export_optuna:
+        show(f"{export_optuna}: {len(studies)} studies; look at them with: optuna-dashboard {_address(export_optuna)}")
+
+
+def _texts(plots: dict[str, Path]) -> dict[str, str]:
+    return {name: str(path) for name, path in plots.items()}
+
+
+def _address(path: Path) -> str:
+    """What optuna-dashboard is given: an SQLite file by its address, a journal by its path."""
+    from reports.search_plots.optuna_export import SQLITE_SUFFIXES
+
+    return f"sqlite:///{path}" if path.suffix in SQLITE_SUFFIXES else str(path)

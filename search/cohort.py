@@ -1,0 +1,172 @@
+"""What a job reads: prepared films, the split of their patients, and the images or crops that the search is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.config.schema import Config
+from search.errors import ConfigError
+from search.screen.progress import RunProgress
+
+if TYPE_CHECKING:
+    from mammo_data.preparation.prepared import PreparedSet
+    from mammo_data.sources.open import ImageSource
+    from mammo_data.splits import Split
+
+ROI_NOTICE = (
+    "regions of interest: an easier task than whole images, for the annotations say where to look; "
+    "not to be compared with whole-image figures"
+)
+
+
+@dataclass(frozen=True)
+class JobData:
+    """The data of a job.
+
+    Attributes:
+        films: All images whole, in the order of the case table; the split is of their patients in either mode.
+        prepared: What the search is given: ``films`` themselves, or crops of them.
+        split: Which patients are held out, and the folds of the others.
+    """
+
+    films: PreparedSet
+    prepared: PreparedSet
+    split: Split
+
+    def describe(self) -> str:
+        """The counts in one line."""
+        table, noun = self.prepared.table, "images" if self.prepared is self.films else "crops"
+        test, development = self.split.test_rows(table), self.split.development_rows(table)
+        return (
+            f"{len(table)} {noun} of {len(set(table.patient_ids))} patients: {len(development)} {noun} for development "
+            f"in {len(self.split.folds)} folds, {len(test)} {noun} of {len(self.split.test_patients)} patients held out"
+        )
+
+
+def require_sound(source: ImageSource, config: Config, progress: RunProgress) -> None:
+    """The integrity check before the work: a search on damaged or mislabelled images is worth nothing.
+
+    Args:
+        source: The images.
+        config: Says whether problems are to be accepted.
+        progress: Shows how far it is, and in one line what was found.
+
+    Raises:
+        DataError: If the set has a problem that would make a search on it wrong, and they are not accepted.
+    """
+    from mammo_data.checks.integrity import check
+
+    with progress.station("check", brief=True) as moved:
+        report = check(source, progress=moved)
+    if not config.data.accept_problems:
+        report.require_sound()
+    if report.problems:
+        more = f" and {len(report.problems) - 1} more" if report.problems[1:] else ""
+        progress.fact("check", f"{report.problems[0]}{more} (`mammo-search data check`)", style="yellow")
+    else:
+        known = f", {report.matching_checksums} with the known SHA-256" if report.mias else ""
+        progress.fact("check", f"no problems in {report.images} images{known}")
+
+
+def job_data(source: ImageSource, config: Config, cache: Path, progress: RunProgress) -> JobData:
+    """Prepare the images and split their patients, for the hold-out protocol.
+
+    Args:
+        source: The images.
+        config: Says how.
+        cache: Where prepared images are kept.
+        progress: Shows how far it is, and what has to be left out.
+
+    Raises:
+        DataError: If the images can't be used.
+        ConfigError: If the configured split is of other patients.
+    """
+    films = prepare_films(source, config, cache, progress)
+    return search_data(films, holdout_split(config, films), config, progress)
+
+
+def prepare_films(source: ImageSource, config: Config, cache: Path, progress: RunProgress) -> PreparedSet:
+    """All images whole, as the search or the cutting of crops takes them.
+
+    Raises:
+        DataError: If the images can't be used.
+    """
+    from mammo_data.preparation.prepared import prepare
+    from mammo_data.preparation.roi import film_settings
+
+    preparation = config.preparation.settings()
+    roi = config.data.mode == "roi"
+    settings = film_settings(source, remove_labels=preparation.remove_labels) if roi else preparation
+    with progress.station("prepare") as moved:
+        return prepare(source, settings, cache / "prepared", progress=moved)
+
+
+def search_data(films: PreparedSet, split: Split, config: Config, progress: RunProgress) -> JobData:
+    """What a search is given under a split: the films, or crops whose normal centres follow its development patients.
+
+    Raises:
+        DataError: If crops are asked for and no development patient has a lesion that can be located.
+    """
+    from mammo_data.preparation.roi import cut_regions
+
+    if config.data.mode != "roi":
+        return JobData(films, films, split)
+    prepared = cut_regions(films, split, config.roi.settings(), config.preparation.settings())
+    progress.say(f"[yellow]{ROI_NOTICE}[/yellow]")
+    if prepared.unlocatable:
+        progress.say(f"no crop of findings that can't be located: {', '.join(prepared.unlocatable)}")
+    return JobData(films, prepared, split)
+
+
+def holdout_split(config: Config, films: PreparedSet) -> Split:
+    """Who is held out, and the folds of the others: as the configured file says, or drawn.
+
+    Raises:
+        DataError: If there are too few patients, or the file is no split.
+        ConfigError: If the file is of other patients.
+    """
+    from mammo_data.splits import patient_split
+
+    if config.split.file is not None:
+        split = split_from_file(config.split.file, films)
+        if not split.test_patients:
+            raise ConfigError(
+                expected=f"{config.split.file} to name test patients",
+                found="none",
+                remedy="Use the split.csv of a hold-out run, or --protocol nested with an outer_split.csv.",
+            )
+        if len(split.folds) != config.split.folds:
+            raise ConfigError(
+                expected=f"{config.split.file} to deal the others into split.folds = {config.split.folds} folds",
+                found=str(len(split.folds)),
+                remedy=f"Add --set split.folds={len(split.folds)}, or leave --split out.",
+            )
+        return split
+    return patient_split(
+        films.table,
+        test_fraction=config.split.test_fraction,
+        folds=config.split.folds,
+        seed=config.split.seed,
+    )
+
+
+def split_from_file(file: Path, films: PreparedSet) -> Split:
+    """The split of an earlier run on the same patients.
+
+    Raises:
+        DataError: If the file is no split.
+        ConfigError: If it is of other patients.
+    """
+    from mammo_data.splits import Split, patients_listed
+
+    split, listed = Split.read_csv(file), patients_listed(file)
+    present = set(films.table.patient_ids)
+    if listed != present:
+        raise ConfigError(
+            expected=f"{file} to list the patients of the data",
+            found=f"{len(present - listed)} that it lacks and {len(listed - present)} that are not there",
+            remedy="Use the split.csv of a run on the same data, or leave --split out.",
+        )
+    return split

@@ -1,0 +1,1 @@
+"""Settings: tuner_config.toml's schema, reading, writing, mistakes."""

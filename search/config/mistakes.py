@@ -1,0 +1,141 @@
+"""What is wrong with a configuration, one line each: where it was said, the key's path, and what it should be."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from search.config.schema import Config
+from search.toml_places import key_lines
+
+Location = tuple[int | str, ...]
+
+_LIMIT = re.compile(r"^Input should be (?=greater|less)")
+# A check that spans settings has no place of its own; its message begins with the setting that it blames.
+_BLAMED = re.compile(r"([a-z0-9_]+(?:\.[a-z0-9_]+)+): ")
+
+
+def error_lines(
+    error: ValidationError, *, file: str | None, text: str, origins: Mapping[str, str]
+) -> Iterator[str]:
+    """Each mistake as a line.
+
+    Args:
+        error: What pydantic found in the merged configuration.
+        file: Name of the file, None where there was none.
+        text: The file's content.
+        origins: Dotted path of each value that beats the file, to how the user gave it, for example "--max-trials".
+
+    Yields:
+        For example ``tuner_config.toml:12: search.max_trails: unknown key; did you mean 'max_trials'?``.
+    """
+    lines = key_lines(text)
+    items = error.errors()
+    found: list[tuple[int, str]] = []
+    for item in items:
+        # A list whose items are all wrong counts as empty as well.
+        if item["type"] == "too_short" and any(other["loc"][:-1] == item["loc"] for other in items):
+            continue
+        location, message = item["loc"], _message(item)
+        if len(location) < 2 and (blamed := _BLAMED.match(message)):
+            location = tuple(blamed[1].split("."))
+            message = message[blamed.end() :]
+        path = ".".join(str(part) for part in location)
+        where = _where(location, message, file, lines, origins)
+        found.append((_line_number(where), f"{where}: {path}: {message}" if path else f"{where}: {message}"))
+    # Flags first, then the file from top to bottom.
+    yield from (line for _, line in sorted(found, key=lambda each: each[0]))
+
+
+def _line_number(where: str) -> int:
+    number = where.rpartition(":")[2]
+    return int(number) if number.isdigit() else 0
+
+
+def nearest(location: Location) -> str:
+    """What an unknown key may have been meant for, as the end of a sentence."""
+    model = _model_at(location[:-1])
+    if model is None:
+        return ""
+    key, known = str(location[-1]), list(model.model_fields)
+    if elsewhere := _sections_with(key):
+        return f"; it belongs to {elsewhere}"
+    if close := difflib.get_close_matches(key, known, n=1):
+        return f"; did you mean {close[0]!r}?"
+    return f"; known are {', '.join(known)}"
+
+
+def _message(item: ErrorDetails) -> str:
+    if item["type"] == "extra_forbidden":
+        return f"unknown key{nearest(item['loc'])}"
+    if item["type"] == "missing":
+        return "expected a value; found none"
+    if item["type"] == "too_short":
+        return "expected at least one; found none"
+    if item["type"] in ("model_type", "model_attributes_type"):
+        return f"expected a table; found {_shown(item['input'])}"
+    message = _LIMIT.sub("expected a value ", item["msg"]).removeprefix("Value error, ")
+    message = message.replace("Input should be ", "expected ")
+    message = message[0].lower() + message[1:]
+    if isinstance(item["input"], dict | BaseModel):
+        return message
+    close = []
+    if item["type"] == "literal_error":
+        close = difflib.get_close_matches(str(item["input"]), re.findall(r"'([^']*)'", message), n=1)
+    return f"{message}; found {_shown(item['input'])}" + (f"; did you mean {close[0]!r}?" if close else "")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if not hasattr(value, "__fspath__") else repr(str(value))
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _where(
+    location: Location, message: str, file: str | None, lines: Mapping[Location, int], origins: Mapping[str, str]
+) -> str:
+    """The flag, or the file with its line, that gave the value; flags first, for they beat the file."""
+    parts = tuple(str(part) for part in location)
+    for dotted, origin in origins.items():
+        given = tuple(dotted.split("."))
+        if given == parts[: len(given)]:
+            return origin
+        # A check of a whole table names the keys that it compares.
+        if parts and parts == given[: len(parts)] and re.search(rf"\b{re.escape(given[-1])}\b", message):
+            return origin
+    for length in range(len(location), 0, -1):
+        if location[:length] in lines:
+            return f"{file}:{lines[location[:length]]}"
+    return file or "configuration"
+
+
+def _model_at(location: Location) -> type[BaseModel] | None:
+    model: type[BaseModel] = Config
+    for part in location:
+        if isinstance(part, int):
+            continue  # an item of a list: the model is the list's
+        field = model.model_fields.get(part)
+        below = _model_in(field.annotation) if field else None
+        if below is None:
+            return None
+        model = below
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (tuple, list, Union, UnionType):
+        return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+    return None
+
+
+def _sections_with(key: str) -> str:
+    """Sections that do have a key of this name: it was put into the wrong one, or before the first."""
+    named = (name for name in Config.model_fields if (model := _model_at((name,))) and key in model.model_fields)
+    return " or ".join(f"[{name}]" for name in named)

@@ -1,0 +1,105 @@
+"""Reading a configuration: defaults, the file over them, and what the command line gave over the file."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from search.config.schema import Config
+from search.errors import ConfigError
+
+DEFAULT_FILE = Path("tuner_config.toml")
+
+_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
+
+
+def load_config(
+    path: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    base: Config | None = None,
+    origins: Mapping[str, str] | None = None,
+) -> Config:
+    """Read a configuration file and put the command line's values over it.
+
+    Tables are merged key by key, so that ``space.dropout.max`` alone can be changed; lists are replaced as a whole.
+
+    Args:
+        path: The file; None for none.
+        overrides: Values by dotted path, for example ``{"search.max_trials": 40}``.
+        base: What the file and the overrides change, instead of the defaults.
+        origins: How the user gave an override, by its path, for example "--max-trials"; errors name it.
+
+    Returns:
+        The resolved configuration.
+
+    Raises:
+        ConfigError: If the file can't be read, is no TOML, has unknown keys or values out of range: one line each.
+    """
+    from search.config.mistakes import error_lines
+
+    overrides = overrides or {}
+    origins = {dotted: (origins or {}).get(dotted, "command line") for dotted in overrides}
+    text = _read(path) if path is not None else ""
+    table: dict[str, Any] = (base or Config()).model_dump()
+    if path is not None:
+        _merge(table, _parsed(path, text))
+    for dotted, value in overrides.items():
+        _put(table, dotted, value, origins[dotted])
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        lines = error_lines(error, file=str(path) if path else None, text=text, origins=origins)
+        raise ConfigError.from_lines("\n".join(lines)) from None
+
+
+def _merge(table: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(table.get(key), dict):
+            _merge(table[key], value)
+        else:
+            table[key] = value
+
+
+def _put(table: dict[str, Any], dotted: str, value: Any, origin: str) -> None:
+    *tables, key = dotted.split(".")
+    place = table
+    for depth, name in enumerate(tables, start=1):
+        below = place.setdefault(name, {})
+        if not isinstance(below, dict):
+            setting = ".".join(tables[:depth])
+            raise ConfigError.from_lines(f"{origin}: {setting}: expected a table; found a setting without parts")
+        place = below
+    if isinstance(value, dict) and isinstance(place.get(key), dict):
+        _merge(place[key], value)
+    else:
+        place[key] = value
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            expected="a readable configuration file", found=f"{path}: {error.strerror}", remedy="Check --config."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError.from_lines(
+            f"{path}: expected a TOML file in UTF-8; found other bytes at position {error.start}"
+        ) from None
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message, line = str(error), len(text.splitlines())
+        if place := _LINE.search(message):
+            message, line = f"{message[: place.start()]} in column {place[2]}", int(place[1])
+        message = message.removesuffix(" (at end of document)")
+        raise ConfigError.from_lines(f"{path}:{line}: expected TOML; found: {message}") from None

@@ -1,0 +1,162 @@
+"""A run's folder to the metadata of its model: everything is read from the files that the run has written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from search.config.reading import load_config
+from search.config.schema import Config
+from search.errors import RunError
+from search.export.metadata import ModelMetadata
+from search.files.digests import image_digest, patient_digests
+from search.model_description import describe_model
+from search.run_folder.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from mammo_data.preparation.prepared import PreparedSet
+    from mammo_data.splits import Split
+
+_MIAS_FILM = re.compile(r"mdb[0-9]{3}")
+_SYNTHETIC = "synthetic images, no licence attaches"
+_OWN = "the terms of the data that the model was trained on"
+_RANDOM = "random initialisation, no licence attaches"
+
+
+def describe_run(
+    directory: RunDirectory, *, development_images: Iterable[str] = (), held_out_images: Iterable[str] = ()
+) -> ModelMetadata:
+    """The metadata of a run's model.
+
+    Args:
+        directory: The run's folder, with run.json, config.toml, split.csv and best/metrics.json.
+        development_images: Digests of the prepared images of the development patients, where they are at hand.
+        held_out_images: The same of the held-out patients.
+
+    Raises:
+        RunError: If a file is missing or damaged.
+        ConfigError: If config.toml is no longer valid.
+    """
+    manifest, metrics = directory.read_manifest(), read_metrics(directory)
+    config = load_config(directory.check_output(directory.config_file))
+    rows = _split_rows(directory)
+    # The thresholds of a nested run's metrics are its outer models'.
+    if manifest.get("protocol") == "nested" or "operating_points" not in metrics:
+        metrics |= _out_of_fold_calibration(directory, config, tuple(metrics["class_names"]))
+    return describe_model(
+        class_names=tuple(metrics["class_names"]),
+        mode=manifest.get("mode", "whole"),
+        demo=manifest["demo"],
+        preparation=config.preparation.settings(),
+        metrics=metrics,
+        run={name: manifest.get(name) for name in ("name", "created", "seeds", "versions", "git")},
+        fingerprints=manifest["fingerprints"],
+        licence={
+            "code": "Apache-2.0",
+            "weights": _weights_licence(config.backbone.name, config.backbone.weights, manifest["weights"]),
+            "data": _data_licence(manifest["demo"], {row["image_id"] for row in rows}),
+        },
+        development={
+            "patients": patient_digests(row["patient_id"] for row in rows if row["side"] != "test"),
+            "images": sorted(set(development_images)),
+        },
+        held_out={
+            "patients": patient_digests(row["patient_id"] for row in rows if row["side"] == "test"),
+            "images": sorted(set(held_out_images)),
+        },
+        roi_window=config.roi.window,
+    )
+
+
+def write_run_metadata(directory: RunDirectory, prepared: PreparedSet, split: Split) -> None:
+    """Write the JSON file beside the model that a run has just exported and evaluated.
+
+    Args:
+        directory: The run's folder.
+        prepared: What the model was trained and evaluated on.
+        split: On which side each patient is.
+    """
+    development, held_out = (
+        [image_digest(prepared.images[row]) for row in rows]
+        for rows in (split.development_rows(prepared.table), split.test_rows(prepared.table))
+    )
+    metadata = describe_run(directory, development_images=development, held_out_images=held_out)
+    metadata.write(directory.model_file, format="keras", verification=None)
+
+
+def read_metrics(directory: RunDirectory) -> dict[str, Any]:
+    """best/metrics.json.
+
+    Raises:
+        RunError: If it is missing or damaged: the run is not complete.
+    """
+    path = directory.best / "metrics.json"
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = metrics["class_names"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise RunError(
+            expected="a finished run with best/metrics.json",
+            found=f"{path}: {reason}",
+            remedy="Finish the run first: the command that began it goes on with it.",
+        ) from None
+    return metrics
+
+
+def _out_of_fold_calibration(directory: RunDirectory, config: Config, names: tuple[str, ...]) -> dict[str, Any]:
+    """Calibration and thresholds of a model that was trained on all patients: the metrics of such a run are of other
+    models, but its search has out-of-fold predictions like any other."""
+    from reports.evaluation.evaluate import corrected_predictions, fit_correction
+    from reports.evaluation.fixed_model import fixed_thresholds
+    from reports.trials import best_run
+    from search.run_folder.trial_log import read_records
+    from search.trials.class_emphasis import training_shares
+    from search.trials.out_of_fold import read_out_of_fold
+
+    records = read_records(directory.check_output(directory.trials_file))
+    development = read_out_of_fold(directory.path / "oof", best_run(records), records, names).predictions
+    correction = fit_correction(development, training_shares(config.search.minority, len(names)))
+    if correction is not None:
+        development = corrected_predictions(development, correction)
+    return {
+        "calibration": None if correction is None else asdict(correction),
+        "operating_points": [asdict(point) for point in fixed_thresholds(development)],
+    }
+
+
+def _split_rows(directory: RunDirectory) -> list[dict[str, str]]:
+    try:
+        with directory.check_output(directory.split_file).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        _ = [(row["image_id"], row["patient_id"], row["side"]) for row in rows]
+    except (OSError, ValueError, csv.Error, KeyError) as error:
+        raise RunError(
+            expected="a run with split.csv",
+            found=f"{directory.split_file}: {type(error).__name__}",
+            remedy="Restore the file, or search again with --fresh.",
+        ) from None
+    return rows
+
+
+def _weights_licence(backbone: str, weights: str, provenance: str) -> str:
+    from search.bit.family import FAMILY
+
+    if weights == "random" or backbone not in FAMILY:
+        return _RANDOM
+    source = FAMILY[backbone]
+    return f"{source.licence}; {source.citation}; {provenance}"
+
+
+def _data_licence(demo: bool, image_ids: set[str]) -> str:
+    from mammo_data.mirrors import LICENCE_NOTICE
+
+    if demo:
+        return _SYNTHETIC
+    if all(_MIAS_FILM.fullmatch(image_id) for image_id in image_ids):
+        return " ".join(LICENCE_NOTICE.split())
+    return _OWN

@@ -1,0 +1,223 @@
+"""Writing a run's model in some format: it has its name only after it was compared with Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import ConfigError, RunError
+from search.export.describe import describe_run
+from search.export.formats import FORMATS, ExportFormat
+from search.export.metadata import ModelMetadata, metadata_file, read_metadata
+from search.files.atomic import replacing, replacing_folder
+from search.run_folder.directory import RunDirectory
+
+CASES = 16
+
+_SYNTHETIC_SEED = 0
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A finished export.
+
+    Attributes:
+        path: The file or folder.
+        format: Its format's name.
+        metadata: The JSON file beside it.
+        cases: Images that it was compared on.
+        images: Which images those were.
+        largest_difference: Of a probability, from Keras in this process.
+        bound: What was accepted.
+    """
+
+    path: Path
+    format: str
+    metadata: Path
+    cases: int
+    images: str
+    largest_difference: float
+    bound: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as a JSON-able dict."""
+        return {
+            "model": str(self.path),
+            "format": self.format,
+            "metadata": str(self.metadata),
+            "verification": self.verification,
+        }
+
+    @property
+    def verification(self) -> dict[str, Any]:
+        """What the metadata say about the comparison."""
+        return {
+            "cases": self.cases,
+            "images": self.images,
+            "largest_difference": self.largest_difference,
+            "bound": self.bound,
+        }
+
+
+def export_run(
+    run: RunDirectory, format: str, out: Path | None = None, *, say: Callable[[str], None] = lambda text: None
+) -> Exported:
+    """Write a complete run's model, compare it with Keras, and put its metadata beside it.
+
+    Args:
+        run: The run.
+        format: "keras", "savedmodel" or "onnx".
+        out: Where to; a folder that is there (and no export) takes the usual name in it. By default into the run's
+            best/, where the .keras file is already and is only compared.
+        say: Told what is done.
+
+    Raises:
+        RunError: If the run is not complete, or the export differs from Keras by more than the format's bound;
+            nothing is left behind then.
+        ConfigError: If ``out`` is taken by something that is no export.
+        UserError: If a package that the format needs is not installed.
+    """
+    kind = FORMATS[format]
+    metadata = run_model_metadata(run)
+    target = _target(run, kind, out)
+    say("comparing with Keras on 16 images")
+    images, described = comparison_images(run, metadata)
+    expected = _keras_here(run.model_file, images)
+    if target == run.model_file:
+        return _verified(kind, target, images, described, expected, metadata)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    replace = replacing_folder if kind.is_folder else replacing
+    with replace(target) as temporary:
+        kind.write(run.model_file, temporary, metadata)
+        difference = _difference(kind, temporary, images, expected)
+    exported = Exported(target, kind.name, metadata_file(target), len(images), described, difference, kind.bound)
+    metadata.write(target, format=kind.name, verification=exported.verification)
+    return exported
+
+
+def run_model_metadata(run: RunDirectory) -> ModelMetadata:
+    """What is known of a complete run's model, after making sure that it is the file that the run wrote.
+
+    Raises:
+        RunError: If the run is not complete, or the file has changed.
+    """
+    if not run.is_complete:
+        raise RunError(
+            expected="a run that is finished",
+            found=f"{run.path}, which is not",
+            remedy="Finish it first: the command that began it goes on with it.",
+        )
+    run.check_output(run.model_file)
+    if metadata_file(run.model_file).is_file():
+        return read_metadata(run.model_file)
+    return describe_run(run)
+
+
+def comparison_images(
+    run: RunDirectory, metadata: ModelMetadata, cases: int = CASES
+) -> tuple[NDArray[np.float32], str]:
+    """Prepared images to compare exports on, float32 [cases, size, size, 1], and which they are.
+
+    Images of development patients where the run's prepared set is still in the cache; the held-out ones stay unread.
+    Otherwise synthetic films, prepared in the same way.
+    """
+    prepared = _prepared_development(run, metadata, cases)
+    described = "images of development patients"
+    if prepared is None:
+        prepared, described = _synthetic(metadata, cases), "synthetic films"
+    return prepared[..., None].astype(np.float32), described
+
+
+def _prepared_development(run: RunDirectory, metadata: ModelMetadata, cases: int) -> NDArray[np.uint8] | None:
+    from mammo_data.errors import DataError
+    from mammo_data.preparation.prepared import PreparedSet
+    from mammo_data.splits import Split
+    from search.config.reading import load_config
+    from search.protocols.job import cache_directory
+
+    if metadata.mode != "whole":
+        return None
+    fingerprint = metadata.content["fingerprints"]["prepared"]
+    try:
+        cache = cache_directory(load_config(run.check_output(run.config_file)))
+        prepared = PreparedSet.load(cache / "prepared" / f"prepared-{fingerprint[:16]}")
+        rows = Split.read_csv(run.check_output(run.split_file)).development_rows(prepared.table)
+    except DataError:
+        return None
+    if prepared.fingerprint != fingerprint or len(rows) < cases:
+        return None
+    # Spread over the set, so that both sides and all classes are among them.
+    return np.asarray(prepared.images[rows[np.linspace(0, len(rows) - 1, cases).round().astype(int)]])
+
+
+def _synthetic(metadata: ModelMetadata, cases: int) -> NDArray[np.uint8]:
+    import tempfile
+
+    from mammo_data.decoding.decode import decode_grey
+    from mammo_data.phantom.dataset import write_phantom
+    from mammo_data.preparation.standardise import standardise
+    from mammo_data.sources.open import open_source
+
+    with tempfile.TemporaryDirectory(prefix="mammo-search-") as folder:
+        source = open_source(
+            write_phantom(Path(folder, "images"), patients=cases // 2, seed=_SYNTHETIC_SEED, image_size=512)
+        )
+        return np.stack(
+            [standardise(decode_grey(data, name), (), metadata.preparation)[0] for name, data in source.stream()]
+        )
+
+
+def _target(run: RunDirectory, kind: ExportFormat, out: Path | None) -> Path:
+    usual = run.model_file.with_suffix(kind.suffix)
+    if out is None:
+        return usual
+    is_export = metadata_file(out).is_file() and (out / "saved_model.pb").is_file()
+    is_place = (out.is_dir() and not (kind.is_folder and is_export)) or not (out.suffix or kind.is_folder)
+    target = out / usual.name if is_place else out
+    if not kind.is_folder and target.suffix != kind.suffix:
+        raise ConfigError(
+            expected=f"--out with the suffix {kind.suffix}", found=str(out), remedy=f"Name it {usual.name}, say."
+        )
+    if target.exists() and target.is_dir() != kind.is_folder:
+        raise ConfigError(
+            expected=f"{target} to be free or an older export", found="something else there", remedy="Change --out."
+        )
+    return target
+
+
+def _keras_here(model_file: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    from search.export.model import load_exported
+
+    return np.asarray(load_exported(model_file).predict_on_batch(images))
+
+
+def _verified(
+    kind: ExportFormat,
+    path: Path,
+    images: NDArray[np.float32],
+    described: str,
+    expected: NDArray[np.float32],
+    metadata: ModelMetadata,
+) -> Exported:
+    """Compare a file that is there already."""
+    difference = _difference(kind, path, images, expected)
+    if not metadata_file(path).is_file():
+        metadata.write(path, format=kind.name, verification=None)
+    return Exported(path, kind.name, metadata_file(path), len(images), described, difference, kind.bound)
+
+
+def _difference(kind: ExportFormat, path: Path, images: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    found = kind.run(path, images)
+    difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
+    if not difference <= kind.bound:
+        raise RunError(
+            expected=f"probabilities within {kind.bound:g} of Keras's on {len(images)} images",
+            found=f"a difference of {difference:.3g} in the {kind.name} export",
+            remedy="Nothing was kept; report it with the output of `mammo-search doctor`.",
+        )
+    return difference

@@ -1,0 +1,220 @@
+"""What somebody who has only the exported file needs to know: the JSON file beside every export.
+
+It is called like the export with ``.json`` after it, for example ``bit_mammography_final.keras.json``. Schema 1:
+
+    schema            1
+    model, format     name of the file or folder it belongs to; "keras", "savedmodel" or "onnx"
+    sha256            of that file; of a folder, of its files' names and checksums (`content_checksum`)
+    use               what it may be used for, in a sentence
+    demo              whether it was trained on synthetic images
+    input             name, dtype, shape (null: any number of images), range, mode ("whole" or "roi"), meaning
+    preparation       settings of `mammo_data.preparation.standardise` (image_size, crop, remove_labels, clahe, clahe_limit), and in
+                      words orientation and placement
+    output            name, dtype, class_names (from harmless to worst)
+    calibration       temperature, log_prior_shift (one a class), cases, formula; null where none could be fitted
+    operating_points  list of endpoint, classes (their calibrated probabilities are added up), target_specificity,
+                      threshold (positive from there on; null: never); chosen on out-of-fold scores of development
+    fingerprints      of the run: prepared, cases, split, weights; SHA-256 hex
+    run               name, created, seeds, versions, git
+    licence           code, weights, data
+    development       digests of what the model has seen: patients (of ids), images (of prepared pixels); 16 hex digits
+    held_out          the same of those that its run has set aside and evaluated it on
+    verification      cases, images (which), largest_difference, bound; null for a run's own .keras file
+    checksum          SHA-256 hex of all the rest as JSON with sorted keys: a temperature with a bit flipped is one, too
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import RunError
+from search.files.atomic import write_atomic
+from search.files.digests import content_checksum, json_checksum
+
+if TYPE_CHECKING:
+    from mammo_data.preparation.standardise import PreparationSettings
+    from reports.evaluation.temperature import ProbabilityCorrection
+
+SCHEMA = 1
+RESEARCH_USE = "Research use only: not a medical device, and no statement about anybody's health."
+
+
+@dataclass(frozen=True)
+class OperatingThreshold:
+    """Where scores are called positive.
+
+    Attributes:
+        endpoint: For example "malignant versus rest".
+        classes: The classes whose calibrated probabilities are added up to the score.
+        target_specificity: What the threshold was chosen for.
+        threshold: Scores of at least this are positive; None where nothing is.
+    """
+
+    endpoint: str
+    classes: tuple[str, ...]
+    target_specificity: float
+    threshold: float | None
+
+    def is_positive(self, probabilities: Mapping[str, float]) -> bool:
+        """The decision for one image, from its calibrated probabilities by class name."""
+        score = sum(probabilities[name] for name in self.classes)
+        return self.threshold is not None and score >= self.threshold
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """The content of the JSON file.
+
+    Attributes:
+        content: As the module's docstring lists it.
+    """
+
+    content: Mapping[str, Any]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Ordered class names."""
+        return tuple(self.content["output"]["class_names"])
+
+    @property
+    def image_size(self) -> int:
+        """Side of the prepared images in pixels."""
+        return int(self.content["preparation"]["image_size"])
+
+    @property
+    def mode(self) -> str:
+        """ "whole" or "roi"."""
+        return str(self.content["input"]["mode"])
+
+    @property
+    def preparation(self) -> PreparationSettings:
+        """How films have to be prepared."""
+        from mammo_data.preparation.standardise import PreparationSettings
+
+        names = ("image_size", "crop", "remove_labels", "clahe", "clahe_limit")
+        return PreparationSettings(**{name: self.content["preparation"][name] for name in names})
+
+    @property
+    def correction(self) -> ProbabilityCorrection | None:
+        """From the model's probabilities to calibrated ones; None where it could not be fitted."""
+        from reports.evaluation.temperature import ProbabilityCorrection
+
+        section = self.content["calibration"]
+        if section is None:
+            return None
+        return ProbabilityCorrection(section["temperature"], tuple(section["log_prior_shift"]), section["cases"])
+
+    @property
+    def thresholds(self) -> tuple[OperatingThreshold, ...]:
+        """The operating points."""
+        return tuple(
+            OperatingThreshold(
+                point["endpoint"], tuple(point["classes"]), point["target_specificity"], point["threshold"]
+            )
+            for point in self.content["operating_points"]
+        )
+
+    @property
+    def development_patients(self) -> frozenset[str]:
+        """Digests of the patients that the model was developed on."""
+        return frozenset(self.content["development"]["patients"])
+
+    @property
+    def development_images(self) -> frozenset[str]:
+        """Digests of the prepared images that the model was developed on; empty where they are not known."""
+        return frozenset(self.content["development"]["images"])
+
+    @property
+    def known_patients(self) -> frozenset[str]:
+        """Digests of all patients of the model's run, held-out ones included."""
+        return self.development_patients | frozenset(self.content.get("held_out", {}).get("patients", ()))
+
+    @property
+    def known_images(self) -> frozenset[str]:
+        """Digests of all prepared images of the model's run; empty where they are not known."""
+        return self.development_images | frozenset(self.content.get("held_out", {}).get("images", ()))
+
+    def require_complete(self) -> None:
+        """Read everything once, so that what is wrong is said now and not in the middle of the work.
+
+        Raises:
+            ValueError, KeyError, TypeError: Something is missing or of another kind.
+        """
+        if self.content["schema"] != SCHEMA:
+            raise ValueError(f"schema {self.content['schema']} instead of {SCHEMA}")
+        correction, names = self.correction, self.class_names
+        if correction is not None and len(correction.log_prior_shift) != len(names):
+            raise ValueError(f"{len(correction.log_prior_shift)} prior shifts for {len(names)} classes")
+        if any(name not in names for threshold in self.thresholds for name in threshold.classes):
+            raise ValueError("an operating point of a class that the model does not have")
+        if self.mode not in ("whole", "roi"):
+            raise ValueError(f"mode {self.mode}")
+        _ = self.preparation, self.development_patients, self.development_images, self.content["sha256"]
+
+    def calibrated(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Calibrated probabilities, float64 [n, classes], of the model's own."""
+        from reports.evaluation.evaluate import SMALLEST_PROBABILITY
+
+        correction = self.correction
+        if correction is None:
+            return probabilities
+        return correction.probabilities(np.log(np.maximum(probabilities, SMALLEST_PROBABILITY)))
+
+    def write(self, export: Path, *, format: str, verification: Mapping[str, Any] | None) -> Path:
+        """Write the file beside an export, which has to be there.
+
+        Returns:
+            The JSON file.
+        """
+        content = dict(self.content) | {
+            "model": export.name,
+            "format": format,
+            "sha256": content_checksum(export),
+            "verification": verification,
+        }
+        path = metadata_file(export)
+        content["checksum"] = json_checksum(content, without="checksum")
+        write_atomic(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        return path
+
+
+def metadata_file(export: Path) -> Path:
+    """The JSON file of an export."""
+    return export.with_name(f"{export.name}.json")
+
+
+def read_metadata(export: Path) -> ModelMetadata:
+    """Read the JSON file beside an export.
+
+    Raises:
+        RunError: If it is missing or damaged, or belongs to other content.
+    """
+    path = metadata_file(export)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        metadata = ModelMetadata(content)
+        metadata.require_complete()
+        # Files of the first versions have none.
+        if content.get("checksum") not in (None, json_checksum(content, without="checksum")):
+            raise ValueError("the checksum does not fit")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error.strerror) if isinstance(error, OSError) else f"{type(error).__name__} {error}"
+        raise RunError(
+            expected=f"what is to be known of the model in {path}",
+            found=reason,
+            remedy="Keep the JSON file beside the model, or write both again: mammo-search export RUN --out PATH.",
+        ) from None
+    if content_checksum(export) != content["sha256"]:
+        raise RunError(
+            expected=f"{export} as it was when {path.name} was written",
+            found="other content",
+            remedy="Write both again: mammo-search export RUN --out PATH.",
+        )
+    return metadata

@@ -1,0 +1,1 @@
+"""State that is there whole or not at all: atomic files, checked arrays, digests."""

@@ -1,0 +1,1 @@
+"""What follows the search: retraining, the held-out reading, saliency, localisation, the report."""

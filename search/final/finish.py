@@ -1,0 +1,220 @@
+"""After the search: retrain the winner, export it, read the held-out patients once, and write everything down."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from mammo_data.preparation.prepared import PreparedSet
+from mammo_data.splits import Split
+from reports.page.html import duration
+from search.audit.audit import LeakAudit, audit
+from search.audit.shortcuts import Probe
+from search.bit.architecture import BitArchitecture
+from search.bit.weights import BitWeights
+from search.boundary.pooled import pooled_features
+from search.cohort import ROI_NOTICE
+from search.config.schema import Config
+from search.demo import NOTICE
+from search.export.describe import write_run_metadata
+from search.export.model import assemble_model, save_model
+from search.files.atomic import write_atomic
+from search.final.held_out import evaluate_held_out, write_predictions
+from search.final.localisation import localise
+from search.final.report import write_run_report
+from search.final.retrain import TrainedTail, retrain
+from search.plan.hyperband import HyperbandPlan
+from search.plan.protocol import nested_seconds
+from search.protocols.manifest import complete
+from search.run_folder.directory import RunDirectory
+from search.run_folder.ledger import record_reading
+from search.screen.progress import RunProgress
+from search.trials.data import TrainingSettings, TrialData
+from search.trials.tail import TailTrainer
+from search.tuner.search import SearchOutcome
+
+
+@dataclass(frozen=True)
+class FinalStage:
+    """Everything that the stations before have made."""
+
+    config: Config
+    demo: bool
+    directory: RunDirectory
+    manifest: dict[str, Any]
+    plan: HyperbandPlan
+    films: PreparedSet
+    """All images whole; ``prepared`` is the same, or crops of them."""
+    prepared: PreparedSet
+    split: Split
+    architecture: BitArchitecture
+    weights: BitWeights
+    data: TrialData
+    settings: TrainingSettings
+    outcome: SearchOutcome
+    clock: float
+    """``time.perf_counter()`` when the run started."""
+    probes: Callable[[], tuple[Probe, ...]] | None = None
+    """The shortcut probe of ``prepared``, where it is shared with other searches on the same images."""
+
+
+@dataclass(frozen=True)
+class FinalModel:
+    """The result of a run.
+
+    Attributes:
+        directory: The run's folder.
+        demo: Whether it is a demonstration.
+        metrics: Metrics of the exported model on the held-out patients.
+        outcome: What the search found.
+    """
+
+    directory: RunDirectory
+    demo: bool
+    metrics: dict[str, Any]
+    outcome: SearchOutcome
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as a JSON-able dict."""
+        return {
+            "run": str(self.directory.path),
+            "demo": self.demo,
+            "mode": self.metrics["mode"],
+            "configuration": self.outcome.winner.hyperparameters,
+            "cross_validated_macro_auc": self.outcome.winner.objective,
+            "metrics": self.metrics,
+            "model": str(self.directory.model_file),
+            "report": str(self.directory.report_file),
+        }
+
+    def as_text(self) -> str:
+        """The answer as lines of text."""
+        lines = []
+        if self.demo:
+            lines.append(f"{NOTICE}")
+        if self.metrics["mode"] == "roi":
+            lines.append(f"task                {ROI_NOTICE}")
+        values = self.outcome.winner.hyperparameters
+        lines.append("best configuration  " + "  ".join(f"{name} {value:g}" for name, value in values.items()))
+        lines.append(
+            f"cross-validated     macro AUC {self.outcome.winner.objective:.3f} "
+            f"at epoch {self.outcome.winner.best_epoch} (selected, optimistic)"
+        )
+        counts = self.metrics["class_counts"]
+        worst = self.metrics["class_names"][-1]
+        noun = "crops" if self.metrics["mode"] == "roi" else "images"
+        lines.append(
+            f"held-out patients   {self.metrics['primary_endpoint']}: AUC {_interval(self.metrics['primary_auc'])} "
+            f"with {counts[worst]} {worst} among {self.metrics['n']} {noun}; "
+            f"macro AUC {_interval(self.metrics['macro_ovr_auc'])}"
+        )
+        lines.append(f"model               {self.directory.model_file}")
+        lines.append(f"report              {self.directory.report_file}")
+        if "nested_seconds" in self.metrics:
+            lines.append(
+                "on all patients     --protocol nested evaluates the procedure on every patient, in about "
+                f"{duration(self.metrics['nested_seconds'])}"
+            )
+        return "\n".join(lines)
+
+
+def retrain_and_export(
+    stage: FinalStage, trainer: TailTrainer, progress: RunProgress, *, seeds: int
+) -> tuple[TrainedTail, ...]:
+    """Train the winner's configuration on all development patients and write the model of the first seed.
+
+    Args:
+        stage: What the stations before have made.
+        trainer: The compiled tail of the winner's shape.
+        progress: Shows what goes on.
+        seeds: How many models to train.
+    """
+    winner = stage.outcome.winner
+    epochs = winner.best_epoch or winner.epochs
+    with progress.station("retrain") as moved:
+        tails = retrain(
+            trainer,
+            stage.outcome.configuration,
+            stage.data,
+            stage.settings,
+            epochs=epochs,
+            seeds=seeds,
+            on_epoch=lambda seed, epoch: moved(seed * epochs + epoch, seeds * epochs),
+        )
+    save_model(_assemble(stage, tails[0]), stage.directory.model_file)
+    return tails
+
+
+def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> FinalModel:
+    """Retrain, export, evaluate and report.
+
+    Args:
+        stage: What the stations before have made.
+        trainer: The compiled tail of the winner's shape.
+        progress: Shows what goes on.
+    """
+    tails = retrain_and_export(stage, trainer, progress, seeds=stage.config.retrain.seeds)
+    evaluation = evaluate_held_out(stage, trainer, tails, progress)
+    readings = record_reading(stage.config.output.runs, stage.split.test_fingerprint, stage.directory.name)
+    metrics = {**evaluation.metrics, "mode": stage.config.data.mode, "holdout_readings": len(readings)}
+    if stage.config.split.protocol == "holdout":
+        others = time.perf_counter() - stage.clock - sum(record.seconds for record in stage.outcome.records)
+        metrics["nested_seconds"] = round(
+            nested_seconds(stage.outcome.records, stage.config, other_seconds=max(0.0, others))
+        )
+    with progress.station("localise"):
+        localisation = localise(stage, tails[0], evaluation.predictions)
+    if localisation.result is not None:
+        metrics["localisation"] = localisation.result.as_dict()
+    write_predictions(stage, evaluation)
+    write_atomic(stage.directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    write_run_metadata(stage.directory, stage.prepared, stage.split)
+    with progress.station("audit"):
+        # Only now: the model is exported and evaluated, so what the audit sees of the held-out patients moves nothing.
+        found = _audit(stage)
+    write_atomic(stage.directory.audit_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
+    with progress.station("report"):
+        seconds = time.perf_counter() - stage.clock
+        write_run_report(stage, evaluation, metrics, found, localisation.overlays, readings=readings, seconds=seconds)
+    complete(stage.directory, stage.manifest)
+    return FinalModel(stage.directory, stage.demo, metrics, stage.outcome)
+
+
+def _audit(stage: FinalStage) -> LeakAudit:
+    sides = {"the search's data": stage.data.patient_ids}
+    for number, fold in enumerate(stage.data.folds, start=1):
+        for name, rows in zip(("training", "validation"), fold, strict=True):
+            sides[f"{name} of fold {number}"] = tuple(stage.data.patient_ids[row] for row in rows)
+    return audit(
+        stage.films,
+        stage.prepared,
+        stage.split,
+        features=pooled_features(stage.data, stage.architecture, stage.weights),
+        sides=sides,
+        probes=stage.probes,
+        seed=stage.config.split.seed,
+    )
+
+
+def _assemble(stage: FinalStage, tail: TrainedTail) -> keras.Model:
+    return assemble_model(
+        stage.architecture,
+        stage.weights,
+        tail,
+        image_size=stage.config.preparation.image_size,
+        head_width=stage.outcome.configuration.head_width,
+        n_classes=len(stage.data.class_names),
+    )
+
+
+def _interval(metric: dict[str, Any]) -> str:
+    if metric["value"] is None:
+        return "not defined"
+    if metric.get("lower") is None:
+        return f"{metric['value']:.3f}"
+    return f"{metric['value']:.3f} [{metric['lower']:.3f}, {metric['upper']:.3f}]"

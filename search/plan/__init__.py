@@ -1,0 +1,1 @@
+"""What will be run: space, Hyperband plan, what comes next, cost, both protocols' plan."""

@@ -1,0 +1,147 @@
+"""How long a search will take: what an epoch of each unfreeze depth costs, times what the plan still holds.
+
+Before the first run has ended the costs are those of `search.protocols.expected_cost`; after that they are measured.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reports.trial_record import TrialRecord
+from search.plan.execution import Assignment
+from search.plan.hyperband import HyperbandPlan
+
+# What an epoch of one fold is believed to cost where nothing is known.
+_EPOCH_SECONDS = 0.03
+# A measurement of so many epochs weighs as much as the rough figure.
+_ROUGH_WEIGHT = 2.0
+
+
+@dataclass
+class CostModel:
+    """Seconds of one epoch of one fold, by unfreeze depth; it learns from every finished run.
+
+    Attributes:
+        rough: What is believed before anything was measured.
+    """
+
+    rough: Mapping[int, float] = field(default_factory=dict)
+    _seconds: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    _epochs: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything to estimate from."""
+        return bool(self.rough or self._epochs)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether a run has ended."""
+        return bool(self._epochs)
+
+    def learn(self, depth: int, fold_epochs: int, seconds: float) -> None:
+        """A run of this depth took so long for so many epochs, folds counted."""
+        if fold_epochs > 0:
+            self._seconds[depth] += seconds
+            self._epochs[depth] += fold_epochs
+
+    def seconds(self, depth: int) -> float:
+        """Of one epoch of one fold: what was measured, drawn towards the rough figure while that is little.
+
+        Rough figures are corrected by what was measured at all depths together.
+        """
+        rough = self._fixed + self._arithmetic(depth) * self._correction
+        return (self._seconds[depth] + _ROUGH_WEIGHT * rough) / (self._epochs[depth] + _ROUGH_WEIGHT)
+
+    @property
+    def _fixed(self) -> float:
+        """What an epoch costs at any depth: that of the shallowest one that was measured with no more arithmetic."""
+        measured = [depth for depth in self._epochs if not self._arithmetic(depth)]
+        if measured:
+            return sum(self._seconds[depth] for depth in measured) / sum(self._epochs[depth] for depth in measured)
+        return self._least
+
+    @property
+    def _correction(self) -> float:
+        """How much longer the arithmetic takes than was believed."""
+        believed = sum(self._arithmetic(depth) * epochs for depth, epochs in self._epochs.items())
+        if not believed:
+            return 1.0
+        took = sum(
+            max(0.0, self._seconds[depth] - self._fixed * epochs)
+            for depth, epochs in self._epochs.items()
+            if self._arithmetic(depth)
+        )
+        return took / believed
+
+    @property
+    def _least(self) -> float:
+        return min(self.rough.values(), default=_EPOCH_SECONDS)
+
+    def _arithmetic(self, depth: int) -> float:
+        """Rough seconds of a depth beyond what every depth costs; without figures a unit costs what all do."""
+        if not self.rough:
+            return depth * _EPOCH_SECONDS
+        return self.rough.get(depth, max(self.rough.values())) - self._least
+
+
+def remaining_work(
+    plan: HyperbandPlan,
+    records: Sequence[TrialRecord],
+    running: Mapping[int, Assignment],
+    *,
+    depth_of: Mapping[int, int],
+    depths: Sequence[int],
+) -> dict[int, float]:
+    """Epochs that no run has begun yet, by unfreeze depth; what is not decided yet is shared among the candidates.
+
+    Args:
+        plan: The plan.
+        records: Finished runs.
+        running: Runs in flight, whose epochs are not counted here.
+        depth_of: Configuration to its unfreeze depth, as far as they are drawn.
+        depths: Unfreeze depths of the space.
+
+    Returns:
+        Unfreeze depth to epochs of a run, folds not counted.
+    """
+    work: defaultdict[int, float] = defaultdict(float)
+    any_depth = {depth: 1 / len(depths) for depth in depths}
+    fresh = sum(record.rung == 0 for record in records) + sum(run.rung == 0 for run in running.values())
+    for bracket_position, bracket in enumerate(plan.brackets):
+        below: dict[int, float] = {}
+        promoted: list[int] | None = None
+        for rung_position, rung in enumerate(bracket.rungs):
+            place = (bracket_position, rung_position)
+            done = [r for r in records if (r.bracket, r.rung) == place and r.status == "completed"]
+            flying = [run for run in running.values() if (run.bracket, run.rung) == place]
+            missing = max(0, rung.runs - len(done) - len(flying))
+            tried = {*(record.configuration for record in done), *(run.configuration for run in flying)}
+            begun = [depth_of[number] for number in tried if number in depth_of]
+            if rung_position == 0:
+                to_come = [depth_of[number] for number in range(fresh, fresh + missing) if number in depth_of]
+                fresh += missing
+                shares = _shares(to_come) or any_depth
+            elif promoted is not None:
+                left = [depth_of[number] for number in promoted if number not in tried and number in depth_of]
+                shares = _shares(left) or below
+            else:
+                shares = below
+            for depth, share in shares.items():
+                work[depth] += missing * share * (rung.epochs - rung.initial_epoch)
+            mixed = {
+                depth: begun.count(depth) + missing * shares.get(depth, 0.0) for depth in {*begun, *shares}
+            }
+            total = sum(mixed.values())
+            below = {depth: count / total for depth, count in mixed.items()} if total else any_depth
+            promoted = None
+            if not missing and not flying and rung_position + 1 < len(bracket.rungs):
+                best = sorted(done, key=lambda record: (-(record.objective or 0.0), record.run))
+                promoted = [record.configuration for record in best[: bracket.rungs[rung_position + 1].runs]]
+    return dict(work)
+
+
+def _shares(depths: Sequence[int]) -> dict[int, float]:
+    return {depth: count / len(depths) for depth, count in Counter(depths).items()}

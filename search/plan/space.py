@@ -1,0 +1,112 @@
+"""The search space, in KerasTuner's terms, and the configurations that are drawn from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from search.config.schema import Interval, SpaceSection
+from search.seeding import generator
+
+if TYPE_CHECKING:
+    import keras_tuner
+
+DRAWS_BEFORE_EXHAUSTED = 1_000
+"""So many draws in a row of what was drawn before, and a discrete space is taken for exhausted."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One point of the space.
+
+    Attributes:
+        head_width: Units of the hidden dense layer.
+        dropout: Dropout rate, in [0, 1).
+        l2: Factor of the squared dense kernels in the loss.
+        learning_rate: Peak learning rate.
+        unfreeze_depth: Residual units trained, counted from the end; 0 is the head alone.
+    """
+
+    head_width: int
+    dropout: float
+    l2: float
+    learning_rate: float
+    unfreeze_depth: int
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> Configuration:
+        """The configuration among KerasTuner's values, whose other entries are ignored."""
+        return cls(
+            head_width=int(values["head_width"]),
+            dropout=float(values["dropout"]),
+            l2=float(values["l2"]),
+            learning_rate=float(values["learning_rate"]),
+            unfreeze_depth=int(values["unfreeze_depth"]),
+        )
+
+
+def declare_space(hyperparameters: keras_tuner.HyperParameters, space: SpaceSection) -> None:
+    """Declare the five hyperparameters; the default of each is the middle of its range."""
+    _choice(hyperparameters, "head_width", space.head_width)
+    _float(hyperparameters, "dropout", space.dropout)
+    _float(hyperparameters, "l2", space.l2)
+    _float(hyperparameters, "learning_rate", space.learning_rate)
+    _choice(hyperparameters, "unfreeze_depth", space.unfreeze_depth)
+
+
+def known_configurations(space: SpaceSection) -> tuple[Configuration, ...]:
+    """What the configuration says is to be tried first, in its order."""
+    return tuple(Configuration(**known.model_dump()) for known in space.known)
+
+
+def draw_configurations(space: SpaceSection, count: int, *, seed: int) -> tuple[Configuration, ...]:
+    """Take the known configurations, then draw different ones, uniformly on each range's own scale.
+
+    The first n of a longer draw are the n of a shorter one. Real values are rounded to three significant digits, so
+    that what a table shows is what was trained.
+
+    Args:
+        space: The ranges.
+        count: How many to draw.
+        seed: Seed of the search.
+
+    Returns:
+        At most ``count`` configurations; fewer where a discrete space holds no more.
+    """
+    import keras_tuner
+
+    hyperparameters = keras_tuner.HyperParameters()
+    declare_space(hyperparameters, space)
+    rng = generator(seed, "configurations")
+    drawn = dict.fromkeys(known_configurations(space))
+    misses = 0
+    while len(drawn) < count and misses < DRAWS_BEFORE_EXHAUSTED:
+        values = {item.name: _rounded(item, item.prob_to_value(rng.random())) for item in hyperparameters.space}
+        configuration = Configuration.from_values(values)
+        misses = misses + 1 if configuration in drawn else 0
+        drawn[configuration] = None
+    return tuple(drawn)[:count]
+
+
+def _rounded(hyperparameter: Any, value: int | float) -> int | float:
+    if not isinstance(value, float):
+        return value
+    low = getattr(hyperparameter, "min_value", value)
+    high = getattr(hyperparameter, "max_value", value)
+    return min(max(float(f"{value:.3g}"), low), high)
+
+
+def _choice(hyperparameters: keras_tuner.HyperParameters, name: str, values: tuple[int, ...]) -> None:
+    ordered = sorted(set(values))
+    hyperparameters.Choice(name, ordered, default=ordered[(len(ordered) - 1) // 2], ordered=True)
+
+
+def _float(hyperparameters: keras_tuner.HyperParameters, name: str, interval: Interval) -> None:
+    if interval.min == interval.max:
+        hyperparameters.Fixed(name, interval.min)
+        return
+    log = interval.sampling == "log"
+    middle = (interval.min * interval.max) ** 0.5 if log else (interval.min + interval.max) / 2
+    hyperparameters.Float(
+        name, interval.min, interval.max, sampling=interval.sampling, default=float(f"{middle:.3g}")
+    )

@@ -1,0 +1,183 @@
+"""Films to probabilities: prepared by threads while the network works on those before.
+
+Each film is prepared exactly as in training, by the settings in the model's metadata; what can't be a film of a breast
+is an error in its row, and the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo_data.decoding.decode import decode_grey
+from mammo_data.errors import DataError
+from mammo_data.preparation.film_check import require_film
+from mammo_data.preparation.standardise import PreparationSettings, standardise
+from mammo_data.sources.image_files import ImageFile
+from search.export.opened import BATCH, ExportedModel
+
+_AHEAD = 4 * BATCH
+"""Films that are prepared and wait; a bound on memory, whatever the number of films."""
+
+
+@dataclass(frozen=True)
+class PredictedImage:
+    """One row of the answer.
+
+    Attributes:
+        name: The image's.
+        probabilities: Calibrated, by class name; None where there was an error.
+        uncalibrated: The model's own.
+        decisions: For each operating point of the metadata whether the image is positive there.
+        error: One line, or None.
+        prepared: What the model was given, uint8 [size, size]; None where there was an error.
+        overlay: Path of the overlay, where one was written.
+    """
+
+    name: str
+    probabilities: dict[str, float] | None = None
+    uncalibrated: dict[str, float] | None = None
+    decisions: tuple[bool, ...] = ()
+    error: str | None = None
+    prepared: NDArray[np.uint8] | None = None
+    overlay: str | None = None
+
+    @property
+    def predicted(self) -> str | None:
+        """The most probable class, the less severe one where two are equal."""
+        return None if self.probabilities is None else max(self.probabilities, key=self.probabilities.__getitem__)
+
+
+def predict_files(model: ExportedModel, files: Iterable[ImageFile]) -> Iterator[list[PredictedImage]]:
+    """Predict images in their order.
+
+    Args:
+        model: Opened; of whole images.
+        files: Encoded images; they are read in a thread.
+
+    Yields:
+        The rows of a batch, one an image, those of failed images among them.
+    """
+    settings = model.metadata.preparation
+    rows: list[tuple[str, NDArray[np.uint8] | DataError]] = []
+    with _PreparedAhead(files, lambda data, name: prepare_film(data, name, settings)) as prepared:
+        for name, image in prepared:
+            rows.append((name, image))
+            if sum(not isinstance(image, DataError) for _, image in rows) == BATCH:
+                yield _predicted(model, rows)
+                rows = []
+    if rows:
+        yield _predicted(model, rows)
+
+
+def prepare_film(data: bytes, name: str, settings: PreparationSettings) -> NDArray[np.uint8]:
+    """Decode one film, look whether it can be one, and bring it to the canvas.
+
+    Returns:
+        uint8 [size, size].
+
+    Raises:
+        DataError: The bytes are no image, or it is no film.
+    """
+    import cv2
+
+    try:
+        film = decode_grey(data, name)
+        require_film(film, name)
+        return standardise(film, (), settings)[0]
+    except (cv2.error, MemoryError, ValueError, ArithmeticError) as error:
+        raise DataError(
+            expected="a film that can be prepared",
+            found=f"{type(error).__name__} {error} in {name}",
+            remedy="Replace the file by a fresh copy.",
+        ) from error
+
+
+def _predicted(model: ExportedModel, rows: list[tuple[str, NDArray[np.uint8] | DataError]]) -> list[PredictedImage]:
+    images = [image for _, image in rows if not isinstance(image, DataError)]
+    own = model.probabilities(np.stack(images)) if images else np.empty((0, 0))
+    calibrated = model.metadata.calibrated(own) if images else own
+    names, thresholds = model.metadata.class_names, model.metadata.thresholds
+    answers = iter(zip(calibrated.tolist(), own.tolist(), strict=True))
+    found = []
+    for name, image in rows:
+        if isinstance(image, DataError):
+            found.append(PredictedImage(name, error=str(image)))
+            continue
+        corrected, plain = next(answers)
+        probabilities = dict(zip(names, corrected, strict=True))
+        found.append(
+            PredictedImage(
+                name=name,
+                probabilities=probabilities,
+                uncalibrated=dict(zip(names, plain, strict=True)),
+                decisions=tuple(threshold.is_positive(probabilities) for threshold in thresholds),
+                prepared=image,
+            )
+        )
+    return found
+
+
+class _PreparedAhead:
+    """Prepare films in threads, a bounded number ahead of whoever reads the results, in the order of the films.
+
+    Args:
+        files: Read in one thread, as an archive has to be.
+        prepare: Called in threads with bytes and name (OpenCV and numpy release the GIL).
+    """
+
+    def __init__(self, files: Iterable[ImageFile], prepare: Callable[[bytes, str], NDArray[np.uint8]]) -> None:
+        self._files = files
+        self._prepare = prepare
+        self._ready: queue.Queue[tuple[str, Future[NDArray[np.uint8]]] | None] = queue.Queue(_AHEAD)
+        self._stopped = threading.Event()
+        self._failure: BaseException | None = None
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="films")
+        self._reader = threading.Thread(target=self._read, name="images", daemon=True)
+
+    def __enter__(self) -> Iterator[tuple[str, NDArray[np.uint8] | DataError]]:
+        self._reader.start()
+        return self._results()
+
+    def __exit__(self, *exception: object) -> None:
+        self._stopped.set()
+        while self._reader.is_alive():
+            # The reader may wait for a place in the queue.
+            try:
+                self._ready.get(timeout=0.05)
+            except queue.Empty:
+                continue
+        self._pool.shutdown(cancel_futures=True)
+
+    def _read(self) -> None:
+        try:
+            for file in self._files:
+                if self._stopped.is_set():
+                    return
+                if isinstance(file.data, DataError):
+                    failed: Future[NDArray[np.uint8]] = Future()
+                    failed.set_exception(file.data)
+                    self._ready.put((file.name, failed))
+                else:
+                    self._ready.put((file.name, self._pool.submit(self._prepare, file.data, file.name)))
+        except BaseException as error:  # noqa: BLE001  # handed over to the thread that waits for the films
+            self._failure = error
+        finally:
+            self._ready.put(None)
+
+    def _results(self) -> Iterator[tuple[str, NDArray[np.uint8] | DataError]]:
+        while (item := self._ready.get()) is not None:
+            name, future = item
+            try:
+                yield name, future.result()
+            except DataError as error:
+                yield name, error
+        if self._failure is not None:
+            raise self._failure

@@ -1,0 +1,176 @@
+"""Whom an exported model is evaluated on: the run's held-out patients, or a labelled set of somebody else's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo_data.cases import CaseTable
+from mammo_data.errors import DataError
+from search.errors import ConfigError, RunError
+from search.export.metadata import ModelMetadata
+from search.export.opened import ModelFile
+from search.files.digests import image_digest, patient_digests
+from search.screen.progress import RunProgress
+
+if TYPE_CHECKING:
+    from mammo_data.preparation.prepared import PreparedSet
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Prepared images with their labels.
+
+    Attributes:
+        images: uint8 [n, size, size].
+        table: Their cases, in that order.
+        described: Who they are, in words.
+        seed: Seed of the intervals' draws.
+        held_out: Fingerprint of a run's held-out patients, if they are those; None for an external set.
+        left_out: External patients that were left out, for the model's run knows them.
+    """
+
+    images: NDArray[np.uint8]
+    table: CaseTable
+    described: str
+    seed: int
+    held_out: str | None
+    left_out: int = 0
+
+
+def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
+    """The held-out patients of the run that a model belongs to, from the data that the run's configuration names.
+
+    Raises:
+        ConfigError: If the model has left its run.
+        RunError: If the run has no held-out patients, or the data have changed since.
+        DataError: If the data are not there any more.
+    """
+    from mammo_data.sources.open import open_source
+    from search.cohort import prepare_films, search_data, split_from_file
+    from search.config.reading import load_config
+    from search.demo import demo_data
+    from search.protocols.job import cache_directory
+
+    if file.run is None:
+        raise ConfigError(
+            expected="a run, or labelled images with --data",
+            found=f"{file.path} alone, which has no held-out patients with it",
+            remedy="Name the run, or add --data FOLDER.",
+        )
+    manifest = file.run.read_manifest()
+    if manifest.get("protocol", "holdout") != "holdout" and "outer" not in manifest:
+        raise RunError(
+            expected="a run with held-out patients",
+            found=f"{file.run.path}, whose final model was trained on all patients (protocol {manifest['protocol']})",
+            remedy="Evaluate it on other patients with --data FOLDER; report.html has the run's own estimate.",
+        )
+    config = load_config(file.run.check_output(file.run.config_file))
+    cache = cache_directory(config)
+    source = open_source(demo_data(cache)) if manifest["demo"] else open_source(config.data.path, config.data.info)
+    films = prepare_films(source, config, cache, progress)
+    split = split_from_file(file.run.check_output(file.run.split_file), films)
+    prepared = search_data(films, split, config, progress).prepared
+    if prepared.fingerprint != manifest["fingerprints"]["prepared"]:
+        raise RunError(
+            expected=f"the images that {file.run.path} was made with",
+            found=f"others, or another version of the code that prepares them, at {source.location}",
+            remedy="Restore them, or evaluate on a labelled set with --data FOLDER.",
+        )
+    rows = split.test_rows(prepared.table)
+    patients = len(split.test_patients)
+    return LabelledImages(
+        images=np.asarray(prepared.images[rows]),
+        table=prepared.table.take(rows),
+        described=f"{patients} held-out patients of {file.run.name}",
+        seed=config.split.seed,
+        held_out=split.test_fingerprint,
+    )
+
+
+def external_images(
+    metadata: ModelMetadata,
+    data: Path,
+    info: Path | None,
+    cache: Path,
+    progress: RunProgress,
+    *,
+    leave_out_known: bool = False,
+) -> LabelledImages:
+    """All images of a labelled set, prepared as the model takes them.
+
+    Args:
+        metadata: Of the model.
+        data: The set, as `mammo_data.sources.open.open_source` understands it.
+        info: Its Info.txt, where that lies elsewhere.
+        cache: Where prepared sets are kept.
+        progress: Shows how far it is.
+        leave_out_known: Go on without patients that the model was developed on, instead of refusing the set.
+
+    Raises:
+        DataError: If the set can't be read, its classes are not the model's, or the model was developed on some of
+            its patients.
+        RunError: If the model is one of crops.
+    """
+    from mammo_data.preparation.prepared import prepare
+    from mammo_data.sources.open import open_source
+
+    if metadata.mode != "whole":
+        raise RunError(
+            expected="a model of whole images",
+            found="one of crops, whose normal crops follow the lesions of the data it was searched on",
+            remedy="Evaluate a model that was searched with --mode whole.",
+        )
+    source = open_source(data, info)
+    with progress.station("prepare") as moved:
+        prepared = prepare(source, metadata.preparation, cache / "prepared", progress=moved)
+    if prepared.table.class_names != metadata.class_names:
+        raise DataError(
+            expected=f"the model's classes, {', '.join(metadata.class_names)}",
+            found=f"{', '.join(prepared.table.class_names)} in {source.location}",
+            remedy="Name the labels as the model does.",
+        )
+    known = known_patients(metadata, prepared)
+    if known and not leave_out_known:
+        raise DataError(
+            expected="patients that the model's run has neither developed nor evaluated it on",
+            found=f"{len(known)} that it has, for example {min(known)}, by an equal image or patient id, in {data}",
+            remedy="Add --leave-out-known to go on without them; rename ids that are equal by chance.",
+        )
+    rows = np.array([row for row, case in enumerate(prepared.table.cases) if case.patient_id not in known], dtype=int)
+    if not len(rows):
+        raise DataError(
+            expected="at least one patient that the model's run has neither developed nor evaluated it on",
+            found=f"none in {data}",
+            remedy="Evaluate on other data; a run's own held-out patients are evaluated without --data, and counted.",
+        )
+    table = prepared.table.take(rows)
+    return LabelledImages(
+        images=np.asarray(prepared.images[rows]),
+        table=table,
+        described=f"{len(set(table.patient_ids))} patients of {data}",
+        seed=0,
+        held_out=None,
+        left_out=len(known),
+    )
+
+
+def known_patients(metadata: ModelMetadata, prepared: PreparedSet) -> set[str]:
+    """Patients of a set that a model's run knows: with an equal prepared image, or an equal id.
+
+    Those that it was developed on, and the held-out ones: they are read by way of the run, which counts it. Ids of
+    different sets may be equal by chance; equal pixels are not.
+    """
+    table = prepared.table
+    known = {patient for patient in set(table.patient_ids) if patient_digests([patient])[0] in metadata.known_patients}
+    if metadata.known_images:
+        known |= {
+            case.patient_id
+            for case, image in zip(table.cases, prepared.images, strict=True)
+            if image_digest(image) in metadata.known_images
+        }
+    return known

@@ -1,0 +1,253 @@
+"""What a search will take on this machine, before anything of it is done: banks, checkpoints and time.
+
+Sizes are exact for whole images; time is an estimate. It counts the multiply-adds of the convolutions and divides them
+by a one-second measurement of this machine's float32 matrix products, at the shares of that rate that the trunk and
+the tails reach. A GPU, which this does not measure, is faster.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo_data.errors import DataError
+from search.config.schema import Config
+from search.plan.hyperband import HyperbandPlan
+from search.text import duration
+
+if TYPE_CHECKING:
+    from mammo_data.cases import CaseTable
+    from search.bit.architecture import BitArchitecture
+    from search.boundary.plan import BankPlan
+
+TRUNK_SHARE = 0.6
+TAIL_SHARE = 0.5
+"""Of the matrix products' rate; benchmarks measured 0.6 to 0.7 for the trunk and 0.5 to 0.8 for the tails."""
+
+HEAD_SECONDS = 1e-4
+"""Training and validating the head alone, for an image."""
+
+RUN_SECONDS = 0.3
+BUILD_SECONDS = 4.0
+"""Of a run beside its arithmetic, and of a graph that is built for the first time."""
+
+_SLOTS = {"sgd": 1, "adam": 2, "adamw": 2}
+_HEAD_VALUES = 5  # batch norms: gamma, beta, two moving statistics, and the bias
+
+
+@dataclass(frozen=True)
+class ExpectedCost:
+    """What a search takes.
+
+    Attributes:
+        searches: Searches that the protocol makes.
+        development_images: Images that the search reads; of the nested protocol the last one, which reads all.
+        views: Stored views of them.
+        views_per_class: Stored views of an image of each class.
+        bank_bytes: Size of each stored bank, by unfreeze depth.
+        recomputed_depths: Depths whose values are not stored, for the budget is too small.
+        bank_seconds: For the one pass of the trunk over all views.
+        search_seconds: For all runs on all folds of all searches, the depths in equal shares.
+        checkpoint_bytes: Largest size of the checkpoints that exist at a time.
+        gflops: The measured rate of this machine.
+    """
+
+    searches: int
+    development_images: int
+    views: int
+    views_per_class: tuple[int, ...]
+    bank_bytes: Mapping[int, int]
+    recomputed_depths: tuple[int, ...]
+    bank_seconds: float
+    search_seconds: float
+    checkpoint_bytes: int
+    gflops: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able; depths are text there."""
+        table = asdict(self)
+        return table | {"bank_bytes": {str(depth): size for depth, size in self.bank_bytes.items()}}
+
+    def as_text(self) -> str:
+        """Lines of text."""
+        from search.plan_text import describe_banks, size_text
+
+        images = f"{self.development_images} {'development ' if self.searches == 1 else ''}images"
+        searches = "search" if self.searches == 1 else f"{self.searches} searches"
+        return (
+            f"{images}: {describe_banks(self._bank_plan())}\n"
+            f"checkpoints: at most {size_text(self.checkpoint_bytes)} at a time\n"
+            f"time, by {self.gflops:.0f} GFLOP/s of matrix products on this CPU: banks about "
+            f"{duration(self.bank_seconds)} (none where they exist), {searches} about {duration(self.search_seconds)}"
+        )
+
+    def _bank_plan(self) -> BankPlan:
+        from search.boundary.plan import BankPlan
+
+        return BankPlan(
+            self.views_per_class, tuple(self.bank_bytes), self.recomputed_depths, self.bank_bytes, self.views
+        )
+
+
+def expected_cost(
+    config: Config, plan: HyperbandPlan, table: CaseTable, *, gflops: float | None = None
+) -> ExpectedCost:
+    """The cost of the protocol's search or searches, retraining and evaluation left out.
+
+    Args:
+        config: The configuration.
+        plan: Its plan.
+        table: All cases; whole images are counted, crops of them are about as many.
+        gflops: Rate of float32 matrix products, instead of measuring it.
+
+    Raises:
+        DataError: If there are too few patients for the split.
+    """
+    from mammo_data.training.sampling import NATURAL_PREVALENCE
+    from search.bit.family import architecture_of
+    from search.boundary.plan import plan_banks
+
+    rows, images_of_searches = _images_of_searches(config, table)
+    architecture, side, depths = (
+        architecture_of(config.backbone.name),
+        config.preparation.image_size,
+        config.space.depths,
+    )
+    augmentation = config.augmentation
+    banks = plan_banks(
+        table.labels[rows],
+        len(table.class_names),
+        {depth: architecture.boundary_shape(depth, (side, side)) for depth in depths},
+        base_views=augmentation.views,
+        most_views=augmentation.views if config.search.minority in NATURAL_PREVALENCE else augmentation.most_views,
+        max_bytes=int(config.cache.max_gb * 1e9),
+    )
+    rate = (matrix_product_gflops() if gflops is None else gflops) * 1e9
+    flop = architecture.convolution_flop(side)
+    shown = [images_an_epoch(config, images) for images in images_of_searches]
+    training, validation = (sum(counts) for counts in zip(*shown, strict=True))
+    folds = config.search.folds or config.split.folds
+    costs = epoch_costs(
+        architecture, depths, side, training=training, validation=validation, rate=rate, recomputed=banks.recomputed
+    )
+    seconds = [costs[depth] * folds * plan.epochs / len(depths) for depth in depths]
+    graphs = min(plan.runs, len(depths) * len(config.space.head_width))
+    # Whole images share one set of banks; crops lie elsewhere in each search.
+    passes = sum(images_of_searches) / len(rows) if config.data.mode == "roi" else 1
+    return ExpectedCost(
+        searches=len(images_of_searches),
+        development_images=len(rows),
+        views=banks.views,
+        views_per_class=banks.views_per_class,
+        bank_bytes=banks.bytes,
+        recomputed_depths=banks.recomputed,
+        bank_seconds=passes * banks.views * sum(flop) / (TRUNK_SHARE * rate) if banks.stored else 0.0,
+        search_seconds=sum(seconds) + len(shown) * plan.runs * RUN_SECONDS + graphs * BUILD_SECONDS,
+        checkpoint_bytes=checkpoint_peak(plan)
+        * folds
+        * _checkpoint_bytes(architecture, config, len(table.class_names)),
+        gflops=rate / 1e9,
+    )
+
+
+def expected_text(config: Config, plan: HyperbandPlan, *, demo: bool) -> tuple[str, dict[str, Any] | None]:
+    """The cost as text and as a dict; where the data are not there, a line that says so, and None."""
+    from mammo_data.sources.open import open_source
+    from mammo_data.truth.info_txt import load_cases
+    from search.demo import demo_data
+    from search.protocols.job import cache_directory
+
+    try:
+        source = (
+            open_source(demo_data(cache_directory(config))) if demo else open_source(config.data.path, config.data.info)
+        )
+        cost = expected_cost(config, plan, load_cases(source))
+    except DataError as error:
+        return f"sizes and time depend on the data, which can't be read: {error}", None
+    return cost.as_text(), cost.as_dict()
+
+
+def matrix_product_gflops(seconds: float = 0.6) -> float:
+    """The best rate of float32 products of 1024 × 1024 matrices within a short time."""
+    matrix = np.random.default_rng(0).standard_normal((1024, 1024), dtype=np.float32)
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        np.matmul(matrix, matrix)
+        best = min(best, time.perf_counter() - start)
+    return 2 * 1024**3 / best / 1e9
+
+
+def epoch_costs(
+    architecture: BitArchitecture,
+    depths: Sequence[int],
+    side: int,
+    *,
+    training: int,
+    validation: int,
+    rate: float,
+    recomputed: Sequence[int] = (),
+) -> dict[int, float]:
+    """Seconds of an epoch of one fold, by unfreeze depth.
+
+    Args:
+        architecture: The backbone's.
+        depths: Unfreeze depths.
+        side: Of the prepared images, in pixels.
+        training: Images trained.
+        validation: Images validated.
+        rate: Operations a second of float32 matrix products.
+        recomputed: Depths whose boundary values are computed whenever they are read.
+    """
+    flop = architecture.convolution_flop(side)
+    costs = {}
+    for depth in depths:
+        tail = sum(flop[len(flop) - depth :]) if depth < len(flop) else sum(flop)
+        epoch = tail * (3 * training + validation) / (TAIL_SHARE * rate) + HEAD_SECONDS * (training + validation)
+        if depth in recomputed:
+            epoch += (sum(flop) - tail) * (training + validation) / (TRUNK_SHARE * rate)
+        costs[depth] = epoch
+    return costs
+
+
+def _images_of_searches(config: Config, table: CaseTable) -> tuple[NDArray[np.int64], list[int]]:
+    """Rows that the banks hold, and how many images each search of the protocol reads."""
+    from mammo_data.splits import patient_split
+
+    nested = config.split.protocol == "nested"
+    fraction = 0.0 if nested else config.split.test_fraction
+    split = patient_split(table, test_fraction=fraction, folds=config.split.folds, seed=config.split.seed)
+    rows = split.development_rows(table)
+    outer = config.split.outer_folds if nested else 0
+    return rows, [*(len(rows) * (outer - 1) // outer for _ in range(outer)), len(rows)]
+
+
+def images_an_epoch(config: Config, images: int) -> tuple[int, int]:
+    """Images trained and validated in an epoch of a fold, of so many development images."""
+    batch = config.search.batch_size
+    validation = images // config.split.folds
+    steps = config.search.steps_per_epoch or -(-(images - validation) // batch)
+    return steps * batch, validation
+
+
+def checkpoint_peak(plan: HyperbandPlan) -> int:
+    """Most runs whose checkpoints are kept at a time: two rungs' promotions, and the run in flight."""
+    kept = [0]
+    for bracket in plan.brackets:
+        promoted = [rung.runs for rung in bracket.rungs[1:]]
+        kept += [sum(promoted[rung : rung + 2]) for rung in range(len(promoted))]
+    return max(kept) + 1 if len(kept) > 1 else 0
+
+
+def _checkpoint_bytes(architecture: BitArchitecture, config: Config, classes: int) -> int:
+    """One fold's checkpoint at the deepest and widest."""
+    width = max(config.space.head_width)
+    features = architecture.n_features
+    head = features * (width + _HEAD_VALUES) + width * (classes + _HEAD_VALUES) + classes
+    trained = architecture.trained_parameters(max(config.space.depths)) + head
+    return 4 * trained * (1 + _SLOTS[config.search.optimizer])

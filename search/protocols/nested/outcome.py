@@ -1,0 +1,223 @@
+"""The end of a nested run: the outer predictions together, their metrics, the report, and the result."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo_data.splits import Split
+from reports.errors import ReportError
+from reports.evaluation.evaluate import Evaluation
+from reports.evaluation.nested import evaluate_nested
+from reports.page.run_summary import OuterFold
+from reports.predictions import Predictions
+from reports.trials import best_run
+from search.cohort import ROI_NOTICE
+from search.demo import NOTICE
+from search.errors import RunError
+from search.evaluation_inputs import case_attributes, radius_cuts, selection_correction
+from search.export.describe import write_run_metadata
+from search.files.atomic import replacing, write_atomic
+from search.final.finish import FinalModel, FinalStage
+from search.protocols.manifest import complete
+from search.protocols.nested.report import write_nested_report
+from search.run_folder.directory import RunDirectory
+from search.run_folder.trial_log import read_records
+from search.screen.progress import RunProgress
+
+
+@dataclass(frozen=True)
+class OuterPredictions:
+    """What the outer folds' models said of the patients they had not seen.
+
+    Attributes:
+        exported: Their predictions, all folds one after the other.
+        corrected: The same, each corrected by its own fold's temperature and prior; None where a fold has none.
+        fold_of_case: Outer fold of each case, from 1, int64 [n].
+    """
+
+    exported: Predictions
+    corrected: Predictions | None
+    fold_of_case: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class NestedModel(FinalModel):
+    """The result of a nested run.
+
+    Attributes:
+        directory: The run's folder.
+        demo: Whether it is a demonstration.
+        metrics: Means over the outer folds, each measured on patients that its search had not seen.
+        outcome: What the search on all patients found.
+    """
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as a JSON-able dict."""
+        return super().as_json() | {"protocol": "nested", "estimates": self.metrics["estimates"]}
+
+    def as_text(self) -> str:
+        """The answer as lines of text."""
+        metrics, winner = self.metrics, self.outcome.winner
+        folds, worst = len(metrics["outer_folds"]), metrics["class_names"][-1]
+        roi = metrics["mode"] == "roi"
+        lines = [NOTICE] if self.demo else []
+        if roi:
+            lines.append(f"task                {ROI_NOTICE}")
+        lines += [
+            f"nested estimate     {metrics['primary_endpoint']}: AUC {_words(metrics['primary_auc'])}, mean over "
+            f"{folds} outer folds with {metrics['class_counts'][worst]} {worst} among {metrics['n']} "
+            f"{'crops' if roi else 'images'}; macro AUC {_words(metrics['macro_ovr_auc'])}",
+            f"                    {metrics['estimates']}",
+            *(f"                    {note}" for note in metrics["notes"]),
+            "final configuration " + "  ".join(f"{name} {value:g}" for name, value in winner.hyperparameters.items()),
+            f"cross-validated     macro AUC {winner.objective:.3f} at epoch {winner.best_epoch} (selected, optimistic)",
+            f"model               {self.directory.model_file}",
+            f"report              {self.directory.report_file}",
+        ]
+        return "\n".join(lines)
+
+
+def finish_nested(stage: FinalStage, outer: Split, progress: RunProgress) -> NestedModel:
+    """Join what the outer searches left, and write metrics, predictions, audit and report.
+
+    Args:
+        stage: Of the search on all patients, its model exported.
+        outer: The outer folds.
+        progress: Shows what goes on.
+
+    Raises:
+        RunError: If a finished outer search lacks a file.
+    """
+    directory = stage.directory
+    directories = [directory.outer(fold) for fold in range(len(outer.folds))]
+    with progress.station("evaluate"):
+        folds = tuple(_read_outer(each, number) for number, each in enumerate(directories, start=1))
+        predictions = _join(directories)
+        evaluation = _evaluation(stage, folds, predictions)
+        metrics = dict(evaluation.metrics)
+    for table, name in ((predictions.exported, "predictions"), (predictions.corrected, "predictions_corrected")):
+        if table is not None:
+            with replacing(directory.best / f"{name}.csv") as temporary:
+                table.write_csv(temporary, outer_folds=predictions.fold_of_case.tolist())
+    write_atomic(directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    write_run_metadata(directory, stage.prepared, stage.split)
+    with progress.station("report"):
+        write_nested_report(stage, outer, folds, predictions, evaluation, seconds=time.perf_counter() - stage.clock)
+    complete(directory, stage.manifest)
+    return NestedModel(directory, stage.demo, metrics, stage.outcome)
+
+
+def estimates(folds: int) -> str:
+    """What nested figures are figures of, in a sentence."""
+    return (
+        f"This estimates the procedure (search, choice, retraining) on {folds - 1}/{folds} of the patients; the model "
+        "itself is trained on all of them and has not been evaluated."
+    )
+
+
+def check_outer(directory: RunDirectory) -> None:
+    """See that a finished outer search still has what the end of the run will ask of it.
+
+    Raises:
+        RunError: If a file is missing, or has changed since.
+    """
+    _read_outer(directory, 1)
+    _join([directory])
+
+
+def _read_outer(directory: RunDirectory, number: int) -> OuterFold:
+    try:
+        metrics = json.loads(directory.check_output(directory.best / "metrics.json").read_text(encoding="utf-8"))
+        winner = best_run(read_records(directory.check_output(directory.trials_file)))
+        directory.check_output(directory.audit_file)  # the report's, which is made much later
+    except (OSError, ValueError, ReportError, RunError) as error:
+        raise _incomplete(directory, error) from None
+    return OuterFold(
+        number=number,
+        patients=metrics["n_patients"],
+        class_counts=metrics["class_counts"],
+        metrics=metrics,
+        winner=winner,
+        readings=metrics["holdout_readings"],
+        report=f"../{directory.path.name}/best/{directory.report_file.name}",
+    )
+
+
+def _join(directories: Sequence[RunDirectory]) -> OuterPredictions:
+    exported, corrected = [], []
+    for directory in directories:
+        try:
+            exported.append(Predictions.read_csv(directory.check_output(directory.best / "predictions.csv")))
+            if "predictions_corrected.csv" in directory.read_manifest().get("outputs", {}):
+                corrected.append(
+                    Predictions.read_csv(directory.check_output(directory.best / "predictions_corrected.csv"))
+                )
+        except (OSError, ReportError, RunError) as error:
+            raise _incomplete(directory, error) from None
+    fold_of_case = np.concatenate([np.full(len(part), number) for number, part in enumerate(exported, start=1)])
+    return OuterPredictions(
+        exported=_concatenated(exported),
+        corrected=_concatenated(corrected) if len(corrected) == len(exported) else None,
+        fold_of_case=fold_of_case.astype(np.int64),
+    )
+
+
+def _concatenated(parts: Sequence[Predictions]) -> Predictions:
+    return Predictions(
+        image_ids=tuple(name for part in parts for name in part.image_ids),
+        patient_ids=tuple(name for part in parts for name in part.patient_ids),
+        labels=np.concatenate([part.labels for part in parts]),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        class_names=parts[0].class_names,
+    )
+
+
+def _evaluation(stage: FinalStage, folds: Sequence[OuterFold], predictions: OuterPredictions) -> Evaluation:
+    """The outer predictions' evaluation; its metrics are the content of the nested metrics.json."""
+    seed = stage.config.split.seed
+    table = stage.prepared.table
+    evaluation = evaluate_nested(
+        predictions.exported,
+        predictions.corrected,
+        predictions.fold_of_case,
+        [fold.metrics for fold in folds],
+        attributes=case_attributes(table),
+        radius_cuts=radius_cuts(table),
+        seed=seed,
+    )
+    metrics = dict(evaluation.metrics)
+    for entry, fold in zip(metrics["outer_folds"], folds, strict=True):
+        entry["configuration"] = fold.winner.hyperparameters
+        entry["selected_objective"] = fold.winner.objective
+        entry["holdout_readings"] = fold.readings
+    selection = selection_correction(stage.directory.path / "oof", stage.outcome.records, seed=seed)
+    if selection is not None:
+        metrics["selection"] = selection.as_dict()
+    metrics["protocol"] = "nested"
+    metrics["mode"] = stage.config.data.mode
+    metrics["estimates"] = estimates(len(folds))
+    metrics["holdout_readings"] = max(fold.readings for fold in folds)
+    return replace(evaluation, metrics=metrics)
+
+
+def _incomplete(directory: RunDirectory, error: Exception) -> RunError:
+    return RunError(
+        expected=f"what the finished outer search in {directory.path} has left",
+        found=str(error),
+        remedy="Delete that folder; the same command then searches its fold again.",
+    )
+
+
+def _words(metric: dict[str, Any]) -> str:
+    if metric["value"] is None:
+        return "not defined"
+    if metric["lower"] is None:
+        return f"{metric['value']:.3f}"
+    return f"{metric['value']:.3f} [{metric['lower']:.3f}, {metric['upper']:.3f}]"

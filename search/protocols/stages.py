@@ -1,0 +1,254 @@
+"""The stations of a job that its protocols share: backbone, search, and what the final stage is given.
+
+The station between the first two, the banks, is in `search.protocols.banks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from search.bit.precision import PrecisionChoice, choose_precision
+from search.config.schema import Config
+from search.machine.libraries import device_description, processor_name, start_tensorflow
+from search.plan.hyperband import HyperbandPlan
+from search.protocols.job import JobRequest, cache_directory
+from search.run_folder.directory import RunDirectory
+from search.run_folder.trial_log import drop_torn_line, read_records
+from search.screen.output import printable
+from search.screen.progress import RunProgress
+
+if TYPE_CHECKING:
+    from mammo_data.preparation.prepared import PreparedSet
+    from reports.trial_record import TrialRecord
+    from search.audit.shortcuts import Probe
+    from search.bit.architecture import BitArchitecture
+    from search.bit.weights import BitWeights
+    from search.cohort import JobData
+    from search.final.finish import FinalStage
+    from search.trials.data import TrainingSettings, TrialData
+    from search.tuner.search import SearchOutcome, TrainerPool
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The pretrained network, and what it is computed on.
+
+    Attributes:
+        architecture: Its architecture.
+        weights: Its weights.
+        precision: Of its arithmetic.
+        device: The device, in words.
+    """
+
+    architecture: BitArchitecture
+    weights: BitWeights
+    precision: PrecisionChoice
+    device: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a protocol starts from.
+
+    Attributes:
+        request: What was asked for.
+        plan: The plan of each search.
+        directory: The run's folder.
+        backbone: The pretrained network.
+        films: All images whole, in the order of the case table.
+        progress: Shows what goes on.
+    """
+
+    request: JobRequest
+    plan: HyperbandPlan
+    directory: RunDirectory
+    backbone: Backbone
+    films: PreparedSet
+    progress: RunProgress
+
+    @property
+    def config(self) -> Config:
+        """The resolved configuration."""
+        return self.request.config
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that is done.
+
+    Attributes:
+        data: What its trials read.
+        settings: What was constant over them.
+        outcome: What it found.
+        trainers: Compiled tails.
+    """
+
+    data: TrialData
+    settings: TrainingSettings
+    outcome: SearchOutcome
+    trainers: TrainerPool
+
+
+def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgress) -> Backbone:
+    """Start TensorFlow, get the weights and settle the precision.
+
+    Args:
+        config: Names both.
+        directory: The run's folder; a run that goes on keeps the precision that it began with.
+        progress: Shows what was found.
+
+    Raises:
+        UserError: If the weights or the precision are not to be had.
+    """
+    from search.bit.family import architecture_of
+    from search.bit.weights import backbone_weights
+
+    with progress.station("starting", brief=True):
+        start_tensorflow(deterministic=config.search.deterministic)
+    architecture = architecture_of(config.backbone.name)
+    with progress.station("weights", brief=True):
+        weights = backbone_weights(config.backbone.name, config.backbone.weights, seed=config.backbone.weights_seed)
+    device = device_description()
+    before = directory.read_manifest() if directory.manifest_file.is_file() else {}
+    with progress.station("precision", brief=True):
+        precision = choose_precision(
+            config.search.precision, began_with=before.get("precision", {}).get("name"), cache=cache_directory(config)
+        )
+    here = processor_name()
+    began_on = printable(before.get("processor", here))
+    if began_on != here and device.startswith("CPU"):
+        progress.say(f"[yellow]begun on another processor ({escape(began_on)}); from here on last digits may differ[/]")
+    progress.fact("device", f"{device}, {precision.name} ({precision.reason})")
+    progress.fact("backbone", f"{config.backbone.name}, {weights.provenance}")
+    progress.fact("", weights.verification, style="" if weights.genuine else "yellow")
+    return Backbone(architecture, weights, precision, device)
+
+
+def search_trials(
+    job: Job,
+    data: TrialData,
+    directory: RunDirectory,
+    manifest: dict[str, Any],
+    trainers: TrainerPool | None = None,
+) -> Searched:
+    """Carry out the plan, or the rest of it.
+
+    Args:
+        job: Gives configuration, plan and backbone.
+        data: What its trials read.
+        directory: Where it is written down.
+        manifest: Its run.json; where time ended the search, that is added.
+        trainers: Compiled tails of another search of the same shapes, to be used again.
+    """
+    from search.forecast import rough_cost_model, search_board
+    from search.tuner.search import TrainerPool, run_search
+
+    config = job.config
+    settings = training_settings(config, job.plan, data)
+    finished = finished_runs(directory, job.progress)
+    if trainers is None:
+        trainers = TrainerPool(
+            job.backbone.architecture,
+            job.backbone.weights,
+            data,
+            optimizer=config.search.optimizer,
+            dtype=job.backbone.precision.tail_policy,
+        )
+    board = search_board(config, job.plan, rough_cost_model(config, job.backbone, len(data.labels)), finished)
+    with job.progress.search(board):
+        outcome = run_search(
+            job.plan,
+            config,
+            data,
+            settings,
+            trainers=trainers,
+            run_directory=directory.path,
+            listener=job.progress,
+            finished=finished,
+            ended_after=manifest.get("ended_after"),
+        )
+    if config.search.max_minutes is not None and "ended_after" not in manifest:
+        manifest["ended_after"] = len(outcome.records)
+        directory.write_manifest(manifest)
+    return Searched(data, settings, outcome, trainers)
+
+
+def training_settings(config: Config, plan: HyperbandPlan, data: TrialData) -> TrainingSettings:
+    """What is constant over the trials of a search, as the configuration has it.
+
+    Args:
+        config: The configuration.
+        plan: Gives the full budget.
+        data: Gives the number of training images, where the configuration leaves the steps of an epoch to it.
+    """
+    from search.trials.data import TrainingSettings
+
+    training_images = max(len(training) for training, _ in data.folds)
+    return TrainingSettings(
+        seed=config.search.seed,
+        batch_size=config.search.batch_size,
+        steps_per_epoch=config.search.steps_per_epoch or -(-training_images // config.search.batch_size),
+        full_epochs=plan.max_epochs,
+        schedule=config.search.schedule,
+        minority=config.search.minority,
+        head_init=config.search.head_init,
+        backbone_lr_factor=config.search.backbone_lr_factor,
+    )
+
+
+def finished_runs(directory: RunDirectory, progress: RunProgress) -> tuple[TrialRecord, ...]:
+    """Runs of an earlier part of a search."""
+    if drop_torn_line(directory.trials_file):
+        progress.say("[yellow]trials.jsonl ended in half a line; that run is trained again[/yellow]")
+    if not directory.trials_file.is_file():
+        return ()
+    records = read_records(directory.trials_file)
+    if records:
+        progress.say(f"resuming after {len(records)} finished run{'s' if len(records) != 1 else ''}")
+    return records
+
+
+def final_stage(
+    job: Job,
+    data: JobData,
+    searched: Searched,
+    *,
+    directory: RunDirectory,
+    manifest: dict[str, Any],
+    clock: float,
+    probes: Callable[[], tuple[Probe, ...]] | None = None,
+) -> FinalStage:
+    """What the final stage is given.
+
+    Args:
+        job: Gives the rest.
+        data: What the search was given, and the split.
+        searched: The search.
+        directory: The folder of the run.
+        manifest: Its manifest.
+        clock: ``time.perf_counter()`` when the run started.
+        probes: The shortcut probe, where other searches on the same images ask for it, too.
+    """
+    from search.final.finish import FinalStage
+
+    return FinalStage(
+        config=job.config,
+        demo=job.request.demo,
+        directory=directory,
+        manifest=manifest,
+        plan=job.plan,
+        films=data.films,
+        prepared=data.prepared,
+        split=data.split,
+        architecture=job.backbone.architecture,
+        weights=job.backbone.weights,
+        data=searched.data,
+        settings=searched.settings,
+        outcome=searched.outcome,
+        clock=clock,
+        probes=probes,
+    )

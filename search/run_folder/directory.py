@@ -1,0 +1,284 @@
+"""The folder of a run: what lies where, and how it begins.
+
+A nested run is the run of its last search, the one on all patients, with the outer searches in it: ``outer-1``,
+``outer-2``, … are folders of the same schema, ``outer_split.csv`` says which patient is in which outer fold, and
+``best/predictions.csv`` holds the outer predictions, with a column ``outer_fold``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.errors import ConfigError, RunError
+from search.files.atomic import is_leftover, make_durable_folder
+from search.run_folder.lock import LOCK, is_locked, moved_away
+from search.run_folder.manifest import COPY, read_manifest, write_manifest
+from search.run_session import SESSION
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths of one run.
+
+    Attributes:
+        path: The folder, ``runs/NAME``.
+        within: Name of the nested run that an outer search belongs to.
+    """
+
+    path: Path
+    within: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The run's name; that of an outer search has the nested run's before it."""
+        return f"{self.within}/{self.path.name}" if self.within else self.path.name
+
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs, where the ledger is."""
+        return self.path.parent.parent if self.within else self.path.parent
+
+    def outer(self, fold: int) -> RunDirectory:
+        """The folder of an outer search; folds count from 0, their folders from 1."""
+        return RunDirectory(self.path / f"outer-{fold + 1}", within=self.name)
+
+    @property
+    def manifest_file(self) -> Path:
+        """run.json."""
+        return self.path / "run.json"
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration as it was resolved."""
+        return self.path / "config.toml"
+
+    @property
+    def split_file(self) -> Path:
+        """Patients and sides."""
+        return self.path / "split.csv"
+
+    @property
+    def outer_split_file(self) -> Path:
+        """Patients and outer folds of a nested run."""
+        return self.path / "outer_split.csv"
+
+    @property
+    def trials_file(self) -> Path:
+        """One line a finished run of the search."""
+        return self.path / "trials.jsonl"
+
+    @property
+    def log_file(self) -> Path:
+        """Messages of the run and of the libraries."""
+        return self.path / "log.txt"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def best(self) -> Path:
+        """The final model and its evaluation."""
+        return self.path / "best"
+
+    @property
+    def model_file(self) -> Path:
+        """The exported model."""
+        return self.best / "bit_mammography_final.keras"
+
+    @property
+    def report_file(self) -> Path:
+        """The report."""
+        return self.best / "report.html"
+
+    @property
+    def model_card(self) -> Path:
+        """The model card."""
+        return self.best / "model_card.md"
+
+    @property
+    def audit_file(self) -> Path:
+        """Answers of the leak audit."""
+        return self.best / "audit.json"
+
+    @property
+    def figures(self) -> Path:
+        """PNG figures."""
+        return self.best / "figures"
+
+    @property
+    def is_unstarted(self) -> bool:
+        """Whether nothing is in the folder but what is there before the manifest: it is written first."""
+        return all(
+            path.name in (LOCK, SESSION, COPY, self.log_file.name) or is_leftover(path.name)
+            for path in self.path.iterdir()
+        )
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a process of this host is at work in it."""
+        return is_locked(self.path)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run has ended well."""
+        return self.manifest_file.is_file() and self.read_manifest().get("status") == "complete"
+
+    def remove_if_unstarted(self) -> None:
+        """Delete the folder of a run that ended with nothing to keep, and the folder of runs if that is empty."""
+        if self.path.exists() and self.is_unstarted:
+            shutil.rmtree(self.path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # it has other runs
+                self.path.parent.rmdir()
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        """Replace run.json."""
+        write_manifest(self.manifest_file, manifest)
+
+    def read_manifest(self) -> dict[str, Any]:
+        """Read run.json.
+
+        Raises:
+            RunError: If it is missing or damaged.
+        """
+        return read_manifest(self.manifest_file)
+
+    def check_config(self) -> Path:
+        """config.toml, after making sure that it is what the run was started with.
+
+        Raises:
+            UserError: If it is missing, or has changed since.
+        """
+        from search.config.reading import load_config
+        from search.run_folder.lifecycle import changes, result_settings
+
+        self.check_output(self.config_file)
+        recorded = self.read_manifest()["settings"]
+        # A newer version of the program may have settings that the run did not know.
+        settings = result_settings(load_config(self.config_file))
+        changed = changes(recorded, {path: value for path, value in settings.items() if path in recorded})
+        if changed:
+            raise RunError(
+                expected=f"{self.config_file} as the run wrote it",
+                found=f"changes: {', '.join(changed)}",
+                remedy="Restore it, or resume the run, which writes it again.",
+            )
+        return self.config_file
+
+    def output_checksums(self) -> dict[str, str]:
+        """SHA-256 (hex) of each file in ``best/``, by its path there."""
+        files = sorted(path for path in self.best.rglob("*") if path.is_file())
+        return {path.relative_to(self.best).as_posix(): _sha256(path) for path in files}
+
+    def record_checksums(self) -> dict[str, str]:
+        """SHA-256 (hex) of what a run has written down beside ``best/`` and reads again when it is complete."""
+        files = (self.config_file, self.split_file, self.outer_split_file, self.trials_file)
+        return {path.name: _sha256(path) for path in files if path.is_file()}
+
+    def check_output(self, path: Path) -> Path:
+        """A file of a run; of a complete one after making sure that it is what the run wrote.
+
+        Raises:
+            RunError: If it is missing, or has changed since the run was complete.
+        """
+        manifest = self.read_manifest()
+        sums = {f"{self.best.name}/{name}": digest for name, digest in manifest.get("outputs", {}).items()}
+        sums |= manifest.get("records", {})
+        is_final = manifest["status"] == "complete"
+        expected = sums.get(path.relative_to(self.path).as_posix()) if is_final else None
+        if not path.is_file() or (expected is not None and _sha256(path) != expected):
+            raise RunError(
+                expected=f"{path} as the run wrote it",
+                found="a changed or damaged file" if path.is_file() else "no such file",
+                remedy="Restore it, or run the search again with --fresh.",
+            )
+        return path
+
+
+def require_run_name(name: str) -> None:
+    """Refuse a name that can't be a folder's.
+
+    Raises:
+        ConfigError: If it is none of letters, digits, ".", "_" and "-", the first a letter or digit.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            expected="a run name of letters, digits, '.', '_' and '-'", found=repr(name), remedy="Change --name."
+        )
+
+
+def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bool = False) -> RunDirectory:
+    """The folder of a run that begins or goes on.
+
+    Args:
+        runs: Folder of all runs.
+        name: Name of the run: letters, digits, ".", "_" and "-".
+        fresh: Delete a run of that name first.
+        resume: Insist that there is an unfinished run of that name.
+
+    Raises:
+        ConfigError: If the name can't be a folder's.
+        RunError: If the run is complete, there is nothing to resume, the folder is no run's or has links in it, or a
+            run that is to be deleted has a process at work.
+    """
+    require_run_name(name)
+    directory = RunDirectory(runs / name)
+    if directory.path.exists() and not directory.manifest_file.is_file() and not directory.is_unstarted:
+        raise RunError(
+            expected=f"{directory.path} to be empty or a run's folder",
+            found="a folder without run.json",
+            remedy="Choose another --name.",
+        )
+    if fresh and directory.manifest_file.is_file():
+        with moved_away(directory.path) as aside:
+            shutil.rmtree(aside)
+    refuse_links(directory.path)
+    if not directory.manifest_file.is_file() and resume:
+        raise RunError(
+            expected=f"an unfinished run in {directory.path}", found="none", remedy="Leave --resume out to begin one."
+        )
+    if directory.is_complete:
+        raise RunError(
+            expected="a run that is not finished",
+            found=f"a complete one in {directory.path}",
+            remedy="Read its best/report.html, replace it with --fresh, or choose another --name.",
+        )
+    try:
+        make_durable_folder(directory.path)
+    except OSError as error:
+        raise RunError(
+            expected=f"a folder that can be made at {directory.path}",
+            found=error.strerror or str(error),
+            remedy="Change output.runs, or the permissions of the folder above.",
+        ) from None
+    return directory
+
+
+def refuse_links(folder: Path) -> None:
+    """Make sure that a run's folder holds files and folders alone: in one from somebody else, a link would lead what is
+    written and deleted in it elsewhere.
+
+    Raises:
+        RunError: If there is a link in it.
+    """
+    link = next((path for path in folder.rglob("*") if path.is_symlink()), None)
+    if link is not None:
+        raise RunError(
+            expected=f"files and folders in {folder}",
+            found=f"a link, {link.relative_to(folder)}",
+            remedy="Replace it with what it links to.",
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,173 @@
+"""One run folder, one owner.
+
+The lock is the operating system's (``.lock``, flock): it ends with the process that holds it, however that ends, so
+that none is ever stale. On file systems that are shared between hosts it may not reach the other hosts. There the owner
+is known by its pulse: it touches ``.session.json`` every few seconds (see `search.run_session`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from search.errors import RunError
+from search.files.atomic import remove_leftovers
+from search.run_session import SESSION, Session, begin_session, end_session, read_session
+from search.screen.output import printable
+
+LOCK = ".lock"
+PULSE_SECONDS = 5.0
+_PATIENCE_SECONDS = 4 * PULSE_SECONDS
+# Not at once: somebody who asks whether the run is in use holds the lock for a moment.
+_LOCK_SECONDS = 0.5
+_DELETED = ".deleted"
+
+
+@contextmanager
+def owned(
+    folder: Path, *, patience: float = _PATIENCE_SECONDS, say: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """Keep every other process out of a run's folder, and clear away what killed ones have left half-written.
+
+    Args:
+        folder: The run's folder.
+        patience: How long a process on another host may show no sign of life, in seconds.
+        say: Told why it takes a while, where it does.
+
+    Raises:
+        RunError: If another process has it, on this host or on another one.
+    """
+    with _locked(folder):
+        require_no_other_host(folder, patience=patience, say=say)
+        remove_leftovers(folder)
+        session = begin_session(folder)
+        with _pulse(folder / SESSION):
+            try:
+                yield
+            except BaseException as error:
+                end_session(folder, session, error)
+                raise
+            end_session(folder, session, None)
+
+
+@contextmanager
+def moved_away(folder: Path) -> Iterator[Path]:
+    """Take a run's folder away under a hidden name, at once and as a whole, for the block to delete it.
+
+    Deleted in place, a kill would leave a part that is neither a run nor nothing.
+
+    Raises:
+        RunError: If a process is at work in it.
+    """
+    for leftover in folder.parent.glob(f".{folder.name}-*{_DELETED}"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with _locked(folder):
+        require_no_other_host(folder)
+        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-", suffix=_DELETED))
+        folder.rename(aside / folder.name)
+        # Whoever waits for this lock gets one that no name leads to any more, and asks again.
+        (aside / folder.name / LOCK).unlink()
+    yield aside
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process of this host is at work in a folder; asking changes nothing, not even the lock file's time."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def require_no_other_host(
+    folder: Path, *, patience: float = _PATIENCE_SECONDS, say: Callable[[str], None] | None = None
+) -> None:
+    """Make sure that the last owner of a folder, where it was on another host, is gone.
+
+    One that has not written down its end was killed, or is at work: the pulse tells. No two hosts' clocks are compared.
+
+    Args:
+        folder: The run's folder, locked by this process.
+        patience: How long the pulse is waited for, in seconds.
+        say: Told what is waited for.
+
+    Raises:
+        RunError: If it is at work.
+    """
+    session = read_session(folder)
+    if session is None or session.ended is not None or session.host == platform.node():
+        return
+    if say is not None:
+        owner = f"process {session.pid} on {printable(session.host)}"
+        say(f"{owner} has not signed off here; waiting {patience:.0f} s for its pulse")
+    before, end = _modified(folder), time.monotonic() + patience
+    while time.monotonic() < end:
+        time.sleep(min(0.2, patience / 10))
+        if _modified(folder) != before:
+            raise _taken(folder, session)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / LOCK, timeout=_LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise _taken(folder, read_session(folder)) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _pulse(file: Path) -> Iterator[None]:
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(PULSE_SECONDS):
+            with suppress(OSError):  # whatever the disk has, the search will tell
+                os.utime(file)
+
+    thread = threading.Thread(target=beat, name="pulse", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _modified(folder: Path) -> float | None:
+    try:
+        return (folder / SESSION).stat().st_mtime
+    except OSError:
+        return None
+
+
+def _taken(folder: Path, session: Session | None) -> RunError:
+    who = "another one at work in it"
+    if session is not None and session.ended is None:
+        where = "" if session.host == platform.node() else f" on {session.host}"
+        who = f"another one at work in it, process {session.pid}{where}, since {session.since}"
+    return RunError(
+        expected=f"{folder} for one process alone",
+        found=who,
+        remedy="Wait for it, end it, or choose another --name.",
+    )

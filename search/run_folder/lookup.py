@@ -1,0 +1,120 @@
+"""Which run a command means: a name in the folder of runs, a path, or nothing for the newest one.
+
+The folder of runs is ``output.runs`` of ./tuner_config.toml, or ``runs``. Only that setting of the file is read, so
+that a mistake elsewhere in it does not keep anybody from looking at finished runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.completion import complete_run
+from search.errors import ConfigError, RunError
+from search.run_folder.directory import RunDirectory, refuse_links
+
+DEFAULT_RUNS = Path("runs")
+_CONFIG_FILE = Path("tuner_config.toml")
+
+RunArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="Name of a run, or its folder; default: the newest.",
+        show_default=False,
+        autocompletion=complete_run,
+    ),
+]
+"""The RUN of a command that takes the newest run where none is named."""
+
+
+def runs_folder() -> Path:
+    """Where the runs of the current folder are.
+
+    Raises:
+        ConfigError: If ./tuner_config.toml is no TOML, or its output.runs no text.
+    """
+    try:
+        output = tomllib.loads(_CONFIG_FILE.read_text(encoding="utf-8")).get("output", {})
+    except FileNotFoundError:
+        return DEFAULT_RUNS
+    except (OSError, ValueError) as error:
+        raise ConfigError(expected="a TOML file", found=f"{_CONFIG_FILE}: {error}", remedy="Mend that line.") from None
+    runs = output.get("runs", str(DEFAULT_RUNS)) if isinstance(output, dict) else None
+    if not isinstance(runs, str):
+        raise ConfigError(
+            expected="a folder as output.runs", found=f"{_CONFIG_FILE}: {runs!r}", remedy='Write runs = "runs".'
+        )
+    return Path(runs)
+
+
+def all_runs(runs: Path | None = None) -> tuple[RunDirectory, ...]:
+    """All runs of a folder, the one last worked on first.
+
+    Args:
+        runs: The folder of runs; by default `runs_folder`.
+
+    Returns:
+        Folders with a run.json; none where there is no such folder.
+    """
+    folder = runs or runs_folder()
+    if not folder.is_dir():
+        return ()
+    found = [RunDirectory(path) for path in folder.iterdir() if (path / "run.json").is_file()]
+    return tuple(sorted(found, key=lambda run: (-_last_touched(run), run.name)))
+
+
+def find_run(run: str | None = None, runs: Path | None = None) -> RunDirectory:
+    """The run that a user named.
+
+    Args:
+        run: A name in the folder of runs, the path of a run's folder or of its run.json; None for the run that was
+            last worked on.
+        runs: The folder of runs; by default `runs_folder`.
+
+    Raises:
+        RunError: If there is no such run; the line names the nearest one. Or if there are links in its folder.
+    """
+    folder = runs or runs_folder()
+    if run is None:
+        known = all_runs(folder)
+        if not known:
+            raise RunError(expected=f"a run in {folder}", found="none", remedy="Begin one: mammo-search run --demo.")
+        refuse_links(known[0].path)
+        return known[0]
+    named = Path(run).parent if Path(run).name == "run.json" else Path(run)
+    for path in (folder / run, named):
+        if (path / "run.json").is_file():
+            refuse_links(path)
+            return RunDirectory(path, within=_nested_run_of(path))
+    names = [known.name for known in all_runs(folder)]
+    close = difflib.get_close_matches(run, names, n=1, cutoff=0.4)
+    if close:
+        remedy = f"Did you mean {close[0]!r}?"
+    elif names:
+        remedy = f"There {'is' if len(names) == 1 else 'are'} {_listed(names)}."
+    else:
+        remedy = "There is none yet; begin one: mammo-search run --demo."
+    raise RunError(expected=f"a run in {folder}/, or the folder of one", found=repr(run), remedy=remedy)
+
+
+def _nested_run_of(path: Path) -> str | None:
+    """The name of the nested run that a folder is an outer search of."""
+    home = path.absolute().parent
+    return home.name if path.name.startswith("outer-") and (home / "run.json").is_file() else None
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _last_touched(run: RunDirectory) -> float:
+    """When a search last wrote into the folder; reading commands write none of these files, but `report` run.json."""
+    files = (run.trials_file, run.log_file, *run.path.glob("outer-*/trials.jsonl"))
+    times = [file.stat().st_mtime for file in files if file.is_file()]
+    return max(times) if times else run.manifest_file.stat().st_mtime

@@ -1,0 +1,225 @@
+"""What a run is doing: read from its folder, without disturbing it.
+
+States: "starting" (at work, nothing written down yet), "running", "interrupted" (nobody is at work, and it goes on
+when its command is typed again), "failed" (ended in an error; the same command goes on once the cause is mended),
+"complete" and "damaged" (run.json can't be read).
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from reports.trial_record import TrialRecord
+from reports.trials import ranked
+from search.cli.trials_table import recorded
+from search.errors import RunError
+from search.run_folder.directory import RunDirectory
+from search.run_folder.interruption import command_to_resume
+from search.run_folder.lookup import all_runs, runs_folder
+from search.run_session import Session, read_session
+
+State = Literal["starting", "running", "interrupted", "failed", "complete", "damaged"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How much of a plan is done; of a nested run, all its searches together.
+
+    Attributes:
+        runs: Runs that have ended, failed ones included.
+        failed: How many of them failed.
+        planned_runs: Runs of the plan.
+        epochs: Epochs trained, continued ones counted once.
+        planned_epochs: Epochs of the plan.
+        searches: Searches: 1, of a nested run one more than it has outer folds.
+    """
+
+    runs: int
+    failed: int
+    planned_runs: int
+    epochs: int
+    planned_epochs: int
+    searches: int = 1
+
+
+@dataclass(frozen=True)
+class BestSoFar:
+    """The leading run: of those at the largest epoch count that any run has completed."""
+
+    run: int
+    objective: float
+    epochs: int
+    best_epoch: int | None
+    hyperparameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run at one moment.
+
+    Attributes:
+        name: The run's name.
+        path: Its folder.
+        state: See the module.
+        demo: Whether it is a demonstration on synthetic data.
+        protocol: "holdout" or "nested".
+        created: When it began, ISO 8601, or None while it starts.
+        finished: When it was completed, ISO 8601.
+        pid: Number of the process at work, or of the last one where that did not end well.
+        host: Its host.
+        since: When that process began, ISO 8601.
+        error: What ended it, where it failed or run.json is damaged.
+        progress: How much of the plan is done, or None while it starts.
+        best: The leading run, or None.
+        seconds_spent: Wall time of the search's runs.
+        seconds_left: Estimate for the rest of the search while it is running or interrupted: its remaining epochs at
+            the mean cost of an epoch so far, without what building graphs took; retraining and evaluation come on top.
+            None before the first run's end.
+        resume: The command that goes on with it, where there is something to go on with.
+        report: The report, once there.
+    """
+
+    name: str
+    path: str
+    state: State
+    demo: bool = False
+    protocol: str = "holdout"
+    created: str | None = None
+    finished: str | None = None
+    pid: int | None = None
+    host: str | None = None
+    since: str | None = None
+    error: str | None = None
+    progress: Progress | None = None
+    best: BestSoFar | None = None
+    seconds_spent: float = 0.0
+    seconds_left: float | None = None
+    resume: str | None = None
+    report: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The attributes as a JSON-able dict."""
+        return asdict(self)
+
+
+def all_statuses(runs: Path | None = None) -> tuple[RunStatus, ...]:
+    """Of all runs of a folder, the one last worked on first; runs that only just start come before them."""
+    folder = runs or runs_folder()
+    starting = [
+        run_status(RunDirectory(path))
+        for path in sorted(folder.iterdir() if folder.is_dir() else ())
+        if path.is_dir() and not (path / "run.json").exists() and RunDirectory(path).is_in_use
+    ]
+    return (*starting, *(_status_or_damage(run) for run in all_runs(folder)))
+
+
+def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> RunStatus:
+    """Of one run.
+
+    Args:
+        run: Its folder.
+        now: The time, by default the clock's.
+
+    Raises:
+        RunError: If run.json or trials.jsonl is damaged.
+    """
+    # Asked first: a run that ends in between is then complete in its manifest, not seemingly interrupted.
+    in_use = run.is_in_use
+    session = read_session(run.path)
+    if not run.manifest_file.exists():
+        return RunStatus(run.name, str(run.path), "starting", **_process(session))
+    manifest = run.read_manifest()
+    state = _state(manifest, session, in_use=in_use)
+    searches = _records_of_searches(run)
+    records = [record for search in searches.values() for record in search]
+    progress = _progress(manifest, records)
+    is_open = state in ("running", "interrupted", "failed")
+    ended_in_error = state == "failed" and session is not None
+    return RunStatus(
+        name=run.name,
+        path=str(run.path),
+        state=state,
+        demo=bool(manifest.get("demo")),
+        protocol=manifest.get("protocol", "holdout"),
+        created=manifest.get("created"),
+        finished=manifest.get("finished"),
+        error=session.error if ended_in_error and session else None,
+        progress=progress,
+        best=_best(searches.get(run.path.name, ())),
+        seconds_spent=sum(record.seconds for record in records),
+        seconds_left=_seconds_left(progress, records, state, now or datetime.datetime.now(datetime.UTC))
+        if is_open
+        else None,
+        resume=command_to_resume(manifest["argv"]) if is_open and state != "running" and manifest.get("argv") else None,
+        report=str(run.report_file) if run.report_file.is_file() else None,
+        **(_process(session) if state != "complete" else {}),
+    )
+
+
+def _status_or_damage(run: RunDirectory) -> RunStatus:
+    try:
+        return run_status(run)
+    except RunError as error:
+        return RunStatus(run.name, str(run.path), "damaged", error=str(error))
+
+
+def _state(manifest: dict[str, Any], session: Session | None, *, in_use: bool) -> State:
+    if manifest.get("status") == "complete":
+        return "complete"
+    if in_use:
+        return "running"
+    return "failed" if session is not None and session.error and not session.interrupted else "interrupted"
+
+
+def _process(session: Session | None) -> dict[str, Any]:
+    return {} if session is None else {"pid": session.pid, "host": session.host, "since": session.since}
+
+
+def _records_of_searches(run: RunDirectory) -> dict[str, tuple[TrialRecord, ...]]:
+    """By folder: of a hold-out run its own alone, of a nested one the outer searches' too."""
+    files = (run.trials_file, *sorted(run.path.glob("outer-*/trials.jsonl")))
+    return {file.parent.name: recorded(RunDirectory(file.parent)) for file in files if file.is_file()}
+
+
+def _progress(manifest: dict[str, Any], records: Sequence[TrialRecord]) -> Progress:
+    plan = manifest.get("plan", {})
+    nested = manifest.get("protocol") == "nested" and "outer" not in manifest
+    searches = 1 + int(manifest.get("settings", {}).get("split.outer_folds", 0)) if nested else 1
+    return Progress(
+        runs=len(records),
+        failed=sum(record.status == "failed" for record in records),
+        planned_runs=searches * plan.get("runs", 0),
+        epochs=sum(record.epochs - record.initial_epoch for record in records if record.status == "completed"),
+        planned_epochs=searches * plan.get("epochs", 0),
+        searches=searches,
+    )
+
+
+def _best(records: Sequence[TrialRecord]) -> BestSoFar | None:
+    leading = ranked(records)
+    if not leading or leading[0].objective is None:
+        return None
+    best = leading[0]
+    return BestSoFar(best.run, leading[0].objective, best.epochs, best.best_epoch, dict(best.hyperparameters))
+
+
+def _seconds_left(
+    progress: Progress, records: Sequence[TrialRecord], state: State, now: datetime.datetime
+) -> float | None:
+    trained = sum(record.epochs - record.initial_epoch for record in records)
+    if not trained:
+        return None
+    # Graphs are built once for all runs of a shape, most of them early.
+    cost = sum(record.seconds - record.build_seconds for record in records) / trained
+    left = max(0, progress.planned_epochs - progress.epochs) * cost
+    latest = max(records, key=lambda record: record.started)
+    if state == "running" and latest.started:
+        # What the run in flight has done so far; no more than a usual run, for nobody can see how far it is.
+        begun = datetime.datetime.fromisoformat(latest.started) + datetime.timedelta(seconds=latest.seconds)
+        usual = sum(record.seconds for record in records) / len(records)
+        left -= min(max(0.0, (now - begun).total_seconds()), usual, left)
+    return left

@@ -1,0 +1,121 @@
+"""trials.jsonl: one line a finished run, only ever appended.
+
+Schema of a line: ``{"crc32": "8 hex digits of the record's JSON", "record": {the fields of TrialRecord}}``. NaN
+(a metric that a fold does not define) is written as null. Runs are numbered from 0 without gaps; a line with a number
+that is there already takes back that run and all after it, which is how runs are tried again (`run_failures`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from dataclasses import asdict, fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reports.trial_record import TrialRecord
+from search.errors import RunError
+from search.files.atomic import append_line, write_atomic
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+def append_record(path: Path, record: TrialRecord) -> None:
+    """Append one record and flush it to the disk.
+
+    Raises:
+        OSError: If it can't be written; the file is then as it was.
+    """
+    text = json.dumps(_without_nan(asdict(record)), sort_keys=True, allow_nan=False)
+    append_line(path, f'{{"crc32": "{zlib.crc32(text.encode()):08x}", "record": {text}}}')
+
+
+def read_records(path: Path) -> tuple[TrialRecord, ...]:
+    """Read all records; a last line without its end, which is still being written or never was, does not count.
+
+    Raises:
+        RunError: If the file is missing, or a line is not what was written.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunError(
+            expected="a run with trials.jsonl", found=f"{path}: {error.strerror}", remedy="Check the run's name."
+        ) from None
+    records: list[TrialRecord] = []
+    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
+        record = _record(path, number, line)
+        if record.run > len(records) or (record.parent is not None and record.parent >= record.run):
+            raise _damaged(path, number, f"run {record.run} after {len(records)} runs")
+        del records[record.run :]
+        records.append(record)
+    return tuple(records)
+
+
+def drop_torn_line(path: Path) -> bool:
+    """Cut off a last line that a crash left half-written; its run is trained again.
+
+    Returns:
+        Whether there was one.
+    """
+    if not path.is_file():
+        return False
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole == content:
+        return False
+    write_atomic(path, whole)
+    return True
+
+
+def _record(path: Path, number: int, line: bytes) -> TrialRecord:
+    try:
+        parsed = json.loads(line)
+        text = json.dumps(parsed["record"], sort_keys=True)
+        intact = f"{zlib.crc32(text.encode()):08x}" == parsed["crc32"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        intact = False
+    if not intact:
+        raise _damaged(path, number, "damaged")
+    known = {field.name for field in fields(TrialRecord)}
+    # The checksum is no proof of who wrote the line: what is in it is checked as well.
+    try:
+        values = {name: value for name, value in parsed["record"].items() if name in known}
+        values["curves"] = {
+            name: tuple(tuple(math.nan if value is None else float(value) for value in fold) for fold in folds)
+            for name, folds in values.get("curves", {}).items()
+        }
+        record = _schema().validate_python(values)
+        if not all(name.isprintable() for name in (*record.hyperparameters, *record.curves, record.status)):
+            raise ValueError("names that steer a terminal")
+    except (ValueError, TypeError, AttributeError):
+        raise _damaged(path, number, "not a record of a run") from None
+    if min(record.run, record.configuration, record.bracket, record.rung, record.initial_epoch) < 0:
+        raise _damaged(path, number, "a negative number")
+    return record
+
+
+@cache
+def _schema() -> TypeAdapter[TrialRecord]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(TrialRecord)
+
+
+def _damaged(path: Path, number: int, found: str) -> RunError:
+    return RunError(
+        expected="a record with its checksum",
+        found=f"{path} line {number}, {found}",
+        remedy="Restore the file, or delete that line and all after it: these runs are then trained again.",
+    )
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,251 @@
+"""What a run shows while it works, on stderr and in its log.
+
+On a terminal a table of runs and two bars are kept up to date below what has been said; elsewhere each run is a line.
+The log has the lines in any case, with their times, among what the libraries write into it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.text import Text
+
+from reports.trial_record import TrialRecord
+from search.plan.execution import Assignment
+from search.plan.space import Configuration
+from search.run_line import run_line
+from search.screen.layout import Station, layout, runs_table
+from search.screen.log_follower import following
+from search.screen.state import SearchBoard
+from search.text import duration
+
+Detail = Literal["quiet", "normal", "verbose"]
+"""Nothing; what a run does; that with a line an epoch and what the libraries log."""
+
+_REFRESH_SECONDS = 0.5
+_LABEL_WIDTH = 10
+_LINE_EVERY_SECONDS = 60.0
+_WORTH_SAYING_SECONDS = 2.0
+
+
+class RunProgress:
+    """Shows the stations of a run, and listens to its search.
+
+    Args:
+        console: Where to; the program's stderr.
+        log: File that every line is also written to.
+        detail: How much is shown.
+    """
+
+    def __init__(self, console: Console, *, log: Path | None = None, detail: Detail = "normal") -> None:
+        self.console = console
+        self._log = log
+        self._detail = detail if log is not None or detail != "verbose" else "normal"
+        self._live = (
+            detail == "normal" and console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
+        )
+        self._board: SearchBoard | None = None
+        self._stations: list[Station] = []
+        self._said: list[RenderableType] = []
+        # Events come from the thread that trains, drawing has one of its own.
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def shown(self) -> Iterator[RunProgress]:
+        """Show what goes on inside the block."""
+        with ExitStack() as stack:
+            if self._live:
+                stack.enter_context(self._drawn())
+            elif self._detail == "verbose" and self._log is not None:
+                stack.enter_context(following(self._log, self.console.file))  # type: ignore[arg-type]
+            yield self
+
+    def say(self, message: str) -> None:
+        """A line, with rich's markup."""
+        self._record(Text.from_markup(message).plain)
+        self._print(Text.from_markup(message))
+
+    def fact(self, label: str, text: str, *, style: str = "") -> None:
+        """A line of the header: what is searched, on what, how long.
+
+        Args:
+            label: One word; "" goes on with the fact before.
+            text: As it stands, without markup; further lines stand below the first.
+            style: Rich's name of a colour.
+        """
+        for number, line in enumerate(text.splitlines()):
+            labelled = f"{'' if number else label:{_LABEL_WIDTH - 1}} "
+            self._record(labelled + line.strip())
+            shown = Text.assemble((labelled, "dim"), (line.strip(), style))
+            self._print(_Hanging(shown) if self._live else shown)
+
+    @contextmanager
+    def station(self, name: str, *, brief: bool = False) -> Iterator[Callable[[int, int], None]]:
+        """A part of the job; yields the callback (done, total) that moves its bar.
+
+        Args:
+            name: What it is called.
+            brief: Whether nobody cares afterwards how long it took.
+        """
+        station = Station(name, time.monotonic())
+        said_at = station.began
+
+        def moved(done: int, total: int) -> None:
+            nonlocal said_at
+            with self._lock:
+                station.done, station.total = done, total
+            now = time.monotonic()
+            if not self._live and now - said_at >= _LINE_EVERY_SECONDS and done < total:
+                said_at = now
+                left = station.seconds_left(now)
+                self.say(f"{name}  {done}/{total}" + (f", {duration(left)} left" if left is not None else ""))
+
+        with self._lock:
+            self._stations.append(station)
+        try:
+            yield moved
+            seconds = time.monotonic() - station.began
+            if seconds >= _WORTH_SAYING_SECONDS and not brief:
+                self.fact(name, duration(seconds))
+        finally:
+            with self._lock:
+                self._stations.remove(station)
+
+    @contextmanager
+    def search(self, board: SearchBoard) -> Iterator[None]:
+        """The search, whose events then change the board.
+
+        Args:
+            board: Its state before the first run that is trained now.
+        """
+        began, before = time.monotonic(), len(board.records)
+        left = board.seconds_left(began)
+        if before and left is not None:
+            self.fact("time", f"about {duration(left)} left of the search")
+        with self._lock:
+            self._board = board
+        try:
+            yield
+            if self._live:
+                self._keep(Padding(runs_table(board, rows=5, width=self.console.width, flying=False), (1, 0)))
+            self.fact("search", f"{len(board.records) - before} runs in {duration(time.monotonic() - began)}")
+        finally:
+            with self._lock:
+                self._board = None
+
+    def run_begins(self, run: int, assignment: Assignment, configuration: Configuration) -> None:
+        """A run starts."""
+        with self._lock:
+            if self._board is not None:
+                self._board.begin(run, assignment, configuration, time.monotonic())
+
+    def epoch_ended(self, run: int, fold: int, epoch: int) -> None:
+        """One fold of a run has trained one more epoch."""
+        with self._lock:
+            board = self._board
+            if board is not None:
+                board.epoch_ended(run, fold, epoch, time.monotonic())
+        if self._detail == "verbose" and board is not None and run in board.running:
+            self.say(
+                f"run {run}  {run + 1}/{board.plan.runs}  fold {fold + 1}/{board.folds}  "
+                f"epoch {epoch}/{board.running[run].assignment.epochs}"
+            )
+
+    def run_ended(self, record: TrialRecord) -> None:
+        """A run is finished."""
+        with self._lock:
+            board = self._board
+            if board is not None:
+                board.end(record)
+        line = run_line(record, board.plan.runs if board is not None else record.run + 1)
+        self._record(line)
+        if not self._live:
+            self._print(Text(line))
+
+    def _record(self, line: str) -> None:
+        if self._log is not None:
+            stamp = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+            with self._log.open("a", encoding="utf-8") as file:
+                file.writelines(f"{stamp}  {part}\n" for part in line.splitlines())
+
+    def _print(self, line: RenderableType) -> None:
+        if self._live:
+            self._keep(line)
+        elif self._detail == "normal":
+            self.console.print(line, highlight=False, soft_wrap=True)
+
+    def _keep(self, line: RenderableType) -> None:
+        """Print above the live part, and remember it for the case that the terminal changes its size."""
+        with self._lock:
+            self._said.append(line)
+        self.console.print(line, highlight=False)
+
+    @contextmanager
+    def _drawn(self) -> Iterator[None]:
+        """Keep the live part up to date inside the block."""
+        ended = threading.Event()
+        live = self._started()
+
+        def draw() -> None:
+            nonlocal live
+            size = self.console.size
+            while not ended.wait(_REFRESH_SECONDS):
+                if self.console.size.width != size.width:
+                    # The terminal has wrapped or joined lines that were drawn for another width.
+                    live.stop()
+                    self.console.clear()
+                    with self._lock:
+                        said = list(self._said)
+                    for line in said[-self.console.size.height :]:
+                        self.console.print(line, highlight=False)
+                    live = self._started()
+                size = self.console.size
+                live.refresh()
+
+        thread = threading.Thread(target=draw, name="display", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            live.stop()
+
+    def _started(self) -> Live:
+        live = Live(
+            console=self.console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            get_renderable=self._layout,
+        )
+        live.start()
+        return live
+
+    def _layout(self) -> RenderableType:
+        width, height = self.console.size
+        with self._lock:
+            return layout(self._board, self._stations, width=width, height=height, now=time.monotonic())
+
+
+class _Hanging:
+    """A line whose continuation lines begin behind its label."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options):  # type: ignore[no-untyped-def]
+        label, body = self._text.divide([_LABEL_WIDTH])
+        lines = body.wrap(console, max(20, options.max_width - _LABEL_WIDTH))
+        for number, line in enumerate(lines):
+            yield Text.assemble(label if not number else " " * _LABEL_WIDTH, line)

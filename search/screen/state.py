@@ -1,0 +1,189 @@
+"""What is known of a search while it goes on: the runs by state, the epochs that are done, the time that is left."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from reports.trial_record import TrialRecord
+from search.plan.cost import CostModel, remaining_work
+from search.plan.execution import Assignment
+from search.plan.hyperband import HyperbandPlan
+from search.plan.space import Configuration
+
+Shape = tuple[int, int]
+"""Unfreeze depth and head width: what a compiled graph is made for."""
+
+# Tracing the graphs of a new shape, before one was measured.
+_ROUGH_SETUP_SECONDS = 5.0
+
+
+@dataclass
+class RunInFlight:
+    """A run that is being trained.
+
+    Attributes:
+        run: Its number.
+        assignment: What it trains.
+        configuration: Its hyperparameters.
+        began: When, in seconds of a monotonic clock.
+        fold: The fold in training, from 0.
+        epoch: Its last finished epoch.
+        fold_epochs: Epochs that are done, all folds together.
+        trained: Those of them that were trained since ``began``; the others were kept from before an interruption.
+        setup: Seconds from ``began`` to the end of the first epoch.
+        last: When the last epoch ended.
+    """
+
+    run: int
+    assignment: Assignment
+    configuration: Configuration
+    began: float
+    fold: int = 0
+    epoch: int = 0
+    fold_epochs: int = 0
+    trained: int = 0
+    setup: float = 0.0
+    last: float = 0.0
+
+    @property
+    def epochs_a_fold(self) -> int:
+        """Epochs that this run trains on each fold."""
+        return self.assignment.epochs - self.assignment.initial_epoch
+
+    @property
+    def epoch_seconds(self) -> float | None:
+        """Mean time of an epoch of one fold after the first, which also waits for a graph; None before there is one."""
+        if self.trained < 2:
+            return None
+        return (self.last - self.began - self.setup) / (self.trained - 1)
+
+
+@dataclass
+class SearchBoard:
+    """The state of a search, changed by its events.
+
+    Attributes:
+        plan: The plan.
+        folds: Folds of a trial.
+        records: Finished runs, in the order in which they ended.
+        costs: What epochs cost; it learns from each finished run.
+        depths: Unfreeze depths of the space.
+        configurations: Configurations by their numbers, as far as they are drawn.
+        running: Runs in flight.
+    """
+
+    plan: HyperbandPlan
+    folds: int
+    records: list[TrialRecord]
+    costs: CostModel = field(default_factory=CostModel)
+    depths: Sequence[int] = (0,)
+    configurations: dict[int, Configuration] = field(default_factory=dict)
+    running: dict[int, RunInFlight] = field(default_factory=dict)
+    _built: set[Shape] = field(default_factory=set)
+    _setups: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for record in self.records:
+            if record.status == "completed":
+                configuration = Configuration.from_values(record.hyperparameters)
+                self.configurations[record.configuration] = configuration
+                fold_epochs = (record.epochs - record.initial_epoch) * self.folds
+                self.costs.learn(configuration.unfreeze_depth, fold_epochs, record.seconds)
+
+    def begin(self, run: int, assignment: Assignment, configuration: Configuration, now: float) -> None:
+        """A run starts."""
+        self.configurations[assignment.configuration] = configuration
+        self.running[run] = RunInFlight(run, assignment, configuration, now, epoch=assignment.initial_epoch)
+
+    def epoch_ended(self, run: int, fold: int, epoch: int, now: float) -> None:
+        """One more epoch of one fold; the folds before it are done."""
+        flight = self.running.get(run)
+        if flight is None:
+            return
+        flight.fold, flight.epoch, flight.last = fold, epoch, now
+        flight.trained += 1
+        if flight.trained == 1:
+            flight.setup = now - flight.began
+        done = fold * flight.epochs_a_fold + epoch - flight.assignment.initial_epoch
+        flight.fold_epochs = max(flight.fold_epochs, done)
+
+    def end(self, record: TrialRecord) -> None:
+        """A run is finished."""
+        flight = self.running.pop(record.run, None)
+        self.records.append(record)
+        if flight is None or flight.epoch_seconds is None:
+            return
+        self.costs.learn(flight.configuration.unfreeze_depth, flight.trained, flight.epoch_seconds * flight.trained)
+        shape = _shape(flight.configuration)
+        if shape not in self._built:
+            self._built.add(shape)
+            self._setups.append(max(0.0, flight.setup - flight.epoch_seconds))
+
+    @property
+    def counts(self) -> Mapping[Literal["done", "failed", "running", "to come"], int]:
+        """Runs by state."""
+        done = sum(record.status == "completed" for record in self.records)
+        return {
+            "done": done,
+            "failed": len(self.records) - done,
+            "running": len(self.running),
+            "to come": max(0, self.plan.runs - done - len(self.running)),
+        }
+
+    @property
+    def epochs_done(self) -> float:
+        """Epochs of the plan that are trained; an epoch of one fold is its part of one."""
+        whole = sum(record.epochs - record.initial_epoch for record in self.records if record.status == "completed")
+        return min(self.plan.epochs, whole + sum(run.fold_epochs for run in self.running.values()) / self.folds)
+
+    def best(self, most: int) -> tuple[TrialRecord, ...]:
+        """The best runs so far: those of the largest epoch count first, as the winner is chosen.
+
+        Of runs that one configuration was promoted through, the last stands for all.
+        """
+        completed = [record for record in self.records if record.status == "completed"]
+        continued = {record.parent for record in completed}
+        scored = [record for record in completed if record.objective is not None and record.run not in continued]
+        return tuple(sorted(scored, key=lambda record: (-record.epochs, -(record.objective or 0.0), record.run))[:most])
+
+    def run_seconds_left(self, flight: RunInFlight, now: float) -> float | None:
+        """Until a run in flight ends; None while nothing is known."""
+        left = flight.epochs_a_fold * self.folds - flight.fold_epochs
+        pace = flight.epoch_seconds
+        if pace is None:
+            if not self.costs.is_known:
+                return None
+            pace = self.costs.seconds(flight.configuration.unfreeze_depth)
+        setup = 0.0 if flight.trained or _shape(flight.configuration) in self._built else self._setup_seconds
+        since = now - (flight.last if flight.trained else flight.began)
+        return max(left * pace + setup - since, (left - 1) * pace, 0.0)
+
+    def seconds_left(self, now: float) -> float | None:
+        """Until the search ends; None while nothing is known."""
+        if not self.costs.is_known:
+            return None
+        assignments = {run: flight.assignment for run, flight in self.running.items()}
+        depth_of = {number: configuration.unfreeze_depth for number, configuration in self.configurations.items()}
+        work = remaining_work(self.plan, self.records, assignments, depth_of=depth_of, depths=self.depths)
+        training = sum(epochs * self.folds * self.costs.seconds(depth) for depth, epochs in work.items())
+        flying = sum(self.run_seconds_left(flight, now) or 0.0 for flight in self.running.values())
+        return training + flying + len(self._shapes_to_come()) * self._setup_seconds
+
+    @property
+    def _setup_seconds(self) -> float:
+        return statistics.fmean(self._setups) if self._setups else _ROUGH_SETUP_SECONDS
+
+    def _shapes_to_come(self) -> set[Shape]:
+        """Shapes that fresh configurations of the plan will need and that nobody has built."""
+        fresh = sum(record.rung == 0 for record in self.records)
+        fresh += sum(flight.assignment.rung == 0 for flight in self.running.values())
+        coming = range(fresh, self.plan.configurations)
+        shapes = {_shape(self.configurations[number]) for number in coming if number in self.configurations}
+        return shapes - self._built - {_shape(flight.configuration) for flight in self.running.values()}
+
+
+def _shape(configuration: Configuration) -> Shape:
+    return configuration.unfreeze_depth, configuration.head_width

@@ -1,0 +1,1 @@
+"""One trial: data, head, tail, compiled steps, schedule, cross-validation, checkpoints."""

@@ -1,0 +1,234 @@
+"""One trial: a configuration trained on every fold, scored by the mean curve.
+
+The objective is the maximum over the epochs of the mean over the folds of the macro one-vs-rest AUC: one epoch for
+all folds, so that no fold picks its own best moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo_data.training.sampling import epoch_rows
+from reports.metrics.calibration import log_loss
+from reports.metrics.confusion import balanced_accuracy, confusion_matrices
+from reports.metrics.table import macro_ovr_auc
+from search.plan.space import Configuration
+from search.seeding import generator
+from search.trials.class_emphasis import class_emphasis
+from search.trials.data import TrainingSettings, TrialData
+from search.trials.schedule import learning_rates
+from search.trials.tail import State, TailTrainer
+
+OBJECTIVE = "val_macro_auc"
+
+
+class DivergedError(Exception):
+    """Training left the real numbers.
+
+    Args:
+        what: The loss, or the validation logits.
+        epoch: When, from 1.
+        where: In which fold or final model.
+    """
+
+    def __init__(self, what: str, epoch: int, where: str) -> None:
+        super().__init__(f"{what} in epoch {epoch} of {where}")
+        self.epoch = epoch
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """One fold after a run.
+
+    Attributes:
+        curves: Metric name to its value after each epoch trained in this run.
+        logits: Validation logits after each of these epochs, float32 [epochs, images, classes].
+    """
+
+    curves: dict[str, tuple[float, ...]]
+    logits: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Objective and its epoch, from 1; None where the mean curve is defined nowhere."""
+
+    objective: float | None
+    best_epoch: int | None
+
+
+def score(fold_curves: Sequence[Sequence[float]]) -> Score:
+    """Maximum of the mean fold curve, the earliest epoch where several tie.
+
+    Args:
+        fold_curves: The objective's curve of each fold, [folds][epochs]; NaN where a fold lacks a class.
+    """
+    curves = np.asarray(fold_curves, dtype=np.float64)
+    defined = ~np.isnan(curves)
+    counts = defined.sum(axis=0)
+    if not counts.any():
+        return Score(None, None)
+    means = np.where(counts > 0, np.where(defined, curves, 0.0).sum(axis=0) / np.maximum(counts, 1), -np.inf)
+    best = int(means.argmax())
+    return Score(float(means[best]), best + 1)
+
+
+def train_fold(
+    trainer: TailTrainer,
+    configuration: Configuration,
+    data: TrialData,
+    settings: TrainingSettings,
+    *,
+    fold: int,
+    initial_epoch: int,
+    epochs: int,
+    parent: State | None = None,
+    on_epoch: Callable[[int], None] | None = None,
+) -> FoldResult:
+    """Train one fold from one epoch to another and validate after each; the trainer is left where training stands.
+
+    Args:
+        trainer: The compiled tail of the configuration's shape.
+        configuration: What to train.
+        data: Development data.
+        settings: What is constant over the trials.
+        fold: Position in ``data.folds``.
+        initial_epoch: Epochs that the parent has trained, 0 without one.
+        epochs: Epochs that are behind it at the end.
+        parent: The parent's state of this fold.
+        on_epoch: Called with the number of each finished epoch, from 1.
+
+    Raises:
+        DivergedError: If the loss or a validation logit is not finite.
+    """
+    training, validation = data.folds[fold]
+    bank = data.banks[configuration.unfreeze_depth]
+    if parent is None:
+        trainer.begin(configuration, settings.seed, "fold", fold, head_init=settings.head_init)
+    else:
+        trainer.restore(parent)
+    curves: dict[str, list[float]] = {name: [] for name in ("loss", "val_loss", OBJECTIVE, "val_balanced_accuracy")}
+    logits = []
+    labels = data.labels[validation]
+    for epoch in range(initial_epoch + 1, epochs + 1):
+        loss = train_epoch(trainer, configuration, data, settings, training, epoch, "fold", fold)
+        outputs = trainer.logits(bank.values, bank.offsets[validation])
+        if not np.isfinite(outputs).all():
+            raise DivergedError("validation logits that are not finite", epoch, f"fold {fold + 1}")
+        for name, value in {"loss": loss, **validation_metrics(labels, outputs)}.items():
+            curves[name].append(value)
+        logits.append(outputs)
+        if on_epoch:
+            on_epoch(epoch)
+    return FoldResult({name: tuple(curve) for name, curve in curves.items()}, np.stack(logits))
+
+
+def validation_metrics(labels: NDArray[np.int64], logits: NDArray[np.float32]) -> dict[str, float]:
+    """What a fold records of its validation images after an epoch.
+
+    Args:
+        labels: Class index of each, int64 [images].
+        logits: Their logits, finite, float32 [images, classes].
+
+    Returns:
+        "val_loss", the objective and "val_balanced_accuracy"; NaN where a class has no image.
+    """
+    probabilities, unweighted = softmax(logits), np.ones((1, len(labels)))
+    matrix = confusion_matrices(labels, probabilities.argmax(axis=1), logits.shape[1], unweighted)
+    return {
+        "val_loss": float(log_loss(labels, probabilities, unweighted)[0]),
+        OBJECTIVE: macro_ovr_auc(labels, probabilities),
+        "val_balanced_accuracy": float(balanced_accuracy(matrix)[0]),
+    }
+
+
+@dataclass(frozen=True)
+class EpochDraw:
+    """What one epoch trains on.
+
+    Attributes:
+        images: Positions among the training images, int64 [steps, batch].
+        views: Which stored view of each, int64 [steps, batch].
+    """
+
+    images: NDArray[np.int64]
+    views: NDArray[np.int64]
+
+
+def draw_epoch(
+    labels: NDArray[np.int64],
+    view_counts: NDArray[np.int64],
+    settings: TrainingSettings,
+    epoch: int,
+    *purpose: str | int,
+) -> EpochDraw:
+    """Draw the images and views of one epoch; they depend on (seed, purpose, epoch) and the training set alone.
+
+    Args:
+        labels: Class index of each training image, int64 [images].
+        view_counts: Stored views of each, int64 [images].
+        settings: Seed, steps, batch size and minority handling.
+        epoch: From 1.
+        purpose: Names the draw, for example ``("fold", 3)``.
+    """
+    rng = generator(settings.seed, *purpose, "epoch", epoch)
+    shape = (settings.steps_per_epoch, settings.batch_size)
+    images = epoch_rows(labels, draws=shape[0] * shape[1], rng=rng, minority=settings.minority)
+    views = rng.integers(view_counts[images])
+    return EpochDraw(images.reshape(shape), views.reshape(shape))
+
+
+def train_epoch(
+    trainer: TailTrainer,
+    configuration: Configuration,
+    data: TrialData,
+    settings: TrainingSettings,
+    training: NDArray[np.int64],
+    epoch: int,
+    *purpose: str | int,
+) -> float:
+    """Train one epoch on the images at ``training``; its draws depend on (seed, purpose, epoch) alone.
+
+    Returns:
+        The mean loss of its steps.
+
+    Raises:
+        DivergedError: If it is not finite.
+    """
+    bank = data.banks[configuration.unfreeze_depth]
+    drawn = draw_epoch(data.labels[training], bank.view_counts[training], settings, epoch, *purpose)
+    images = training[drawn.images]
+    rates = learning_rates(
+        settings.schedule,
+        configuration.learning_rate,
+        first_step=(epoch - 1) * settings.steps_per_epoch,
+        steps=settings.steps_per_epoch,
+        full_steps=settings.full_epochs * settings.steps_per_epoch,
+        steps_per_epoch=settings.steps_per_epoch,
+    )
+    emphasis = class_emphasis(settings.minority, data.labels[training], len(data.class_names))
+    loss = trainer.train(
+        bank.values,
+        bank.offsets[images] + drawn.views,
+        data.labels[images],
+        rates,
+        emphasis,
+        backbone_lr_factor=settings.backbone_lr_factor,
+    )
+    if not np.isfinite(loss):
+        part, number = purpose
+        raise DivergedError(f"the loss became {loss}", epoch, f"{part} {int(number) + 1}")
+    return loss
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Softmax over the last axis, in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+

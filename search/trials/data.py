@@ -1,0 +1,58 @@
+"""What every trial of a search reads: banks, labels and folds of the development patients, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.boundary.values import BoundaryBank
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """Development data of a search.
+
+    Attributes:
+        banks: Boundary bank of each unfreeze depth in use.
+        labels: Class index of each development image, int64 [images].
+        image_ids: Name of each.
+        patient_ids: Patient of each.
+        class_names: Ordered class names.
+        folds: (training, validation) positions among the development images of each fold that trials use; patients
+            are on one side of each.
+    """
+
+    banks: Mapping[int, BoundaryBank]
+    labels: NDArray[np.int64]
+    image_ids: tuple[str, ...]
+    patient_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    folds: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What is constant over the trials of a search.
+
+    Attributes:
+        seed: Seed of the search.
+        batch_size: Images a step.
+        steps_per_epoch: Optimizer steps an epoch.
+        full_epochs: Epochs of the full budget; schedules are functions of it.
+        schedule: Learning-rate schedule, see ``search.schedule``.
+        head_init: Start of the head's last layer, "glorot" or "zeros".
+        backbone_lr_factor: Factor on the learning rate of the unfrozen backbone variables.
+        minority: How rare classes are handled, see ``mammo_data.training.sampling`` and ``search.trials.class_emphasis``.
+    """
+
+    seed: int
+    batch_size: int
+    steps_per_epoch: int
+    full_epochs: int
+    schedule: str = "constant"
+    minority: str = "balanced"
+    head_init: str = "glorot"
+    backbone_lr_factor: float = 1.0

@@ -1,0 +1,154 @@
+"""oof/RUN.npz: the validation logits of every epoch of a run.
+
+Arrays: ``logits`` float32 [epochs, rows, classes]; ``epoch`` int32 [epochs], from 1, those trained in this run (its
+parents' are in their own files); ``image`` and ``patient`` str [rows]; ``fold`` int32 [rows]; ``label`` int64 [rows].
+Rows are the validation images of all folds, fold by fold. Calibration and operating points read nothing else. A damaged
+file is told by its checksum (see `tensor_file`); its run is trained again when the search is resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.predictions import Predictions
+from reports.trial_record import TrialRecord
+from search.errors import RunError
+from search.files.tensors import Arrays, load_checked_npz, save_checked_npz
+from search.trials.cross_validation import FoldResult, softmax
+from search.trials.data import TrialData
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Out-of-fold predictions of one run.
+
+    Attributes:
+        predictions: Of each validation image, fold by fold.
+        folds: The fold that each was validated in, from 0, int32 [images].
+    """
+
+    predictions: Predictions
+    folds: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class OutOfFoldEpochs:
+    """Out-of-fold predictions of one run after each of its epochs.
+
+    Attributes:
+        probabilities: Those of its parents' epochs first, float64 [epochs, images, classes].
+        labels: Class index of each image, int64 [images].
+        patient_ids: Patient of each.
+        folds: The fold that each was validated in, from 0, int32 [images].
+    """
+
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    patient_ids: tuple[str, ...]
+    folds: NDArray[np.int32]
+
+
+def out_of_fold_file(directory: Path, run: int) -> Path:
+    """Where a run's logits lie under the folder ``oof``."""
+    return directory / f"{run:04d}.npz"
+
+
+def write_out_of_fold(
+    path: Path, data: TrialData, folds: Sequence[FoldResult], *, initial_epoch: int, epochs: int
+) -> None:
+    """Write the logits of one run."""
+    rows = _rows(data)
+    logits = np.concatenate([result.logits for result in folds], axis=1)
+    arrays = {
+        "logits": logits,
+        "epoch": np.arange(initial_epoch + 1, epochs + 1, dtype=np.int32),
+        "image": np.array(data.image_ids)[rows],
+        "patient": np.array(data.patient_ids)[rows],
+        "fold": np.concatenate(
+            [np.full(len(validation), fold, dtype=np.int32) for fold, (_, validation) in enumerate(data.folds)]
+        ),
+        "label": data.labels[rows],
+    }
+    save_checked_npz(path, arrays)
+
+
+def is_intact(path: Path, data: TrialData, record: TrialRecord) -> bool:
+    """Whether a file is what `write_out_of_fold` writes for this run on these data."""
+    arrays = load_checked_npz(path)
+    return (
+        arrays is not None
+        and arrays["image"].tolist() == np.array(data.image_ids)[_rows(data)].tolist()
+        and arrays["epoch"].tolist() == list(range(record.initial_epoch + 1, record.epochs + 1))
+    )
+
+
+def read_out_of_fold(
+    directory: Path, record: TrialRecord, records: Sequence[TrialRecord], class_names: Sequence[str]
+) -> OutOfFold:
+    """Out-of-fold predictions of a run at its best epoch.
+
+    Args:
+        directory: The folder ``oof`` of the search.
+        record: The run; it has a best epoch.
+        records: All runs, by their number: an epoch that a parent has trained is in the parent's file.
+        class_names: Ordered class names.
+
+    Raises:
+        RunError: If the file is missing or damaged.
+    """
+    epoch = record.best_epoch or record.epochs
+    while epoch <= record.initial_epoch and record.parent is not None:
+        record = records[record.parent]
+    arrays = _written(directory, record)
+    predictions = Predictions(
+        image_ids=tuple(arrays["image"].tolist()),
+        patient_ids=tuple(arrays["patient"].tolist()),
+        labels=arrays["label"],
+        probabilities=softmax(arrays["logits"][arrays["epoch"].tolist().index(epoch)]),
+        class_names=tuple(class_names),
+    )
+    return OutOfFold(predictions, arrays["fold"])
+
+
+def read_every_epoch(directory: Path, record: TrialRecord, records: Sequence[TrialRecord]) -> OutOfFoldEpochs:
+    """Out-of-fold predictions of a run after each epoch from the first, those before a promotion included.
+
+    Args:
+        directory: The folder ``oof`` of the search.
+        record: The run.
+        records: All runs, by their number: the epochs that its parents have trained are in their files.
+
+    Raises:
+        RunError: If a file of the run or of a parent is missing or damaged.
+    """
+    files = [_written(directory, record)]
+    while record.parent is not None:
+        record = records[record.parent]
+        files.insert(0, _written(directory, record))
+    return OutOfFoldEpochs(
+        probabilities=softmax(np.concatenate([file["logits"] for file in files])),
+        labels=files[-1]["label"],
+        patient_ids=tuple(files[-1]["patient"].tolist()),
+        folds=files[-1]["fold"],
+    )
+
+
+def _written(directory: Path, record: TrialRecord) -> Arrays:
+    path = out_of_fold_file(directory, record.run)
+    arrays = load_checked_npz(path)
+    if arrays is None:
+        raise RunError(
+            expected="the out-of-fold logits as they were written",
+            found=f"{path}, missing or damaged",
+            remedy="If the run is unfinished, the same command trains that part again; else restore the file.",
+        )
+    return arrays
+
+
+def _rows(data: TrialData) -> NDArray[np.int64]:
+    return np.concatenate([validation for _, validation in data.folds])

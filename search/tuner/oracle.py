@@ -1,0 +1,128 @@
+"""KerasTuner's oracle, carrying out a plan instead of deciding as it goes.
+
+The oracle holds no state of its own beside KerasTuner's trials: which run comes next follows from the plan and the
+trials (``plan_execution``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import keras_tuner
+
+from search.plan.execution import Assignment, RunState, next_assignment, promotable_runs
+from search.plan.hyperband import HyperbandPlan
+from search.plan.space import Configuration
+from search.time_bound import TimeBound
+from search.trials.cross_validation import OBJECTIVE
+
+NEVER = 2**31
+"""The tuner counts failures in a row itself; KerasTuner would count diverged runs, and those before a resumption."""
+
+_BARRIER_POLL_SECONDS = 0.05
+_STATUS: dict[str, Literal["running", "completed", "failed"]] = {
+    "RUNNING": "running",
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "INVALID": "failed",
+}
+
+
+class PlannedOracle(keras_tuner.Oracle):
+    """Hands out the runs of a plan.
+
+    Args:
+        plan: The plan.
+        configurations: The drawn configurations, spares at the end.
+        hyperparameters: The declared space.
+        seed: Seed of the search; nothing is drawn here, it is only recorded.
+        bound: When no further run is started.
+    """
+
+    def __init__(
+        self,
+        plan: HyperbandPlan,
+        configurations: Sequence[Configuration],
+        *,
+        hyperparameters: keras_tuner.HyperParameters,
+        seed: int,
+        bound: TimeBound | None = None,
+    ) -> None:
+        super().__init__(
+            objective=keras_tuner.Objective(OBJECTIVE, direction="max"),
+            hyperparameters=hyperparameters,
+            allow_new_entries=False,
+            tune_new_entries=False,
+            # KerasTuner takes 0 for "draw one".
+            seed=seed + 1,
+            max_consecutive_failed_trials=NEVER,
+        )
+        self.plan = plan
+        self.configurations = tuple(configurations)
+        self.bound = bound or TimeBound()
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """The values of the next run, IDLE at a barrier, STOPPED at the end of the plan."""
+        coming = next_assignment(self.plan, self.history, drawn=len(self.configurations))
+        if coming == "done" or self.bound.is_reached(len(self.trials)):
+            return {"status": "STOPPED", "values": None}
+        if not isinstance(coming, Assignment):
+            # KerasTuner's loop asks again at once, which would keep a core busy.
+            time.sleep(_BARRIER_POLL_SECONDS)
+            return {"status": "IDLE", "values": None}
+        values = {**asdict(self.configurations[coming.configuration]), **assignment_values(coming)}
+        return {"status": "RUNNING", "values": values}
+
+    @property
+    def history(self) -> list[RunState]:
+        """All runs started so far, in the order of their numbers."""
+        return [
+            RunState(
+                run=int(trial_id),
+                configuration=trial.hyperparameters.values["tuner/configuration"],
+                bracket=trial.hyperparameters.values["tuner/bracket"],
+                rung=trial.hyperparameters.values["tuner/round"],
+                status=_STATUS[trial.status],
+                objective=trial.score,
+            )
+            for trial_id, trial in sorted(self.trials.items(), key=lambda item: int(item[0]))
+        ]
+
+    @property
+    def promotable(self) -> frozenset[int]:
+        """Runs that can still be promoted."""
+        return promotable_runs(self.plan, self.history, drawn=len(self.configurations))
+
+    def assignment(self, trial: Any) -> Assignment:
+        """The assignment that a trial carries in its values."""
+        values = trial.hyperparameters.values
+        parent = values.get("tuner/trial_id")
+        return Assignment(
+            configuration=values["tuner/configuration"],
+            bracket=values["tuner/bracket"],
+            rung=values["tuner/round"],
+            parent=None if parent is None else int(parent),
+            initial_epoch=values["tuner/initial_epoch"],
+            epochs=values["tuner/epochs"],
+        )
+
+    def configuration_of(self, trial: Any) -> Configuration:
+        """The configuration of a trial."""
+        return self.configurations[trial.hyperparameters.values["tuner/configuration"]]
+
+
+def assignment_values(assignment: Assignment) -> dict[str, Any]:
+    """An assignment as values of a trial, by the names that KerasTuner's Hyperband uses where it has them."""
+    values: dict[str, Any] = {
+        "tuner/configuration": assignment.configuration,
+        "tuner/bracket": assignment.bracket,
+        "tuner/round": assignment.rung,
+        "tuner/initial_epoch": assignment.initial_epoch,
+        "tuner/epochs": assignment.epochs,
+    }
+    if assignment.parent is not None:
+        values["tuner/trial_id"] = f"{assignment.parent:04d}"
+    return values

@@ -1,0 +1,168 @@
+"""The search itself: plan and development data in, trial records and the winner out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import keras_tuner
+
+from reports.trial_record import TrialRecord
+from reports.trials import best_run
+from search.bit.architecture import BitArchitecture
+from search.bit.weights import BitWeights
+from search.config.schema import Config
+from search.machine.failures import machine_failures_in_one_line
+from search.oracles import SearchOracle
+from search.plan.hyperband import HyperbandPlan
+from search.plan.space import Configuration, declare_space, draw_configurations, known_configurations
+from search.search_listener import SearchListener
+from search.time_bound import TimeBound, time_bound
+from search.trials.data import TrainingSettings, TrialData
+from search.trials.tail import TailTrainer
+from search.tuner.bayesian import BayesianOracle
+from search.tuner.failures import without_last_failures
+from search.tuner.oracle import PlannedOracle
+from search.tuner.tuner import MammoTuner
+
+
+class TrainerPool:
+    """Compiled tails, one for each shape, built when first asked for.
+
+    Args:
+        architecture: The backbone's.
+        weights: Its pretrained weights.
+        data: Development data; the banks give the boundary shapes.
+        optimizer: Name of the optimizer.
+        dtype: Dtype policy of the backbone's part.
+    """
+
+    def __init__(
+        self,
+        architecture: BitArchitecture,
+        weights: BitWeights,
+        data: TrialData,
+        *,
+        optimizer: str,
+        dtype: str = "float32",
+    ) -> None:
+        self._architecture = architecture
+        self._weights = weights
+        self._data = data
+        self._optimizer = optimizer
+        self._dtype = dtype
+        self._trainers: dict[tuple[int, int], TailTrainer] = {}
+
+    def __call__(self, configuration: Configuration) -> TailTrainer:
+        """The tail of the configuration's shape."""
+        shape = (configuration.unfreeze_depth, configuration.head_width)
+        if shape not in self._trainers:
+            self._trainers[shape] = TailTrainer(
+                self._architecture,
+                self._weights,
+                depth=configuration.unfreeze_depth,
+                boundary_shape=self._data.banks[configuration.unfreeze_depth].shape,
+                head_width=configuration.head_width,
+                n_classes=len(self._data.class_names),
+                optimizer=self._optimizer,
+                dtype=self._dtype,
+            )
+        return self._trainers[shape]
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """What a search found.
+
+    Attributes:
+        records: All runs, in their order.
+        winner: The best run at the full budget.
+        configuration: Its configuration.
+    """
+
+    records: tuple[TrialRecord, ...]
+    winner: TrialRecord
+    configuration: Configuration
+
+
+def run_search(
+    plan: HyperbandPlan,
+    config: Config,
+    data: TrialData,
+    settings: TrainingSettings,
+    *,
+    trainers: TrainerPool,
+    run_directory: Path,
+    listener: SearchListener,
+    finished: Sequence[TrialRecord] = (),
+    ended_after: int | None = None,
+) -> SearchOutcome:
+    """Carry out a plan.
+
+    Args:
+        plan: The plan.
+        config: Gives space, seed, kind of search and bound of time.
+        data: What the trials read.
+        settings: What is constant over them.
+        trainers: Compiled tails.
+        run_directory: Where it is written down.
+        listener: Is told of every epoch and run.
+        finished: Runs of an earlier part of the search.
+        ended_after: How many runs there were when the search ended by the time, if it has.
+
+    Raises:
+        RunError: If three runs in a row failed, or the run's folder can't be written; either way the search can go on
+            when the cause is mended.
+        ReportError: If no run ended with a score.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    bound = time_bound(config.search.max_minutes, finished, runs=ended_after)
+    with machine_failures_in_one_line(run_directory, batch_size=settings.batch_size):
+        tuner = MammoTuner(
+            build_oracle(plan, config, seed=settings.seed, bound=bound),
+            trainer_of=trainers,
+            data=data,
+            settings=settings,
+            run_directory=run_directory,
+            listener=listener,
+            finished=without_last_failures(finished) if ended_after is None else finished,
+        )
+        try:
+            tuner.search(verbose=0)
+        except keras_tuner.errors.FatalError as fatal:
+            raise (fatal.__cause__ or fatal) from None
+    winner = best_run(tuner.records)
+    return SearchOutcome(tuple(tuner.records), winner, Configuration.from_values(winner.hyperparameters))
+
+
+def plan_fingerprint(plan: HyperbandPlan, config: Config) -> str:
+    """SHA-256 (hex) of what a search is going to do: the plan, and the configurations that are drawn for it."""
+    drawn = draw_configurations(config.space, plan.configurations + plan.spares, seed=config.search.seed)
+    parts = [config.search.tuner, asdict(plan), [asdict(configuration) for configuration in drawn]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def build_oracle(plan: HyperbandPlan, config: Config, *, seed: int, bound: TimeBound | None = None) -> SearchOracle:
+    """The oracle that a configuration asks for."""
+    hyperparameters = keras_tuner.HyperParameters()
+    declare_space(hyperparameters, config.space)
+    if config.search.tuner == "bayesian":
+        return BayesianOracle(
+            hyperparameters=hyperparameters,
+            max_trials=plan.runs,
+            epochs=plan.max_epochs,
+            seed=seed,
+            known=known_configurations(config.space),
+            bound=bound,
+        )
+    return PlannedOracle(
+        plan,
+        draw_configurations(config.space, plan.configurations + plan.spares, seed=seed),
+        hyperparameters=hyperparameters,
+        seed=seed,
+        bound=bound,
+    )
