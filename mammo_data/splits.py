@@ -225,3 +225,10 @@ def _unreadable(path: Path, found: str) -> DataError:
         found=f"{found} in {path}",
         remedy="Name the split.csv of a run, or restore it.",
     )
+
+
+def fold_positions(table: CaseTable, split: Split) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
+    """(training, validation) positions among the development rows of a table, for each fold of a split."""
+    rows = split.development_rows(table)
+    folds = (split.fold_rows(table, fold) for fold in range(len(split.folds)))
+    return tuple((np.searchsorted(rows, training), np.searchsorted(rows, validation)) for training, validation in folds)

@@ -43,7 +43,7 @@ class Check:
 def examine(config: Config) -> tuple[Check, ...]:
     """Look at everything that a run with this configuration would need; nothing is changed, downloaded or built."""
     from search.bit.download import cache_directory as weights_cache
-    from search.protocols.job import cache_directory
+    from search.config.schema import cache_directory
 
     cache = cache_directory(config)
     return (
@@ -62,15 +62,14 @@ def examine_weights(weights: str, backbone: str, cache: Path) -> Check:
     """Whether the weights are there, and genuine, tensor by tensor: no file is taken at its word.
 
     Args:
-        weights: As for `search.bit.weights.resolve_weights`; nothing is downloaded.
+        weights: As for `search.bit.resolve.resolve_weights`; nothing is downloaded.
         backbone: A name of `search.bit.family`.
         cache: Where imported weights are kept.
     """
     from search.bit.family import architecture_of, weights_spec
-    from search.bit.resolve import ARCHIVES, stored_path
+    from search.bit.resolve import ARCHIVES, load_npz, stored_path
     from search.bit.store import SUFFIX, read_stored
     from search.bit.verification import verify_backbone
-    from search.bit.weights import load_npz
 
     if weights == "random":
         return Check("weights", "note", "random: nothing pretrained will be used", "Name BiT's with --weights tf-hub.")
@@ -102,8 +101,7 @@ def examine_data(data: Path, info: Path | None = None) -> Check:
 
     from mammo_data.errors import DataError
     from mammo_data.sources.film_work import work_on_films
-    from mammo_data.sources.open import open_source
-    from mammo_data.truth.info_txt import load_cases
+    from mammo_data.sources.open import load_cases, open_source
     from mammo_data.truth.mias import claims_to_be_mias, known_checksums
 
     try:
@@ -151,7 +149,8 @@ def _versions() -> tuple[Check, ...]:
 
 def _devices() -> Check:
     from search.bit.precision import has_bfloat16_instructions
-    from search.machine.libraries import device_description, start_tensorflow
+    from search.machine.device import device_description
+    from search.machine.libraries import start_tensorflow
 
     start_tensorflow(deterministic=False)
     device = device_description()

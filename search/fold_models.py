@@ -9,12 +9,11 @@ from functools import partial
 import numpy as np
 
 from reports.trial_record import TrialRecord
-from search.final.retrain import TrainedTail
 from search.plan.space import Configuration
 from search.trials.cross_validation import DivergedError, softmax, train_fold
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.out_of_fold import OutOfFold
-from search.trials.tail import TailTrainer
+from search.trials.tail import TailTrainer, TrainedTail
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,15 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reports.trial_record import TrialRecord
 from search.config.schema import Config
-from search.plan.cost import CostModel
+from search.plan.cost import TRUNK_SHARE, CostModel, epoch_costs, images_an_epoch, matrix_product_gflops
 from search.plan.hyperband import HyperbandPlan
-from search.plan.space import Configuration, draw_configurations
-from search.protocols.expected_cost import TRUNK_SHARE, epoch_costs, images_an_epoch, matrix_product_gflops
-from search.screen.state import SearchBoard
+from search.screen.state import search_board
 from search.text import duration
 
 if TYPE_CHECKING:
     from search.boundary.plan import BankPlan
-    from search.protocols.stages import Backbone
+    from search.protocols.job import Backbone
 
 
 # Of one GPU of some years ago in float32: an estimate had better be too long.
@@ -46,28 +43,6 @@ def rough_cost_model(
         recomputed=recomputed,
     )
     return CostModel(costs)
-
-
-def planned_configurations(config: Config, plan: HyperbandPlan) -> dict[int, Configuration]:
-    """The configurations that the plan will try, by number; none where they follow from scores."""
-    if config.search.tuner == "bayesian":
-        return {}
-    drawn = draw_configurations(config.space, plan.configurations + plan.spares, seed=config.search.seed)
-    return dict(enumerate(drawn))
-
-
-def search_board(
-    config: Config, plan: HyperbandPlan, costs: CostModel, finished: Sequence[TrialRecord] = ()
-) -> SearchBoard:
-    """A search before its first run, or after the finished ones."""
-    return SearchBoard(
-        plan,
-        config.search.folds or config.split.folds,
-        list(finished),
-        costs,
-        depths=config.space.depths,
-        configurations=planned_configurations(config, plan),
-    )
 
 
 def describe_time(

@@ -10,7 +10,8 @@ from search.plan.hyperband import HyperbandPlan, plan_hyperband, plan_without_pr
 from search.plan.space import known_configurations
 
 if TYPE_CHECKING:
-    from search.boundary.plan import BankPlan
+    pass
+
 
 
 def plan_run(config: Config) -> HyperbandPlan:
@@ -74,19 +75,3 @@ def describe_plan(plan: HyperbandPlan) -> str:
         rungs = " → ".join(f"{rung.runs} × {rung.epochs} epochs" for rung in bracket.rungs)
         lines.append(f"  bracket {position}: {rungs}")
     return "\n".join(lines)
-
-
-def describe_banks(plan: BankPlan) -> str:
-    """Views and banks as a line of text."""
-    sizes = ", ".join(f"depth {depth} {size_text(size)}" for depth, size in plan.bytes.items())
-    text = f"{plan.views} views ({' / '.join(map(str, plan.views_per_class))} an image, by class)"
-    if plan.stored:
-        text += f"; banks of {size_text(plan.total_bytes)} on disk: {sizes}"
-    if plan.recomputed:
-        text += f"; recomputed whenever read: depth {', '.join(map(str, plan.recomputed))} (raise cache.max_gb)"
-    return text
-
-
-def size_text(size: int) -> str:
-    """A number of bytes to two digits: "3.8 MB", "0.24 GB"."""
-    return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"

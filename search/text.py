@@ -1,6 +1,10 @@
-"""Durations for people."""
+"""Numbers, sizes, durations and intervals as words."""
 
 from __future__ import annotations
+
+from typing import Any
+
+_CONTROL = {number: "?" for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"}
 
 
 def duration(seconds: float) -> str:
@@ -22,3 +26,22 @@ def short_duration(seconds: float) -> str:
     if seconds < 99.5:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 99.5 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def size_text(size: int) -> str:
+    """A number of bytes to two digits: "3.8 MB", "0.24 GB"."""
+    return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"
+
+
+def printable(text: str) -> str:
+    """The text with "?" for what would steer a terminal: some of it comes out of files that somebody else has made."""
+    return text.translate(_CONTROL)
+
+
+def interval_text(metric: dict[str, Any]) -> str:
+    """A metric of ``metrics.json`` with its interval: "0.584 [0.382, 0.762]"."""
+    if metric["value"] is None:
+        return "not defined"
+    if metric.get("lower") is None:
+        return f"{metric['value']:.3f}"
+    return f"{metric['value']:.3f} [{metric['lower']:.3f}, {metric['upper']:.3f}]"

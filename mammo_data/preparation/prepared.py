@@ -31,7 +31,7 @@ from mammo_data.errors import DataError
 from mammo_data.preparation.standardise import PreparationSettings, standardise
 from mammo_data.sources.base import ImageSource
 from mammo_data.sources.film_work import work_on_films
-from mammo_data.truth.info_txt import load_cases
+from mammo_data.sources.open import load_cases
 
 __all__ = ["PreparationSettings", "PreparedSet", "prepare"]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
 from mammo_data.sources.archive import ArchiveSource
 from mammo_data.sources.archive_members import is_archive_file
@@ -12,9 +14,13 @@ from mammo_data.sources.case_folder import CASES_NAME, CaseFolder
 from mammo_data.sources.film_names import INFO_NAME, is_h5, require_plain_films
 from mammo_data.sources.folder import FolderListing, FolderSource, list_folder
 from mammo_data.sources.h5 import H5Source
+from mammo_data.truth.info_txt import parse_info
+
+if TYPE_CHECKING:
+    from mammo_data.sources.base import ImageSource
+
 
 __all__ = ["ImageSource", "open_source"]
-
 _H5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -106,3 +112,43 @@ def _starts_with(path: Path, magic: bytes) -> bool:
             return file.read(len(magic)) == magic
     except OSError:
         return False
+
+
+def load_cases(source: ImageSource) -> CaseTable:
+    """The case table of a source, its findings in the frame of the source's own images.
+
+    The image height that the flip of y needs is that of the first image; `prepare` refuses a set of mixed sizes. A
+    table of all 322 films that is not the one that MIAS published is refused (see `mias_facts`).
+
+    Raises:
+        DataError: As `parse_info`, or a row without its image, or an image without its row, or another truth table.
+    """
+    from mammo_data.decoding.decode import decode_grey
+    from mammo_data.truth.mias import require_published_labels, require_published_size
+
+    if source.case_table is not None:
+        return source.case_table
+    if not source.image_ids:
+        raise DataError(
+            expected="images named mdb001.pgm, mdb002.pgm, …",
+            found=f"none in {source.location}",
+            remedy="Point --data at the folder or archive that holds them.",
+        )
+    first = source.image_ids[0]
+    height, width = decode_grey(source.read(first), first).shape
+    require_published_size(source.image_ids, source.info_text, (height, width), source.location)
+    table = parse_info(source.info_text, image_height=height)
+    images, rows = source.image_ids, table.image_ids
+    _require_same("an image for every row of Info.txt", "no image for", rows, images, source.location)
+    _require_same("a row of Info.txt for every image", "no row for", images, rows, source.location)
+    require_published_labels(table, source.info_text, source.location)
+    return table
+
+
+def _require_same(expected: str, absent: str, wanted: tuple[str, ...], there: tuple[str, ...], location: str) -> None:
+    missing = sorted(set(wanted) - set(there))
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise DataError(
+            expected=expected, found=f"{absent} {shown} in {location}", remedy="Complete or re-fetch the set."
+        )

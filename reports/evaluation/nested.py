@@ -26,6 +26,7 @@ from reports.metrics.intervals import RESAMPLES, Interval, patient_weights, shar
 from reports.metrics.table import abnormal_scores, primary_scores
 from reports.nested import nested_metrics
 from reports.predictions import Predictions
+from reports.trial_record import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -139,3 +140,26 @@ def _operating_points(
             )
         )
     return found
+
+
+@dataclass(frozen=True)
+class OuterFold:
+    """One outer fold of a nested run: a search on the other folds' patients, evaluated on this fold's.
+
+    Attributes:
+        number: From 1.
+        patients: Patients of the fold.
+        class_counts: Their images by class name.
+        metrics: metrics.json of the fold's own run.
+        winner: The configuration that its search chose.
+        readings: How many times these patients have been evaluated under this split, this one included.
+        report: Link to the fold's own report, relative to that of the nested run, or "".
+    """
+
+    number: int
+    patients: int
+    class_counts: Mapping[str, int]
+    metrics: Mapping[str, Any]
+    winner: TrialRecord
+    readings: int
+    report: str = ""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.evaluation.evaluate import Evaluation
+from reports.evaluation.nested import OuterFold
 from reports.figures.class_metrics import draw_class_metrics
 from reports.figures.confusion_matrix import draw_confusion_matrix
 from reports.figures.decision_curve import draw_decision_curve
@@ -18,7 +19,6 @@ from reports.figures.roc import draw_roc
 from reports.figures.style import save
 from reports.figures.subgroups import draw_subgroups
 from reports.figures.training_curves import draw_training_curves
-from reports.page.run_summary import OuterFold
 from reports.predictions import Predictions
 from reports.trial_record import TrialRecord
 

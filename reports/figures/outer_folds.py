@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.evaluation.nested import OuterFold
 from reports.figures.style import ACCENT, CONTRAST, FAINT, INK, NOTE, TICK, dress, new_figure, not_defined
 from reports.metrics.auc import WeightedRanking
 from reports.metrics.table import primary_scores
-from reports.page.run_summary import OuterFold
 from reports.predictions import Predictions
 
 if TYPE_CHECKING:

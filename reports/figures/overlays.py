@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFont import FreeTypeFont
 
+
 SIDE = 480
 """Pixels of each of the two pictures."""
-
 _BORDER, _CAPTION = 12, 66
 _MOST_OPAQUE = 0.55
 _CIRCLE = (0, 230, 255)
@@ -110,3 +110,14 @@ def _font(size: int, *, bold: bool = False) -> FreeTypeFont:
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
+
+
+def on_canvas(cam: NDArray[np.float32], stride: int, size: int) -> NDArray[np.float32]:
+    """A map at the image's resolution, float32 [size, size] in 0 … 1, linear between cell centres."""
+    import cv2
+
+    places = np.arange(size, dtype=np.float32) / stride
+    columns, rows = np.meshgrid(places, places)
+    spread = cv2.remap(cam.astype(np.float32), columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    highest = float(spread.max())
+    return np.asarray(spread / highest if highest > 0 else spread, dtype=np.float32)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.evaluation.confident_cases import ConfidentCase
+from reports.evaluation.nested import OuterFold
 from reports.trial_record import TrialRecord
 from reports.trials import best_run, ranked
 
@@ -159,29 +160,6 @@ class SeedScore:
     primary_auc: float | None
     macro_ovr_auc: float | None
     exported: bool = False
-
-
-@dataclass(frozen=True)
-class OuterFold:
-    """One outer fold of a nested run: a search on the other folds' patients, evaluated on this fold's.
-
-    Attributes:
-        number: From 1.
-        patients: Patients of the fold.
-        class_counts: Their images by class name.
-        metrics: metrics.json of the fold's own run.
-        winner: The configuration that its search chose.
-        readings: How many times these patients have been evaluated under this split, this one included.
-        report: Link to the fold's own report, relative to that of the nested run, or "".
-    """
-
-    number: int
-    patients: int
-    class_counts: Mapping[str, int]
-    metrics: Mapping[str, Any]
-    winner: TrialRecord
-    readings: int
-    report: str = ""
 
 
 @dataclass(frozen=True)

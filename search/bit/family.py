@@ -99,5 +99,5 @@ def architecture_of(name: str) -> BitArchitecture:
 
 
 def weights_spec(backbone: str, weights: str) -> str:
-    """What `search.bit.weights.resolve_weights` is to look for: `tf-hub` means what the backbone was released with."""
+    """What `search.bit.resolve.resolve_weights` is to look for: `tf-hub` means what the backbone was released with."""
     return backbone if weights == "tf-hub" and backbone in FAMILY else weights

@@ -187,7 +187,7 @@ def _machine() -> list[str]:
 
     import tensorflow as tf
 
-    from search.machine.libraries import processor_name
+    from search.machine.device import processor_name
 
     return [processor_name(), f"{os.cpu_count()} cores", str(tf.__version__)]
 

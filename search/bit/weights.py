@@ -8,20 +8,18 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod, sqrt
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from search.bit.architecture import R50X1, BitArchitecture
-from search.bit.checkpoint import match_official, read_npz, read_saved_model
-from search.bit.family import architecture_of, weights_spec
+from search.bit.architecture import BitArchitecture
 from search.errors import WeightsError
 
 if TYPE_CHECKING:
     import keras
+
 
 
 @dataclass(frozen=True)
@@ -122,116 +120,3 @@ def _gabor_kernels(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarr
     envelope = np.exp(-(rows**2 + columns**2)[..., None] / (2 * width**2))
     waves = envelope * np.cos(2 * np.pi * along / length + phase)
     return np.repeat(waves[:, :, None], colours, axis=2).astype(np.float32)
-
-
-def load_npz(path: Path, arch: BitArchitecture = R50X1) -> BitWeights:
-    """Weights from an npz with the official names, with or without prefix and head, checked against the published.
-
-    Raises:
-        WeightsError: If the file can't be read or does not fit the architecture.
-    """
-    matching = match_official(read_npz(path), arch, path.name)
-    if not matching.by_name:
-        raise WeightsError(
-            expected=f"BiT's official variable names in {path}",
-            found="other names",
-            remedy="Name the authors' npz, or a SavedModel, whose forward pass can prove the order, with --weights.",
-        )
-    return verified(matching.candidates[0], arch, f"npz {path.name}")
-
-
-def load_saved_model(directory: Path, arch: BitArchitecture = R50X1) -> BitWeights:
-    """Weights from a SavedModel folder: by name, else by order and shape, then proven by its own forward pass.
-
-    Args:
-        directory: The folder that holds `saved_model.pb`.
-        arch: The architecture to fill.
-
-    Raises:
-        WeightsError: If the folder can't be read or does not fit the architecture, or if our features differ from
-            the module's by 1e-4 or more.
-    """
-    from search.bit.verification import FORWARD_AGREEMENT, published_forward
-
-    matching = match_official(read_saved_model(directory), arch, directory.name)
-    source = f"SavedModel {directory.name}"
-    try:
-        forward = published_forward(directory)
-    except WeightsError:
-        # What is genuine tensor by tensor needs no program of its own to prove it.
-        found = verified(matching.candidates[0], arch, source)
-        if matching.by_name and found.genuine:
-            return found
-        raise
-    if forward is None:
-        if matching.by_name:
-            return verified(matching.candidates[0], arch, source)
-        raise WeightsError(
-            expected=f"named variables, or a forward pass that proves their order, in {directory}",
-            found="neither",
-            remedy="Use TF-Hub's own module or the authors' npz with --weights.",
-        )
-    deviations = []
-    for candidate in matching.candidates:
-        deviations.append(forward.deviation(candidate, arch))
-        if deviations[-1] < FORWARD_AGREEMENT:
-            return verified(candidate, arch, f"{source}, features within {deviations[-1]:.1g} of its own")
-    raise WeightsError(
-        expected=f"features within {FORWARD_AGREEMENT} of the module's own",
-        found=f"a difference of {min(deviations):.3g} in {directory}",
-        remedy="The module is no BiT of this architecture, or damaged: fetch it again, or name another with --weights.",
-    )
-
-
-def resolve_weights(
-    spec: str, arch: BitArchitecture = R50X1, seed: int = 0, *, cache: Path | None = None
-) -> BitWeights:
-    """What a user may write after `--weights`, as weights.
-
-    Args:
-        spec: `tf-hub` (the released module of this architecture), `random`, a backbone's name such as `bit-m-r50x1`,
-            a path (npz, SavedModel folder, TF-Hub .tar.gz, stored .safetensors), or an address (`https://…`).
-        arch: The architecture to fill.
-        seed: For `random`.
-        cache: Where downloads and imports are kept; the user's cache folder if None.
-
-    Raises:
-        WeightsError: If the weights can't be had; nothing is ever replaced silently by something else.
-    """
-    if spec == "random":
-        return random_weights(arch, seed)
-    from search.bit.resolve import imported_weights
-
-    return imported_weights(spec, arch, cache)
-
-
-def backbone_weights(backbone: str, spec: str, *, seed: int = 0, cache: Path | None = None) -> BitWeights:
-    """The weights of a configured backbone, compared anew with the published ones.
-
-    What a stored file says about itself is not taken on trust.
-
-    Args:
-        backbone: A name of `search.bit.family`.
-        spec: As for `resolve_weights`; `tf-hub` means what that backbone was released with.
-        seed: For `random`.
-        cache: Where downloads and imports are kept; the user's cache folder if None.
-
-    Raises:
-        WeightsError: If the weights can't be had.
-    """
-    from search.bit.verification import verify_backbone
-
-    arch = architecture_of(backbone)
-    weights = resolve_weights(weights_spec(backbone, spec), arch, seed, cache=cache)
-    if spec == "random":
-        return weights
-    verification = verify_backbone(backbone, weights.arrays, arch)
-    return replace(weights, genuine=verification.genuine, verification=verification.text)
-
-
-def verified(arrays: Mapping[str, np.ndarray], arch: BitArchitecture, provenance: str) -> BitWeights:
-    """Arrays as weights, with fingerprint and the outcome of comparing them with the published BiT-M-R50x1."""
-    from search.bit.verification import verify
-
-    verification = verify(arrays, arch)
-    return BitWeights(arrays, fingerprint_of(arrays), provenance, verification.genuine, verification.text)

@@ -10,12 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.training.augmentation import views_per_class
 from search.boundary.store import bank_bytes
+from search.text import size_text
+
+if TYPE_CHECKING:
+    pass  # FIXME empty import
+
 
 
 @dataclass(frozen=True)
@@ -89,3 +95,14 @@ def _wishes(labels: NDArray[np.int64], n_classes: int, base_views: int, most_vie
         views_per_class(labels, n_classes, base=base, most=max(base, most_views * base // base_views))
         for base in range(base_views, 0, -1)
     ]
+
+
+def describe_banks(plan: BankPlan) -> str:
+    """Views and banks as a line of text."""
+    sizes = ", ".join(f"depth {depth} {size_text(size)}" for depth, size in plan.bytes.items())
+    text = f"{plan.views} views ({' / '.join(map(str, plan.views_per_class))} an image, by class)"
+    if plan.stored:
+        text += f"; banks of {size_text(plan.total_bytes)} on disk: {sizes}"
+    if plan.recomputed:
+        text += f"; recomputed whenever read: depth {', '.join(map(str, plan.recomputed))} (raise cache.max_gb)"
+    return text

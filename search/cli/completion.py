@@ -7,6 +7,9 @@ shell shows no errors while it completes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
+
+import typer
 
 from search.errors import UserError
 
@@ -19,6 +22,18 @@ def complete_run(incomplete: str) -> list[str]:
         return [run.name for run in all_runs() if run.name.startswith(incomplete)]
     except (UserError, OSError):
         return []
+
+
+RunArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="Name of a run, or its folder; default: the newest.",
+        show_default=False,
+        autocompletion=complete_run,
+    ),
+]
+"""The RUN of a command that takes the newest run where none is named."""
 
 
 def complete_setting(incomplete: str) -> list[str]:

@@ -90,8 +90,7 @@ def preview(
     Example: mammo-search data preview all-mias.tar.gz --image mdb001 --side 600
     """
     from mammo_data.checks.preview import contact_sheet, write_contact_sheet
-    from mammo_data.sources.open import open_source
-    from mammo_data.truth.info_txt import load_cases
+    from mammo_data.sources.open import load_cases, open_source
     from search.screen.output import show
 
     source = open_source(data, info)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from search.run_folder.lookup import RunArgument
+from search.cli.completion import RunArgument
 
 
 def tensorboard(

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from search.run_folder.lookup import RunArgument
+from search.cli.completion import RunArgument
 
 
 class Order(StrEnum):
@@ -43,8 +43,9 @@ def trials(
 
     Example: mammo-search trials demo --best 5
     """
-    from search.cli.trials_table import as_json, listed, nothing_yet, recorded, table_of
+    from search.cli.trials_table import as_json, listed, nothing_yet, table_of
     from search.run_folder.lookup import find_run
+    from search.run_folder.trial_log import recorded
     from search.screen.output import answer_width, show, show_json, show_table
     from search.trial_export import draw_search, write_optuna
 

@@ -11,27 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from reports.trial_record import TrialRecord
 from reports.trials import OBJECTIVE_CURVE, fold_objectives, ranked
 from search.run_folder.directory import RunDirectory
-from search.run_folder.trial_log import read_records
 from search.text import short_duration
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+
 FULL_WIDTH = 100
 _NEEDED_LEAST = ("b/r", "best", "time")
-
 SHORT_NAMES = {"unfreeze_depth": "depth", "head_width": "width", "learning_rate": "lr"}
-
-
-def recorded(directory: RunDirectory) -> tuple[TrialRecord, ...]:
-    """The runs of a search that have ended; none where none has.
-
-    Raises:
-        RunError: If trials.jsonl is damaged.
-    """
-    if directory.is_complete:
-        directory.check_output(directory.trials_file)
-    return read_records(directory.trials_file) if directory.trials_file.is_file() else ()
 
 
 def listed(records: Sequence[TrialRecord], *, sort: str, best: int | None) -> tuple[TrialRecord, ...]:

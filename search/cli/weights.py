@@ -36,8 +36,8 @@ def fetch(
     Example: mammo-search weights fetch --output bit-m-r50x1.safetensors
     """
     from search.bit.family import backbone_source
+    from search.bit.resolve import backbone_weights
     from search.bit.store import require_stored_name, write_stored
-    from search.bit.weights import backbone_weights
 
     row = backbone_source(backbone)
     if output:
@@ -64,7 +64,7 @@ def verify(
     Example: mammo-search weights verify bit-m-r50x1.safetensors
     """
     from search.bit.family import backbone_source
-    from search.bit.weights import backbone_weights
+    from search.bit.resolve import backbone_weights
 
     row = backbone_source(backbone)
     with _at_work(f"verifying {file or row.handle}"):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mammo_data.training.augmentation import AugmentationSettings
 
 
+
 class Section(BaseModel):
     """A table of the file."""
 
@@ -287,3 +288,10 @@ class Config(Section):
                 f"found {max(self.space.depths)}"
             )
         return self
+
+
+def cache_directory(config: Config) -> Path:
+    """Where prepared images, banks and synthetic data are kept."""
+    import platformdirs
+
+    return config.output.cache or Path(platformdirs.user_cache_dir("mammo-search"))

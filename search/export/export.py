@@ -138,7 +138,7 @@ def _prepared_development(run: RunDirectory, metadata: ModelMetadata, cases: int
     from mammo_data.preparation.prepared import PreparedSet
     from mammo_data.splits import Split
     from search.config.reading import load_config
-    from search.protocols.job import cache_directory
+    from search.config.schema import cache_directory
 
     if metadata.mode != "whole":
         return None

@@ -19,9 +19,9 @@ from search.bit.architecture import BitArchitecture
 from search.bit.backbone import assign_official, build_export_backbone
 from search.bit.weights import BitWeights
 from search.files.atomic import replacing
-from search.final.retrain import TrainedTail
 from search.model_safety import require_plain_model
 from search.trials.head import plain_head
+from search.trials.tail import TrainedTail
 
 _BATCH = 32
 

@@ -4,123 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import keras
 
-from mammo_data.preparation.prepared import PreparedSet
-from mammo_data.splits import Split
-from reports.page.html import duration
 from search.audit.audit import LeakAudit, audit
-from search.audit.shortcuts import Probe
-from search.bit.architecture import BitArchitecture
-from search.bit.weights import BitWeights
 from search.boundary.pooled import pooled_features
-from search.cohort import ROI_NOTICE
-from search.config.schema import Config
-from search.demo import NOTICE
 from search.export.describe import write_run_metadata
 from search.export.model import assemble_model, save_model
 from search.files.atomic import write_atomic
 from search.final.held_out import evaluate_held_out, write_predictions
 from search.final.localisation import localise
 from search.final.report import write_run_report
-from search.final.retrain import TrainedTail, retrain
-from search.plan.hyperband import HyperbandPlan
+from search.final.retrain import retrain
+from search.final.stage import FinalModel, FinalStage
 from search.plan.protocol import nested_seconds
-from search.protocols.manifest import complete
-from search.run_folder.directory import RunDirectory
 from search.run_folder.ledger import record_reading
+from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
-from search.trials.data import TrainingSettings, TrialData
-from search.trials.tail import TailTrainer
-from search.tuner.search import SearchOutcome
-
-
-@dataclass(frozen=True)
-class FinalStage:
-    """Everything that the stations before have made."""
-
-    config: Config
-    demo: bool
-    directory: RunDirectory
-    manifest: dict[str, Any]
-    plan: HyperbandPlan
-    films: PreparedSet
-    """All images whole; ``prepared`` is the same, or crops of them."""
-    prepared: PreparedSet
-    split: Split
-    architecture: BitArchitecture
-    weights: BitWeights
-    data: TrialData
-    settings: TrainingSettings
-    outcome: SearchOutcome
-    clock: float
-    """``time.perf_counter()`` when the run started."""
-    probes: Callable[[], tuple[Probe, ...]] | None = None
-    """The shortcut probe of ``prepared``, where it is shared with other searches on the same images."""
-
-
-@dataclass(frozen=True)
-class FinalModel:
-    """The result of a run.
-
-    Attributes:
-        directory: The run's folder.
-        demo: Whether it is a demonstration.
-        metrics: Metrics of the exported model on the held-out patients.
-        outcome: What the search found.
-    """
-
-    directory: RunDirectory
-    demo: bool
-    metrics: dict[str, Any]
-    outcome: SearchOutcome
-
-    def as_json(self) -> dict[str, Any]:
-        """The answer as a JSON-able dict."""
-        return {
-            "run": str(self.directory.path),
-            "demo": self.demo,
-            "mode": self.metrics["mode"],
-            "configuration": self.outcome.winner.hyperparameters,
-            "cross_validated_macro_auc": self.outcome.winner.objective,
-            "metrics": self.metrics,
-            "model": str(self.directory.model_file),
-            "report": str(self.directory.report_file),
-        }
-
-    def as_text(self) -> str:
-        """The answer as lines of text."""
-        lines = []
-        if self.demo:
-            lines.append(f"{NOTICE}")
-        if self.metrics["mode"] == "roi":
-            lines.append(f"task                {ROI_NOTICE}")
-        values = self.outcome.winner.hyperparameters
-        lines.append("best configuration  " + "  ".join(f"{name} {value:g}" for name, value in values.items()))
-        lines.append(
-            f"cross-validated     macro AUC {self.outcome.winner.objective:.3f} "
-            f"at epoch {self.outcome.winner.best_epoch} (selected, optimistic)"
-        )
-        counts = self.metrics["class_counts"]
-        worst = self.metrics["class_names"][-1]
-        noun = "crops" if self.metrics["mode"] == "roi" else "images"
-        lines.append(
-            f"held-out patients   {self.metrics['primary_endpoint']}: AUC {_interval(self.metrics['primary_auc'])} "
-            f"with {counts[worst]} {worst} among {self.metrics['n']} {noun}; "
-            f"macro AUC {_interval(self.metrics['macro_ovr_auc'])}"
-        )
-        lines.append(f"model               {self.directory.model_file}")
-        lines.append(f"report              {self.directory.report_file}")
-        if "nested_seconds" in self.metrics:
-            lines.append(
-                "on all patients     --protocol nested evaluates the procedure on every patient, in about "
-                f"{duration(self.metrics['nested_seconds'])}"
-            )
-        return "\n".join(lines)
+from search.trials.tail import TailTrainer, TrainedTail
 
 
 def retrain_and_export(
@@ -210,11 +111,3 @@ def _assemble(stage: FinalStage, tail: TrainedTail) -> keras.Model:
         head_width=stage.outcome.configuration.head_width,
         n_classes=len(stage.data.class_names),
     )
-
-
-def _interval(metric: dict[str, Any]) -> str:
-    if metric["value"] is None:
-        return "not defined"
-    if metric.get("lower") is None:
-        return f"{metric['value']:.3f}"
-    return f"{metric['value']:.3f} [{metric['lower']:.3f}, {metric['upper']:.3f}]"

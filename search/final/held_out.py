@@ -12,15 +12,14 @@ from search.evaluation_inputs import case_attributes, radius_cuts, selection_cor
 from search.export.model import load_exported, predict_images
 from search.files.atomic import replacing
 from search.final.inference import tail_probabilities
-from search.final.retrain import TrainedTail
 from search.fold_models import FoldModels, train_fold_models
 from search.screen.progress import RunProgress
 from search.trials.class_emphasis import training_shares
 from search.trials.out_of_fold import OutOfFold, read_out_of_fold
-from search.trials.tail import TailTrainer
+from search.trials.tail import TailTrainer, TrainedTail
 
 if TYPE_CHECKING:
-    from search.final.finish import FinalStage
+    from search.final.stage import FinalStage
 
 
 def evaluate_held_out(

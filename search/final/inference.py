@@ -18,9 +18,9 @@ from search.bit.backbone import assign_official, build_tail
 from search.bit.weights import BitWeights
 from search.boundary.trunk import frozen_trunk
 from search.boundary.values import whole_batch
-from search.final.retrain import TrainedTail
 from search.trials.cross_validation import softmax
 from search.trials.head import plain_head
+from search.trials.tail import TrainedTail
 
 _BATCH = 32
 

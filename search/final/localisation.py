@@ -18,14 +18,14 @@ from mammo_data.cases import Case
 from mammo_data.preparation.breast import find_breast
 from reports.evaluation.confident_cases import ConfidentCase, confident_cases
 from reports.evaluation.localisation import Circle, LocalisationResult, LocatedCase, localisation_result, share_of_hits
-from reports.figures.overlays import Overlay, write_overlay
+from reports.figures.overlays import Overlay, on_canvas, write_overlay
 from reports.predictions import Predictions
-from search.final.retrain import TrainedTail
-from search.final.saliency import MapKind, SaliencyModel, on_canvas, peak
+from search.final.saliency import MapKind, SaliencyModel, peak
 from search.seeding import generator
+from search.trials.tail import TrainedTail
 
 if TYPE_CHECKING:
-    from search.final.finish import FinalStage
+    from search.final.stage import FinalStage
 
 DEVELOPMENT_IMAGES = 48
 """So many development images with a circle choose the kind of map; all of them would cost minutes at 448 px."""

@@ -28,7 +28,7 @@ from search.search_dimensions import recorded_dimensions
 
 if TYPE_CHECKING:
     from search.audit.audit import LeakAudit
-    from search.final.finish import FinalStage
+    from search.final.stage import FinalStage
     from search.run_folder.ledger import Reading
 
 

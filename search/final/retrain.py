@@ -7,31 +7,14 @@ validation remains to stop by. Several seeds are trained; the first, fixed in ad
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from search.errors import RunError
 from search.plan.space import Configuration
 from search.trials.cross_validation import DivergedError, train_epoch
 from search.trials.data import TrainingSettings, TrialData
-from search.trials.tail import TailTrainer
-
-
-@dataclass(frozen=True)
-class TrainedTail:
-    """What retraining gives for one seed.
-
-    Attributes:
-        backbone: Trained backbone variables by official name; all others are the pretrained ones.
-        head: Weights of each head layer, by layer name.
-        losses: Mean training loss of each epoch.
-    """
-
-    backbone: dict[str, NDArray[np.float32]]
-    head: dict[str, list[NDArray[np.float32]]]
-    losses: tuple[float, ...]
+from search.trials.tail import TailTrainer, TrainedTail
 
 
 def retrain(

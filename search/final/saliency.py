@@ -25,10 +25,9 @@ from search.bit.weights import BitWeights
 from search.boundary.trunk import frozen_trunk
 from search.boundary.values import whole_batch
 from search.final.inference import fill_tail, network_pixels, tail_model
-from search.final.retrain import TrainedTail
+from search.trials.tail import TrainedTail
 
 _BATCH = 8
-
 Maps = NDArray[np.float32]
 """float32 [n, rows, columns], at least 0, not scaled; cell (i, j) looks at the pixel (i · stride, j · stride)."""
 
@@ -174,14 +173,3 @@ def peak(cam: NDArray[np.float32], stride: int) -> tuple[float, float] | None:
         return None
     row, column = np.unravel_index(int(cam.argmax()), cam.shape)
     return float(column * stride), float(row * stride)
-
-
-def on_canvas(cam: NDArray[np.float32], stride: int, size: int) -> NDArray[np.float32]:
-    """A map at the image's resolution, float32 [size, size] in 0 … 1, linear between cell centres."""
-    import cv2
-
-    places = np.arange(size, dtype=np.float32) / stride
-    columns, rows = np.meshgrid(places, places)
-    spread = cv2.remap(cam.astype(np.float32), columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    highest = float(spread.max())
-    return np.asarray(spread / highest if highest > 0 else spread, dtype=np.float32)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from reports.trial_record import TrialRecord
 from search.config.schema import Config
 from search.plan.hyperband import HyperbandPlan
+from search.plan.space import Configuration, draw_configurations
 from search.plan_text import describe_plan, plan_table
 
 if TYPE_CHECKING:
     from reports.trial_record import TrialRecord
+
 
 
 def searches(config: Config) -> int:
@@ -68,3 +71,11 @@ def nested_seconds(
     if config.search.steps_per_epoch is not None:
         return measured * (folds + 1) + other_seconds * (folds + 1)
     return measured * folds / (1 - config.split.test_fraction) + other_seconds * (folds + 1)
+
+
+def planned_configurations(config: Config, plan: HyperbandPlan) -> dict[int, Configuration]:
+    """The configurations that the plan will try, by number; none where they follow from scores."""
+    if config.search.tuner == "bayesian":
+        return {}
+    drawn = draw_configurations(config.space, plan.configurations + plan.spares, seed=config.search.seed)
+    return dict(enumerate(drawn))

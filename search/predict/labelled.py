@@ -53,8 +53,8 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
     from mammo_data.sources.open import open_source
     from search.cohort import prepare_films, search_data, split_from_file
     from search.config.reading import load_config
+    from search.config.schema import cache_directory
     from search.demo import demo_data
-    from search.protocols.job import cache_directory
 
     if file.run is None:
         raise ConfigError(

@@ -40,7 +40,7 @@ class OverlayWriter:
         Returns:
             The path of each row's file, None where it failed.
         """
-        from search.final.saliency import on_canvas
+        from reports.figures.overlays import on_canvas
 
         explained = [(row, row.predicted, row.prepared) for row in rows]
         good = [(row, name, image) for row, name, image in explained if name is not None and image is not None]

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from search import demo as demonstration
 from search.cohort import JobData, job_data
-from search.config.schema import Config
+from search.config.schema import Config, cache_directory
 from search.files.atomic import write_atomic
 from search.machine.libraries import library_noise_in, start_tensorflow
-from search.protocols.job import cache_directory
 from search.screen.output import messages
 from search.screen.progress import RunProgress
 
@@ -65,7 +64,7 @@ def _features(data: JobData, config: Config, progress: RunProgress) -> NDArray[n
     start_tensorflow(deterministic=config.search.deterministic)
     from mammo_data.training.pipeline import view_dataset
     from search.bit.family import architecture_of
-    from search.bit.weights import backbone_weights
+    from search.bit.resolve import backbone_weights
     from search.boundary.trunk import frozen_trunk
     from search.boundary.values import whole_batch
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from search.config.schema import Config
-from search.plan_text import describe_banks
-from search.protocols.job import cache_directory
-from search.protocols.stages import Job
+from search.boundary.plan import describe_banks
+from search.config.schema import Config, cache_directory
+from search.protocols.job import Job
 from search.run_folder.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ def plan_search_banks(
         max_bytes: Budget, instead of the configured one.
     """
     from mammo_data.training.sampling import NATURAL_PREVALENCE
+    from search.boundary.banks import boundary_shapes
     from search.boundary.plan import plan_banks
-    from search.boundary.views import boundary_shapes
 
     config, table = job.config, data.prepared.table
     augmentation = config.augmentation
@@ -62,7 +61,8 @@ def own_banks(job: Job, data: JobData, directory: RunDirectory, manifest: dict[s
         directory: The folder of the run.
         manifest: Its manifest; ``views_per_class`` is added where it is missing.
     """
-    from search.boundary.views import development_data, stored_views
+    from search.boundary.views import stored_views
+    from search.trials.data import development_data
 
     config = job.config
     bank_plan = plan_search_banks(job, data, fixed_views=manifest.get("views_per_class"))
@@ -78,7 +78,7 @@ def own_banks(job: Job, data: JobData, directory: RunDirectory, manifest: dict[s
 
 def run_trunk(job: Job, views: StoredViews, bank_plan: BankPlan) -> dict[int, BoundaryValues]:
     """Boundary values of some views, by unfreeze depth: found on the disk, or made."""
-    from search.boundary.views import boundary_values
+    from search.boundary.banks import boundary_values
     from search.forecast import describe_time
 
     job.progress.fact("views", describe_banks(bank_plan))

@@ -7,8 +7,7 @@ the tails reach. A GPU, which this does not measure, is faster.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from mammo_data.errors import DataError
 from search.config.schema import Config
+from search.plan.cost import TRUNK_SHARE, epoch_costs, images_an_epoch, matrix_product_gflops
 from search.plan.hyperband import HyperbandPlan
 from search.text import duration
 
@@ -25,17 +25,10 @@ if TYPE_CHECKING:
     from search.bit.architecture import BitArchitecture
     from search.boundary.plan import BankPlan
 
-TRUNK_SHARE = 0.6
-TAIL_SHARE = 0.5
-"""Of the matrix products' rate; benchmarks measured 0.6 to 0.7 for the trunk and 0.5 to 0.8 for the tails."""
-
-HEAD_SECONDS = 1e-4
-"""Training and validating the head alone, for an image."""
 
 RUN_SECONDS = 0.3
 BUILD_SECONDS = 4.0
 """Of a run beside its arithmetic, and of a graph that is built for the first time."""
-
 _SLOTS = {"sgd": 1, "adam": 2, "adamw": 2}
 _HEAD_VALUES = 5  # batch norms: gamma, beta, two moving statistics, and the bias
 
@@ -75,7 +68,8 @@ class ExpectedCost:
 
     def as_text(self) -> str:
         """Lines of text."""
-        from search.plan_text import describe_banks, size_text
+        from search.boundary.plan import describe_banks
+        from search.text import size_text
 
         images = f"{self.development_images} {'development ' if self.searches == 1 else ''}images"
         searches = "search" if self.searches == 1 else f"{self.searches} searches"
@@ -157,10 +151,9 @@ def expected_cost(
 
 def expected_text(config: Config, plan: HyperbandPlan, *, demo: bool) -> tuple[str, dict[str, Any] | None]:
     """The cost as text and as a dict; where the data are not there, a line that says so, and None."""
-    from mammo_data.sources.open import open_source
-    from mammo_data.truth.info_txt import load_cases
+    from mammo_data.sources.open import load_cases, open_source
+    from search.config.schema import cache_directory
     from search.demo import demo_data
-    from search.protocols.job import cache_directory
 
     try:
         source = (
@@ -170,49 +163,6 @@ def expected_text(config: Config, plan: HyperbandPlan, *, demo: bool) -> tuple[s
     except DataError as error:
         return f"sizes and time depend on the data, which can't be read: {error}", None
     return cost.as_text(), cost.as_dict()
-
-
-def matrix_product_gflops(seconds: float = 0.6) -> float:
-    """The best rate of float32 products of 1024 × 1024 matrices within a short time."""
-    matrix = np.random.default_rng(0).standard_normal((1024, 1024), dtype=np.float32)
-    best, end = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        np.matmul(matrix, matrix)
-        best = min(best, time.perf_counter() - start)
-    return 2 * 1024**3 / best / 1e9
-
-
-def epoch_costs(
-    architecture: BitArchitecture,
-    depths: Sequence[int],
-    side: int,
-    *,
-    training: int,
-    validation: int,
-    rate: float,
-    recomputed: Sequence[int] = (),
-) -> dict[int, float]:
-    """Seconds of an epoch of one fold, by unfreeze depth.
-
-    Args:
-        architecture: The backbone's.
-        depths: Unfreeze depths.
-        side: Of the prepared images, in pixels.
-        training: Images trained.
-        validation: Images validated.
-        rate: Operations a second of float32 matrix products.
-        recomputed: Depths whose boundary values are computed whenever they are read.
-    """
-    flop = architecture.convolution_flop(side)
-    costs = {}
-    for depth in depths:
-        tail = sum(flop[len(flop) - depth :]) if depth < len(flop) else sum(flop)
-        epoch = tail * (3 * training + validation) / (TAIL_SHARE * rate) + HEAD_SECONDS * (training + validation)
-        if depth in recomputed:
-            epoch += (sum(flop) - tail) * (training + validation) / (TRUNK_SHARE * rate)
-        costs[depth] = epoch
-    return costs
 
 
 def _images_of_searches(config: Config, table: CaseTable) -> tuple[NDArray[np.int64], list[int]]:
@@ -225,14 +175,6 @@ def _images_of_searches(config: Config, table: CaseTable) -> tuple[NDArray[np.in
     rows = split.development_rows(table)
     outer = config.split.outer_folds if nested else 0
     return rows, [*(len(rows) * (outer - 1) // outer for _ in range(outer)), len(rows)]
-
-
-def images_an_epoch(config: Config, images: int) -> tuple[int, int]:
-    """Images trained and validated in an epoch of a fold, of so many development images."""
-    batch = config.search.batch_size
-    validation = images // config.split.folds
-    steps = config.search.steps_per_epoch or -(-(images - validation) // batch)
-    return steps * batch, validation
 
 
 def checkpoint_peak(plan: HyperbandPlan) -> int:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from search.cohort import holdout_split, search_data
 from search.protocols.banks import folds_used, own_banks
-from search.protocols.manifest import begin_or_resume, run_manifest
-from search.protocols.stages import Job, final_stage, search_trials
+from search.protocols.job import Job
+from search.protocols.manifest import run_manifest
+from search.protocols.stages import final_stage, search_trials
+from search.run_folder.lifecycle import begin_or_resume
 from search.scorable_folds import require_scorable
 
 if TYPE_CHECKING:
-    from search.final.finish import FinalModel
+    from search.final.stage import FinalModel
 
 
 def run_holdout(job: Job) -> FinalModel:

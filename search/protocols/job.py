@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from search.bit.precision import PrecisionChoice
 from search.config.schema import Config
 from search.config.writing import to_toml
+from search.plan.hyperband import HyperbandPlan
+from search.run_folder.directory import RunDirectory
+from search.screen.progress import RunProgress
+
+if TYPE_CHECKING:
+    from mammo_data.preparation.prepared import PreparedSet
+    from search.bit.architecture import BitArchitecture
+    from search.bit.weights import BitWeights
+    from search.trials.data import TrainingSettings, TrialData
+    from search.trials.worker import TrainerPool
+    from search.tuner.search import SearchOutcome
+
 
 
 @dataclass(frozen=True)
@@ -43,8 +55,61 @@ class JobRequest:
         return f"run-{hashlib.sha256(to_toml(self.config).encode()).hexdigest()[:8]}"
 
 
-def cache_directory(config: Config) -> Path:
-    """Where prepared images, banks and synthetic data are kept."""
-    import platformdirs
+@dataclass(frozen=True)
+class Backbone:
+    """The pretrained network, and what it is computed on.
 
-    return config.output.cache or Path(platformdirs.user_cache_dir("mammo-search"))
+    Attributes:
+        architecture: Its architecture.
+        weights: Its weights.
+        precision: Of its arithmetic.
+        device: The device, in words.
+    """
+
+    architecture: BitArchitecture
+    weights: BitWeights
+    precision: PrecisionChoice
+    device: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a protocol starts from.
+
+    Attributes:
+        request: What was asked for.
+        plan: The plan of each search.
+        directory: The run's folder.
+        backbone: The pretrained network.
+        films: All images whole, in the order of the case table.
+        progress: Shows what goes on.
+    """
+
+    request: JobRequest
+    plan: HyperbandPlan
+    directory: RunDirectory
+    backbone: Backbone
+    films: PreparedSet
+    progress: RunProgress
+
+    @property
+    def config(self) -> Config:
+        """The resolved configuration."""
+        return self.request.config
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that is done.
+
+    Attributes:
+        data: What its trials read.
+        settings: What was constant over them.
+        outcome: What it found.
+        trainers: Compiled tails.
+    """
+
+    data: TrialData
+    settings: TrainingSettings
+    outcome: SearchOutcome
+    trainers: TrainerPool

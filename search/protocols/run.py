@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from mammo_data.errors import DataError
 from search import __version__, demo
 from search.cohort import prepare_films, require_sound
+from search.config.schema import cache_directory
 from search.errors import UserError
 from search.machine.failures import machine_failures_in_one_line
 from search.machine.libraries import library_noise_in
 from search.plan.protocol import describe_protocol
 from search.plan_text import plan_run
-from search.protocols.job import JobRequest, cache_directory
-from search.protocols.stages import Job, resolve_backbone
+from search.protocols.job import Job, JobRequest
+from search.protocols.stages import resolve_backbone
 from search.run_folder.directory import open_run_directory
 from search.run_folder.interruption import interrupted_once, interruptible
 from search.run_folder.lock import owned
@@ -21,7 +22,7 @@ from search.screen.output import messages
 from search.screen.progress import RunProgress
 
 if TYPE_CHECKING:
-    from search.final.finish import FinalModel
+    from search.final.stage import FinalModel
 
 __all__ = ["JobRequest", "cache_directory", "run_job"]
 

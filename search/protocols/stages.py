@@ -6,91 +6,29 @@ The station between the first two, the banks, is in `search.protocols.banks`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from search.bit.precision import PrecisionChoice, choose_precision
-from search.config.schema import Config
-from search.machine.libraries import device_description, processor_name, start_tensorflow
+from search.bit.precision import choose_precision
+from search.config.schema import Config, cache_directory
+from search.machine.device import device_description, processor_name
+from search.machine.libraries import start_tensorflow
 from search.plan.hyperband import HyperbandPlan
-from search.protocols.job import JobRequest, cache_directory
+from search.protocols.job import Backbone, Job, Searched
 from search.run_folder.directory import RunDirectory
 from search.run_folder.trial_log import drop_torn_line, read_records
-from search.screen.output import printable
 from search.screen.progress import RunProgress
+from search.text import printable
 
 if TYPE_CHECKING:
-    from mammo_data.preparation.prepared import PreparedSet
     from reports.trial_record import TrialRecord
     from search.audit.shortcuts import Probe
-    from search.bit.architecture import BitArchitecture
-    from search.bit.weights import BitWeights
     from search.cohort import JobData
-    from search.final.finish import FinalStage
+    from search.final.stage import FinalStage
     from search.trials.data import TrainingSettings, TrialData
-    from search.tuner.search import SearchOutcome, TrainerPool
+    from search.trials.worker import TrainerPool
 
-
-@dataclass(frozen=True)
-class Backbone:
-    """The pretrained network, and what it is computed on.
-
-    Attributes:
-        architecture: Its architecture.
-        weights: Its weights.
-        precision: Of its arithmetic.
-        device: The device, in words.
-    """
-
-    architecture: BitArchitecture
-    weights: BitWeights
-    precision: PrecisionChoice
-    device: str
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a protocol starts from.
-
-    Attributes:
-        request: What was asked for.
-        plan: The plan of each search.
-        directory: The run's folder.
-        backbone: The pretrained network.
-        films: All images whole, in the order of the case table.
-        progress: Shows what goes on.
-    """
-
-    request: JobRequest
-    plan: HyperbandPlan
-    directory: RunDirectory
-    backbone: Backbone
-    films: PreparedSet
-    progress: RunProgress
-
-    @property
-    def config(self) -> Config:
-        """The resolved configuration."""
-        return self.request.config
-
-
-@dataclass(frozen=True)
-class Searched:
-    """A search that is done.
-
-    Attributes:
-        data: What its trials read.
-        settings: What was constant over them.
-        outcome: What it found.
-        trainers: Compiled tails.
-    """
-
-    data: TrialData
-    settings: TrainingSettings
-    outcome: SearchOutcome
-    trainers: TrainerPool
 
 
 def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgress) -> Backbone:
@@ -105,7 +43,7 @@ def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgr
         UserError: If the weights or the precision are not to be had.
     """
     from search.bit.family import architecture_of
-    from search.bit.weights import backbone_weights
+    from search.bit.resolve import backbone_weights
 
     with progress.station("starting", brief=True):
         start_tensorflow(deterministic=config.search.deterministic)
@@ -144,8 +82,10 @@ def search_trials(
         manifest: Its run.json; where time ended the search, that is added.
         trainers: Compiled tails of another search of the same shapes, to be used again.
     """
-    from search.forecast import rough_cost_model, search_board
-    from search.tuner.search import TrainerPool, run_search
+    from search.forecast import rough_cost_model
+    from search.screen.state import search_board
+    from search.trials.worker import TrainerPool
+    from search.tuner.search import run_search
 
     config = job.config
     settings = training_settings(config, job.plan, data)
@@ -233,7 +173,7 @@ def final_stage(
         clock: ``time.perf_counter()`` when the run started.
         probes: The shortcut probe, where other searches on the same images ask for it, too.
     """
-    from search.final.finish import FinalStage
+    from search.final.stage import FinalStage
 
     return FinalStage(
         config=job.config,

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from search.errors import RunError
 from search.files.atomic import remove_leftovers
 from search.run_session import SESSION, Session, begin_session, end_session, read_session
-from search.screen.output import printable
+from search.text import printable
 
 LOCK = ".lock"
 PULSE_SECONDS = 5.0

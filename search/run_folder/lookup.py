@@ -9,27 +9,12 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from search.cli.completion import complete_run
 from search.errors import ConfigError, RunError
 from search.run_folder.directory import RunDirectory, refuse_links
 
 DEFAULT_RUNS = Path("runs")
 _CONFIG_FILE = Path("tuner_config.toml")
-
-RunArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="RUN",
-        help="Name of a run, or its folder; default: the newest.",
-        show_default=False,
-        autocompletion=complete_run,
-    ),
-]
-"""The RUN of a command that takes the newest run where none is named."""
 
 
 def runs_folder() -> Path:

@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 from reports.trial_record import TrialRecord
 from reports.trials import ranked
-from search.cli.trials_table import recorded
 from search.errors import RunError
 from search.run_folder.directory import RunDirectory
 from search.run_folder.interruption import command_to_resume
 from search.run_folder.lookup import all_runs, runs_folder
+from search.run_folder.trial_log import recorded
 from search.run_session import Session, read_session
 
 State = Literal["starting", "running", "interrupted", "failed", "complete", "damaged"]

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 from reports.trial_record import TrialRecord
 from search.errors import RunError
 from search.files.atomic import append_line, write_atomic
+from search.run_folder.directory import RunDirectory
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
 
 
 def append_record(path: Path, record: TrialRecord) -> None:
@@ -119,3 +121,14 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def recorded(directory: RunDirectory) -> tuple[TrialRecord, ...]:
+    """The runs of a search that have ended; none where none has.
+
+    Raises:
+        RunError: If trials.jsonl is damaged.
+    """
+    if directory.is_complete:
+        directory.check_output(directory.trials_file)
+    return read_records(directory.trials_file) if directory.trials_file.is_file() else ()

@@ -9,11 +9,13 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, TextIO
 
+from search.text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-OFF_TERMINAL_WIDTH = 100
 
+OFF_TERMINAL_WIDTH = 100
 # One for one, so that a layout made for the original stands.
 _PLAIN = str.maketrans(
     dict(
@@ -24,8 +26,6 @@ _PLAIN = str.maketrans(
         )
     )
 )
-
-_CONTROL = {number: "?" for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"}
 
 
 def messages(stream: TextIO | None = None) -> Console:
@@ -110,11 +110,6 @@ def complain(text: str) -> None:
     for line in text.splitlines():
         said = f"mammo-search: {encodable(line, sys.stderr)}"
         print(_filled(said, sys.stderr) if sys.stderr.isatty() else said, file=sys.stderr, flush=True)
-
-
-def printable(text: str) -> str:
-    """The text with "?" for what would steer a terminal: some of it comes out of files that somebody else has made."""
-    return text.translate(_CONTROL)
 
 
 def _filled(line: str, stream: TextIO, hanging: int = 0) -> str:

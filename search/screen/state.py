@@ -5,17 +5,22 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from reports.trial_record import TrialRecord
+from search.config.schema import Config
 from search.plan.cost import CostModel, remaining_work
 from search.plan.execution import Assignment
 from search.plan.hyperband import HyperbandPlan
+from search.plan.protocol import planned_configurations
 from search.plan.space import Configuration
+
+if TYPE_CHECKING:
+    pass
+
 
 Shape = tuple[int, int]
 """Unfreeze depth and head width: what a compiled graph is made for."""
-
 # Tracing the graphs of a new shape, before one was measured.
 _ROUGH_SETUP_SECONDS = 5.0
 
@@ -187,3 +192,17 @@ class SearchBoard:
 
 def _shape(configuration: Configuration) -> Shape:
     return configuration.unfreeze_depth, configuration.head_width
+
+
+def search_board(
+    config: Config, plan: HyperbandPlan, costs: CostModel, finished: Sequence[TrialRecord] = ()
+) -> SearchBoard:
+    """A search before its first run, or after the finished ones."""
+    return SearchBoard(
+        plan,
+        config.search.folds or config.split.folds,
+        list(finished),
+        costs,
+        depths=config.space.depths,
+        configurations=planned_configurations(config, plan),
+    )

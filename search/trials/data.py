@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search.boundary.values import BoundaryBank
+from mammo_data.preparation.prepared import PreparedSet
+from mammo_data.splits import Split, fold_positions
+from search.boundary.values import BoundaryBank, BoundaryValues
 
 
 @dataclass(frozen=True)
@@ -56,3 +58,26 @@ class TrainingSettings:
     minority: str = "balanced"
     head_init: str = "glorot"
     backbone_lr_factor: float = 1.0
+
+
+def development_data(
+    values: Mapping[int, BoundaryValues], offsets: NDArray[np.int64], prepared: PreparedSet, split: Split, *, folds: int
+) -> TrialData:
+    """What the trials of a search read.
+
+    Args:
+        values: Boundary values of the development patients' views, by unfreeze depth.
+        offsets: Position of each development image's view 0, and the total, int64 [images + 1].
+        prepared: All prepared images.
+        split: Which patients are held out, and the folds of the others.
+        folds: How many of the split's folds trials use.
+    """
+    table = prepared.table.take(split.development_rows(prepared.table))
+    return TrialData(
+        banks={depth: BoundaryBank(depth, array, offsets) for depth, array in values.items()},
+        labels=table.labels,
+        image_ids=table.image_ids,
+        patient_ids=table.patient_ids,
+        class_names=table.class_names,
+        folds=fold_positions(prepared.table, split)[:folds],
+    )

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -29,7 +30,6 @@ from search.trials.steps import CompiledSteps, ParameterGroup
 
 State = dict[str, NDArray[Any]]
 """Every variable of a tail, its optimizer and its random generator, by a name unique in the tail."""
-
 _STEP_BYTES = 256 * 2**20
 _INFERENCE_BATCH = 64
 
@@ -248,3 +248,18 @@ def _unique_names(variables: list[keras.Variable]) -> dict[str, keras.Variable]:
     # Optimizer slots and seed generators may share a name; the position makes it unique and keeps the order. Not the
     # path: in it Keras counts the objects of the process, so it would depend on which other tails were built before.
     return {f"{position:04d}:{variable.name}": variable for position, variable in enumerate(variables)}
+
+
+@dataclass(frozen=True)
+class TrainedTail:
+    """What retraining gives for one seed.
+
+    Attributes:
+        backbone: Trained backbone variables by official name; all others are the pretrained ones.
+        head: Weights of each head layer, by layer name.
+        losses: Mean training loss of each epoch.
+    """
+
+    backbone: dict[str, NDArray[np.float32]]
+    head: dict[str, list[NDArray[np.float32]]]
+    losses: tuple[float, ...]

@@ -83,14 +83,15 @@ def objectives(depth: int, seed: int, workspace: Path) -> tuple[float, float]:
     from mammo_data.training.augmentation import AugmentationSettings
     from search.bit.architecture import SMALL
     from search.bit.weights import random_weights
+    from search.boundary.banks import boundary_shapes, boundary_values
     from search.boundary.plan import plan_banks
     from search.boundary.trunk import frozen_trunk
     from search.boundary.values import BoundaryBank, bank_dtype
-    from search.boundary.views import boundary_shapes, boundary_values, development_data, stored_views
+    from search.boundary.views import stored_views
     from search.plan.space import Configuration
     from search.trials.cross_validation import OBJECTIVE, score, train_fold
-    from search.trials.data import TrainingSettings
-    from search.tuner.search import TrainerPool
+    from search.trials.data import TrainingSettings, development_data
+    from search.trials.worker import TrainerPool
 
     folder = workspace / f"films-{seed}"
     films = prepare(

@@ -36,10 +36,12 @@ def boundaries(
     from mammo_data.training.augmentation import AugmentationSettings
     from search.bit.architecture import R50X1
     from search.bit.weights import random_weights
+    from search.boundary.banks import boundary_shapes
     from search.boundary.plan import plan_banks
     from search.boundary.trunk import frozen_trunk
     from search.boundary.values import whole_batch
-    from search.boundary.views import TRUNK_BATCH, boundary_shapes, development_data, stored_views
+    from search.boundary.views import TRUNK_BATCH, stored_views
+    from search.trials.data import development_data
 
     source = open_source(write_phantom(workspace / "films", patients=patients, seed=0, image_size=256))
     films = prepare(source, PreparationSettings(image_size=side), workspace / "prepared")
@@ -72,7 +74,7 @@ def differences(
     from search.plan.space import draw_configurations
     from search.trials.cross_validation import OBJECTIVE, score, train_fold
     from search.trials.data import TrainingSettings
-    from search.tuner.search import TrainerPool
+    from search.trials.worker import TrainerPool
 
     start_tensorflow(deterministic=True)
     data, offsets, values = boundaries(depths, side, patients, folds, workspace)

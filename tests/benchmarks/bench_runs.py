@@ -80,7 +80,8 @@ def measure(runs: int, depths: tuple[int, ...], epochs: int, side: int) -> dict[
     from search.machine.libraries import start_tensorflow
     from search.plan_text import plan_search
     from search.trials.data import TrainingSettings
-    from search.tuner.search import TrainerPool, run_search
+    from search.trials.worker import TrainerPool
+    from search.tuner.search import run_search
     from tests.benchmarks.usage import folder_size
 
     start_tensorflow(deterministic=True)

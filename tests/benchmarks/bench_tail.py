@@ -27,7 +27,7 @@ def measure(depth: int, widths: tuple[int, ...], epochs: int, side: int) -> dict
     from search.plan.space import Configuration
     from search.trials.cross_validation import train_epoch
     from search.trials.data import TrainingSettings
-    from search.tuner.search import TrainerPool
+    from search.trials.worker import TrainerPool
     from tests.benchmarks.bench_runs import synthetic_data
     from tests.benchmarks.usage import matrix_product_rate
 

@@ -76,12 +76,14 @@ def engine_side(
     """Banks, then the whole plan, or where ``one_run_a_depth`` is given one run of so many epochs at each depth."""
     from search.bit.architecture import R50X1
     from search.bit.weights import random_weights
+    from search.boundary.banks import boundary_shapes, boundary_values
     from search.boundary.plan import plan_banks
-    from search.boundary.views import boundary_shapes, boundary_values, development_data, stored_views
+    from search.boundary.views import stored_views
     from search.machine.libraries import start_tensorflow
     from search.protocols.expected_cost import checkpoint_peak
-    from search.trials.data import TrainingSettings
-    from search.tuner.search import TrainerPool, run_search
+    from search.trials.data import TrainingSettings, development_data
+    from search.trials.worker import TrainerPool
+    from search.tuner.search import run_search
 
     start_tensorflow(deterministic=True)
     films, split = prepared_films(setting, workspace)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from search.bit.architecture import R50X1
+from search.bit.resolve import backbone_weights
 from search.bit.store import write_stored
-from search.bit.weights import backbone_weights, random_weights
+from search.bit.weights import random_weights
 
 
 def fastest(function: Callable[[], object], repeats: int = 5) -> float:

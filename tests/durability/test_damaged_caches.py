@@ -60,7 +60,8 @@ def test_a_record_that_was_never_made_by_this_plan_is_refused(tmp_path, engine):
     from search.config.reading import load_config
     from search.plan_text import plan_search
     from search.run_folder.trial_log import append_record
-    from search.tuner.search import TrainerPool, run_search
+    from search.trials.worker import TrainerPool
+    from search.tuner.search import run_search
     from tests.durability.test_search_crashes import Silent
 
     config = load_config(

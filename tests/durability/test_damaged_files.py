@@ -39,7 +39,6 @@ def kinds(engine, finished):
     from search.bit.architecture import SMALL
     from search.bit.store import read_stored, write_stored
     from search.boundary.store import BankKey, BankStore
-    from search.cli.trials_table import recorded
     from search.export.metadata import metadata_file, read_metadata
     from search.export.model import load_exported
     from search.folds_in_flight import FoldsInFlight
@@ -47,6 +46,7 @@ def kinds(engine, finished):
     from search.run_folder.directory import RunDirectory
     from search.run_folder.ledger import LEDGER, readings, record_reading
     from search.run_folder.manifest import COPY, read_manifest
+    from search.run_folder.trial_log import recorded
     from search.run_session import SESSION, begin_session, read_session
     from search.trials.checkpoints import CheckpointStore
     from search.trials.cross_validation import FoldResult

@@ -93,7 +93,8 @@ class Meddler:
 
 @pytest.fixture(scope="module")
 def search(engine):
-    from search.tuner.search import TrainerPool, run_search
+    from search.trials.worker import TrainerPool
+    from search.tuner.search import run_search
 
     config = load_config(
         None,
@@ -153,7 +154,7 @@ def test_a_folder_that_is_replaced_by_another_is_noticed(search, tmp_path):
 @pytest.mark.parametrize("lost", ["trials.jsonl", "best/bit_mammography_final.keras", "best/predictions.csv"])
 def test_a_run_is_not_complete_in_the_ruins_of_its_folder(finished, tmp_path, lost):
     """The folder was taken away at the end of a run; the figures, written afterwards, have made a new one."""
-    from search.protocols.manifest import complete
+    from search.run_folder.lifecycle import complete
 
     run = finished[1].directory.__class__(tmp_path / "run")
     shutil.copytree(finished[1].directory.path, run.path, ignore=shutil.ignore_patterns("*.png", ".lock"))

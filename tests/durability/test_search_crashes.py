@@ -28,7 +28,7 @@ class Silent:
 
 @pytest.fixture(scope="module")
 def trainers(engine):
-    from search.tuner.search import TrainerPool
+    from search.trials.worker import TrainerPool
 
     return TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
 

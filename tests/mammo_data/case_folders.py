@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 
 from mammo_data.decoding.decode import decode_grey
-from mammo_data.sources.open import open_source
-from mammo_data.truth.info_txt import load_cases
+from mammo_data.sources.open import load_cases, open_source
 
 CLASSES = {
     2: {"normal": "negative", "benign": "negative", "malignant": "positive"},

@@ -9,8 +9,7 @@ import pytest
 
 from mammo_data.decoding.decode import decode_grey
 from mammo_data.preparation.breast import circle_coverage, find_breast
-from mammo_data.sources.open import open_source
-from mammo_data.truth.info_txt import load_cases
+from mammo_data.sources.open import load_cases, open_source
 
 
 def film(chest_wall: str = "right") -> np.ndarray:

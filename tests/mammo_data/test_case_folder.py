@@ -11,10 +11,9 @@ from mammo_data.checks.integrity import check
 from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
 from mammo_data.preparation.prepared import PreparationSettings, PreparedSet, prepare
-from mammo_data.sources.open import open_source
+from mammo_data.sources.open import load_cases, open_source
 from mammo_data.splits import patient_split
 from mammo_data.truth.cases_csv import parse_cases
-from mammo_data.truth.info_txt import load_cases
 from tests.mammo_data.case_folders import write_case_folder, write_dicom
 
 HEADER = "image,patient,label,tissue,finding,x,y,radius,split\n"

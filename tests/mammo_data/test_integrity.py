@@ -16,8 +16,8 @@ from mammo_data.checks.integrity_report import IntegrityReport
 from mammo_data.checks.preview import contact_sheet, write_contact_sheet
 from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
-from mammo_data.sources.open import open_source
-from mammo_data.truth.info_txt import load_cases, parse_info
+from mammo_data.sources.open import load_cases, open_source
+from mammo_data.truth.info_txt import parse_info
 from mammo_data.truth.mias import has_published_labels
 from tests.mammo_data.packagings import class_folders
 

@@ -9,8 +9,7 @@ import pytest
 
 from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
-from mammo_data.sources.open import open_source
-from mammo_data.truth.info_txt import load_cases
+from mammo_data.sources.open import load_cases, open_source
 
 INFO = b"prose\nmdb001 G CIRC B 5 4 2\nmdb002 G NORM \n"
 

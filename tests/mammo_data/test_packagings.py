@@ -11,8 +11,7 @@ import pytest
 from mammo_data.errors import DataError
 from mammo_data.phantom.dataset import write_phantom
 from mammo_data.preparation.prepared import PreparationSettings, prepare
-from mammo_data.sources.open import open_source
-from mammo_data.truth.info_txt import load_cases
+from mammo_data.sources.open import load_cases, open_source
 from tests.mammo_data.packagings import (
     PACKAGINGS,
     SAME_BYTES,

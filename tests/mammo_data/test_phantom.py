@@ -11,8 +11,7 @@ from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
 from mammo_data.phantom.dataset import write_phantom
 from mammo_data.preparation.breast import circle_coverage, find_breast
-from mammo_data.sources.open import open_source
-from mammo_data.truth.info_txt import load_cases
+from mammo_data.sources.open import load_cases, open_source
 
 
 def test_it_has_mias_format_and_quirks(phantom: Path) -> None:

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.evaluation.evaluate import evaluate
-from reports.evaluation.nested import evaluate_nested
+from reports.evaluation.nested import OuterFold, evaluate_nested
 from reports.evaluation.subgroups import CaseAttributes, subgroup_results
 from reports.figures import write_nested_figures
 from reports.metrics.table import one_vs_rest_auc
 from reports.nested import nested_metrics
 from reports.page.html import render_report
 from reports.page.model_card import render_model_card
-from reports.page.run_summary import DataFacts, OuterFold, RunSummary
+from reports.page.run_summary import DataFacts, RunSummary
 from reports.predictions import Predictions
 from reports.trials import best_run
 

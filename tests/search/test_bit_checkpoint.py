@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from search.bit.checkpoint import official_name
-from search.bit.weights import load_npz, load_saved_model
+from search.bit.resolve import load_npz, load_saved_model
 from search.errors import WeightsError
 from tests.search.bit_stand_in import TINY, npz_bytes, same, stand_in_arrays, write_saved_model
 

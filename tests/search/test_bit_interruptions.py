@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from search.bit.weights import fingerprint_of, resolve_weights
+from search.bit.resolve import resolve_weights
+from search.bit.weights import fingerprint_of
 from tests.conftest import ROOT
 from tests.search.bit_stand_in import TINY, npz_bytes, resolving, same
 from tests.search.loopback_server import running_proxy

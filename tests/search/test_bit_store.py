@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from search.bit.architecture import R50X1, SMALL
+from search.bit.resolve import resolve_weights
 from search.bit.store import read_stored, write_stored
-from search.bit.weights import random_weights, resolve_weights
+from search.bit.weights import random_weights
 from search.errors import WeightsError
 from tests.conftest import ROOT
 from tests.search.bit_stand_in import TINY, npz_bytes, same, write_archive, write_saved_model

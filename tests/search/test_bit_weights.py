@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from search.bit.architecture import SMALL
-from search.bit.weights import random_weights, resolve_weights
+from search.bit.resolve import resolve_weights
+from search.bit.weights import random_weights
 from search.errors import WeightsError
 from tests.search.bit_stand_in import TINY, files_under, npz_bytes, same
 from tests.search.loopback_server import running_server

@@ -4,11 +4,10 @@ import pytest
 
 from reports.trial_record import TrialRecord
 from search.bit.architecture import R50X1
-from search.plan.cost import CostModel, remaining_work
+from search.plan.cost import CostModel, epoch_costs, remaining_work
 from search.plan.execution import Assignment, RunState, next_assignment
 from search.plan.hyperband import plan_hyperband
 from search.plan.space import Configuration
-from search.protocols.expected_cost import epoch_costs
 from search.screen.state import SearchBoard
 from search.text import duration
 

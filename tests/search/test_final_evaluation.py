@@ -69,7 +69,7 @@ def tail_of_the_exported_model(finished, best):
     from search.bit.architecture import SMALL
     from search.bit.weights import random_weights
     from search.final.inference import tail_probabilities
-    from search.final.retrain import TrainedTail
+    from search.trials.tail import TrainedTail
 
     config, result = finished
     (prepared,) = (PreparedSet.load(path) for path in (config.output.cache / "prepared").iterdir())

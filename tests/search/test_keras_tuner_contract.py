@@ -40,8 +40,8 @@ def test_a_finished_search_answers_kerastuners_own_questions(tmp_path, engine):
     from search.config.schema import SpaceSection
     from search.plan.hyperband import plan_hyperband
     from search.plan.space import declare_space, draw_configurations
+    from search.trials.worker import TrainerPool
     from search.tuner.oracle import PlannedOracle
-    from search.tuner.search import TrainerPool
     from search.tuner.tuner import MammoTuner
 
     class Silent:

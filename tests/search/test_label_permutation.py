@@ -15,7 +15,7 @@ def features(tmp_path_factory, tensorflow_started):
     from mammo_data.preparation.prepared import PreparationSettings, prepare
     from mammo_data.sources.open import open_source
     from search.bit.family import architecture_of
-    from search.bit.weights import resolve_weights
+    from search.bit.resolve import resolve_weights
     from search.boundary.trunk import frozen_trunk
 
     config, workspace = demo_config(), tmp_path_factory.mktemp("permutation")

@@ -16,9 +16,10 @@ from reports.predictions import Predictions
 from search.cohort import prepare_films
 from search.errors import ConfigError, RunError
 from search.plan_text import plan_search
+from search.protocols.job import Job
 from search.protocols.nested.protocol import NestedRun
 from search.protocols.run import JobRequest, run_job
-from search.protocols.stages import Job, resolve_backbone
+from search.protocols.stages import resolve_backbone
 from search.run_folder.directory import RunDirectory, open_run_directory
 from search.run_folder.ledger import readings
 from search.run_folder.trial_log import read_records

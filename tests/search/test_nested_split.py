@@ -14,9 +14,9 @@ from search.cohort import JobData
 from search.config.reading import load_config
 from search.config.schema import Config
 from search.protocols.banks import plan_search_banks
+from search.protocols.job import Job
 from search.protocols.nested.banks import SharedBanks, views_of_searches
 from search.protocols.nested.split import final_split, inner_split, outer_split
-from search.protocols.stages import Job
 
 NAMES = ("normal", "benign", "malignant")
 

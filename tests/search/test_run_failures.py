@@ -31,7 +31,7 @@ class Screen:
 
 @pytest.fixture(scope="module")
 def trainers(engine):
-    from search.tuner.search import TrainerPool
+    from search.trials.worker import TrainerPool
 
     return TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
 

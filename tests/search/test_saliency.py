@@ -13,7 +13,7 @@ def tail(tensorflow_started):
     """A trained-looking tail at unfreeze depth 1: random head, pretrained (random) backbone."""
     from search.bit.weights import random_weights
     from search.final.inference import tail_model
-    from search.final.retrain import TrainedTail
+    from search.trials.tail import TrainedTail
 
     weights = random_weights(SMALL, 0)
     model = tail_model(SMALL, 1, SIZE, head_width=8, n_classes=3)
@@ -78,8 +78,9 @@ def test_images_are_explained_apart_whatever_their_batch(saliency):
 
 def test_a_cell_is_centred_on_the_pixel_that_its_number_times_the_stride_names(saliency):
     """A spot that moves over the image moves the change that it makes in the boundary by as many cells."""
+    from reports.figures.overlays import on_canvas
     from search.final.inference import network_pixels
-    from search.final.saliency import on_canvas, peak
+    from search.final.saliency import peak
 
     rng = np.random.default_rng(3)
     ground = rng.integers(90, 110, (SIZE, SIZE)).astype(np.uint8)

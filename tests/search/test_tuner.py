@@ -21,7 +21,7 @@ class Silent:
 
 @pytest.fixture(scope="module")
 def trainers(engine):
-    from search.tuner.search import TrainerPool
+    from search.trials.worker import TrainerPool
 
     return TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
 
@@ -80,7 +80,7 @@ def test_no_more_checkpoints_are_kept_than_the_plan_says_and_none_at_the_end(eng
 
 
 def test_building_a_graph_is_counted_apart(engine, tmp_path):
-    from search.tuner.search import TrainerPool
+    from search.trials.worker import TrainerPool
 
     fresh = TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
     records = search(engine, fresh, tmp_path, space__unfreeze_depth=[0], search__max_epochs=1).records

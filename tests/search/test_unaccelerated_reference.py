@@ -29,8 +29,10 @@ def films(phantom, tmp_path_factory):
     from mammo_data.training.augmentation import AugmentationSettings
     from search.bit.architecture import SMALL
     from search.bit.weights import random_weights
+    from search.boundary.banks import boundary_shapes, boundary_values
     from search.boundary.plan import plan_banks
-    from search.boundary.views import boundary_shapes, boundary_values, development_data, stored_views
+    from search.boundary.views import stored_views
+    from search.trials.data import development_data
 
     folder = tmp_path_factory.mktemp("reference")
     prepared = prepare(open_source(phantom), PreparationSettings(image_size=SIDE), folder / "prepared")
@@ -62,7 +64,7 @@ class Trial:
 
     @cached_property
     def trainer(self):
-        from search.tuner.search import TrainerPool
+        from search.trials.worker import TrainerPool
 
         return TrainerPool(self.engine.architecture, self.engine.weights, self.data, optimizer="sgd")(
             self.configuration

@@ -9,8 +9,8 @@ from search.bit.architecture import BitArchitecture
 from search.bit.weights import random_weights
 from search.export.metadata import ModelMetadata
 from search.export.model import assemble_model, save_model
-from search.final.retrain import TrainedTail
 from search.model_description import describe_model
+from search.trials.tail import TrainedTail
 
 
 def write_untrained(architecture: BitArchitecture, side: int, folder: Path) -> tuple[Path, ModelMetadata]:

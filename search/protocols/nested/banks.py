@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from search.boundary.values import BoundaryValues
 from search.protocols.banks import bank_budget, plan_search_banks, run_trunk
-from search.protocols.stages import Job
+from search.protocols.job import Job
 from search.selected_values import SelectedValues
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class SharedBanks:
             views_per_class: Views of an image of each class that this search uses.
             folds: How many of the split's folds trials use.
         """
-        from search.boundary.views import development_data
+        from search.trials.data import development_data
 
         table = self.prepared.table
         rows = split.development_rows(table)

@@ -8,43 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mammo_data.splits import Split
-from reports.errors import ReportError
 from reports.evaluation.evaluate import Evaluation
-from reports.evaluation.nested import evaluate_nested
-from reports.page.run_summary import OuterFold
-from reports.predictions import Predictions
-from reports.trials import best_run
+from reports.evaluation.nested import OuterFold, evaluate_nested
 from search.cohort import ROI_NOTICE
 from search.demo import NOTICE
-from search.errors import RunError
 from search.evaluation_inputs import case_attributes, radius_cuts, selection_correction
 from search.export.describe import write_run_metadata
 from search.files.atomic import replacing, write_atomic
-from search.final.finish import FinalModel, FinalStage
-from search.protocols.manifest import complete
+from search.final.stage import FinalModel, FinalStage
+from search.protocols.nested.outer import OuterPredictions, _join, _read_outer
 from search.protocols.nested.report import write_nested_report
-from search.run_folder.directory import RunDirectory
-from search.run_folder.trial_log import read_records
+from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
-
-
-@dataclass(frozen=True)
-class OuterPredictions:
-    """What the outer folds' models said of the patients they had not seen.
-
-    Attributes:
-        exported: Their predictions, all folds one after the other.
-        corrected: The same, each corrected by its own fold's temperature and prior; None where a fold has none.
-        fold_of_case: Outer fold of each case, from 1, int64 [n].
-    """
-
-    exported: Predictions
-    corrected: Predictions | None
-    fold_of_case: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -122,63 +98,6 @@ def estimates(folds: int) -> str:
     )
 
 
-def check_outer(directory: RunDirectory) -> None:
-    """See that a finished outer search still has what the end of the run will ask of it.
-
-    Raises:
-        RunError: If a file is missing, or has changed since.
-    """
-    _read_outer(directory, 1)
-    _join([directory])
-
-
-def _read_outer(directory: RunDirectory, number: int) -> OuterFold:
-    try:
-        metrics = json.loads(directory.check_output(directory.best / "metrics.json").read_text(encoding="utf-8"))
-        winner = best_run(read_records(directory.check_output(directory.trials_file)))
-        directory.check_output(directory.audit_file)  # the report's, which is made much later
-    except (OSError, ValueError, ReportError, RunError) as error:
-        raise _incomplete(directory, error) from None
-    return OuterFold(
-        number=number,
-        patients=metrics["n_patients"],
-        class_counts=metrics["class_counts"],
-        metrics=metrics,
-        winner=winner,
-        readings=metrics["holdout_readings"],
-        report=f"../{directory.path.name}/best/{directory.report_file.name}",
-    )
-
-
-def _join(directories: Sequence[RunDirectory]) -> OuterPredictions:
-    exported, corrected = [], []
-    for directory in directories:
-        try:
-            exported.append(Predictions.read_csv(directory.check_output(directory.best / "predictions.csv")))
-            if "predictions_corrected.csv" in directory.read_manifest().get("outputs", {}):
-                corrected.append(
-                    Predictions.read_csv(directory.check_output(directory.best / "predictions_corrected.csv"))
-                )
-        except (OSError, ReportError, RunError) as error:
-            raise _incomplete(directory, error) from None
-    fold_of_case = np.concatenate([np.full(len(part), number) for number, part in enumerate(exported, start=1)])
-    return OuterPredictions(
-        exported=_concatenated(exported),
-        corrected=_concatenated(corrected) if len(corrected) == len(exported) else None,
-        fold_of_case=fold_of_case.astype(np.int64),
-    )
-
-
-def _concatenated(parts: Sequence[Predictions]) -> Predictions:
-    return Predictions(
-        image_ids=tuple(name for part in parts for name in part.image_ids),
-        patient_ids=tuple(name for part in parts for name in part.patient_ids),
-        labels=np.concatenate([part.labels for part in parts]),
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-        class_names=parts[0].class_names,
-    )
-
-
 def _evaluation(stage: FinalStage, folds: Sequence[OuterFold], predictions: OuterPredictions) -> Evaluation:
     """The outer predictions' evaluation; its metrics are the content of the nested metrics.json."""
     seed = stage.config.split.seed
@@ -205,14 +124,6 @@ def _evaluation(stage: FinalStage, folds: Sequence[OuterFold], predictions: Oute
     metrics["estimates"] = estimates(len(folds))
     metrics["holdout_readings"] = max(fold.readings for fold in folds)
     return replace(evaluation, metrics=metrics)
-
-
-def _incomplete(directory: RunDirectory, error: Exception) -> RunError:
-    return RunError(
-        expected=f"what the finished outer search in {directory.path} has left",
-        found=str(error),
-        remedy="Delete that folder; the same command then searches its fold again.",
-    )
 
 
 def _words(metric: dict[str, Any]) -> str:

@@ -20,19 +20,21 @@ from typing import TYPE_CHECKING, Any
 from search.cohort import JobData, search_data
 from search.files.atomic import replacing
 from search.protocols.banks import folds_used, own_banks
-from search.protocols.manifest import begin_or_resume, run_manifest
+from search.protocols.job import Job, Searched
+from search.protocols.manifest import run_manifest
 from search.protocols.nested.banks import SharedBanks, shared_banks, views_of_searches
 from search.protocols.nested.split import final_split, inner_split, outer_split
-from search.protocols.stages import Job, Searched, final_stage, search_trials
+from search.protocols.stages import final_stage, search_trials
 from search.run_folder.directory import RunDirectory
+from search.run_folder.lifecycle import begin_or_resume
 from search.scorable_folds import require_scorable
 
 if TYPE_CHECKING:
     from mammo_data.splits import Split
     from search.audit.shortcuts import Probe
-    from search.final.finish import FinalStage
+    from search.final.stage import FinalStage
     from search.protocols.nested.outcome import NestedModel
-    from search.tuner.search import TrainerPool
+    from search.trials.worker import TrainerPool
 
 FINAL = "final"
 
@@ -86,7 +88,7 @@ class NestedRun:
             UserError: If the search or the fold's folder are not as they have to be.
         """
         from search.final.finish import finish
-        from search.protocols.nested.outcome import check_outer
+        from search.protocols.nested.outer import check_outer
 
         job, folds = self._job, len(self.outer.folds)
         directory = job.directory.outer(fold)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from mammo_data.splits import Split
 from reports.evaluation.evaluate import Evaluation
+from reports.evaluation.nested import OuterFold
 from reports.figures import write_nested_figures
 from reports.page.html import write_report
 from reports.page.model_card import write_model_card
-from reports.page.run_summary import AuditResult, OuterFold, SplitPart
+from reports.page.run_summary import AuditResult, SplitPart
 from reports.page.summary_file import write_summary
 from reports.page.tensorboard import write_final, write_trials
 from search.audit.audit import LeakAudit, audit
@@ -22,8 +23,8 @@ from search.files.atomic import write_atomic
 from search.final.report import run_summary
 
 if TYPE_CHECKING:
-    from search.final.finish import FinalStage
-    from search.protocols.nested.outcome import OuterPredictions
+    from search.final.stage import FinalStage
+    from search.protocols.nested.outer import OuterPredictions
 
 
 def write_nested_report(

@@ -1,0 +1,89 @@
+"""Boundary values of a job's views: from the bank store, or computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from search.bit.architecture import BitArchitecture
+from search.bit.weights import BitWeights
+from search.boundary.plan import BankPlan
+from search.boundary.store import BankKey, BankStore
+from search.boundary.values import BoundaryValues, RecomputedValues, bank_dtype
+from search.boundary.views import TRUNK_BATCH, StoredViews
+
+
+def boundary_shapes(
+    architecture: BitArchitecture, depths: Sequence[int], image_size: int
+) -> dict[int, tuple[int, ...]]:
+    """Shape of one boundary value of each depth."""
+    return {depth: architecture.boundary_shape(depth, (image_size, image_size)) for depth in depths}
+
+
+def boundary_values(
+    views: StoredViews,
+    plan: BankPlan,
+    *,
+    architecture: BitArchitecture,
+    weights: BitWeights,
+    cache: Path,
+    max_bytes: int,
+    dtype: str = "float32",
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[int, BoundaryValues]:
+    """Fill or find the banks of some views.
+
+    Args:
+        views: The stored views.
+        plan: Which depths are stored and which recomputed.
+        architecture: The backbone's.
+        weights: Its weights.
+        cache: Folder of the banks.
+        max_bytes: Budget of the banks.
+        dtype: Dtype policy of the trunk's arithmetic.
+        progress: Called with (views done, views in all).
+
+    Returns:
+        Unfreeze depth to the values of all views.
+    """
+    from search.boundary.trunk import frozen_trunk
+    from search.machine.device import arithmetic
+
+    prepared = views.prepared
+    image_size = prepared.settings.image_size
+    shapes = boundary_shapes(architecture, (*plan.stored, *plan.recomputed), image_size)
+
+    def trunk_of(depths: Sequence[int]):  # type: ignore[no-untyped-def]
+        return frozen_trunk(architecture, weights, image_size=image_size, depths=depths, dtype=dtype)
+
+    keys = {
+        depth: BankKey(
+            weights.fingerprint,
+            prepared.fingerprint,
+            views.fingerprint,
+            depth,
+            TRUNK_BATCH,
+            dtype=dtype,
+            arithmetic=arithmetic(),
+        )
+        for depth in plan.stored
+    }
+    stored = BankStore(cache, max_bytes=max_bytes).ensure(
+        keys,
+        trunk_of=trunk_of,
+        pixels_from=views.batches,
+        views=plan.views,
+        shapes={depth: shapes[depth] for depth in plan.stored},
+        progress=progress,
+    )
+    values: dict[int, BoundaryValues] = dict(stored)
+    for depth in plan.recomputed:
+        values[depth] = RecomputedValues(
+            trunk_of([depth]),
+            views.pixels,
+            views=plan.views,
+            shape=shapes[depth],
+            dtype=bank_dtype(depth),
+            batch_size=TRUNK_BATCH,
+        )
+    return values
