@@ -1,4 +1,7 @@
-"""What a job reads: prepared films, the split of their patients, and the images or crops that the search is given."""
+"""What a job reads: prepared films, the split of their patients, and the images or crops that the search is given.
+
+The demonstration: the whole job on synthetic mammograms and a small random backbone, in minutes and offline.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.config.schema import Config
+from search.config.schema import BackboneSection, Config, PreparationSection, SearchSection
 from search.errors import ConfigError
 from search.screen.progress import RunProgress
 
@@ -15,10 +18,15 @@ if TYPE_CHECKING:
     from mammo_data.sources.open import ImageSource
     from mammo_data.splits import Split
 
+
 ROI_NOTICE = (
     "regions of interest: an easier task than whole images, for the annotations say where to look; "
     "not to be compared with whole-image figures"
 )
+PATIENTS = 160
+FILM_SIZE = 256
+PHANTOM_SEED = 0
+NOTICE = "DEMONSTRATION on synthetic images and random weights; its figures say nothing about mammography."
 
 
 @dataclass(frozen=True)
@@ -170,3 +178,38 @@ def split_from_file(file: Path, films: PreparedSet) -> Split:
             remedy="Use the split.csv of a run on the same data, or leave --split out.",
         )
     return split
+
+
+def demo_config() -> Config:
+    """The configuration of ``run --demo``; flags and a file given with --config still change it."""
+    return Config(
+        preparation=PreparationSection(image_size=96),
+        backbone=BackboneSection(name="bit-small", weights="random"),
+        search=SearchSection(max_trials=16, max_epochs=18, precision="float32"),
+    )
+
+
+def require_no_data(data: Path | None, info: Path | None) -> None:
+    """Refuse data that a demonstration would leave aside.
+
+    Args:
+        data: --data, if it was given.
+        info: --info, if it was given.
+
+    Raises:
+        ConfigError: If either was.
+    """
+    if data or info:
+        raise ConfigError(expected="--demo or --data", found="both", remedy="Leave one out: --demo draws its films.")
+
+
+def demo_data(cache: Path) -> Path:
+    """The synthetic data set, written once into the cache folder."""
+    from mammo_data.phantom.dataset import write_phantom
+
+    return write_phantom(
+        cache / f"phantom-{PATIENTS}-{FILM_SIZE}-{PHANTOM_SEED}",
+        patients=PATIENTS,
+        seed=PHANTOM_SEED,
+        image_size=FILM_SIZE,
+    )

@@ -1,10 +1,16 @@
-"""Numbers, sizes, durations and intervals as words."""
+"""Numbers, sizes, durations and intervals as words.
+
+How this program is typed, for commands that are shown to be typed next.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 _CONTROL = {number: "?" for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"}
+UV_RUN = "UV_RUN_RECURSION_DEPTH"
+"""What `uv run` sets for the programs that it starts, which are then not on the shell's path."""
 
 
 def duration(seconds: float) -> str:
@@ -45,3 +51,8 @@ def interval_text(metric: dict[str, Any]) -> str:
     if metric.get("lower") is None:
         return f"{metric['value']:.3f}"
     return f"{metric['value']:.3f} [{metric['lower']:.3f}, {metric['upper']:.3f}]"
+
+
+def program() -> str:
+    """The name, behind "uv run" where that has started it."""
+    return "uv run mammo-search" if os.environ.get(UV_RUN) else "mammo-search"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from search.machine.libraries import start_tensorflow
-from search.program_name import UV_RUN
+from search.text import UV_RUN
 
 # A gate must give the same answer twice; the search for new counterexamples is a developer's, without CI set.
 settings.register_profile("ci", derandomize=True, deadline=None)

@@ -1,4 +1,7 @@
-"""Fetching mini-MIAS: download, verification of every file in it, and the films laid out as a flat folder."""
+"""Fetching mini-MIAS: download, verification of every file in it, and the films laid out as a flat folder.
+
+Where the mini-MIAS archive can be had, and under what terms: the one table to change when an address does.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ from typing import Any
 
 from mammo_data.errors import DataError
 from mammo_data.fetch.resuming import ResumingDownload
-from mammo_data.mirrors import LICENCE_NAME, LICENCE_NOTICE, MIRRORS
 from mammo_data.sources.archive_members import archive_members
 from mammo_data.truth.mias import CHECKSUM_NOTE, CONFIRMED_BY_A_SECOND_COPY, known_checksums
 
@@ -170,3 +172,35 @@ def _all_there(directory: Path, known: Mapping[str, str]) -> bool:
     if not all(path.is_file() for path, _ in paths):
         return False
     return all(hashlib.sha256(path.read_bytes()).hexdigest() == digest for path, digest in paths)
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A place that offers the archive.
+
+    Attributes:
+        name: Who runs it.
+        url: The archive, http or https.
+        note: What is particular about it.
+    """
+
+    name: str
+    url: str
+    note: str
+
+
+MIRRORS = (
+    Mirror(
+        "PEIPA, University of Essex",
+        "http://peipa.essex.ac.uk/pix/mias/all-mias.tar.gz",
+        "the original place; the archive's own SHA-256 is not known, those of the files in it are",
+    ),
+)
+"""Tried in this order. Kaggle's mirror needs an account, and the 50 µm release at Cambridge is another set."""
+LICENCE_NAME = "LICENCE-NOTICE.txt"
+LICENCE_NOTICE = """\
+The mini-MIAS database belongs to the Mammographic Image Analysis Society. By fetching it you accept the agreement that
+comes with it (Licence.txt): use for research purposes only; no renting, leasing or selling; no warranty. Publications
+that use it must cite: J Suckling et al (1994), The Mammographic Image Analysis Society Digital Mammogram Database,
+Excerpta Medica, International Congress Series 1069, pp 375-378.
+"""

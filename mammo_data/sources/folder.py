@@ -67,9 +67,7 @@ class FolderSource(FilmSource):
                 if read_file(directory / copy) != read_file(directory / first):
                     raise conflicting_copies(image_id, first, copy, str(directory))
         infos = {} if info is not None else {path: read_file(directory / path) for path in listing.infos}
-        super().__init__(
-            str(directory), listing.films, choose_info(infos, info, str(directory)), tuple(listing.others)
-        )
+        super().__init__(str(directory), listing.films, choose_info(infos, info, str(directory)), tuple(listing.others))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -20,7 +20,7 @@ from reports.figures.style import save
 from reports.figures.subgroups import draw_subgroups
 from reports.figures.training_curves import draw_training_curves
 from reports.predictions import Predictions
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 
 __all__ = ["write_evaluation_figures", "write_figures", "write_nested_figures"]
 

@@ -26,7 +26,7 @@ def draw_outer_folds(folds: Sequence[OuterFold], metrics: Mapping[str, Any]) -> 
 
     Args:
         folds: The outer folds.
-        metrics: From `reports.nested.nested_metrics`.
+        metrics: From `reports.evaluation.nested.nested_metrics`.
     """
     figure = new_figure(7.2, 2.0 + 0.5 * len(folds))
     panels = figure.subplots(1, 2, sharey=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reports.abbreviations import slice_title
 from reports.evaluation.subgroups import SubgroupResult
 from reports.figures.style import ACCENT, FAINT, INK, NOTE, TICK, dress, new_figure
+from reports.page.words import slice_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

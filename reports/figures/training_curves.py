@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.figures.style import ACCENT, CONTRAST, FAINT, INK, NOTE, dress, new_figure
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,14 +11,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reports.abbreviations import slice_title, tissue
 from reports.files import write_atomically
 from reports.page.report_figures import REPORT_FIGURES, SEARCH_FIGURES, embedded, embedded_figures
 from reports.page.run_summary import CaseToSee, RunSummary
-from reports.page.words import calibration_verdict, localisation_verdict, primary_verdict, value_of
-from reports.table_cells import with_column_names
-from reports.trial_record import TrialRecord
-from reports.trials import fold_objectives, ranked
+from reports.page.words import (
+    calibration_verdict,
+    localisation_verdict,
+    primary_verdict,
+    slice_title,
+    tissue,
+    value_of,
+    with_column_names,
+)
+from reports.trials import TrialRecord, fold_objectives, ranked
 
 TEMPLATE = "report.html.j2"
 
@@ -48,6 +53,7 @@ OTHER_METRICS = (
     ("log_loss", "Log loss", "nats; lower is better", ""),
     ("classwise_ece", "Class-wise calibration error", "0 to 1; lower is better", ""),
 )
+
 
 def write_report(summary: RunSummary, path: Path) -> Path:
     """Renders the report and writes it atomically.

@@ -9,8 +9,7 @@ from typing import Any
 
 from reports.evaluation.confident_cases import ConfidentCase
 from reports.evaluation.nested import OuterFold
-from reports.trial_record import TrialRecord
-from reports.trials import best_run, ranked
+from reports.trials import TrialRecord, best_run, ranked
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,7 @@ class RunSummary:
         model_file: Name of the exported model.
         device: What it ran on, in words.
         seconds: Wall time of the whole run.
-        outer_folds: Those of a nested run; the metrics are means over them then (`reports.nested`), while the trials
+        outer_folds: Those of a nested run; the metrics are means over them then (`reports.evaluation.nested`), while the trials
             and the model are those of the search on all patients.
     """
 

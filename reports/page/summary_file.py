@@ -16,7 +16,7 @@ from typing import Any
 from reports.errors import ReportError
 from reports.files import write_atomically
 from reports.page.run_summary import RunSummary
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 
 SUMMARY_NAME = "summary.json"
 _STORED_ELSEWHERE = ("trials", "metrics", "config_toml")

@@ -26,7 +26,7 @@ from typing import Any
 
 from reports.errors import ReportError
 from reports.files import write_atomically
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 
 EVENT_FILE = "events.out.tfevents.0000000000.mammo-search"
 

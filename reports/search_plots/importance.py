@@ -20,7 +20,7 @@ import numpy as np
 
 from reports.search_plots.optuna_study import comparable_runs, quiet_optuna, study_at
 from reports.search_plots.space import Dimension
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 
 FANOVA, PED_ANOVA = "fANOVA", "PED-ANOVA"
 FEWEST_RUNS = 6

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.figures.style import CONTRAST, FAINT, INK, NOTE, dress, new_figure
-from reports.trial_record import TrialRecord
-from reports.trials import OBJECTIVE_CURVE, best_run, ranked
+from reports.trials import OBJECTIVE_CURVE, TrialRecord, best_run, ranked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,9 +54,7 @@ def draw_learning_curves(records: Sequence[TrialRecord]) -> Figure:
     return figure
 
 
-def _draw_brackets(
-    axes: Axes, runs: Sequence[TrialRecord], ends: Sequence[int], winner: TrialRecord | None
-) -> None:
+def _draw_brackets(axes: Axes, runs: Sequence[TrialRecord], ends: Sequence[int], winner: TrialRecord | None) -> None:
     from matplotlib.ticker import MaxNLocator
 
     last = {}

@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from reports.errors import ReportError
-from reports.optuna_distributions import exported_distribution
-from reports.search_plots.optuna_study import budgets, comparable_runs, quiet_optuna, trial_attributes
+from reports.search_plots.optuna_study import (
+    budgets,
+    comparable_runs,
+    exported_distribution,
+    quiet_optuna,
+    trial_attributes,
+)
 from reports.search_plots.space import Dimension, covering
-from reports.trial_record import TrialRecord
-from reports.trials import OBJECTIVE_CURVE
+from reports.trials import OBJECTIVE_CURVE, TrialRecord
 
 JOURNAL_SUFFIXES, SQLITE_SUFFIXES = (".log", ".journal"), (".db", ".sqlite", ".sqlite3")
 

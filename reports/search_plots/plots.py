@@ -28,7 +28,7 @@ from reports.search_plots.optuna_figures import (
 from reports.search_plots.optuna_study import budgets, comparable_runs, require_optuna, study_at
 from reports.search_plots.space import Dimension, covering
 from reports.search_plots.timeline import draw_timeline
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from reports.trial_record import Hyperparameter, TrialRecord
+from reports.trials import Hyperparameter, TrialRecord
 
 _LOG_RATIO = 100
 """Observed values that span more than this factor are put on a log scale, where nobody says how they were drawn."""

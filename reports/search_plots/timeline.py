@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reports.figures.style import CLASS_COLOURS, CONTRAST, FAINT, NOTE, dress, new_figure
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

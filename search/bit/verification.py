@@ -2,6 +2,13 @@
 
 The first question is answered tensor by tensor with the checksums of the published BiT-M-R50x1
 (`bit_checksums.json`), the second by running the SavedModel's own forward pass beside ours.
+
+Is a SavedModel's forward pass arithmetic alone? Asked of the file, before TensorFlow opens it.
+
+A SavedModel is a program: its graph may write and delete files, and TensorFlow runs some of it on loading. Operations
+that have an effect are stateful in TensorFlow's registry; of those only the ones that a network needs are let through,
+and what is in no registry is not run either. The operations that save a checkpoint stand in every SavedModel, outside
+of what loading and calling it reach.
 """
 
 from __future__ import annotations
@@ -17,10 +24,19 @@ import numpy as np
 
 from search.bit.architecture import R50X1, BitArchitecture
 from search.bit.family import DEFAULT_BACKBONE
+from search.errors import WeightsError
 
 # Two float32 implementations of the same network differ by about 1e-5; two exchanged kernels by more than 1.
 FORWARD_AGREEMENT = 1e-4
 _PROOF_SIDE = 224
+_VARIABLES_AND_CALLS = {
+    "AssignVariableOp",
+    "Placeholder",
+    "ReadVariableOp",
+    "StatefulPartitionedCall",
+    "VarHandleOp",
+    "VarIsInitializedOp",
+}
 
 
 @dataclass(frozen=True)
@@ -136,7 +152,7 @@ def published_forward(directory: Path) -> PublishedForward | None:
     """
     import tensorflow as tf
 
-    from search.saved_model_safety import require_arithmetic
+    pass  # FIXME empty import
 
     require_arithmetic(directory)
     images = np.random.default_rng(224).uniform(0, 1, (1, _PROOF_SIDE, _PROOF_SIDE, 3)).astype(np.float32)
@@ -156,3 +172,49 @@ def _call(module: Any, images: Any) -> Any:
     signature = module.signatures["serving_default"]
     (name,) = signature.structured_input_signature[1]
     return signature(**{name: images})
+
+
+def require_arithmetic(directory: Path) -> None:
+    """Refuse a module that does more than compute.
+
+    Args:
+        directory: Folder of the SavedModel.
+
+    Raises:
+        WeightsError: If it can't be read, is of TensorFlow 1, or reaches an operation that is none of a network's.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.python.framework import op_def_registry
+
+    model = saved_model_pb2.SavedModel()
+    try:
+        model.ParseFromString((directory / "saved_model.pb").read_bytes())
+    except (OSError, DecodeError) as error:
+        raise _refused(directory, f"a saved_model.pb that can't be read ({type(error).__name__})") from None
+    for graph in model.meta_graphs:
+        if not graph.HasField("object_graph_def"):
+            raise _refused(directory, "a graph of TensorFlow 1, which runs as a whole when it is opened")
+        functions = {function.signature.name: function for function in graph.graph_def.library.function}
+        waiting, seen = list(graph.object_graph_def.concrete_functions), set()
+        while waiting:
+            name = waiting.pop()
+            if name in seen or name not in functions:
+                continue
+            seen.add(name)
+            for node in functions[name].node_def:
+                definition = op_def_registry.get(node.op)
+                pure = definition is not None and not definition.is_stateful
+                if not pure and node.op not in functions and node.op not in _VARIABLES_AND_CALLS:
+                    raise _refused(directory, f"the operation {node.op}")
+                waiting.append(node.op)
+                for value in node.attr.values():
+                    waiting += [value.func.name, *(function.name for function in value.list.func)]
+
+
+def _refused(directory: Path, found: str) -> WeightsError:
+    return WeightsError(
+        expected=f"a SavedModel that only computes in {directory}",
+        found=found,
+        remedy="Use TF-Hub's own module, or weights as .npz or .safetensors, which hold no program.",
+    )

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import keras
 
 
-
 @dataclass(frozen=True)
 class BitWeights:
     """The weights of one backbone.

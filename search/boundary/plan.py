@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     pass  # FIXME empty import
 
 
-
 @dataclass(frozen=True)
 class BankPlan:
     """Views and banks of a search.

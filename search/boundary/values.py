@@ -3,6 +3,8 @@
 Whatever lies before the boundary is constant over a search, so it runs once, and trials read what it gave. View 0 of
 an image is the image itself (the only one that validation sees); the others are its augmentations. Test images are
 never in a bank. A bank whose values don't fit the budget gives the same values by running the trunk when asked.
+
+Some views of a larger bank, read as if they were a bank of their own.
 """
 
 from __future__ import annotations
@@ -18,10 +20,8 @@ from search.errors import UserError
 
 Trunk = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
 """From pixels, float32 [batch, height, width, 3] in [−1, 1], to the boundary values of each depth it was built for."""
-
 PixelsOf = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """From numbers of stored views to their pixels, float32 [n, height, width, 3] in [−1, 1]."""
-
 FLOAT16_LIMIT = 30_000.0
 """Beyond it a bank keeps float32; float16 ends at 65,504."""
 
@@ -129,3 +129,22 @@ def whole_batch(pixels: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     if len(pixels) == size:
         return pixels
     return np.concatenate([pixels, np.zeros((size - len(pixels), *pixels.shape[1:]), pixels.dtype)])
+
+
+class SelectedValues:
+    """Boundary values of chosen views; whoever holds it can reach no others.
+
+    Args:
+        values: Of all views, [views, ...].
+        positions: Which of them, int64 [chosen].
+    """
+
+    def __init__(self, values: BoundaryValues, positions: NDArray[np.int64]) -> None:
+        self.shape = (len(positions), *values.shape[1:])
+        self.dtype = values.dtype
+        self._values = values
+        self._positions = positions
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Values of the chosen views ``rows``, counted among the chosen."""
+        return self._values[self._positions[rows]]

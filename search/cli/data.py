@@ -1,23 +1,25 @@
-"""mammo-search data: get a set of films, check it, look at it, or make a synthetic one."""
+"""mammo-search data: get a set of films, check it, look at it, or make a synthetic one.
+
+mammo-search data audit: the leak audit alone, before a search is paid for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from search.cli.help import Command, CommandGroup
+from search.cli.settings import SetOption, resolve_settings
 
 app = typer.Typer(
     cls=CommandGroup, help="Fetch, check and preview films, or make synthetic ones.", no_args_is_help=True
 )
-
 DEFAULT_FOLDER = Path("data/images")
 PROBLEMS_FOUND = 3
-
 DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help="Folder, archive or HDF5 file of the images.")]
 InfoOption = Annotated[Path | None, typer.Option(help="Info.txt, where it does not lie with the images.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -38,8 +40,8 @@ def fetch(
 
     Example: mammo-search data fetch
     """
+    from mammo_data.fetch.download import LICENCE_NOTICE
     from mammo_data.fetch.download import fetch as fetch_set
-    from mammo_data.mirrors import LICENCE_NOTICE
     from mammo_data.truth.mias import CHECKSUM_NOTE
     from search.screen.output import messages, show, show_json
 
@@ -132,3 +134,44 @@ def _bar(description: str, *, size: bool = False) -> Iterator[Callable[[int, int
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(description, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total or None)
+
+
+def audit(
+    data: Annotated[Path | None, typer.Option(help="Folder or archive of the images.")] = None,
+    info: Annotated[Path | None, typer.Option(help="Info.txt, if it lies elsewhere.")] = None,
+    mode: Annotated[str | None, typer.Option(help="whole images, or roi: crops.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Synthetic data, small backbone; offline.")] = False,
+    config: Annotated[Path | None, typer.Option(help="Settings [./tuner_config.toml].")] = None,
+    assignments: SetOption = None,
+    weights: Annotated[str | None, typer.Option(help="tf-hub, random, a handle or a file.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of prepared images in pixels.")] = None,
+    split: Annotated[Path | None, typer.Option(help="Use this split.csv; draw none.")] = None,
+    no_permutation: Annotated[bool, typer.Option("--no-permutation", help="Don't shuffle labels.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Also write audit.json here.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
+) -> None:
+    """Ask what leaks between the sides of a split.
+
+    The exit code is 3 if anything leaks.
+
+    Example: mammo-search data audit --data all-mias.tar.gz --no-permutation
+    """
+    from search.cohort import demo_config, require_no_data
+    from search.protocols.audit_only import audit_data
+    from search.screen.output import show, show_json
+
+    if demo:
+        require_no_data(data, info)
+    flags: dict[str, tuple[str, Any]] = {
+        "--data": ("data.path", data),
+        "--info": ("data.info", info),
+        "--mode": ("data.mode", mode),
+        "--weights": ("backbone.weights", weights),
+        "--image-size": ("preparation.image_size", image_size),
+        "--split": ("split.file", split),
+    }
+    settings = resolve_settings(flags, assignments, file=config, base=demo_config() if demo else None)
+    found = audit_data(settings, demo=demo, permutation=not no_permutation, output=output)
+    show_json(found.as_dict()) if json else show(found.as_text())
+    if found.leaks:
+        raise typer.Exit(3)

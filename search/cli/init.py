@@ -28,7 +28,7 @@ def init(
     """
     from search.config.reading import load_config
     from search.config.schema import Config
-    from search.config_template import NAME, commented_toml
+    from search.config.writing import NAME, commented_toml
     from search.errors import ConfigError
     from search.files.atomic import write_atomic
     from search.screen.output import show

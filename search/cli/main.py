@@ -14,16 +14,17 @@ import typer
 from mammo_data.errors import DataError
 from reports.errors import ReportError
 from search import __version__
+from search.cli import data as data_audit
 from search.cli import data as data_commands
-from search.cli import data_audit, doctor, init, report, status, tensorboard, trials, weights
+from search.cli import doctor, init, report, status, tensorboard, trials, weights
 from search.cli import evaluate as evaluate_command
 from search.cli import export as export_command
 from search.cli import predict as predict_command
 from search.cli import run as run_command
 from search.cli.help import Command, CommandGroup
 from search.errors import UserError
-from search.program_name import program
 from search.screen.output import complain, show
+from search.text import program
 
 INTERRUPTED = 130
 

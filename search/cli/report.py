@@ -23,7 +23,7 @@ def report(
 
     Example: mammo-search report demo --open
     """
-    from search.report_job import write_report_again
+    from search.final.report import write_report_again
     from search.run_folder.lookup import find_run
     from search.screen.output import show, show_json
 

@@ -1,7 +1,11 @@
-"""mammo-search run: the whole job."""
+"""mammo-search run: the whole job.
+
+What to type after a run.
+"""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +14,8 @@ import typer
 
 from search.cli.completion import complete_run
 from search.cli.settings import SetOption, resolve_settings
+from search.run_folder.directory import RunDirectory
+from search.text import program
 
 
 def run(
@@ -41,11 +47,10 @@ def run(
 
     Example: mammo-search run --data all-mias.tar.gz --max-trials 40
     """
-    from search.closing import next_commands
-    from search.demo import demo_config, require_no_data
+    pass  # FIXME empty import
+    from search.cohort import demo_config, require_no_data
     from search.errors import ConfigError
-    from search.plan.protocol import describe_protocol, protocol_table
-    from search.plan_text import plan_run
+    from search.plan.protocol import describe_protocol, plan_run, protocol_table
     from search.protocols.expected_cost import expected_text
     from search.protocols.run import JobRequest, run_job
     from search.run_folder.directory import require_run_name
@@ -100,3 +105,41 @@ def run(
     console.print()
     show(result.as_text(), hanging=20)
     console.print(next_commands(result.directory, width=console.width), highlight=False, soft_wrap=True, markup=False)
+
+
+def next_commands(directory: RunDirectory, *, width: int) -> str:
+    """Where everything is, and the three commands that come next, as they can be typed here.
+
+    Args:
+        directory: The folder of a complete run.
+        width: Columns to fill; a command is never broken, what it does is left out where there is no room.
+    """
+    from search.errors import UserError
+    from search.run_folder.lookup import find_run
+
+    try:
+        # By its name where that finds it; a run elsewhere is named by its folder.
+        found = find_run(directory.name).path.resolve() == directory.path.resolve()
+    except UserError:
+        found = False
+    run = shlex.quote(directory.name if found else str(directory.path))
+    name = program()
+    commands = {
+        f"{name} trials {run}": "all runs of the search, best first",
+        f"{name} tensorboard {run}": "curves of every run and fold",
+    }
+    if _of_crops(directory):
+        # New images have nobody who marks the places to crop.
+        commands[f"{name} export {run} --format savedmodel"] = "the model for another program"
+    else:
+        commands[f"{name} predict {shlex.quote(str(directory.model_file))} IMAGE"] = "probabilities of new images"
+    widest = max(len(command) for command in commands)
+    longest = max(len(what) for what in commands.values())
+    room = 2 + widest + 3 + longest <= width
+    lines = [f"everything          {directory.path}", "", "next:"]
+    lines += [f"  {command:<{widest}}   {what}" if room else f"  {command}" for command, what in commands.items()]
+    return "\n".join(lines)
+
+
+def _of_crops(directory: RunDirectory) -> bool:
+    return directory.manifest_file.is_file() and directory.read_manifest().get("mode") == "roi"

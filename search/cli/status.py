@@ -6,15 +6,27 @@ JSON: with RUN one object, without a list of them, the run last worked on first:
 or null), "best" ({"run", "objective", "epochs", "best_epoch", "hyperparameters"} or null), "seconds_spent",
 "seconds_left", "resume" (the command, or null), "report" (the file, or null)}``. Times are ISO 8601; what is not known
 is null. `search.run_folder.status` says what each means.
+
+The state of runs in words: one run as lines, many as a table.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from search.cli.completion import complete_run
+from search.run_folder.status import Progress, RunStatus
+from search.text import duration, short_duration
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+_STYLES = {"running": "bold green", "starting": "green", "interrupted": "yellow", "failed": "red", "damaged": "red"}
 
 
 def status(
@@ -38,7 +50,8 @@ def status(
     from search.run_folder.lookup import find_run, runs_folder
     from search.run_folder.status import all_statuses, run_status
     from search.screen.output import show, show_json, show_table
-    from search.status_listing import status_table, status_text
+
+    pass  # FIXME empty import
 
     if run is not None:
         one = run_status(find_run(run))
@@ -51,3 +64,109 @@ def status(
         show(f"no runs in {runs_folder()}; begin one: mammo-search run --demo")
     else:
         show_table(status_table(everyone))
+
+
+def status_text(status: RunStatus) -> str:
+    """One run as lines of text."""
+    lines = [("run", f"{status.path}{'  (demonstration on synthetic images)' if status.demo else ''}")]
+    lines.append(("state", _state(status)))
+    if status.error:
+        lines.append(("error", status.error))
+    if status.created:
+        ended = f", completed {_clock(status.finished)}" if status.finished else ""
+        lines.append(("began", f"{_clock(status.created)}{ended}"))
+    if status.progress:
+        lines.append(("plan", _progress(status.progress)))
+    if status.best:
+        best = status.best
+        values = ", ".join(f"{name} {value:g}" for name, value in best.hyperparameters.items())
+        lines.append(
+            (
+                "best so far" if status.state != "complete" else "best",
+                f"run {best.run}: macro AUC {best.objective:.3f} at {best.epochs} epochs (selected, optimistic)",
+            )
+        )
+        lines.append(("", values))
+    if status.seconds_spent:
+        lines.append(("time", f"{duration(status.seconds_spent)} spent on runs{_left(status)}"))
+    if status.resume:
+        lines.append(("go on with", status.resume))
+    if status.report:
+        lines.append(("report", status.report))
+    return "\n".join(f"{name:13}{text}".rstrip() for name, text in lines)
+
+
+def status_table(statuses: Sequence[RunStatus]) -> Table:
+    """Many runs as a table that fits 100 columns."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("run", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    for name in ("runs", "epochs", "macro AUC", "at", "time", "left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("began", no_wrap=True)
+    for status in statuses:
+        progress, best = status.progress, status.best
+        table.add_row(
+            escape(status.name),
+            status.state,
+            f"{progress.runs}/{progress.planned_runs}" if progress else "",
+            f"{progress.epochs}/{progress.planned_epochs}" if progress else "",
+            f"{best.objective:.3f}" if best else "",
+            str(best.epochs) if best else "",
+            short_duration(status.seconds_spent) if status.seconds_spent else "",
+            short_duration(status.seconds_left) if status.seconds_left else "",
+            _clock(status.created, seconds=False) if status.created else "",
+            style=_STYLES.get(status.state),
+        )
+    return table
+
+
+def _state(status: RunStatus) -> str:
+    if status.state in ("running", "starting"):
+        return f"{status.state}{_process(status)}{_doing(status)}"
+    if status.state == "interrupted":
+        return f"interrupted{_process(status, was=True)}"
+    return status.state
+
+
+def _process(status: RunStatus, *, was: bool = False) -> str:
+    if status.pid is None:
+        return ""
+    return f"{'; it was' if was else ','} process {status.pid} on {status.host}, begun {_clock(status.since)}"
+
+
+def _doing(status: RunStatus) -> str:
+    progress = status.progress
+    if progress is None or not progress.planned_runs:
+        return ""
+    if progress.runs >= progress.planned_runs and progress.epochs >= progress.planned_epochs:
+        return "; the search is done, what follows is retraining and evaluation"
+    return ""
+
+
+def _progress(progress: Progress) -> str:
+    failed = f" ({progress.failed} failed)" if progress.failed else ""
+    searches = f" of {progress.searches} searches" if progress.searches > 1 else ""
+    return (
+        f"{progress.runs} of {progress.planned_runs} runs{searches} have ended{failed}; "
+        f"{progress.epochs} of {progress.planned_epochs} epochs"
+    )
+
+
+def _left(status: RunStatus) -> str:
+    if status.seconds_left is None:
+        return ""
+    if status.seconds_left == 0:
+        return ", none left but retraining and evaluation"
+    return f", about {duration(status.seconds_left)} of search left, then retraining and evaluation"
+
+
+def _clock(text: str | None, *, seconds: bool = True) -> str:
+    """A time of the reader's own clock."""
+    if not text:
+        return ""
+    when = datetime.fromisoformat(text).astimezone()
+    return f"{when:%Y-%m-%d %H:%M:%S}" if seconds else f"{when:%Y-%m-%d %H:%M}"

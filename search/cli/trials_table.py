@@ -8,8 +8,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reports.trial_record import TrialRecord
-from reports.trials import OBJECTIVE_CURVE, fold_objectives, ranked
+from reports.trials import OBJECTIVE_CURVE, TrialRecord, fold_objectives, ranked
 from search.run_folder.directory import RunDirectory
 from search.text import short_duration
 
@@ -41,9 +40,7 @@ def listed(records: Sequence[TrialRecord], *, sort: str, best: int | None) -> tu
     return tuple(chosen)
 
 
-def as_json(
-    directory: RunDirectory, rows: Sequence[TrialRecord], records: Sequence[TrialRecord]
-) -> dict[str, Any]:
+def as_json(directory: RunDirectory, rows: Sequence[TrialRecord], records: Sequence[TrialRecord]) -> dict[str, Any]:
     """Rows as a JSON-able dict; the schema is in `search.cli.trials`."""
     rank = {record.run: place for place, record in enumerate(ranked(records), start=1)}
     return {

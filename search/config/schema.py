@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mammo_data.training.augmentation import AugmentationSettings
 
 
-
 class Section(BaseModel):
     """A table of the file."""
 

@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import UserError
+from search.export.describe import INPUT_NAME, OUTPUT_NAME
 from search.export.metadata import ModelMetadata
-from search.model_description import INPUT_NAME, OUTPUT_NAME
 
 Pixels = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
@@ -123,7 +123,7 @@ def _write_onnx(model_file: Path, path: Path, metadata: ModelMetadata) -> None:
     _onnx_module("tf2onnx")
     import keras
 
-    from search.fast_inference import with_fast_norms
+    from search.export.model import with_fast_norms
 
     # As a reduction the group norms' means cost ONNX Runtime ten times the accuracy; as a product they do not.
     model = with_fast_norms(keras.saving.load_model(model_file, compile=False, safe_mode=True))

@@ -5,11 +5,29 @@ Output: probabilities, float32 [batch, classes], in the order of the class names
 
 Weight standardisation is folded into the kernels, so that the file opens in safe mode with
 ``keras.saving.load_model`` where this package is not installed. It holds no optimizer.
+
+Is a .keras file a whole one, and made of nothing but layers that compute?
+
+Keras's safe mode refuses Python code in a model file. This is a second wall before it, and a stricter one: a file is
+opened only if every object in its configuration is of the kinds that this program itself writes. So neither a lambda,
+nor a layer that runs somebody's graph or reads files, nor a class from another package is ever looked up.
+
+The exported model for many images: Keras's group norms replaced by this package's, which read the image less often.
+
+Measured on R50x1 at 224 pixels, batches of 8, two cores: trunk 19.5 images/s, the file as it is 15.4, replaced 18.6.
+The replacement is also the more exact one: its means are products with a row of 1/n, whose rounding errors do not grow
+with the number of pixels, while Keras's reduction differs by up to 1e-4 of a standard deviation between batches of one
+and of sixteen.
 """
 
 from __future__ import annotations
 
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,13 +35,44 @@ from numpy.typing import NDArray
 
 from search.bit.architecture import BitArchitecture
 from search.bit.backbone import assign_official, build_export_backbone
+from search.bit.layers import ChannelMomentsGroupNorm
 from search.bit.weights import BitWeights
+from search.errors import RunError
 from search.files.atomic import replacing
-from search.model_safety import require_plain_model
 from search.trials.head import plain_head
 from search.trials.tail import TrainedTail
 
 _BATCH = 32
+_LARGEST_CONFIG = 64 * 2**20
+_MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
+_MODELS = {"keras", "keras.models", "keras.src.models.functional", "keras.src.models.sequential"}
+_ALLOWED = {
+    "keras.layers": {
+        "Activation",
+        "Add",
+        "AveragePooling2D",
+        "BatchNormalization",
+        "Concatenate",
+        "Conv2D",
+        "Dense",
+        "Dropout",
+        "Flatten",
+        "GlobalAveragePooling2D",
+        "GlobalMaxPooling2D",
+        "GroupNormalization",
+        "InputLayer",
+        "MaxPooling2D",
+        "Multiply",
+        "ReLU",
+        "Rescaling",
+        "Reshape",
+        "Resizing",
+        "Softmax",
+        "ZeroPadding2D",
+    },
+    **{module: {"DTypePolicy", "Functional", "Model", "Sequential"} for module in _MODELS},
+}
+_WITHOUT_MODULE = {"__keras_tensor__", "__numpy__", "__tensor__"}
 
 
 def assemble_model(
@@ -91,3 +140,74 @@ def predict_images(model: keras.Model, images: NDArray[np.uint8], rows: NDArray[
     ]
     probabilities = np.concatenate(batches).astype(np.float64)
     return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def require_plain_model(path: Path) -> None:
+    """Make sure that a file may be handed to Keras.
+
+    Raises:
+        RunError: If it is missing, damaged, or has anything else in it.
+    """
+    if path.suffix != ".keras":
+        raise _refused(path, f"a file of the kind {path.suffix or 'without a suffix'}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if set(archive.namelist()) != _MEMBERS or archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
+                raise _refused(path, f"an archive of {', '.join(sorted(archive.namelist())[:5]) or 'nothing'}")
+            damaged = archive.testzip()
+            config = json.loads(archive.read("config.json"))
+    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise _refused(path, f"{type(error).__name__}: {error}") from None
+    if damaged:
+        raise _refused(path, f"a damaged {damaged}")
+    for module, name in _objects(config):
+        allowed = name in _WITHOUT_MODULE if module is None else name in _ALLOWED.get(module, ())
+        if not allowed and module not in ("keras.initializers", "keras.regularizers"):
+            raise _refused(path, f"{module or 'no module'}.{name}")
+
+
+def _objects(config: Any) -> Iterator[tuple[str | None, str]]:
+    """(module, class) of everything that Keras would look up."""
+    waiting = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if "class_name" in value:
+                yield value.get("module"), str(value["class_name"])
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _refused(path: Path, found: str) -> RunError:
+    return RunError(
+        expected=f"a whole .keras file of plain Keras layers as {path}",
+        found=found,
+        remedy="Restore it, or name a model that mammo-search has exported; open others with what made them.",
+    )
+
+
+def with_fast_norms(model: keras.Model) -> keras.Model:
+    """The same function of the same weights, with faster group norms where the file has one with a ReLU after it.
+
+    Args:
+        model: An exported model; it is left as it is.
+    """
+
+    def replaced(layer: keras.Layer) -> keras.Layer:
+        if isinstance(layer, keras.Model):
+            return with_fast_norms(layer)
+        config: dict[str, Any] = layer.get_config()
+        if isinstance(layer, keras.layers.GroupNormalization) and _is_rectified(layer):
+            return ChannelMomentsGroupNorm(layer.groups, layer.epsilon, name=layer.name, dtype=layer.dtype_policy)
+        return layer.__class__.from_config(config)
+
+    clone = keras.models.clone_model(model, clone_function=replaced)
+    clone.set_weights(model.get_weights())
+    return clone
+
+
+def _is_rectified(layer: keras.Layer) -> bool:
+    """Whether only ReLUs read a layer's output: the replacement has the ReLU in it, and a second one is harmless."""
+    readers = [node.operation for node in layer._outbound_nodes]
+    return bool(readers) and all(isinstance(reader, keras.layers.ReLU) for reader in readers)

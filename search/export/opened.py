@@ -78,8 +78,7 @@ class ExportedModel:
     """
 
     def __init__(self, file: ModelFile) -> None:
-        from search.export.model import load_exported
-        from search.fast_inference import with_fast_norms
+        from search.export.model import load_exported, with_fast_norms
 
         self.metadata = file.metadata
         size, classes = self.metadata.image_size, len(self.metadata.class_names)

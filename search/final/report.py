@@ -1,4 +1,7 @@
-"""What a finished run hands to the reports: figures, TensorBoard events, and the page."""
+"""What a finished run hands to the reports: figures, TensorBoard events, and the page.
+
+report.html again, from what a run has stored; neither TensorFlow nor the images are needed.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mammo_data.cases import CaseTable, Finding
-from reports.abbreviations import abnormality
 from reports.evaluation.confident_cases import confident_cases
 from reports.evaluation.evaluate import Evaluation
 from reports.figures import write_evaluation_figures, write_figures
 from reports.page.html import write_report
 from reports.page.model_card import write_model_card
 from reports.page.run_summary import CaseToSee, DataFacts, HoldoutReading, PlannedRung, RunSummary, SeedScore, SplitPart
-from reports.page.summary_file import write_summary
+from reports.page.summary_file import SUMMARY_NAME, read_summary, write_summary
 from reports.page.tensorboard import write_final, write_trials
+from reports.page.words import abnormality
 from reports.search_plots.optuna_study import has_optuna
 from reports.search_plots.plots import write_optuna_plots, write_plain_plots
 from search.cohort import ROI_NOTICE
+from search.config.reading import load_config
 from search.config.writing import to_toml
-from search.search_dimensions import recorded_dimensions
+from search.errors import RunError
+from search.export.describe import read_metrics
+from search.files.digests import content_checksum
+from search.plan.space import recorded_dimensions
+from search.run_folder.directory import RunDirectory
+from search.run_folder.lock import owned
+from search.run_folder.trial_log import read_records
 
 if TYPE_CHECKING:
     from search.audit.audit import LeakAudit
@@ -215,3 +225,45 @@ def _part(name: str, table: CaseTable) -> SplitPart:
 def _class_counts(table: CaseTable) -> dict[str, int]:
     counts = Counter(case.label for case in table.cases)
     return {name: counts[name] for name in table.class_names}
+
+
+def write_report_again(run: RunDirectory, *, embed_images: bool = False) -> Path:
+    """Make report.html of a complete run again.
+
+    Args:
+        run: The run.
+        embed_images: Put pictures of held-out images into it; also where the run's configuration says so.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunError: If the run is not complete, another process works in it, or a file has changed since.
+        ReportError: If what the page is made of is not there.
+    """
+    if not run.is_complete:
+        raise RunError(
+            expected="a run that is finished",
+            found=f"{run.path}, which is not",
+            remedy="See what it is doing with `mammo-search status`; its report is written at the end.",
+        )
+    for name in (SUMMARY_NAME, "metrics.json"):
+        if (run.best / name).is_file():
+            run.check_output(run.best / name)
+    config = load_config(run.check_output(run.config_file))
+    with owned(run.path):
+        summary = read_summary(
+            run.best,
+            trials=read_records(run.check_output(run.trials_file)),
+            metrics=read_metrics(run),
+            config_toml=run.config_file.read_text(encoding="utf-8"),
+            embed_images=embed_images or config.report.embed_images,
+        )
+        write_report(summary, run.report_file)
+        # The manifest has the checksum of every output; without its new one the page would pass for a damaged file.
+        manifest = run.read_manifest()
+        if "outputs" in manifest:
+            run.write_manifest(
+                manifest | {"outputs": manifest["outputs"] | {run.report_file.name: content_checksum(run.report_file)}}
+            )
+    return run.report_file

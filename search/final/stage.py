@@ -12,9 +12,8 @@ from reports.page.html import duration
 from search.audit.shortcuts import Probe
 from search.bit.architecture import BitArchitecture
 from search.bit.weights import BitWeights
-from search.cohort import ROI_NOTICE
+from search.cohort import NOTICE, ROI_NOTICE
 from search.config.schema import Config
-from search.demo import NOTICE
 from search.plan.hyperband import HyperbandPlan
 from search.run_folder.directory import RunDirectory
 from search.text import interval_text

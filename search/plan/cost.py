@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 from search.config.schema import Config
 from search.plan.execution import Assignment
 from search.plan.hyperband import HyperbandPlan
@@ -145,9 +145,7 @@ def remaining_work(
                 shares = below
             for depth, share in shares.items():
                 work[depth] += missing * share * (rung.epochs - rung.initial_epoch)
-            mixed = {
-                depth: begun.count(depth) + missing * shares.get(depth, 0.0) for depth in {*begun, *shares}
-            }
+            mixed = {depth: begun.count(depth) + missing * shares.get(depth, 0.0) for depth in {*begun, *shares}}
             total = sum(mixed.values())
             below = {depth: count / total for depth, count in mixed.items()} if total else any_depth
             promoted = None

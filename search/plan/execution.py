@@ -3,15 +3,22 @@
 Nothing else decides which run starts. Because the answer depends on the history alone, a search that was stopped
 anywhere goes on where it was, and because rungs are barriers and ties go to the lower run number, the order in which
 parallel runs finish changes nothing.
+
+When a search with ``search.max_minutes`` starts no further run.
+
+What a search tells whoever shows it.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
+from reports.trials import TrialRecord
 from search.plan.hyperband import HyperbandPlan
+from search.plan.space import Configuration
 
 
 @dataclass(frozen=True)
@@ -122,3 +129,50 @@ def promotable_runs(plan: HyperbandPlan, history: Sequence[RunState], *, drawn: 
         completed.sort(key=lambda state: (-_score(state), state.run))
         kept |= {state.run for state in completed[: rungs[position + 1].runs]}
     return frozenset(kept)
+
+
+@dataclass(frozen=True)
+class TimeBound:
+    """Bounds of a search; without any it goes on to the end of its plan.
+
+    Attributes:
+        deadline: ``time.monotonic()`` after which no run is started but the first: without it there is nothing to
+            retrain.
+        runs: How many runs the search had when it ended, if it has ended before. What follows a search must not
+            change it: the held-out patients may have been read since.
+    """
+
+    deadline: float | None = None
+    runs: int | None = None
+
+    def is_reached(self, started: int) -> bool:
+        """Whether a search that has started so many runs starts no other."""
+        if self.runs is not None:
+            return started >= self.runs
+        return started > 0 and self.deadline is not None and time.monotonic() > self.deadline
+
+
+def time_bound(minutes: float | None, finished: Sequence[TrialRecord], *, runs: int | None = None) -> TimeBound:
+    """The bound of a search that begins or goes on.
+
+    Args:
+        minutes: ``search.max_minutes``.
+        finished: Runs of an earlier part; the time that they took is spent.
+        runs: How many there were when the search ended, if it has.
+    """
+    if minutes is None:
+        return TimeBound(runs=runs)
+    return TimeBound(time.monotonic() + 60 * minutes - sum(record.seconds for record in finished), runs)
+
+
+class SearchListener(Protocol):
+    """Whoever shows the search."""
+
+    def run_begins(self, run: int, assignment: Assignment, configuration: Configuration) -> None:
+        """A run starts."""
+
+    def epoch_ended(self, run: int, fold: int, epoch: int) -> None:
+        """One fold of a run has trained one more epoch."""
+
+    def run_ended(self, record: TrialRecord) -> None:
+        """A run is finished and recorded."""

@@ -1,18 +1,26 @@
-"""The search space, in KerasTuner's terms, and the configurations that are drawn from it."""
+"""The search space, in KerasTuner's terms, and the configurations that are drawn from it.
+
+The space of a run as the reports take it, from what its manifest says.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reports.search_plots.space import Dimension
 from search.config.schema import Interval, SpaceSection
 from search.seeding import generator
 
 if TYPE_CHECKING:
     import keras_tuner
 
+
 DRAWS_BEFORE_EXHAUSTED = 1_000
 """So many draws in a row of what was drawn before, and a discrete space is taken for exhausted."""
+_SPACE = "space."
+_NO_HYPERPARAMETERS = {"known"}
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,33 @@ def _float(hyperparameters: keras_tuner.HyperParameters, name: str, interval: In
         return
     log = interval.sampling == "log"
     middle = (interval.min * interval.max) ** 0.5 if log else (interval.min + interval.max) / 2
-    hyperparameters.Float(
-        name, interval.min, interval.max, sampling=interval.sampling, default=float(f"{middle:.3g}")
-    )
+    hyperparameters.Float(name, interval.min, interval.max, sampling=interval.sampling, default=float(f"{middle:.3g}"))
+
+
+def recorded_dimensions(settings: Mapping[str, Any]) -> tuple[Dimension, ...]:
+    """The hyperparameters of a run, those that change the network first.
+
+    Args:
+        settings: The manifest's, by path (`run_settings.result_settings`).
+
+    Returns:
+        A dimension each: a list of values is a choice, ``min``, ``max`` and ``sampling`` are a range. None where the
+        manifest has no space.
+    """
+    space = {path.removeprefix(_SPACE): value for path, value in settings.items() if path.startswith(_SPACE)}
+    choices = [
+        Dimension.of_choices(name, values)
+        for name, values in sorted(space.items(), reverse=True)
+        if isinstance(values, list) and values and name not in _NO_HYPERPARAMETERS
+    ]
+    ranges = [
+        Dimension(
+            name,
+            float(space[path]),
+            float(space[f"{name}.max"]),
+            log=space.get(f"{name}.sampling") == "log",
+        )
+        for path in sorted(space, reverse=True)
+        if path.endswith(".min") and f"{(name := path.removesuffix('.min'))}.max" in space
+    ]
+    return (*choices, *ranges)

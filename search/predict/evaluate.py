@@ -12,6 +12,7 @@ from search.export.opened import ExportedModel, ModelFile, find_model
 from search.machine.libraries import quiet_libraries, start_tensorflow
 from search.screen.output import messages
 from search.screen.progress import RunProgress
+from search.text import interval_text
 
 _HEADLINE = {
     "abnormal_auc": "abnormal versus {normal}, AUC",
@@ -69,15 +70,15 @@ class ModelEvaluation:
             lines.append(f"{self.left_out} patients left out, for the model's run knows them")
         titles = {"primary_auc": f"{metrics['primary_endpoint']}, AUC"} | _HEADLINE
         rows = [
-            (title.format(normal=names[0]), _interval(metrics[key])) for key, title in titles.items() if key in metrics
+            (title.format(normal=names[0]), interval_text(metrics[key])) for key, title in titles.items() if key in metrics
         ]
         if "calibration" in metrics:
             corrected = metrics["calibration"]["corrected"]
-            rows += [(f"{_HEADLINE[key]}, calibrated", _interval(corrected[key])) for key in ("brier", "log_loss")]
+            rows += [(f"{_HEADLINE[key]}, calibrated", interval_text(corrected[key])) for key in ("brier", "log_loss")]
         for point in metrics["operating_points"]:
             title = f"{point['endpoint']}, threshold for {point['target_specificity']:.2f}"
-            rows.append((f"{title}: sensitivity", _interval(point["sensitivity"])))
-            rows.append((f"{'':{len(title)}}  specificity", _interval(point["specificity"])))
+            rows.append((f"{title}: sensitivity", interval_text(point["sensitivity"])))
+            rows.append((f"{'':{len(title)}}  specificity", interval_text(point["specificity"])))
         width = max(len(title) for title, _ in rows)
         return "\n".join([*lines, *(f"{title:{width}}  {value}" for title, value in rows)])
 
@@ -149,11 +150,3 @@ def _record(file: ModelFile, held_out: str) -> int:
 
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
-
-
-def _interval(metric: dict[str, Any]) -> str:
-    if metric["value"] is None:
-        return "not defined"
-    if metric.get("lower") is None:
-        return f"{metric['value']:.3f}"
-    return f"{metric['value']:.3f} [{metric['lower']:.3f}, {metric['upper']:.3f}]"

@@ -51,10 +51,9 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
         DataError: If the data are not there any more.
     """
     from mammo_data.sources.open import open_source
-    from search.cohort import prepare_films, search_data, split_from_file
+    from search.cohort import demo_data, prepare_films, search_data, split_from_file
     from search.config.reading import load_config
     from search.config.schema import cache_directory
-    from search.demo import demo_data
 
     if file.run is None:
         raise ConfigError(

@@ -84,8 +84,7 @@ def _closing(done: int, failed: int, seconds: float) -> str:
 
 def _row_text(metadata: ModelMetadata, format: str) -> tuple[str, Callable[[PredictedImage], str]]:
     """What stands before the rows, and what a row becomes."""
-    from search.predict.rows import header, row_writer
-    from search.prediction_listing import listing
+    from search.predict.rows import header, listing, row_writer
 
     if format == "table":
         return listing(metadata, answer_width())

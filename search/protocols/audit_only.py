@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from search import demo as demonstration
+from search import cohort as demonstration
 from search.cohort import JobData, job_data
 from search.config.schema import Config, cache_directory
 from search.files.atomic import write_atomic
@@ -42,9 +42,7 @@ def audit_data(
     from search.audit.audit import audit
 
     cache = cache_directory(config)
-    source = (
-        open_source(demonstration.demo_data(cache)) if demo else open_source(config.data.path, config.data.info)
-    )
+    source = open_source(demonstration.demo_data(cache)) if demo else open_source(config.data.path, config.data.info)
     log = cache / "audit-log.txt"
     with library_noise_in(log) as terminal, RunProgress(messages(terminal), log=log).shown() as progress:
         if demo:

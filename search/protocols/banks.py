@@ -79,7 +79,7 @@ def own_banks(job: Job, data: JobData, directory: RunDirectory, manifest: dict[s
 def run_trunk(job: Job, views: StoredViews, bank_plan: BankPlan) -> dict[int, BoundaryValues]:
     """Boundary values of some views, by unfreeze depth: found on the disk, or made."""
     from search.boundary.banks import boundary_values
-    from search.forecast import describe_time
+    from search.protocols.expected_cost import describe_time
 
     job.progress.fact("views", describe_banks(bank_plan))
     if not job.directory.trials_file.is_file():

@@ -11,7 +11,7 @@ from search.protocols.job import Job
 from search.protocols.manifest import run_manifest
 from search.protocols.stages import final_stage, search_trials
 from search.run_folder.lifecycle import begin_or_resume
-from search.scorable_folds import require_scorable
+from search.trials.data import require_scorable
 
 if TYPE_CHECKING:
     from search.final.stage import FinalModel

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from search.tuner.search import SearchOutcome
 
 
-
 @dataclass(frozen=True)
 class JobRequest:
     """What the user asked for.

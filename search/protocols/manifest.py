@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.machine.device import processor_name
 from search.machine.libraries import git_commit, versions
-from search.plan_text import plan_table
+from search.plan.protocol import plan_table
 from search.protocols.job import Job
 from search.run_folder.directory import RunDirectory
 from search.run_folder.lifecycle import RESULTS_VERSION, result_settings
@@ -16,7 +16,6 @@ from search.run_folder.manifest import SCHEMA
 
 if TYPE_CHECKING:
     from search.cohort import JobData
-
 
 
 def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mammo_data.errors import DataError
-from search import __version__, demo
+from search import __version__
+from search import cohort as demo
 from search.cohort import prepare_films, require_sound
 from search.config.schema import cache_directory
 from search.errors import UserError
 from search.machine.failures import machine_failures_in_one_line
 from search.machine.libraries import library_noise_in
-from search.plan.protocol import describe_protocol
-from search.plan_text import plan_run
+from search.plan.protocol import describe_protocol, plan_run
 from search.protocols.job import Job, JobRequest
 from search.protocols.stages import resolve_backbone
 from search.run_folder.directory import open_run_directory

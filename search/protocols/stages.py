@@ -22,13 +22,12 @@ from search.screen.progress import RunProgress
 from search.text import printable
 
 if TYPE_CHECKING:
-    from reports.trial_record import TrialRecord
+    from reports.trials import TrialRecord
     from search.audit.shortcuts import Probe
     from search.cohort import JobData
     from search.final.stage import FinalStage
     from search.trials.data import TrainingSettings, TrialData
     from search.trials.worker import TrainerPool
-
 
 
 def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgress) -> Backbone:
@@ -82,7 +81,7 @@ def search_trials(
         manifest: Its run.json; where time ended the search, that is added.
         trainers: Compiled tails of another search of the same shapes, to be used again.
     """
-    from search.forecast import rough_cost_model
+    from search.protocols.expected_cost import rough_cost_model
     from search.screen.state import search_board
     from search.trials.worker import TrainerPool
     from search.tuner.search import run_search

@@ -17,9 +17,8 @@ from typing import Any
 
 from search.errors import ConfigError, RunError
 from search.files.atomic import is_leftover, make_durable_folder
-from search.run_folder.lock import LOCK, is_locked, moved_away
+from search.run_folder.lock import LOCK, SESSION, is_locked, moved_away
 from search.run_folder.manifest import COPY, read_manifest, write_manifest
-from search.run_session import SESSION
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

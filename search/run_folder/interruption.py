@@ -12,8 +12,8 @@ from types import FrameType
 from typing import Any
 
 from search.errors import UserError
-from search.program_name import program
 from search.run_folder.directory import RunDirectory
+from search.text import program
 
 _PATIENCE_SECONDS = 3.0
 

@@ -2,27 +2,38 @@
 
 The lock is the operating system's (``.lock``, flock): it ends with the process that holds it, however that ends, so
 that none is ever stale. On file systems that are shared between hosts it may not reach the other hosts. There the owner
-is known by its pulse: it touches ``.session.json`` every few seconds (see `search.run_session`).
+is known by its pulse: it touches ``.session.json`` every few seconds (see `search.run_folder.lock`).
+
+Who is at work in a run's folder, and how the last one who was ended.
+
+``.session.json`` in the folder: ``pid``, ``host``, ``since`` (ISO 8601) of the process that works or worked last, where
+it ended in an exception ``ended`` (ISO 8601), ``error`` (one line) and ``interrupted`` (whether the user ended it), and
+``crc32`` (8 hex digits of the rest as JSON with sorted keys). A process that ended well takes it away; one that was
+killed leaves it without ``ended``. Whether anybody is at work is not read from it: the lock says that, and it ends with
+its process (see `search.run_folder.lock`).
 """
 
 from __future__ import annotations
 
+import datetime
 import fcntl
+import json
 import os
 import platform
 import shutil
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from search.errors import RunError
-from search.files.atomic import remove_leftovers
-from search.run_session import SESSION, Session, begin_session, end_session, read_session
+from search.files.atomic import remove_leftovers, write_atomic
 from search.text import printable
 
 LOCK = ".lock"
@@ -31,6 +42,9 @@ _PATIENCE_SECONDS = 4 * PULSE_SECONDS
 # Not at once: somebody who asks whether the run is in use holds the lock for a moment.
 _LOCK_SECONDS = 0.5
 _DELETED = ".deleted"
+SESSION = ".session.json"
+_INTERRUPTED = 130
+_CHECKSUM = "crc32"
 
 
 @contextmanager
@@ -171,3 +185,73 @@ def _taken(folder: Path, session: Session | None) -> RunError:
         found=who,
         remedy="Wait for it, end it, or choose another --name.",
     )
+
+
+@dataclass(frozen=True)
+class Session:
+    """A process at work in a run's folder.
+
+    Attributes:
+        pid: Its number on its host.
+        host: The host's name.
+        since: When it began, ISO 8601.
+        ended: When it ended in an exception, or None.
+        error: What ended it, in one line.
+        interrupted: Whether that was Ctrl-C or SIGTERM.
+    """
+
+    pid: int
+    host: str
+    since: str
+    ended: str | None = None
+    error: str | None = None
+    interrupted: bool = False
+
+
+def begin_session(folder: Path) -> Session:
+    """Write down that this process is at work in a folder; it holds the lock."""
+    session = Session(os.getpid(), platform.node(), _now())
+    _write(folder, session)
+    return session
+
+
+def end_session(folder: Path, session: Session, error: BaseException | None) -> None:
+    """Write down how the process ended.
+
+    Args:
+        folder: The run's folder; nothing is written if it is gone.
+        session: From `begin_session`.
+        error: What ended it, None if it ended well.
+    """
+    if not folder.is_dir():
+        return
+    if error is None:
+        (folder / SESSION).unlink(missing_ok=True)
+        return
+    interrupted = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", None) == _INTERRUPTED
+    text = " ".join(str(error).split()) or type(error).__name__
+    with suppress(OSError):  # a full disk has ended the run: that is what is to be told
+        _write(folder, Session(session.pid, session.host, session.since, _now(), text, interrupted))
+
+
+def read_session(folder: Path) -> Session | None:
+    """The last session, None where it ended well or nothing readable is there."""
+    try:
+        values = json.loads((folder / SESSION).read_text(encoding="utf-8"))
+        written = values.pop(_CHECKSUM)
+        return Session(**values) if written == _checksum(values) else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _write(folder: Path, session: Session) -> None:
+    values = asdict(session)
+    write_atomic(folder / SESSION, json.dumps({**values, _CHECKSUM: _checksum(values)}) + "\n")
+
+
+def _checksum(values: dict[str, object]) -> str:
+    return f"{zlib.crc32(json.dumps(values, sort_keys=True).encode()):08x}"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

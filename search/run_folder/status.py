@@ -13,14 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from reports.trial_record import TrialRecord
-from reports.trials import ranked
+from reports.trials import TrialRecord, ranked
 from search.errors import RunError
 from search.run_folder.directory import RunDirectory
 from search.run_folder.interruption import command_to_resume
+from search.run_folder.lock import Session, read_session
 from search.run_folder.lookup import all_runs, runs_folder
 from search.run_folder.trial_log import recorded
-from search.run_session import Session, read_session
 
 State = Literal["starting", "running", "interrupted", "failed", "complete", "damaged"]
 

@@ -15,14 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 from search.errors import RunError
 from search.files.atomic import append_line, write_atomic
 from search.run_folder.directory import RunDirectory
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-
 
 
 def append_record(path: Path, record: TrialRecord) -> None:

@@ -19,11 +19,10 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 from search.plan.execution import Assignment
 from search.plan.space import Configuration
-from search.run_line import run_line
-from search.screen.layout import Station, layout, runs_table
+from search.screen.layout import Station, layout, run_line, runs_table
 from search.screen.log_follower import following
 from search.screen.state import SearchBoard
 from search.text import duration

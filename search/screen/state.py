@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 from search.config.schema import Config
 from search.plan.cost import CostModel, remaining_work
 from search.plan.execution import Assignment

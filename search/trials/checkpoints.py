@@ -3,6 +3,12 @@
 A file holds every variable of the tail, its optimizer and its random generator, and nothing of the frozen trunk.
 safetensors carries arrays only, so that reading one can't run code; a damaged file (see `tensor_file`) counts as one
 that was not kept. Files are written by a thread while the next fold trains; what can't be promoted any more is deleted.
+
+in_flight/: the folds that the run in progress has finished, so that an interrupted run goes on at the next one.
+
+``fold-K.npz`` holds ``logits`` float32 [epochs, images, classes], one float64 array [epochs] a curve, named
+``curve/NAME``, and ``key``, the text that names run and assignment (with the checksum of `tensor_file`). What is
+damaged or carries another run's key does not count: the fold is trained again, to the same bits.
 """
 
 from __future__ import annotations
@@ -11,11 +17,17 @@ import shutil
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from search.files.tensors import load_checked_safetensors, save_checked_safetensors
+import numpy as np
+
+from search.files.tensors import load_checked_npz, load_checked_safetensors, save_checked_npz, save_checked_safetensors
+from search.plan.execution import Assignment
+from search.trials.cross_validation import FoldResult
 from search.trials.tail import State
 
 _STATES_IN_FLIGHT = 2
+_CURVE = "curve/"
 
 
 class CheckpointStore:
@@ -79,3 +91,43 @@ class CheckpointStore:
         # One level: where the search's folder has vanished, it must not come back with this alone in it.
         self.directory.mkdir(exist_ok=True)
         save_checked_safetensors(path, state)
+
+
+class FoldsInFlight:
+    """Finished folds of the run in progress.
+
+    Args:
+        directory: The ``in_flight`` folder of the run.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def save(self, run: int, assignment: Assignment, fold: int, result: FoldResult) -> None:
+        """Keep a finished fold."""
+        arrays: dict[str, Any] = {_CURVE + name: np.array(curve) for name, curve in result.curves.items()}
+        arrays |= {"key": np.array(_key(run, assignment)), "logits": result.logits}
+        save_checked_npz(self._path(fold), arrays)
+
+    def load(self, run: int, assignment: Assignment, fold: int) -> FoldResult | None:
+        """A fold that an interrupted attempt at this very run has finished, or None."""
+        arrays = load_checked_npz(self._path(fold))
+        if arrays is None or str(arrays["key"]) != _key(run, assignment):
+            return None
+        curves = {
+            name.removeprefix(_CURVE): tuple(float(value) for value in values)
+            for name, values in arrays.items()
+            if name.startswith(_CURVE)
+        }
+        return FoldResult(curves, arrays["logits"])
+
+    def clear(self) -> None:
+        """Forget all folds."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _path(self, fold: int) -> Path:
+        return self._directory / f"fold-{fold}.npz"
+
+
+def _key(run: int, assignment: Assignment) -> str:
+    return f"{run} {assignment}"

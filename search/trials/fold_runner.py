@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 from search.errors import RunError
-from search.folds_in_flight import FoldsInFlight
 from search.plan.execution import Assignment
 from search.plan.space import Configuration
-from search.trials.checkpoints import CheckpointStore
+from search.trials.checkpoints import CheckpointStore, FoldsInFlight
 from search.trials.cross_validation import OBJECTIVE, FoldResult, train_fold
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.out_of_fold import is_intact, out_of_fold_file, write_out_of_fold
@@ -107,9 +106,7 @@ class FoldRunner:
             RunError: If it gives other values, as on a machine that is not deterministic.
         """
         configuration = Configuration.from_values(record.hyperparameters)
-        results = [
-            self._train_fold(assignment, configuration, trainer, fold) for fold in range(len(self._data.folds))
-        ]
+        results = [self._train_fold(assignment, configuration, trainer, fold) for fold in range(len(self._data.folds))]
         again = np.array([result.curves[OBJECTIVE] for result in results])
         before = np.array(record.curves[OBJECTIVE])[:, record.initial_epoch :]
         if not np.array_equal(again, before, equal_nan=True):
@@ -145,9 +142,7 @@ class FoldRunner:
             on_epoch=on_epoch,
         )
 
-    def _trained_again(
-        self, trainer: TailTrainer, configuration: Configuration, fold: int, epochs: int
-    ) -> State:
+    def _trained_again(self, trainer: TailTrainer, configuration: Configuration, fold: int, epochs: int) -> State:
         """The state of a parent whose checkpoint was not kept, for nobody expected it to be promoted."""
         train_fold(trainer, configuration, self._data, self._settings, fold=fold, initial_epoch=0, epochs=epochs)
         return trainer.state()

@@ -124,6 +124,4 @@ def plain_head(
     x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_norm")(x)
     x = keras.layers.ReLU(name="head_relu")(x)
     x = keras.layers.Dropout(dropout, name="head_dropout")(x)
-    return keras.layers.Dense(
-        n_classes, kernel_initializer=start, kernel_regularizer=penalty, name="head_logits"
-    )(x)
+    return keras.layers.Dense(n_classes, kernel_initializer=start, kernel_regularizer=penalty, name="head_logits")(x)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.predictions import Predictions
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 from search.errors import RunError
 from search.files.tensors import Arrays, load_checked_npz, save_checked_npz
 from search.trials.cross_validation import FoldResult, softmax

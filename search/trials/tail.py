@@ -105,9 +105,7 @@ class TailTrainer:
         """Time spent so far in making graphs, which is once for all runs that share them."""
         return self._steps.build_seconds
 
-    def begin(
-        self, configuration: Configuration, seed: int, *purpose: str | int, head_init: str = "glorot"
-    ) -> None:
+    def begin(self, configuration: Configuration, seed: int, *purpose: str | int, head_init: str = "glorot") -> None:
         """Set every variable to its start value and the strengths to the configuration's.
 
         Args:

@@ -9,9 +9,8 @@ from typing import Any
 
 import keras_tuner
 
-from search.plan.execution import Assignment
+from search.plan.execution import Assignment, TimeBound
 from search.plan.space import DRAWS_BEFORE_EXHAUSTED, Configuration
-from search.time_bound import TimeBound
 from search.trials.cross_validation import OBJECTIVE
 from search.tuner.oracle import NEVER
 

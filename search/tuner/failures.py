@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 from search.errors import RunError
 from search.files.atomic import write_atomic
 from search.machine.failures import first_line, is_out_of_memory, smaller_batch

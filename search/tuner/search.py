@@ -11,20 +11,17 @@ from pathlib import Path
 import keras
 import keras_tuner
 
-from reports.trial_record import TrialRecord
-from reports.trials import best_run
+from reports.trials import TrialRecord, best_run
 from search.config.schema import Config
 from search.machine.failures import machine_failures_in_one_line
-from search.oracles import SearchOracle
+from search.plan.execution import SearchListener, TimeBound, time_bound
 from search.plan.hyperband import HyperbandPlan
 from search.plan.space import Configuration, declare_space, draw_configurations, known_configurations
-from search.search_listener import SearchListener
-from search.time_bound import TimeBound, time_bound
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.worker import TrainerPool
 from search.tuner.bayesian import BayesianOracle
 from search.tuner.failures import without_last_failures
-from search.tuner.oracle import PlannedOracle
+from search.tuner.oracle import PlannedOracle, SearchOracle
 from search.tuner.tuner import MammoTuner
 
 

@@ -16,20 +16,19 @@ import keras_tuner
 import numpy as np
 
 from mammo_data.errors import DataError
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 from search.errors import UserError
 from search.files.atomic import make_durable_folder
 from search.machine.failures import is_disk_failure
-from search.oracles import SearchOracle, record_assignment, restore_trials
-from search.plan.execution import Assignment
+from search.plan.execution import Assignment, SearchListener
 from search.plan.space import Configuration
 from search.run_folder.trial_log import append_record
-from search.search_listener import SearchListener
 from search.trials.cross_validation import OBJECTIVE, DivergedError, FoldResult, score
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.fold_runner import FoldRunner
 from search.trials.tail import TailTrainer
 from search.tuner.failures import IN_A_ROW, describe_failure, last_failures, stopped_by_failures
+from search.tuner.oracle import SearchOracle, record_assignment, restore_trials
 
 NO_OBJECTIVE = f"{OBJECTIVE} is defined in no epoch: no fold has an image of every class to validate on"
 
@@ -123,9 +122,7 @@ class MammoTuner(keras_tuner.Tuner):
         except Exception as failure:
             if is_disk_failure(failure):
                 raise
-            error = describe_failure(
-                failure, self._run_directory, run, assignment, configuration, self._batch_size
-            )
+            error = describe_failure(failure, self._run_directory, run, assignment, configuration, self._batch_size)
         curves = self._joined_curves(assignment, results) if results else {}
         outcome = score(curves[OBJECTIVE]) if results else None
         if outcome and outcome.objective is None:

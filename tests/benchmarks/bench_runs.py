@@ -78,7 +78,7 @@ def measure(runs: int, depths: tuple[int, ...], epochs: int, side: int) -> dict[
     from search.bit.weights import random_weights
     from search.config.reading import load_config
     from search.machine.libraries import start_tensorflow
-    from search.plan_text import plan_search
+    from search.plan.protocol import plan_search
     from search.trials.data import TrainingSettings
     from search.trials.worker import TrainerPool
     from search.tuner.search import run_search

@@ -77,8 +77,8 @@ def planned(setting: Setting, depths: tuple[int, ...], one_run_a_depth: int | No
         one_run_a_depth: Instead of the setting's plan, one run at each depth over so many epochs.
     """
     from search.plan.hyperband import plan_without_promotions
+    from search.plan.protocol import plan_search
     from search.plan.space import draw_configurations
-    from search.plan_text import plan_search
 
     config = setting.config(depths)
     plan = plan_search(config.search)

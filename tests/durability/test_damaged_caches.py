@@ -58,7 +58,7 @@ def test_a_damaged_unfinished_bank_is_filled_from_the_beginning(tmp_path, monkey
 
 def test_a_record_that_was_never_made_by_this_plan_is_refused(tmp_path, engine):
     from search.config.reading import load_config
-    from search.plan_text import plan_search
+    from search.plan.protocol import plan_search
     from search.run_folder.trial_log import append_record
     from search.trials.worker import TrainerPool
     from search.tuner.search import run_search

@@ -41,14 +41,13 @@ def kinds(engine, finished):
     from search.boundary.store import BankKey, BankStore
     from search.export.metadata import metadata_file, read_metadata
     from search.export.model import load_exported
-    from search.folds_in_flight import FoldsInFlight
     from search.plan.execution import Assignment
     from search.run_folder.directory import RunDirectory
     from search.run_folder.ledger import LEDGER, readings, record_reading
+    from search.run_folder.lock import SESSION, begin_session, read_session
     from search.run_folder.manifest import COPY, read_manifest
     from search.run_folder.trial_log import recorded
-    from search.run_session import SESSION, begin_session, read_session
-    from search.trials.checkpoints import CheckpointStore
+    from search.trials.checkpoints import CheckpointStore, FoldsInFlight
     from search.trials.cross_validation import FoldResult
     from search.trials.out_of_fold import read_out_of_fold
 

@@ -14,7 +14,7 @@ import pytest
 from search.config.reading import load_config
 from search.config.writing import to_toml
 from search.errors import RunError
-from search.plan_text import plan_search
+from search.plan.protocol import plan_search
 from search.protocols.run import JobRequest, run_job
 from search.run_folder.trial_log import read_records
 from tests.conftest import ROOT

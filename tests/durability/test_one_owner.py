@@ -12,8 +12,7 @@ import pytest
 
 from search.errors import RunError
 from search.run_folder.directory import RunDirectory, open_run_directory
-from search.run_folder.lock import owned, require_no_other_host
-from search.run_session import SESSION, begin_session, read_session
+from search.run_folder.lock import SESSION, begin_session, owned, read_session, require_no_other_host
 from tests.conftest import ROOT
 
 HOLDER = (

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from mammo_data.errors import DataError
-from mammo_data.fetch.download import fetch
-from mammo_data.mirrors import LICENCE_NAME, MIRRORS
+from mammo_data.fetch.download import LICENCE_NAME, MIRRORS, fetch
 from mammo_data.sources.open import load_cases, open_source
 from mammo_data.truth.mias import known_checksums
 from tests.mammo_data.packagings import files_of, tar_bytes

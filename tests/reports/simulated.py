@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reports.predictions import Predictions
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 
 CLASS_NAMES = ("normal", "benign", "malignant")
 

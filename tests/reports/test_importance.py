@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reports.search_plots.importance import FANOVA, PED_ANOVA, compare_importances
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 
 from .simulated import simulated_trials
 from .test_optuna_study import SPACE

@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.evaluation.evaluate import evaluate
-from reports.evaluation.nested import OuterFold, evaluate_nested
+from reports.evaluation.nested import OuterFold, evaluate_nested, nested_metrics
 from reports.evaluation.subgroups import CaseAttributes, subgroup_results
 from reports.figures import write_nested_figures
 from reports.metrics.table import one_vs_rest_auc
-from reports.nested import nested_metrics
 from reports.page.html import render_report
 from reports.page.model_card import render_model_card
 from reports.page.run_summary import DataFacts, RunSummary

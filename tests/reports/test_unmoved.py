@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reports.evaluation.nested import nested_metrics
 from reports.evaluation.subgroups import CaseAttributes, subgroup_results
 from reports.metrics.degenerate import independent_pairs
 from reports.metrics.intervals import wilson
 from reports.metrics.table import metric_values
 from reports.metrics.table_intervals import metric_intervals, paired_difference
-from reports.nested import nested_metrics
 from reports.predictions import Predictions
 
 from .simulated import simulated_predictions

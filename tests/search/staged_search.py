@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 from search.plan.execution import Assignment, RunState, next_assignment
 from search.plan.hyperband import plan_hyperband
 from search.plan.space import Configuration

@@ -6,13 +6,13 @@ from dataclasses import asdict
 import keras_tuner
 import pytest
 
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 from search.config.schema import SpaceSection
-from search.oracles import restore_trials
+from search.plan.execution import TimeBound
 from search.plan.space import declare_space, known_configurations
-from search.time_bound import TimeBound
 from search.trials.cross_validation import OBJECTIVE
 from search.tuner.bayesian import BayesianOracle
+from search.tuner.oracle import restore_trials
 
 DISCRETE = {
     "head_width": (8, 16, 32, 64),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.bit_hyperrule import hyperrule_factors
+from search.trials.schedule import hyperrule_factors
 
 
 def test_five_hundred_steps_are_the_papers():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 from search.bit.architecture import R50X1
 from search.plan.cost import CostModel, epoch_costs, remaining_work
 from search.plan.execution import Assignment, RunState, next_assignment

@@ -5,7 +5,7 @@ import json
 from typer.testing import CliRunner
 
 from mammo_data.sources.open import load_cases, open_source
-from search.plan_text import plan_search
+from search.plan.protocol import plan_search
 from search.protocols.expected_cost import expected_cost
 from tests.search.json_answers import assert_described
 

@@ -4,11 +4,10 @@ import tomllib
 
 import pytest
 
+from search.cohort import demo_config
 from search.config.reading import load_config
 from search.config.schema import Config
-from search.config.writing import to_toml
-from search.config_template import commented_toml, shipped_text
-from search.demo import demo_config
+from search.config.writing import commented_toml, shipped_text, to_toml
 from search.run_folder.lifecycle import result_settings
 from search.run_folder.manifest import write_manifest
 from tests.conftest import ROOT

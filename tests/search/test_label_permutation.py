@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.audit.permutation import PERMUTATIONS, permutation_test
-from search.demo import demo_config, demo_data
+from search.cohort import demo_config, demo_data
 
 
 @pytest.fixture(scope="module")

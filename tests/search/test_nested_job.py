@@ -15,7 +15,7 @@ from mammo_data.splits import Split
 from reports.predictions import Predictions
 from search.cohort import prepare_films
 from search.errors import ConfigError, RunError
-from search.plan_text import plan_search
+from search.plan.protocol import plan_search
 from search.protocols.job import Job
 from search.protocols.nested.protocol import NestedRun
 from search.protocols.run import JobRequest, run_job
@@ -152,7 +152,7 @@ def test_an_outer_search_s_left_out_patients_are_evaluated_and_counted_like_any(
 
 def test_tensorboard_shows_one_search_at_a_time(nested, tmp_path):
     """Their runs have equal numbers, and its HParams page takes equal names for repetitions."""
-    from search.tensorboard_server import events_of, outer_searches
+    from search.cli.tensorboard import events_of, outer_searches
 
     directory = nested[1].directory
     assert events_of(directory) == directory.tensorboard

@@ -6,7 +6,7 @@ import pytest
 
 from search.config.reading import load_config
 from search.errors import ConfigError
-from search.plan_text import plan_run
+from search.plan.protocol import plan_run
 from search.protocols.run import JobRequest, run_job
 from tests.search.command_line import typed
 from tests.search.tiny import tiny_config

@@ -120,7 +120,7 @@ def test_a_terminal_gets_a_table_that_fits_it(run, width):
     """The row of an image, one with a name that is too long, and one that failed."""
     from search.export.opened import find_model
     from search.predict.films import PredictedImage
-    from search.prediction_listing import listing
+    from search.predict.rows import listing
 
     metadata = find_model(str(run.path)).metadata
     header, text = listing(metadata, width)

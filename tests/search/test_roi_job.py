@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from mammo_data.splits import Split
 from reports.predictions import Predictions
-from search.cli.data_audit import audit
-from search.closing import next_commands
+from search.cli.data import audit
+from search.cli.run import next_commands
 from search.config.writing import to_toml
 from search.protocols.run import JobRequest, run_job
 from tests.search.held_out_changes import with_other_held_out_patients

@@ -9,7 +9,7 @@ import pytest
 
 from search.config.reading import load_config
 from search.errors import RunError
-from search.plan_text import plan_search
+from search.plan.protocol import plan_search
 from search.run_folder.trial_log import read_records
 
 
@@ -184,9 +184,9 @@ def test_runs_without_a_defined_objective_have_failed_live_and_resumed(engine, s
 
 
 def test_a_completed_record_without_an_objective_is_restored_as_the_failure_it_was(tmp_path):
-    from reports.trial_record import TrialRecord
+    from reports.trials import TrialRecord
     from search.config.schema import Config
-    from search.oracles import restore_trials
+    from search.tuner.oracle import restore_trials
     from search.tuner.search import build_oracle
 
     config = Config()

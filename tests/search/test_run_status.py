@@ -10,13 +10,13 @@ import sys
 
 import pytest
 
+from search.cli.status import status_text
 from search.errors import RunError
 from search.run_folder.directory import RunDirectory
 from search.run_folder.interruption import InterruptedRunError
 from search.run_folder.lock import owned
 from search.run_folder.status import all_statuses, run_status
 from search.run_folder.trial_log import read_records
-from search.status_listing import status_text
 
 HOLDER = (
     "import sys\n"

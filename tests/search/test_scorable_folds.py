@@ -7,7 +7,7 @@ from mammo_data.cases import Case, CaseTable
 from mammo_data.errors import DataError
 from mammo_data.splits import Split, patient_split
 from search.protocols.run import JobRequest, run_job
-from search.scorable_folds import require_scorable
+from search.trials.data import require_scorable
 from tests.search.tiny import tiny_config
 
 NAMES = ("normal", "benign", "malignant")

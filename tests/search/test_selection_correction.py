@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 from search.errors import RunError
-from search.evaluation_inputs import selection_correction
+from search.final.held_out import selection_correction
 from search.trials.cross_validation import OBJECTIVE, FoldResult, score, validation_metrics
 from search.trials.data import TrialData
 from search.trials.out_of_fold import out_of_fold_file, write_out_of_fold

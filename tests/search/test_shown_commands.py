@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from search.closing import next_commands
-from search.program_name import UV_RUN
+from search.cli.run import next_commands
 from search.run_folder.directory import RunDirectory
 from search.run_folder.interruption import command_to_resume
+from search.text import UV_RUN
 from tests.search.command_line import typed
 from tests.search.test_help import parsed
 

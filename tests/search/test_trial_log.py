@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from reports.trial_record import TrialRecord
+from reports.trials import TrialRecord
 from search.errors import RunError
 from search.run_folder.trial_log import append_record, read_records
 

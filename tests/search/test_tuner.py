@@ -8,7 +8,7 @@ import pytest
 
 from search.config.reading import load_config
 from search.plan.hyperband import plan_hyperband
-from search.plan_text import plan_search
+from search.plan.protocol import plan_search
 
 
 class Silent:

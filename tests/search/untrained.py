@@ -7,9 +7,9 @@ from pathlib import Path
 from mammo_data.preparation.standardise import PreparationSettings
 from search.bit.architecture import BitArchitecture
 from search.bit.weights import random_weights
+from search.export.describe import describe_model
 from search.export.metadata import ModelMetadata
 from search.export.model import assemble_model, save_model
-from search.model_description import describe_model
 from search.trials.tail import TrainedTail
 
 

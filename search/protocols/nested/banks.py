@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from search.boundary.values import BoundaryValues
+from search.boundary.values import BoundaryValues, SelectedValues
 from search.protocols.banks import bank_budget, plan_search_banks, run_trunk
 from search.protocols.job import Job
-from search.selected_values import SelectedValues
 
 if TYPE_CHECKING:
     from mammo_data.preparation.prepared import PreparedSet

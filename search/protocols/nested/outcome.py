@@ -11,11 +11,10 @@ from typing import Any
 from mammo_data.splits import Split
 from reports.evaluation.evaluate import Evaluation
 from reports.evaluation.nested import OuterFold, evaluate_nested
-from search.cohort import ROI_NOTICE
-from search.demo import NOTICE
-from search.evaluation_inputs import case_attributes, radius_cuts, selection_correction
+from search.cohort import NOTICE, ROI_NOTICE
 from search.export.describe import write_run_metadata
 from search.files.atomic import replacing, write_atomic
+from search.final.held_out import case_attributes, radius_cuts, selection_correction
 from search.final.stage import FinalModel, FinalStage
 from search.protocols.nested.outer import OuterPredictions, _join, _read_outer
 from search.protocols.nested.report import write_nested_report

@@ -27,7 +27,7 @@ from search.protocols.nested.split import final_split, inner_split, outer_split
 from search.protocols.stages import final_stage, search_trials
 from search.run_folder.directory import RunDirectory
 from search.run_folder.lifecycle import begin_or_resume
-from search.scorable_folds import require_scorable
+from search.trials.data import require_scorable
 
 if TYPE_CHECKING:
     from mammo_data.splits import Split

@@ -47,9 +47,7 @@ def write_nested_report(
         seconds: Wall time of this part of the run.
     """
     directory, metrics = stage.directory, evaluation.metrics
-    figures = write_nested_figures(
-        evaluation, folds, predictions.fold_of_case, stage.outcome.winner, directory.figures
-    )
+    figures = write_nested_figures(evaluation, folds, predictions.fold_of_case, stage.outcome.winner, directory.figures)
     found = audit(
         stage.films,
         stage.prepared,
