@@ -1,7 +1,8 @@
 """MammoHyperModel: the searched model as KerasTuner's documentation would write it, for a user's own tuner.
 
 ``mammo-search run`` trains the same network in two parts (frozen trunk once, tail many times); here it is one compiled
-Keras model from pixels to probabilities, to be fitted on `mammo_data.training.pipeline`'s data sets with any KerasTuner tuner.
+Keras model from pixels to probabilities, to be fitted on `mammo_data.training.pipeline`'s data sets with any KerasTuner
+tuner.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def engine(tensorflow_started) -> Engine:
 def finished(phantom, tmp_path_factory, tensorflow_started):
     """A configuration and the result of its run, "first". A test that changes something copies the folder."""
     from search.protocols.run import JobRequest, run_job
-    from tests.search.tiny import tiny_config
+    from tests.support.tiny import tiny_config
 
     config = tiny_config(phantom, tmp_path_factory.mktemp("work"))
     return config, run_job(JobRequest(config, name="first"))

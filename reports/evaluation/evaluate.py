@@ -1,8 +1,8 @@
 """The whole evaluation of a model on held-out patients: what metrics.json holds.
 
-``metrics.json`` has the table of `reports.metrics.table` (``n`` to ``confusion_matrix``; each metric as ``{"value", "lower",
-"upper", "level", "method", "undefined"}``, value and limits null where not defined), ``intervals`` (how the limits were
-made), and these sections, each only where its inputs are given:
+``metrics.json`` has the table of `reports.metrics.table` (``n`` to ``confusion_matrix``; each metric as ``{"value",
+"lower", "upper", "level", "method", "undefined"}``, value and limits null where not defined), ``intervals`` (how the
+limits were made), and these sections, each only where its inputs are given:
 
     calibration        temperature, log_prior_shift, prior_shift (whether one was taken; null where training left the
                        prior alone), cases (fitted on), uncorrected and corrected: brier, log_loss and classwise_ece
@@ -10,15 +10,15 @@ made), and these sections, each only where its inputs are given:
     operating_points   list of `reports.evaluation.operating_points.OperatingPoint`
     decision_curve     thresholds, model, lower, upper, all_positive of the primary endpoint (corrected probabilities)
     subgroups          list of `reports.evaluation.subgroups.SubgroupResult`
-    selection          `reports.evaluation.bbc_cv.SelectionCorrection`: the winner's inner score before and after the correction
-                       for the choice of run and epoch
+    selection          `reports.evaluation.bbc_cv.SelectionCorrection`: the winner's inner score before and after the
+                       correction for the choice of run and epoch
     final_seeds        primary_auc, macro_ovr_auc, balanced_accuracy: a list each, the exported model first
     ensemble           `reports.evaluation.final_models.ensemble_section`: the mean of the winner's fold models
-    errors             list of `reports.evaluation.confident_cases.ConfidentCase`: the most confident wrong cases of each class
+    errors             list of `reports.evaluation.confident_cases.ConfidentCase`: the most confident errors a class
 
-A run adds ``localisation`` (`reports.evaluation.localisation.LocalisationResult`: the pointing game, where held-out lesions have a
-position), ``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split have been read)
-and ``nested_seconds`` (what the nested protocol would take, estimated).
+A run adds ``localisation`` (`reports.evaluation.localisation.LocalisationResult`: the pointing game, where held-out
+lesions have a position), ``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split
+have been read) and ``nested_seconds`` (what the nested protocol would take, estimated).
 
 The plain metrics stay those of the model as it is exported; corrections stand beside them, never in their place.
 """

@@ -203,8 +203,8 @@ def nested_metrics(
         level: Coverage.
 
     Returns:
-        As `reports.metrics.table_intervals.with_intervals`; the metrics are means over the outer folds (folds in which a
-        metric is not defined are left out), ``pooled`` holds those over all cases, ``outer_folds`` for each fold
+        As `reports.metrics.table_intervals.with_intervals`; the metrics are means over the outer folds (folds in which
+        a metric is not defined are left out), ``pooled`` holds those over all cases, ``outer_folds`` for each fold
         ``fold``, ``n``, ``n_patients``, ``class_counts`` and the values of the metrics, ``notes`` says of which folds a
         headline metric is not the mean.
 

@@ -200,8 +200,8 @@ class RunSummary:
         model_file: Name of the exported model.
         device: What it ran on, in words.
         seconds: Wall time of the whole run.
-        outer_folds: Those of a nested run; the metrics are means over them then (`reports.evaluation.nested`), while the trials
-            and the model are those of the search on all patients.
+        outer_folds: Those of a nested run; the metrics are means over them then (`reports.evaluation.nested`), while
+            the trials and the model are those of the search on all patients.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """summary.json: what report.html was made of, so that it can be made again without the network or the images.
 
-It holds the fields of `reports.page.run_summary.RunSummary` by name, but for what the run has stored by itself: ``trials``
-(trials.jsonl), ``metrics`` (metrics.json) and ``config_toml`` (config.toml). Paths are relative to its folder. Pictures
-are only named; whether they go into the page is decided when it is made.
+It holds the fields of `reports.page.run_summary.RunSummary` by name, but for what the run has stored by itself:
+``trials`` (trials.jsonl), ``metrics`` (metrics.json) and ``config_toml`` (config.toml). Paths are relative to its
+folder. Pictures are only named; whether they go into the page is decided when it is made.
 """
 
 from __future__ import annotations

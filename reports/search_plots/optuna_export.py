@@ -1,7 +1,7 @@
 """The export of a search to a file that optuna and optuna-dashboard open.
 
-It holds the studies that `reports.search_plots.optuna_study` describes: the whole search in optuna's own terms, and one study a
-budget.
+It holds the studies that `reports.search_plots.optuna_study` describes: the whole search in optuna's own terms, and one
+study a budget.
 """
 
 from __future__ import annotations

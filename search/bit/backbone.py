@@ -2,7 +2,8 @@
 
 One wiring (`_forward`) serves all four, so that they can't drift apart; they differ in where they start, where they
 stop, and in the layers they are made of. Layers carry the official variable names with dots for slashes (Keras forbids
-slashes), which `official_variables` turns back. Agreement with Google's TF2 code: tests/search/test_bit_agreement.py.
+slashes), which `official_variables` turns back. Agreement with Google's TF2 code:
+tests/search/bit/test_bit_agreement.py.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ It is called like the export with ``.json`` after it, for example ``bit_mammogra
     use               what it may be used for, in a sentence
     demo              whether it was trained on synthetic images
     input             name, dtype, shape (null: any number of images), range, mode ("whole" or "roi"), meaning
-    preparation       settings of `mammo_data.preparation.standardise` (image_size, crop, remove_labels, clahe, clahe_limit), and in
-                      words orientation and placement
+    preparation       settings of `mammo_data.preparation.standardise` (image_size, crop, remove_labels, clahe,
+                      clahe_limit), and in words orientation and placement
     output            name, dtype, class_names (from harmless to worst)
     calibration       temperature, log_prior_shift (one a class), cases, formula; null where none could be fitted
     operating_points  list of endpoint, classes (their calibrated probabilities are added up), target_specificity,

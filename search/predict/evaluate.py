@@ -70,7 +70,9 @@ class ModelEvaluation:
             lines.append(f"{self.left_out} patients left out, for the model's run knows them")
         titles = {"primary_auc": f"{metrics['primary_endpoint']}, AUC"} | _HEADLINE
         rows = [
-            (title.format(normal=names[0]), interval_text(metrics[key])) for key, title in titles.items() if key in metrics
+            (title.format(normal=names[0]), interval_text(metrics[key]))
+            for key, title in titles.items()
+            if key in metrics
         ]
         if "calibration" in metrics:
             corrected = metrics["calibration"]["corrected"]

@@ -4,8 +4,8 @@ Grad-CAM of an exported model: the .keras file is all that is needed.
 
 The activations A are those of the last residual unit, g the gradients of the explained class's logit with respect to
 them; the map is ReLU(Σ_c mean(g)_c · A_c) (Selvaraju et al., ICCV 2017). A cell (i, j) looks at the pixel (i · stride,
-j · stride), see `search.final.saliency.peak`. A run's report chooses among several kinds of maps on development images; here
-it is always this one.
+j · stride), see `search.final.saliency.peak`. A run's report chooses among several kinds of maps on development images;
+here it is always this one.
 """
 
 from __future__ import annotations

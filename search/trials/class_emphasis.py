@@ -1,8 +1,8 @@
 """What rare classes weigh in the loss, for those who would rather not draw them more often.
 
-One choice of minority handling acts at one place: the balanced sampler draws (``mammo_data.training.sampling``), class weights
-and logit adjustment change the loss (here), and in all three the network learns to answer for a world in which the
-classes are equally frequent. `training_shares` says so to whoever corrects the probabilities.
+One choice of minority handling acts at one place: the balanced sampler draws (``mammo_data.training.sampling``), class
+weights and logit adjustment change the loss (here), and in all three the network learns to answer for a world in which
+the classes are equally frequent. `training_shares` says so to whoever corrects the probabilities.
 """
 
 from __future__ import annotations

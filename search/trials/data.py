@@ -59,7 +59,7 @@ class TrainingSettings:
         schedule: Learning-rate schedule, see ``search.schedule``.
         head_init: Start of the head's last layer, "glorot" or "zeros".
         backbone_lr_factor: Factor on the learning rate of the unfrozen backbone variables.
-        minority: How rare classes are handled, see ``mammo_data.training.sampling`` and ``search.trials.class_emphasis``.
+        minority: How rare classes are handled, see `mammo_data.training.sampling` and `search.trials.class_emphasis`.
     """
 
     seed: int

@@ -20,7 +20,7 @@ from reports.metrics.degenerate import independent_pairs, is_unmoved, unmoved_in
 from reports.metrics.intervals import Method, interval, jackknife_weights, patient_weights
 from reports.metrics.table_intervals import metric_intervals
 from reports.predictions import Predictions
-from tests.reports.simulated import simulated_predictions
+from tests.support.simulated import simulated_predictions
 
 METHODS: tuple[Method, ...] = ("percentile", "bca", "logit")
 SEPARATION = 0.954  # AUC 0.75 between two unit normals

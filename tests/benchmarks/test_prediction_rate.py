@@ -32,7 +32,7 @@ def test_films_are_predicted_at_four_fifths_of_the_trunk_s_own_speed(
     from search.export.opened import BATCH, ExportedModel, ModelFile
     from search.machine.libraries import start_tensorflow
     from search.predict.films import predict_files
-    from tests.search.untrained import write_untrained
+    from tests.support.untrained import write_untrained
 
     start_tensorflow(deterministic=False)
     path, metadata = write_untrained(R50X1, SIDE, tmp_path)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.durability.fork_server import ForkServer
+from tests.support.fork_server import ForkServer
 
 
 @pytest.fixture(scope="session")

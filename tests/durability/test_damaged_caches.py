@@ -7,7 +7,7 @@ import pytest
 
 from search.errors import RunError
 from search.run_folder.trial_log import read_records
-from tests.durability.damage import flipped
+from tests.support.damage import flipped
 
 
 def test_a_damaged_prepared_set_is_made_anew(phantom, tmp_path):

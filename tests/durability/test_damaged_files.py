@@ -12,7 +12,7 @@ from mammo_data.errors import DataError
 from mammo_data.splits import Split
 from search.errors import UserError
 from search.run_folder.trial_log import read_records
-from tests.durability.damage import cut, empty, flipped
+from tests.support.damage import cut, empty, flipped
 
 FLIPS = 60
 """Bits that are flipped in each file, one after the other, spread over it at random."""

@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from search.run_folder.directory import RunDirectory
-from tests.durability.damage import DAMAGES
 from tests.durability.test_kills_everywhere import assert_same, make_workspace
+from tests.support.damage import DAMAGES
 
 IN_SEARCH = (
     "run.json",

@@ -19,8 +19,8 @@ from search.run_folder.directory import RunDirectory
 from search.run_folder.manifest import COPY
 from search.run_folder.trial_log import read_records
 from tests.conftest import ROOT
-from tests.durability.damage import cut, empty, flip
-from tests.search.tiny import tiny_config
+from tests.support.damage import cut, empty, flip
+from tests.support.tiny import tiny_config
 
 DEADLINE_SECONDS = 120
 

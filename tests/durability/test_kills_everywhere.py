@@ -14,7 +14,7 @@ import pytest
 from search.config.writing import to_toml
 from search.run_folder.directory import RunDirectory
 from search.run_folder.trial_log import read_records
-from tests.search.tiny import tiny_config
+from tests.support.tiny import tiny_config
 
 LEDGER = "holdout_ledger"
 ONE_DEPTH = {"space__unfreeze_depth": [0], "retrain__seeds": 1}

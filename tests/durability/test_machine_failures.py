@@ -18,7 +18,7 @@ from search.plan.protocol import plan_search
 from search.protocols.run import JobRequest, run_job
 from search.run_folder.trial_log import read_records
 from tests.conftest import ROOT
-from tests.search.tiny import tiny_config
+from tests.support.tiny import tiny_config
 
 
 @contextmanager

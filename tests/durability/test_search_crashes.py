@@ -11,7 +11,7 @@ from search.config.reading import load_config
 from search.files.tensors import load_checked_npz
 from search.plan.protocol import plan_search
 from search.run_folder.trial_log import drop_torn_line, read_records
-from tests.durability.damage import DAMAGES
+from tests.support.damage import DAMAGES
 
 
 class Crash(BaseException):

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.search.bit_stand_in import TINY, stand_in_arrays, write_archive, write_saved_model
-from tests.search.loopback_server import Server, running_server
-from tests.search.official_features import recipe_weights
+from tests.support.bit_stand_in import TINY, stand_in_arrays, write_archive, write_saved_model
+from tests.support.loopback_server import Server, running_server
+from tests.support.official_features import recipe_weights
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,91 @@
+"""Images as users name them, and what is no film of a breast."""
+
+import shutil
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+
+from mammo_data.decoding.decode import decode_grey
+from mammo_data.errors import DataError
+from mammo_data.preparation.film_check import require_film
+from mammo_data.sources.image_files import image_files, paths_or_image
+from mammo_data.sources.open import open_source
+from tests.support.case_folders import write_film
+
+
+def film(side=200):
+    y, x = np.mgrid[0:side, 0:side] / side
+    return np.where(x**2 + (2 * y - 1) ** 2 < 0.4, 120 + 60 * x, 4).astype(np.uint8)
+
+
+def test_a_folder_an_archive_of_it_and_its_files_give_the_same_images(tmp_path):
+    folder = tmp_path / "own"
+    (folder / "films").mkdir(parents=True)
+    for number, suffix in enumerate((".pgm", ".png", ".tif", ".dcm")):
+        write_film(folder / "films" / f"film{number}{suffix}", film())
+    bare = folder / "films" / "without_suffix"
+    shutil.copy(next((folder / "films").glob("*.dcm")), bare)
+    (folder / ".hidden.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("not an image")
+    (folder / "LICENSE").write_text("nor this")
+    with tarfile.open(tmp_path / "own.tar.gz", "w:gz", compresslevel=1) as archive:
+        archive.add(folder, ".")
+    found = {file.name: file.data for file in image_files([folder])}
+    assert len(found) == 5
+    assert "films/without_suffix" in found
+    assert {file.name: file.data for file in image_files([tmp_path / "own.tar.gz"])} == found
+    (named,) = image_files([bare])
+    assert (named.name, named.data) == (str(bare), found["films/without_suffix"])
+
+
+def test_what_can_not_be_read_is_an_error_in_its_place(tmp_path):
+    good = tmp_path / "good.png"
+    cv2.imwrite(str(good), film())
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "cut.tar.gz").write_bytes(b"\x1f\x8b" + b"\0" * 40)
+    found = list(image_files([tmp_path / "none.png", good, tmp_path / "empty", tmp_path / "cut.tar.gz", good]))
+    assert [isinstance(file.data, DataError) for file in found] == [True, False, True, True, False]
+    for file in found:
+        assert not isinstance(file.data, DataError) or file.name in str(file.data)
+
+
+def test_a_stream_is_an_image_or_a_list_of_paths(tmp_path):
+    _, encoded = cv2.imencode(".png", film())
+    assert paths_or_image(encoded.tobytes()) == encoded.tobytes()
+    assert [str(path) for path in paths_or_image(b"a.pgm\n\n b c.dcm \r\n")] == ["a.pgm", "b c.dcm"]
+    for neither in (b"", b"\n", b"\xff\xfe\x00\x01", b"PK\x03\x04\0\0"):
+        with pytest.raises(DataError, match="one image, or paths"):
+            paths_or_image(neither)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (film(40), "40 × 40"),
+        (np.zeros((300, 300), np.uint8), "0 to 0"),
+        (np.full((300, 300), 255, np.uint8), "255 to 255"),
+        (255 - film(), "white"),
+        (np.where(np.random.default_rng(0).random((300, 300)) < 0.05, 255, 0).astype(np.uint8), "nothing on it"),
+    ],
+    ids=["tiny", "black", "blank", "inverted", "specks"],
+)
+def test_what_is_no_film_of_a_breast_is_refused(image, words):
+    with pytest.raises(DataError, match=words):
+        require_film(image, "x.png")
+
+
+def test_films_pass(phantom):
+    require_film(film(), "x.png")
+    for name, data in open_source(phantom).stream():
+        require_film(decode_grey(data, name), name)
+
+
+@pytest.mark.mias
+@pytest.mark.slow
+def test_all_real_films_pass(mias_archive):
+    if not mias_archive.is_file():
+        pytest.skip(f"{mias_archive} is absent")
+    for name, data in open_source(mias_archive).stream():
+        require_film(decode_grey(data, name), name)

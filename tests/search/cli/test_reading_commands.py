@@ -1,0 +1,194 @@
+"""trials, status and tensorboard on a finished run, as a user meets them: real processes, and what they print."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.support.json_answers import assert_described
+
+PROGRAM = [sys.executable, "-m", "search"]
+
+
+@pytest.fixture(scope="module")
+def workspace(finished, tmp_path_factory):
+    """A folder with a copy of the finished run, under its own name."""
+    _, result = finished
+    place = tmp_path_factory.mktemp("reading")
+    shutil.copytree(result.directory.path, place / "runs" / "first")
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(workspace, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+def ask(workspace, *arguments):
+    return subprocess.run([*PROGRAM, *arguments], cwd=workspace, capture_output=True, text=True, timeout=120)
+
+
+def test_trials_lists_every_run_best_first_within_100_columns(workspace, finished):
+    answer = ask(workspace, "trials")
+    assert answer.returncode == 0, answer.stderr
+    lines = answer.stdout.splitlines()
+    assert max(map(len, lines)) <= 100
+    winner = finished[1].outcome.winner
+    first = next(line for line in lines if line.split()[:1] == ["1"])
+    assert first.split()[1] == str(winner.run)
+    assert f"{winner.objective:.3f}" in first
+    rows = [line for line in lines if any(f" {r.objective:.3f} " in line for r in finished[1].outcome.records)]
+    assert len(rows) == len(finished[1].outcome.records)
+
+
+def test_a_terminal_without_unicode_gets_the_same_table(workspace, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    answer = ask(workspace, "trials", "--best", "1")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.isascii()
+    assert "~" in answer.stdout
+
+
+def test_trials_as_json_has_the_schema_lineage_and_ranks(workspace, finished):
+    records = finished[1].outcome.records
+    found = json.loads(ask(workspace, "trials", "first", "--json", "--sort", "run").stdout)
+    assert_described("trials", found)
+    assert (found["run"], found["objective"], found["plots"], found["export"]) == ("first", "val_macro_auc", {}, None)
+    assert [trial["run"] for trial in found["trials"]] == [record.run for record in records]
+    for trial, record in zip(found["trials"], records, strict=True):
+        assert trial["hyperparameters"] == record.hyperparameters
+        assert trial["lineage"][:1] == ([] if record.parent is None else [record.parent])
+    assert [t["run"] for t in found["trials"] if t["rank"] == 1] == [finished[1].outcome.winner.run]
+    best = json.loads(ask(workspace, "trials", "--best", "1", "--json").stdout)["trials"]
+    assert [trial["rank"] for trial in best] == [1]
+
+
+def test_trials_draws_and_exports(workspace):
+    import optuna
+
+    answer = ask(workspace, "trials", "--plot", "--out", "drawn", "--export-optuna", "search.log", "--json")
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    assert_described("trials", found)
+    assert {"learning_curves", "timeline"} <= set(found["plots"])
+    for path in found["plots"].values():
+        assert (workspace / path).read_bytes().startswith(b"\x89PNG")
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(workspace / "search.log"))
+    )
+    assert set(optuna.get_all_study_names(storage)) == set(found["export"]["studies"])
+    again = ask(workspace, "trials", "--export-optuna", "search.log")
+    assert again.returncode == 2
+    assert "search.log, which is there" in again.stderr
+    assert ask(workspace, "trials", "--export-optuna", "search.txt").returncode == 2
+
+
+def test_without_optuna_the_plots_end_with_one_line_and_the_table_does_not_need_it(workspace):
+    program = "import sys; sys.modules['optuna'] = None\nfrom search.cli.main import main\nmain()"
+    for arguments, code in ((["trials"], 0), (["trials", "--plot"], 1), (["trials", "--export-optuna", "x.db"], 1)):
+        answer = subprocess.run(
+            [sys.executable, "-c", program, *arguments], cwd=workspace, capture_output=True, text=True, timeout=120
+        )
+        assert answer.returncode == code, answer.stderr
+        assert len(answer.stderr.splitlines()) == (code != 0)
+        assert ("uv sync --extra plots" in answer.stderr) == (code != 0)
+
+
+def test_status_of_a_complete_run(workspace, finished):
+    records = finished[1].outcome.records
+    found = json.loads(ask(workspace, "status", "first", "--json").stdout)
+    assert_described("status RUN", found)
+    assert (found["state"], found["resume"], found["error"]) == ("complete", None, None)
+    assert found["progress"]["runs"] == found["progress"]["planned_runs"] == len(records)
+    assert found["best"]["run"] == finished[1].outcome.winner.run
+    assert found["seconds_spent"] == pytest.approx(sum(record.seconds for record in records))
+    text = ask(workspace, "status", "first").stdout
+    assert "complete" in text
+    assert "best/report.html" in text
+    listing = ask(workspace, "status")
+    assert "first" in listing.stdout
+    assert max(map(len, listing.stdout.splitlines())) <= 100
+    assert json.loads(ask(workspace, "status", "--json").stdout) == [found]
+
+
+@pytest.mark.parametrize("command", ["trials", "status", "tensorboard"])
+def test_a_wrong_name_is_one_line_with_the_nearest(workspace, command):
+    answer = ask(workspace, command, "frist")
+    assert answer.returncode == 1
+    assert len(answer.stderr.splitlines()) == 1
+    assert "Did you mean 'first'?" in answer.stderr
+
+
+def test_trials_and_status_import_no_engine_and_answer_soon(workspace):
+    program = (
+        "import sys, time\n"
+        "from search.cli.main import main\n"
+        "sys.argv = ['mammo-search', *sys.argv[1:]]\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'tensorflow', 'keras', 'keras_tuner', 'pandas', 'sklearn', 'matplotlib', 'optuna', 'cv2'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert time.process_time() < 1.5, time.process_time()\n"
+    )
+    for arguments in (["trials"], ["status"], ["status", "first", "--json"]):
+        answer = subprocess.run(
+            [sys.executable, "-c", program, *arguments], cwd=workspace, capture_output=True, text=True, timeout=60
+        )
+        assert answer.returncode == 0, answer.stderr
+
+
+@pytest.fixture
+def tensorboard(workspace):
+    """The command itself on a free port; its process, and the address that it printed."""
+    process = subprocess.Popen(
+        [*PROGRAM, "tensorboard", "first", "--port", "0"],
+        cwd=workspace,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process, process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def test_tensorboard_serves_the_run_on_loopback_until_ctrl_c(tensorboard, finished):
+    process, address = tensorboard
+    assert address.startswith("http://127.0.0.1:")
+    expected = {f"run_{record.run:04d}" for record in finished[1].outcome.records}
+    runs: set[str] = set()
+    end = time.monotonic() + 60
+    while not expected <= runs and time.monotonic() < end:  # it reads events in the background
+        with urllib.request.urlopen(f"{address}data/runs", timeout=30) as answer:
+            runs = set(json.load(answer))
+    assert expected <= runs
+    body = json.dumps({"experimentName": "", "colParams": [], "sliceSize": 100, "allowedStatuses": ["STATUS_SUCCESS"]})
+    request = urllib.request.Request(
+        f"{address}data/plugin/hparams/session_groups", body.encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        groups = json.load(answer)["sessionGroups"]
+    assert len(groups) == len(expected)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+    assert "Traceback" not in process.stderr.read()
+
+
+def test_tensorboard_refuses_a_port_in_use(tensorboard, workspace):
+    _, address = tensorboard
+    port = address.rstrip("/").rpartition(":")[2]
+    answer = ask(workspace, "tensorboard", "--port", port)
+    assert answer.returncode == 2
+    assert len(answer.stderr.splitlines()) == 1
+    assert "--port" in answer.stderr

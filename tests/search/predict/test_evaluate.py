@@ -1,0 +1,85 @@
+"""mammo-search evaluate: the run's held-out patients once more, or other people's."""
+
+import json
+import shutil
+
+import pytest
+
+from mammo_data.phantom.dataset import write_phantom
+from mammo_data.splits import Split
+from search.run_folder.ledger import readings
+from tests.support.case_folders import write_case_folder
+from tests.support.command_line import typed
+from tests.support.json_answers import assert_described
+
+
+@pytest.fixture(scope="module")
+def run(finished):
+    return finished[1].directory
+
+
+def held_out(run):
+    return Split.read_csv(run.split_file).test_fingerprint
+
+
+def test_held_out_patients_give_the_run_s_own_figures_and_are_counted(finished, run, capsys, tmp_path):
+    runs, split = run.path.parent, held_out(run)
+    before = len(readings(runs, split))
+    answer = typed(capsys, "evaluate", run.path, "--json", "--predictions", tmp_path / "again.csv")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    assert_described("evaluate", found)
+    assert found["holdout_readings"] == before + 1 == len(readings(runs, split))
+    stored = json.loads((run.best / "metrics.json").read_text())
+    for name in ("primary_auc", "macro_ovr_auc", "balanced_accuracy", "per_class", "confusion_matrix"):
+        assert found["metrics"][name] == stored[name], name
+    assert found["metrics"]["calibration"]["temperature"] == stored["calibration"]["temperature"]
+    for again, first in zip(found["metrics"]["operating_points"], stored["operating_points"], strict=True):
+        assert again.items() <= first.items()
+    assert (tmp_path / "again.csv").read_text().splitlines()[0] == (
+        (run.best / "predictions.csv").read_text().splitlines()[0]
+    )
+
+
+def test_other_people_s_films_are_all_external_and_known_patients_are_refused(run, phantom, tmp_path, capsys):
+    folder = write_case_folder(phantom, tmp_path / "own")
+    table = folder / "cases.csv"
+    ledger = len(readings(run.path.parent, held_out(run)))
+    refused = typed(capsys, "evaluate", run.path, "--data", folder)
+    assert refused.code == 3
+    assert "--leave-out-known" in refused.err
+    # The held-out patients are no others: they would be read without being counted.
+    nobody = typed(capsys, "evaluate", run.path, "--data", folder, "--leave-out-known")
+    assert nobody.code == 3
+    assert "evaluated without --data, and counted" in nobody.err
+    # Other ids for the same women: the pixels are the same still, and give them away.
+    header, *lines = table.read_text().splitlines()
+    rows = [row.replace(",", ",x", 1) for row in lines]
+    table.write_text("\n".join([header, *rows]) + "\n")
+    assert typed(capsys, "evaluate", run.path, "--data", folder).code == 3
+    # Eight other women among them.
+    others = write_case_folder(write_phantom(tmp_path / "phantom", patients=8, seed=5, image_size=128), folder / "more")
+    _, *lines = (others / "cases.csv").read_text().splitlines()
+    (others / "cases.csv").unlink()
+    rows += [f"more/{row.replace(',', ',other', 1)}" for row in lines]
+    table.write_text("\n".join([header, *rows]) + "\n")
+    answer = typed(capsys, "evaluate", run.path, "--data", folder, "--leave-out-known", "--json")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    assert found["holdout_readings"] is None
+    assert (found["left_out_patients"], found["metrics"]["n_patients"]) == (32, 8)
+    assert len(readings(run.path.parent, held_out(run))) == ledger
+
+
+def test_classes_that_are_not_the_model_s_are_refused(run, phantom, tmp_path, capsys):
+    answer = typed(capsys, "evaluate", run.path, "--data", write_case_folder(phantom, tmp_path / "own", classes=2))
+    assert answer.code == 3
+    assert "negative, positive" in answer.err
+
+
+def test_a_model_that_has_left_its_run_needs_data(run, tmp_path, capsys):
+    for file in (run.model_file, f"{run.model_file}.json"):
+        shutil.copy(file, tmp_path)
+    answer = typed(capsys, "evaluate", tmp_path / run.model_file.name)
+    assert answer.code == 2
+    assert "--data" in answer.err

@@ -1,0 +1,148 @@
+"""mammo-search predict: films in, calibrated rows out; what is no film is an error in its own row."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from mammo_data.splits import Split
+from reports.predictions import Predictions
+from tests.support.case_folders import write_case_folder
+from tests.support.command_line import typed
+from tests.support.json_answers import assert_described
+
+
+@pytest.fixture(scope="module")
+def run(finished):
+    return finished[1].directory
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_held_out_films_get_the_predictions_that_the_run_has_stored(run, phantom, capsys):
+    test = set(Split.read_csv(run.split_file).test_patients)
+    answer = typed(capsys, "predict", run.path, phantom)
+    assert answer.code == 0, answer.err
+    found = {row["image"].removesuffix(".pgm"): row for row in rows_of(answer.out)}
+    assert list(found) == sorted(found)
+    plain = Predictions.read_csv(run.best / "predictions.csv")
+    corrected = Predictions.read_csv(run.best / "predictions_corrected.csv")
+    assert set(plain.patient_ids) == test
+    for image, probabilities in zip(corrected.image_ids, corrected.probabilities, strict=True):
+        row = found[image]
+        given = [float(row[f"p_{name}"]) for name in corrected.class_names]
+        assert np.allclose(given, probabilities, atol=1e-4)
+        assert row["error"] == ""
+    point = run.read_manifest() and json.loads((run.best / "metrics.json").read_text())["operating_points"][0]
+    column = f"{point['endpoint']} at {point['target_specificity']:.2f}".replace(" ", "_")
+    called = sum(found[image][column] == "positive" for image in plain.image_ids)
+    assert called == point["true_positives"] + point["false_positives"]
+
+
+def test_every_format_and_every_bad_image_in_one_batch(run, phantom, tmp_path, capsys):
+    folder = write_case_folder(phantom, tmp_path / "own") / "films"
+    kinds = [next(folder.glob(f"*{suffix}")) for suffix in (".pgm", ".png", ".tif", ".dcm")]
+    film = cv2.imread(str(kinds[0]), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(tmp_path / "film.jpg"), film)
+    cv2.imwrite(str(tmp_path / "tiny.png"), film[:20, :20])
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros_like(film))
+    (tmp_path / "empty.pgm").write_bytes(b"")
+    (tmp_path / "cut.png").write_bytes(kinds[1].read_bytes()[:500])
+    (tmp_path / "letter.png").write_text("Dear reader")
+    good = [*kinds, tmp_path / "film.jpg"]
+    bad = [tmp_path / name for name in ("tiny.png", "black.png", "empty.pgm", "cut.png", "letter.png", "none.dcm")]
+    order = [path for pair in zip(good, bad, strict=False) for path in pair] + bad[5:]
+    answer = typed(capsys, "predict", run.path, *order, "--json", "--out", tmp_path / "rows.jsonl")
+    assert answer.code == 0, answer.err
+    assert "; 6 failed" in answer.err
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert [row["image"] for row in rows] == [str(path) for path in order]
+    for row, path in zip(rows, order, strict=True):
+        assert_described("predict", row)
+        if path in bad:
+            assert path.name in row["error"]
+            assert "\n" not in row["error"]
+            assert row["probabilities"] is row["decisions"] is row["predicted"] is None
+        else:
+            assert row["error"] is None
+            assert sum(row["probabilities"].values()) == pytest.approx(1)
+            assert row["predicted"] == max(row["probabilities"], key=row["probabilities"].get)
+    first, jpeg = rows[0], rows[order.index(tmp_path / "film.jpg")]
+    assert jpeg["probabilities"]["malignant"] == pytest.approx(first["probabilities"]["malignant"], abs=0.05)
+
+
+def test_standard_input_takes_an_image_or_paths_and_all_failed_is_exit_code_3(
+    run, phantom, tmp_path, capsys, monkeypatch
+):
+    films = sorted(phantom.glob("*.pgm"))[:2]
+
+    def given(data):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        return typed(capsys, "predict", run.path, "-")
+
+    (one,) = rows_of(given(films[0].read_bytes()).out)
+    assert one["image"] == "-"
+    both = rows_of(given("\n".join(map(str, films)).encode()).out)
+    assert [row["image"] for row in both] == [str(film) for film in films]
+    assert float(both[0]["p_benign"]) == pytest.approx(float(one["p_benign"]), abs=1e-6)
+    nothing = given(b"no-such.pgm\n")
+    assert nothing.code == 3
+    assert "all failed" in nothing.err
+    assert given(b"\x00\x01").code == 3
+
+
+def test_a_model_file_works_alone_with_its_json_and_not_without(run, phantom, tmp_path, capsys):
+    film = sorted(phantom.glob("*.pgm"))[0]
+    copy = shutil.copy(run.model_file, tmp_path)
+    answer = typed(capsys, "predict", copy, film)
+    assert answer.code == 1
+    assert "JSON file" in answer.err
+    shutil.copy(f"{run.model_file}.json", tmp_path)
+    answer = typed(capsys, "predict", copy, film, "--cam", tmp_path / "maps", "--format", "jsonl")
+    assert answer.code == 0, answer.err
+    (row,) = map(json.loads, answer.out.splitlines())
+    assert_described("predict", row)
+    overlay = cv2.imread(row["cam"])
+    assert overlay is not None
+    # The right half has colour, where the evidence is; the film itself has none.
+    assert np.ptp(overlay.astype(int), axis=-1).max() > 40
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_gets_a_table_that_fits_it(run, width):
+    """The row of an image, one with a name that is too long, and one that failed."""
+    from search.export.opened import find_model
+    from search.predict.films import PredictedImage
+    from search.predict.rows import listing
+
+    metadata = find_model(str(run.path)).metadata
+    header, text = listing(metadata, width)
+    probabilities = {"normal": 0.125, "benign": 0.25, "malignant": 0.625}
+    decisions = (True, False, True, True)
+    rows = [
+        text(PredictedImage("a.png", probabilities, probabilities, decisions)),
+        text(PredictedImage("films/" * 20 + "b.png", probabilities, probabilities, decisions)),
+        text(PredictedImage("c.png", error="Expected a film with a breast on it; found black in c.png. " * 2)),
+    ]
+    assert max(map(len, (header + "".join(rows)).splitlines())) <= width
+    assert header.splitlines()[0].split() == ["probability", "malignant", "abnormal"]
+    assert header.splitlines()[1].split()[-4:] == [".90", ".95", ".90", ".95"]
+    assert rows[0].split() == ["a.png", "malignant", "0.125", "0.250", "0.625", "yes", "no", "yes", "yes"]
+    assert rows[1].startswith("…")
+    assert "b.png  malignant" in rows[1]
+    assert " ".join(rows[2].split()).startswith("c.png Expected a film")
+
+
+def test_no_such_model_is_one_line(run, capsys):
+    answer = typed(capsys, "predict", "frist", "film.pgm")
+    assert answer.code == 1
+    assert len(answer.error_lines) == 1
+    answer = typed(capsys, "predict", "gone.keras", "film.pgm")
+    assert "gone.keras" in answer.err

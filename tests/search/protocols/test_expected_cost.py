@@ -1,0 +1,76 @@
+"""What --dry-run says of sizes before anything is computed, beside what a run then leaves on disk."""
+
+import json
+
+from typer.testing import CliRunner
+
+from mammo_data.sources.open import load_cases, open_source
+from search.plan.protocol import plan_search
+from search.protocols.expected_cost import expected_cost
+from tests.support.json_answers import assert_described
+
+
+def test_the_banks_have_the_announced_size(finished, phantom):
+    config, result = finished
+    cost = expected_cost(config, plan_search(config.search), load_cases(open_source(phantom)), gflops=100)
+    values = sorted(path.stat().st_size for path in (config.output.cache / "banks").glob("*/values.npy"))
+    announced = sorted(cost.bank_bytes.values())
+    # The header of an .npy file is 128 bytes.
+    assert all(size in [expected + 128 for expected in announced] for size in values)
+    assert list(cost.views_per_class) == json.loads(result.directory.manifest_file.read_text())["views_per_class"]
+
+
+def test_the_answer_as_json_is_as_described(phantom, tmp_path, monkeypatch):
+    from search.cli.main import app
+
+    monkeypatch.chdir(tmp_path)
+    words = ["run", "--dry-run", "--data", str(phantom), "--protocol", "nested", "--backbone", "bit-small", "--json"]
+    answer = json.loads(CliRunner().invoke(app, words).stdout)
+    assert answer["expected"]["searches"] == answer["nested"]["searches"] == 6
+    assert_described("run --dry-run", answer)
+
+
+def test_over_the_budget_fewer_views_then_recomputing(finished, phantom):
+    config, _ = finished
+    cases = load_cases(open_source(phantom))
+    plan = plan_search(config.search)
+    full = expected_cost(config, plan, cases, gflops=100)
+
+    def with_budget(size):
+        return config.model_copy(update={"cache": config.cache.model_copy(update={"max_gb": size / 1e9})})
+
+    fewer = expected_cost(with_budget(0.7 * sum(full.bank_bytes.values())), plan, cases, gflops=100)
+    assert fewer.views < full.views
+    assert not fewer.recomputed_depths
+    nothing = expected_cost(with_budget(0), plan, cases, gflops=100)
+    assert nothing.recomputed_depths == config.space.depths
+    assert nothing.search_seconds > full.search_seconds
+    assert nothing.bank_seconds == 0
+
+
+def test_a_dry_run_without_data_still_shows_the_plan(tmp_path, monkeypatch):
+    from search.cli.main import app
+
+    monkeypatch.chdir(tmp_path)
+    answer = CliRunner().invoke(app, ["run", "--dry-run", "--data", str(tmp_path / "nothing")])
+    assert answer.exit_code == 0, answer.output
+    assert "Hyperband" in answer.stdout
+    assert "depend on the data" in answer.stdout
+    as_json = CliRunner().invoke(app, ["run", "--dry-run", "--data", str(tmp_path / "nothing"), "--json"])
+    assert json.loads(as_json.stdout)["expected"] is None
+
+
+def test_the_nested_protocol_is_counted_with_all_its_searches(finished, phantom):
+    config, _ = finished
+    cases = load_cases(open_source(phantom))
+    plan = plan_search(config.search)
+    split = config.split.model_copy(update={"protocol": "nested", "outer_folds": 5})
+    once, nested = (
+        expected_cost(each, plan, cases, gflops=0.01)  # so slow that only the arithmetic counts
+        for each in (config, config.model_copy(update={"split": split}))
+    )
+    assert nested.searches == 6
+    assert nested.development_images == 64
+    # 5 searches on 4/5 and one on all, beside one on 3/4
+    assert 0.8 < nested.search_seconds / once.search_seconds / (5 / 0.75) < 1.25
+    assert "6 searches" in nested.as_text()

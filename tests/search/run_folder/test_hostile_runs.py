@@ -1,0 +1,240 @@
+"""A model, an array file, or a whole run folder made to harm whoever opens it. (Archives: mammo_data's own test.)"""
+
+import io
+import json
+import pickle
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.errors import RunError, UserError
+from search.files.tensors import load_checked_npz, load_checked_safetensors
+from search.run_folder.directory import RunDirectory, open_run_directory
+from search.run_folder.manifest import write_manifest
+from search.run_folder.trial_log import read_records
+from tests.support.command_line import typed
+
+
+class Trap:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def __reduce__(self):
+        return Path.touch, (self._file,)
+
+
+def repacked(model: Path, target: Path, change) -> Path:
+    """A copy of a .keras file with another configuration."""
+    with zipfile.ZipFile(model) as source, zipfile.ZipFile(target, "w") as archive:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                change(config)
+                content = json.dumps(config).encode()
+            archive.writestr(name, content)
+    return target
+
+
+def replace_last_layer(**layer):
+    def change(config):
+        config["config"]["layers"][-1].update(layer)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        ({"module": "keras.layers", "class_name": "Lambda"}, "keras.layers.Lambda"),
+        ({"module": "keras.layers", "class_name": "TFSMLayer"}, "keras.layers.TFSMLayer"),
+        ({"module": "keras.layers", "class_name": "TorchModuleWrapper"}, "TorchModuleWrapper"),
+        ({"module": "keras.layers", "class_name": "StringLookup"}, "StringLookup"),
+        ({"module": "trap", "class_name": "Layer"}, "trap.Layer"),
+        ({"module": "os", "class_name": "system"}, "os.system"),
+        ({"module": "keras.src.utils.python_utils", "class_name": "func_load"}, "func_load"),
+        ({"module": "keras.utils", "class_name": "get_file"}, "keras.utils.get_file"),
+        ({"module": None, "class_name": "__lambda__"}, "__lambda__"),
+    ],
+)
+def test_a_model_with_anything_but_plain_layers_is_refused(finished, tmp_path, monkeypatch, layer, words):
+    from search.export.model import load_exported
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "trap.py").write_text("from pathlib import Path\nPath('sprung').touch()\n")
+    _, result = finished
+    file = repacked(result.directory.model_file, tmp_path / "evil.keras", replace_last_layer(**layer))
+    with pytest.raises(RunError) as error:
+        load_exported(file)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_keras_itself_refuses_a_lambda_that_gets_past_the_first_wall(tmp_path, monkeypatch):
+    """A real lambda layer with real bytecode, as Keras writes it."""
+    import keras
+
+    from search.export import model as export
+
+    monkeypatch.chdir(tmp_path)  # first: Keras calls the layer where it is made
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: Path("sprung").touch() or x)])
+    (tmp_path / "sprung").unlink(missing_ok=True)
+    model.save("lambda.keras")
+    (tmp_path / "sprung").unlink(missing_ok=True)
+    with pytest.raises(RunError, match="Lambda"):
+        export.load_exported(tmp_path / "lambda.keras")
+    monkeypatch.setattr(export, "require_plain_model", lambda path: None)
+    with pytest.raises((ValueError, TypeError)):
+        export.load_exported(tmp_path / "lambda.keras")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.pkl", "model.keras"])
+def test_a_pickle_by_any_name_is_no_model(tmp_path, name):
+    from search.export.model import load_exported
+
+    (tmp_path / name).write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    with pytest.raises(RunError):
+        load_exported(tmp_path / name)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_arrays_that_are_pickles_are_not_read(tmp_path):
+    trap = np.array([Trap(tmp_path / "sprung")], dtype=object)
+    np.savez(tmp_path / "trap.npz", logits=trap, crc32c=np.array("00000000"))
+    assert load_checked_npz(tmp_path / "trap.npz") is None
+    raw = io.BytesIO()
+    np.save(raw, trap, allow_pickle=True)
+    for name in ("fold-0.safetensors", "fold-0.npz"):
+        (tmp_path / name).write_bytes(raw.getvalue())
+    assert load_checked_safetensors(tmp_path / "fold-0.safetensors") is None
+    assert load_checked_npz(tmp_path / "fold-0.npz") is None
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.fixture
+def foreign(finished, tmp_path):
+    """A run folder from somebody else, unfinished."""
+    _, result = finished
+    directory = RunDirectory(tmp_path / "runs" / "foreign")
+    shutil.copytree(result.directory.path, directory.path, ignore=shutil.ignore_patterns("*.png", ".lock"))
+    directory.write_manifest({**directory.read_manifest(), "status": "running"})
+    return directory
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "search", "trials.jsonl", "log.txt", "oof/0000.npz", "best/figures"])
+def test_a_link_in_a_run_folder_leads_nowhere(foreign, tmp_path, name):
+    treasure = tmp_path / "home"
+    (treasure / "thesis").mkdir(parents=True)
+    (treasure / "thesis" / "chapter1.tex").write_text("years of work")
+    place = foreign.path / name
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+    place.symlink_to(treasure)
+    with pytest.raises(RunError, match="a link"):
+        open_run_directory(foreign.path.parent, "foreign")
+    assert (treasure / "thesis" / "chapter1.tex").read_text() == "years of work"
+    assert [path.name for path in treasure.rglob("*")] == ["thesis", "chapter1.tex"]
+
+
+def test_a_reading_command_does_not_follow_a_link_either(foreign, tmp_path, capsys):
+    (tmp_path / "home").mkdir()
+    shutil.rmtree(foreign.best)
+    foreign.best.symlink_to(tmp_path / "home")
+    answer = typed(capsys, "report", foreign.path)
+    assert answer.code == 1
+    assert "a link, best" in answer.err
+    assert not list((tmp_path / "home").iterdir())
+
+
+ESCAPE = "\x1b]0;owned\x07\x1b[2J"
+
+
+def test_texts_of_a_manifest_do_not_steer_the_terminal(foreign, capsys):
+    foreign.write_manifest(foreign.read_manifest() | {"argv": ["run", ESCAPE]})
+    answer = typed(capsys, "status", foreign.path)
+    assert "?]0;owned??[2J" in answer.out
+    assert "\x1b" not in answer.out
+
+
+def test_names_in_a_record_do_not_steer_the_terminal(foreign, capsys):
+    first = json.loads(foreign.trials_file.read_text().splitlines()[0])["record"]
+    text = json.dumps({**first, "hyperparameters": {ESCAPE: 1.0}}, sort_keys=True)
+    foreign.trials_file.write_text(f'{{"crc32": "{zlib.crc32(text.encode()):08x}", "record": {text}}}\n')
+    answer = typed(capsys, "trials", foreign.path)
+    assert answer.code == 1
+    assert "not a record of a run" in answer.err
+    assert "\x1b" not in answer.out + answer.err
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/tmp/x", "..", ".hidden", "a/b", "a\x00b", ""])
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
+    with pytest.raises(UserError):
+        open_run_directory(tmp_path / "runs", name)
+    assert not list(tmp_path.iterdir())
+
+
+HOSTILE_VALUES = {
+    "status": ["complete"],
+    "name": {"a": 1},
+    "argv": "rm -rf",
+    "views_per_class": [10**9, 1, 1],
+    "fingerprints": None,
+    "settings": "../../etc/passwd",
+}
+
+
+@pytest.mark.parametrize("key", HOSTILE_VALUES)
+def test_a_manifest_of_other_types_is_one_line(foreign, key):
+    write_manifest(foreign.manifest_file, {**foreign.read_manifest(), key: HOSTILE_VALUES[key]})
+    with pytest.raises(RunError, match=key) as error:
+        foreign.read_manifest()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"schema": 1' + ', "a": ' * 5, "null", "\udcff", '{"a": NaN}'])
+def test_a_manifest_that_is_no_manifest_is_one_line(tmp_path, text):
+    (tmp_path / "run.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(RunError) as error:
+        RunDirectory(tmp_path).read_manifest()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"run": "../../../etc/passwd"},
+        {"run": -1},
+        {"run": 10**30},
+        {"parent": 0},
+        {"status": "sudo"},
+        {"curves": {"loss": "abc"}},
+        {"curves": [["deep"]]},
+        {"hyperparameters": "__import__('os')"},
+        {"epochs": None},
+    ],
+)
+def test_a_record_of_other_types_is_one_line_though_its_checksum_fits(foreign, change):
+    first = json.loads(foreign.trials_file.read_text().splitlines()[0])["record"]
+    text = json.dumps({**first, **change}, sort_keys=True)
+    foreign.trials_file.write_text(f'{{"crc32": "{zlib.crc32(text.encode()):08x}", "record": {text}}}\n')
+    with pytest.raises(RunError, match=r"trials\.jsonl line 1") as error:
+        read_records(foreign.trials_file)
+    assert "\n" not in str(error.value)
+
+
+def test_a_configuration_can_only_hold_settings(tmp_path):
+    from search.config.reading import load_config
+
+    file = tmp_path / "config.toml"
+    for text in ('[search]\nseed = "__import__(\'os\')"\n', "[run]\nhook = 'rm'\n", "[search]\nmax_trials = 1e400\n"):
+        file.write_text(text)
+        with pytest.raises(UserError):
+            load_config(file)
