@@ -12,17 +12,8 @@ import pytest
 from reports.errors import ReportError
 from reports.search_plots.optuna_export import export_studies
 from reports.search_plots.optuna_study import budgets, study_at
-from reports.search_plots.space import Dimension, covering, observed_space
-
-from .simulated import simulated_trials
-
-SPACE = (
-    Dimension("unfreeze_depth", 0, 3, choices=(0, 1, 2, 3)),
-    Dimension.of_choices("dense_width", (64, 128, 256, 512, 1024)),
-    Dimension("learning_rate", 1e-4, 1e-1, log=True),
-    Dimension("l2", 1e-6, 1e-2, log=True),
-    Dimension("dropout", 0.0, 0.6),
-)
+from reports.search_plots.space import covering, observed_space
+from tests.support.simulated import SPACE, simulated_trials
 
 
 def test_a_study_holds_the_runs_of_one_budget_alone() -> None:
