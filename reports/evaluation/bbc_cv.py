@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.errors import ReportError
-from reports.metrics.auc import Floats
-from reports.metrics.fold_auc import fold_averaged_macro_auc
+from reports.metrics.auc import Floats, fold_averaged_macro_auc
 from reports.metrics.intervals import LEVEL, RESAMPLES, Interval, patient_weights
 from reports.metrics.table import defined_or_none
 
@@ -67,7 +66,6 @@ def bbc_cv(
     runs: NDArray[np.integer] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> SelectionCorrection:
     """Corrects the macro one-vs-rest AUC of the best of several candidates for the choice.
 
@@ -79,7 +77,6 @@ def bbc_cv(
         runs: The run that each candidate is an epoch of, int [candidates]; None: each is a run of its own.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
-        level: Coverage.
 
     Returns:
         The correction; with a single candidate it is the out-of-bag score of that one.
@@ -112,7 +109,7 @@ def bbc_cv(
     corrected_for = "run and epoch" if n_runs < len(scores) else "run"
     whole = fold_averaged_macro_auc(labels, scores, folds, np.ones((1, len(labels))))[:, 0]
     if np.isnan(whole).all():
-        empty = Interval(None, None, None, level, "bbc-cv", resamples)
+        empty = Interval(None, None, None, LEVEL, "bbc-cv", resamples)
         return SelectionCorrection(None, 0, empty, corrected_for=corrected_for, stability=0.0, **counts)
     drawn = patient_weights(patient_ids, resamples=resamples, seed=seed)
     chosen = _chosen(labels, scores, folds, drawn)
@@ -123,18 +120,13 @@ def bbc_cv(
         replicates[its] = fold_averaged_macro_auc(labels, scores[[candidate]], folds, outside)[0]
     good = replicates[np.isfinite(replicates)]
     winner = int(whole.argmax())
-    limits = np.quantile(good, [(1 - level) / 2, (1 + level) / 2]) if len(good) else [np.nan, np.nan]
+    estimate = good.mean() if len(good) else np.nan
+    lower, upper = np.quantile(good, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(good) else (np.nan, np.nan)
+    limits = (defined_or_none(estimate), defined_or_none(lower), defined_or_none(upper))
     return SelectionCorrection(
         selected=defined_or_none(whole[winner]),
         winner=winner,
-        corrected=Interval(
-            defined_or_none(good.mean() if len(good) else np.nan),
-            defined_or_none(limits[0]),
-            defined_or_none(limits[1]),
-            level,
-            "bbc-cv",
-            resamples - len(good),
-        ),
+        corrected=Interval(*limits, LEVEL, "bbc-cv", resamples - len(good)),
         corrected_for=corrected_for,
         stability=float(((chosen >= 0) & (run_of[chosen] == run_of[winner])).mean()),
         **counts,

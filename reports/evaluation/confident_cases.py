@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,10 +38,6 @@ class ConfidentCase:
     def right(self) -> bool:
         """Whether the most probable class is the true one."""
         return self.label == self.predicted
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return asdict(self)
 
 
 def confident_cases(

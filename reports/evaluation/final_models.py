@@ -8,7 +8,7 @@ with the exported one on the same resamples of patients. Neither is chosen: the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,18 +84,16 @@ def ensemble_section(
     """
     mean = ensemble.mean
     found = metric_intervals(mean, resamples=resamples, seed=seed, method=method)
+
+    def difference(name: str) -> Interval:
+        def metric(table: Predictions, weights: Floats) -> Floats:
+            return metric_values(table, weights)[name,]
+
+        return paired_difference(mean, exported, metric, resamples=resamples, seed=seed)
+
     return {
         "members": len(ensemble.members),
         "exact": ensemble.exact,
-        "metrics": {name: found[name,].as_dict() for name in ENSEMBLE_METRICS},
-        "difference": {
-            name: _difference(mean, exported, name, resamples=resamples, seed=seed).as_dict() for name in COMPARED
-        },
+        "metrics": {name: asdict(found[name,]) for name in ENSEMBLE_METRICS},
+        "difference": {name: asdict(difference(name)) for name in COMPARED},
     }
-
-
-def _difference(mean: Predictions, exported: Predictions, name: str, *, resamples: int, seed: int) -> Interval:
-    def metric(table: Predictions, weights: Floats) -> Floats:
-        return metric_values(table, weights)[name,]
-
-    return paired_difference(mean, exported, metric, resamples=resamples, seed=seed)

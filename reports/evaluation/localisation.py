@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.metrics.auc import Floats, ratio
-from reports.metrics.intervals import LEVEL, RESAMPLES, Interval, interval, patient_weights, share
+from reports.metrics.intervals import RESAMPLES, Interval, interval, patient_weights, share
 
 Circle = tuple[float, float, float]
 """Centre (x, y) and radius in pixels of the prepared image, y from the top."""
@@ -98,9 +98,7 @@ class LocalisationResult:
 
 def hits(point: tuple[float, float] | None, circles: Sequence[Circle]) -> bool:
     """Whether a pixel (x, y) lies in one of the circles; None lies nowhere."""
-    if point is None:
-        return False
-    return any((point[0] - x) ** 2 + (point[1] - y) ** 2 <= radius**2 for x, y, radius in circles)
+    return point is not None and any((point[0] - x) ** 2 + (point[1] - y) ** 2 <= radius**2 for x, y, radius in circles)
 
 
 def covered_share(breast: NDArray[np.bool_], circles: Sequence[Circle]) -> float:
@@ -123,16 +121,13 @@ def share_of_hits(cases: Sequence[LocatedCase]) -> float:
     return float(np.mean([hits(case.peak, case.circles) for case in cases])) if cases else 0.0
 
 
-def pointing_game(
-    cases: Sequence[LocatedCase], *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
-) -> PointingGame:
+def pointing_game(cases: Sequence[LocatedCase], *, resamples: int = RESAMPLES, seed: int = 0) -> PointingGame:
     """Plays the game.
 
     Args:
         cases: At least one.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
-        level: Coverage of the percentile intervals.
 
     Returns:
         The shares.
@@ -155,12 +150,12 @@ def pointing_game(
     chance = np.array([covered_share(case.breast, case.circles) for case in cases])
 
     def mean(values: Floats) -> Interval:
-        return interval(float(values.mean()), ratio(weights @ values, weights.sum(axis=1)), level=level)
+        return interval(float(values.mean()), ratio(weights @ values, weights.sum(axis=1)))
 
     found = {
-        "map": share(by_map, everyone, patients, weights, level=level),
+        "map": share(by_map, everyone, patients, weights),
         "random": mean(chance),
-        "centre": share(by_centre, everyone, patients, weights, level=level),
+        "centre": share(by_centre, everyone, patients, weights),
     }
 
     def over(other: str, difference: Floats) -> Interval:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -37,18 +38,10 @@ def with_intervals(
         ``intervals`` says how they were made.
     """
     table = classification_metrics(predictions)
-    for path, limits in metric_intervals(
-        predictions, resamples=resamples, seed=seed, level=level, method=method
-    ).items():
-        place(table, path, limits.as_dict())
-    table["intervals"] = {
-        "unit": "patient",
-        "resamples": resamples,
-        "seed": seed,
-        "level": level,
-        "method": method,
-    }
-    return table
+    how: dict[str, Any] = {"resamples": resamples, "seed": seed, "level": level, "method": method}
+    for path, limits in metric_intervals(predictions, **how).items():
+        place(table, path, asdict(limits))
+    return table | {"intervals": {"unit": "patient"} | how}
 
 
 def metric_intervals(

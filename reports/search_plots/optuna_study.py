@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import statistics
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.errors import ReportError
 from reports.search_plots.space import Dimension, covering
-from reports.trials import TrialRecord, fold_objectives
+from reports.trials import TrialRecord, objective_sd
 
 if TYPE_CHECKING:
     import optuna
@@ -143,8 +142,6 @@ def study_at(
 
 def trial_attributes(record: TrialRecord) -> dict[str, Any]:
     """The user attributes of a run's trial."""
-    folds = fold_objectives(record)
-    spread = statistics.stdev(folds) if len(folds) > 1 else None
     return {
         "run": record.run,
         "configuration": record.configuration,
@@ -154,7 +151,7 @@ def trial_attributes(record: TrialRecord) -> dict[str, Any]:
         "initial_epoch": record.initial_epoch,
         "epochs": record.epochs,
         "best_epoch": record.best_epoch,
-        "objective_sd": spread if spread is not None and math.isfinite(spread) else None,
+        "objective_sd": objective_sd(record),
         "error": record.error or "",
     }
 

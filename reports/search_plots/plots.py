@@ -14,10 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.figures.style import save
-from reports.search_plots.importance import compare_importances
-from reports.search_plots.importance_figure import draw_importance
-from reports.search_plots.learning_curves import draw_learning_curves
+from reports.figures.style import save, save_all
+from reports.figures.trials import draw_learning_curves, draw_timeline
+from reports.search_plots.importance import compare_importances, draw_importance
 from reports.search_plots.optuna_figures import (
     draw_history,
     draw_parallel_coordinates,
@@ -27,7 +26,6 @@ from reports.search_plots.optuna_figures import (
 )
 from reports.search_plots.optuna_study import budgets, comparable_runs, require_optuna, study_at
 from reports.search_plots.space import Dimension, covering
-from reports.search_plots.timeline import draw_timeline
 from reports.trials import TrialRecord
 
 if TYPE_CHECKING:
@@ -55,7 +53,7 @@ def write_plain_plots(records: Sequence[TrialRecord], directory: Path) -> dict[s
         figures["learning_curves"] = draw_learning_curves(records)
     if any(record.started for record in records):
         figures["timeline"] = draw_timeline(records)
-    return {name: save(figure, directory / f"{name}.png", colours=_COLOURS) for name, figure in figures.items()}
+    return save_all(figures, directory, colours=_COLOURS)
 
 
 def write_optuna_plots(

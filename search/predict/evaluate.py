@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def evaluate_model(
     """
     import platformdirs
 
-    from reports.evaluation.fixed_model import FixedThreshold, evaluate_fixed
+    from reports.evaluation.evaluate import evaluate_fixed
     from search.predict.labelled import external_images, held_out_images
 
     file = find_model(name)
@@ -128,7 +128,7 @@ def evaluate_model(
     metrics = evaluate_fixed(
         predictions,
         correction=file.metadata.correction,
-        thresholds=[FixedThreshold(**asdict(threshold)) for threshold in file.metadata.thresholds],
+        thresholds=file.metadata.thresholds,
         seed=labelled.seed,
     )
     if predictions_file is not None:

@@ -19,9 +19,8 @@ from reports.evaluation.final_models import FoldEnsemble
 from reports.evaluation.nested import nested_metrics
 from reports.evaluation.operating_points import operating_points, threshold_at_specificity
 from reports.evaluation.subgroups import CaseAttributes, radius_terciles, subgroup_results
-from reports.figures import write_evaluation_figures
-from reports.metrics.auc import WeightedRanking
-from reports.metrics.fold_auc import fold_averaged_macro_auc
+from reports.figures.write import write_evaluation_figures
+from reports.metrics.auc import WeightedRanking, fold_averaged_macro_auc
 from reports.metrics.table import macro_ovr_auc, one_vs_rest_auc, primary_scores
 from reports.predictions import Predictions
 from tests.support.comparing import assert_close

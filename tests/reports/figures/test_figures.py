@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.figures import write_figures
 from reports.figures.style import CLASS_COLOURS
+from reports.figures.write import write_figures
 from reports.trials import best_run
 from tests.support.comparing import size_of
 from tests.support.simulated import simulated_predictions, simulated_trials
@@ -41,7 +41,7 @@ def test_drawing_touches_no_global_state_and_no_gui(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from reports.figures import write_figures\n"
+        "from reports.figures.write import write_figures\n"
         "from reports.trials import best_run\n"
         "from tests.support.simulated import simulated_predictions, simulated_trials\n"
         "assert 'matplotlib' not in sys.modules\n"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.page.html import render_report, write_report
-from reports.page.model_card import render_model_card
+from reports.page.report import render_model_card, render_report, write_report
 from reports.page.run_summary import RunSummary
 from tests.support.example import example_summary, unhappy_summary
 

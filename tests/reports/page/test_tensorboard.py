@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from reports.errors import ReportError
-from reports.figures import write_figures
 from reports.figures.overlays import Overlay, write_overlay
+from reports.figures.write import write_figures
 from reports.page.tensorboard import write_final, write_trials
 from tests.support.simulated import CLASS_NAMES, simulated_predictions, simulated_trials
 

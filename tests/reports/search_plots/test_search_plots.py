@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.search_plots.importance import compare_importances
-from reports.search_plots.importance_figure import draw_importance
-from reports.search_plots.learning_curves import draw_learning_curves
+from reports.figures.trials import draw_learning_curves, draw_timeline
+from reports.search_plots.importance import compare_importances, draw_importance
 from reports.search_plots.optuna_figures import (
     draw_history,
     draw_parallel_coordinates,
@@ -18,7 +17,6 @@ from reports.search_plots.optuna_figures import (
 )
 from reports.search_plots.optuna_study import comparable_runs, study_at
 from reports.search_plots.plots import write_budget_plots, write_importance_plot, write_optuna_plots, write_plain_plots
-from reports.search_plots.timeline import draw_timeline
 from tests.support.comparing import size_of
 from tests.support.simulated import SPACE, simulated_trials
 

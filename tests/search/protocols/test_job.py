@@ -68,8 +68,8 @@ def test_the_search_keeps_its_bound_and_promotes(finished):
 
 
 def test_out_of_fold_logits_give_the_objective_again(finished):
+    from reports.metrics.calibration import softmax
     from reports.metrics.table import macro_ovr_auc
-    from search.trials.cross_validation import softmax
 
     _, result = finished
     split = Split.read_csv(result.directory.split_file)

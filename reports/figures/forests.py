@@ -1,24 +1,52 @@
-"""Outer folds of a nested run: AUC of each as a forest, and the primary endpoint's ROC curves within the folds."""
+"""Forests of intervals: the AUC of each subgroup, and of each outer fold of a nested run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from reports.evaluation.nested import OuterFold
-from reports.figures.style import ACCENT, CONTRAST, FAINT, INK, NOTE, TICK, dress, new_figure, not_defined
-from reports.metrics.auc import WeightedRanking
-from reports.metrics.table import primary_scores
-from reports.predictions import Predictions
+from reports.evaluation.subgroups import SubgroupResult, slice_title
+from reports.figures.style import ACCENT, CONTRAST, FAINT, INK, NOTE, TICK, dress, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_GRID = np.linspace(0, 1, 201)
+
+def draw_subgroups(results: tuple[SubgroupResult, ...], *, of: str = "the held-out patients") -> Figure:
+    """One line a slice: AUC, interval, positives and negatives; suppressed slices are listed without a value.
+
+    Args:
+        results: From `reports.evaluation.subgroups.subgroup_results`, at least one.
+        of: Whose subgroups they are, for the axis.
+    """
+    figure = new_figure(7.6, 1.5 + 0.4 * len(results))
+    axes = figure.subplots()
+    for place, result in enumerate(reversed(results)):
+        if result.auc.value is None:
+            axes.text(0.02, place, "too few cases", ha="left", va="center", fontsize=NOTE, color=FAINT)
+            continue
+        if result.auc.lower is not None and result.auc.upper is not None:
+            axes.plot([result.auc.lower, result.auc.upper], [place, place], color=ACCENT, linewidth=2.6, alpha=0.55)
+        axes.plot(result.auc.value, place, "o", color=ACCENT, markersize=7)
+    axes.axvline(0.5, color=FAINT, linestyle=":", linewidth=1.2, zorder=0)
+    dress(axes, title="AUC by subgroup", x=f"AUC of {of}, 95 % interval", y="", grid="x")
+    axes.set_yticks(
+        range(len(results)),
+        [f"{slice_title(r.group, r.level)}  ({r.positives} + {r.negatives})" for r in reversed(results)],
+        fontsize=TICK,
+        color=INK,
+    )
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlim=(0, 1.02), ylim=(-0.7, len(results) - 0.3))
+    axes.spines["left"].set_visible(False)
+    figure.supxlabel(
+        "In brackets: positives + negatives. Tissue: worst class versus rest; all others: abnormal versus normal.",
+        fontsize=NOTE,
+        color=FAINT,
+    )
+    return figure
 
 
 def draw_outer_folds(folds: Sequence[OuterFold], metrics: Mapping[str, Any]) -> Figure:
@@ -48,37 +76,6 @@ def draw_outer_folds(folds: Sequence[OuterFold], metrics: Mapping[str, Any]) -> 
     figure.supxlabel(
         "95 % intervals over patients; that of the mean draws patients within folds", fontsize=NOTE, color=FAINT
     )
-    return figure
-
-
-def draw_outer_roc(predictions: Predictions, outer_folds: NDArray[np.integer]) -> Figure:
-    """A thin curve a fold and their vertical mean; cases of different folds are never ranked against each other.
-
-    Args:
-        predictions: Outer predictions of all patients.
-        outer_folds: Outer fold of each case, int [n].
-    """
-    figure = new_figure(6.4, 5.8)
-    axes = figure.subplots()
-    heights = []
-    for fold in np.unique(outer_folds):
-        part = predictions.take(np.flatnonzero(outer_folds == fold))
-        ranking = WeightedRanking.of(*primary_scores(part), np.ones((1, len(part))))
-        if not ranking.defined[0]:
-            continue
-        false, true = ranking.curve()
-        axes.plot(false[0], true[0], color=ACCENT, linewidth=1, alpha=0.45)
-        heights.append(np.interp(_GRID, false[0], true[0]))
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
-    if heights:
-        label = f"mean of {len(heights)} outer folds"
-        axes.plot(np.r_[0, _GRID], np.r_[0, np.mean(heights, axis=0)], color=CONTRAST, linewidth=2.4, label=label)
-        axes.legend(loc="lower right", fontsize=NOTE + 0.5, frameon=True, framealpha=0.9, edgecolor="none")
-    else:
-        not_defined(axes, "no fold has cases of both kinds")
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    worst = predictions.class_names[-1]
-    dress(axes, title=f"{worst.capitalize()} versus rest, within outer folds", x="1 − specificity", y="sensitivity")
     return figure
 
 
