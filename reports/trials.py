@@ -23,31 +23,31 @@ Hyperparameter = int | float | str
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One run: one configuration trained from one rung's epoch count to the next one's.
+    """One trial: one configuration trained from one rung's epoch count to the next one's.
 
     Attributes:
         run: Number in the order of the plan, from 0; also KerasTuner's trial id.
-        configuration: Number of the hyperparameter configuration, from 0; runs of a promotion share it.
+        configuration: Number of the hyperparameter configuration, from 0; trials of a promotion share it.
         bracket: Hyperband bracket (its number of promotions); brackets run largest first.
         rung: Rung in the bracket, from 0.
-        parent: The run that this one continues, or None in rung 0.
+        parent: The trial that this one continues, or None in rung 0.
         initial_epoch: Epochs already trained by the parent.
-        epochs: Epochs trained when this run ends.
+        epochs: Epochs trained when this trial ends.
         hyperparameters: The five values (and whatever else the space holds), by name.
         status: "completed" or "failed".
-        objective: Maximum over the epochs of the mean fold curve of the objective, or None where it failed. A run whose
-            objective is defined in no epoch has failed.
+        objective: Maximum over the epochs of the mean fold curve of the objective, or None where it failed. A trial
+            whose objective is defined in no epoch has failed.
         best_epoch: Epoch of that maximum, from 1, one for all folds; or None.
         curves: Metric name to values [fold][epoch], from epoch 1 (the parent's epochs included).
             Names: "loss", "val_loss", "val_macro_auc", "val_balanced_accuracy".
         started: Start time, ISO 8601 with time zone.
-        seconds: Wall time of the run.
+        seconds: Wall time of the trial.
         overhead_seconds: The part of it that was neither training nor validation arithmetic nor ``build_seconds``.
-        build_seconds: The part of it that went into building the network and making its graphs, which later runs of the
-            same shape share. Two records that differ in nothing else are equal.
+        build_seconds: The part of it that went into building the network and making its graphs, which later trials of
+            the same shape share. Two records that differ in nothing else are equal.
         error: One line, where it failed.
         diverged_epoch: Epoch in which the loss or the logits were not finite, from 1; None where nothing diverged. A
-            run that diverged has failed, has no objective and ranks behind every run that has one.
+            trial that diverged has failed, has no objective and ranks behind every trial that has one.
     """
 
     run: int
@@ -71,13 +71,13 @@ class TrialRecord:
 
 
 def ranked(records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
-    """The completed runs of the largest epoch count that any run completed, best first.
+    """The completed trials of the largest epoch count that any trial completed, best first.
 
     Args:
-        records: Runs in any order.
+        records: Trials in any order.
 
     Returns:
-        The runs that can be compared with the winner; empty where none completed.
+        The trials that can be compared with the winner; empty where none completed.
     """
     completed = [record for record in records if record.status == "completed" and record.objective is not None]
     if not completed:
@@ -91,27 +91,27 @@ def best_run(records: Sequence[TrialRecord]) -> TrialRecord:
     """The winner by the module's rule.
 
     Args:
-        records: Runs in any order.
+        records: Trials in any order.
 
     Returns:
-        The run whose configuration is retrained.
+        The trial whose configuration is retrained.
 
     Raises:
-        ReportError: If no run completed.
+        ReportError: If no trial completed.
     """
     finalists = ranked(records)
     if not finalists:
         errors = [record.error for record in records if record.error]
         raise ReportError(
-            expected="at least one completed run",
-            found=f"{len(records)} runs, none completed" + (f" (first error: {errors[0]})" if errors else ""),
+            expected="at least one completed trial",
+            found=f"{len(records)} trials, none completed" + (f" (first error: {errors[0]})" if errors else ""),
             remedy="Look into the run's log.txt, mend the cause and resume the search.",
         )
     return finalists[0]
 
 
 def fold_objectives(record: TrialRecord) -> tuple[float, ...]:
-    """The objective of each fold at the run's best epoch; empty where the run has none."""
+    """The objective of each fold at the trial's best epoch; empty where the trial has none."""
     curve = record.curves.get(OBJECTIVE_CURVE, ())
     if record.best_epoch is None:
         return ()

@@ -11,7 +11,7 @@ limits were made), and these sections, each only where its inputs are given:
     decision_curve     thresholds, model, lower, upper, all_positive of the primary endpoint (corrected probabilities)
     subgroups          list of `reports.evaluation.subgroups.SubgroupResult`
     selection          `reports.evaluation.bbc_cv.SelectionCorrection`: the winner's inner score before and after the
-                       correction for the choice of run and epoch
+                       correction for the choice of trial and epoch
     final_seeds        primary_auc, macro_ovr_auc, balanced_accuracy: a list each, the exported model first
     ensemble           `reports.evaluation.final_models.ensemble_section`: the mean of the winner's fold models
     errors             list of `reports.evaluation.confident_cases.ConfidentCase`: the most confident errors a class

@@ -32,7 +32,7 @@ def draw_training_curves(record: TrialRecord) -> Figure:
     """Mean over the folds as a line, smallest to largest fold as a band, the chosen epoch as a mark.
 
     Args:
-        record: A run with curves; panels whose curves it does not have are left out.
+        record: A trial with curves; panels whose curves it does not have are left out.
     """
     panels = [
         (title, [line for line in lines if record.curves.get(line[0])])
@@ -52,9 +52,9 @@ def draw_training_curves(record: TrialRecord) -> Figure:
     axes.set_xlim(0.5, record.epochs + 0.5)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch", fontsize=11.5, color=INK)
-    about = f"Run {record.run}: mean of {folds} folds, band from the lowest to the highest fold"
+    about = f"Trial {record.run}: mean of {folds} folds, band from the lowest to the highest fold"
     if folds == 1:
-        about = f"Run {record.run}: one validation fold"
+        about = f"Trial {record.run}: one validation fold"
     if record.best_epoch is not None:
         about += f"; dotted: chosen epoch {record.best_epoch}"
     figure.supxlabel(about, fontsize=NOTE, color=FAINT)
@@ -78,7 +78,7 @@ def draw_learning_curves(records: Sequence[TrialRecord]) -> Figure:
     where the best go on; the winner is drawn thick.
 
     Args:
-        records: All runs; those without curves are left out.
+        records: All trials; those without curves are left out.
     """
     drawn = [record for record in records if record.curves.get(OBJECTIVE_CURVE)]
     # Brackets that start on the same number of epochs are repetitions of one kind.
@@ -106,11 +106,11 @@ def draw_learning_curves(records: Sequence[TrialRecord]) -> Figure:
     return figure
 
 
-def _draw_brackets(axes: Axes, runs: Sequence[TrialRecord], ends: Sequence[int], winner: TrialRecord | None) -> None:
+def _draw_brackets(axes: Axes, trials: Sequence[TrialRecord], ends: Sequence[int], winner: TrialRecord | None) -> None:
     from matplotlib.ticker import MaxNLocator
 
     last = {}
-    for record in sorted(runs, key=lambda record: record.rung):
+    for record in sorted(trials, key=lambda record: record.rung):
         last[record.configuration] = record
     for record in sorted(last.values(), key=lambda record: record.rung):
         values = np.array(record.curves[OBJECTIVE_CURVE], dtype=np.float64).mean(axis=0)
@@ -125,7 +125,7 @@ def _draw_brackets(axes: Axes, runs: Sequence[TrialRecord], ends: Sequence[int],
             markersize=4,
             zorder=5 if won else 2 + record.rung / 10,
         )
-    for epochs in sorted({record.epochs for record in runs}):
+    for epochs in sorted({record.epochs for record in trials}):
         axes.axvline(epochs, color=FAINT, linestyle=":", linewidth=1.1, zorder=1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -143,28 +143,28 @@ def _legend(ends: Sequence[int], winner: TrialRecord | None) -> list[Line2D]:
         for epochs in ends
     ]
     if winner is not None:
-        handles.append(Line2D([], [], color=CONTRAST, linewidth=2.6, label=f"winner, run {winner.run}"))
+        handles.append(Line2D([], [], color=CONTRAST, linewidth=2.6, label=f"winner, trial {winner.run}"))
     handles.append(Line2D([], [], color=FAINT, linestyle=":", label="end of a rung"))
     return handles
 
 
 def draw_timeline(records: Sequence[TrialRecord]) -> Figure:
-    """Bars from start to end, the first run at the top, failed runs hatched; side by side where runs overlapped.
+    """Bars from start to end, the first trial at the top, failed trials hatched; side by side where trials overlapped.
 
     The clock is taken from the first start; a gap of an interrupted search is a gap in the picture.
 
     Args:
-        records: Runs; those without a start time are left out.
+        records: Trials; those without a start time are left out.
     """
     from matplotlib.patches import Patch
 
-    runs = sorted((record for record in records if record.started), key=lambda record: record.run)
-    starts = [datetime.fromisoformat(record.started).timestamp() for record in runs]
-    seconds = max(start + record.seconds for start, record in zip(starts, runs, strict=True)) - min(starts)
+    trials = sorted((record for record in records if record.started), key=lambda record: record.run)
+    starts = [datetime.fromisoformat(record.started).timestamp() for record in trials]
+    seconds = max(start + record.seconds for start, record in zip(starts, trials, strict=True)) - min(starts)
     unit, name = (1, "seconds") if seconds < 200 else (60, "minutes") if seconds < 3 * 3600 else (3600, "hours")
-    figure = new_figure(7.2, max(3.2, 1.6 + 0.16 * len(runs)))
+    figure = new_figure(7.2, max(3.2, 1.6 + 0.16 * len(trials)))
     axes = figure.subplots()
-    for row, (start, record) in enumerate(zip(starts, runs, strict=True)):
+    for row, (start, record) in enumerate(zip(starts, trials, strict=True)):
         failed = record.status == "failed"
         axes.barh(
             row,
@@ -176,16 +176,16 @@ def draw_timeline(records: Sequence[TrialRecord]) -> Figure:
             hatch="////" if failed else None,
             alpha=1.0 if failed else 0.55 + 0.45 * min(record.rung, 2) / 2,
         )
-    dress(axes, title=f"Timeline: {len(runs)} runs", x=f"{name} since the first start", y="run", grid="x")
-    axes.set_ylim(len(runs) - 0.4, -0.6)
-    step = max(1, -(-len(runs) // 20))
-    axes.set_yticks(range(0, len(runs), step), [str(runs[row].run) for row in range(0, len(runs), step)])
+    dress(axes, title=f"Timeline: {len(trials)} trials", x=f"{name} since the first start", y="trial", grid="x")
+    axes.set_ylim(len(trials) - 0.4, -0.6)
+    step = max(1, -(-len(trials) // 20))
+    axes.set_yticks(range(0, len(trials), step), [str(trials[row].run) for row in range(0, len(trials), step)])
     axes.tick_params(axis="y", labelsize=NOTE)
     handles = [
         Patch(facecolor=_bracket_colour(bracket), label=f"bracket {bracket}")
-        for bracket in sorted({record.bracket for record in runs})
+        for bracket in sorted({record.bracket for record in trials})
     ]
-    if any(record.status == "failed" for record in runs):
+    if any(record.status == "failed" for record in trials):
         handles.append(Patch(facecolor="white", edgecolor=FAINT, hatch="////", label="failed"))
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=NOTE, frameon=False)
     return figure

@@ -25,7 +25,7 @@ def write_figures(predictions: Predictions, winner: TrialRecord | None, director
 
     Args:
         predictions: Of the held-out patients.
-        winner: The best run, for its training curves; None leaves them out.
+        winner: The best trial, for its training curves; None leaves them out.
         directory: Where the PNG files go.
 
     Returns:
@@ -78,7 +78,7 @@ def write_nested_figures(
         evaluation: From `reports.evaluation.nested.evaluate_nested`.
         folds: The outer folds.
         fold_of_case: Outer fold of each case, int [n].
-        winner: The best run of the search on all patients.
+        winner: The best trial of the search on all patients.
         directory: Where the PNG files go.
 
     Returns:

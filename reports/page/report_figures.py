@@ -20,7 +20,7 @@ REPORT_FIGURES = {
     "class_metrics": ("Class metrics", "Precision, recall, F1 and specificity of each class."),
     "decision_curve": ("Decision curve", "Net benefit against recalling all women and recalling none."),
     "training_curves": (
-        "Training curves of the winning run",
+        "Training curves of the winning trial",
         "Cross-validation inside the search, on the patients that it had.",
     ),
     "reliability": ("Reliability", "Observed share against the predicted probability: on the diagonal, they agree."),
@@ -32,11 +32,11 @@ SEARCH_FIGURES = {
         "Learning curves",
         "Mean over the folds; a panel for each kind of bracket. At one epoch, all lines are the same quantity.",
     ),
-    "timeline": ("Timeline", "When each run was at work; the paler, the lower its rung."),
-    "history": ("History", "Objectives in the order of the runs of one epoch count, and the best so far."),
-    "parallel_coordinates": ("Parallel coordinates", "A line a run; the darker, the better."),
-    "slice": ("Slices", "The objective against each hyperparameter, over its whole range; the best run in wine."),
-    "rank": ("Ranks", "Pairs of hyperparameters, each run coloured by its rank."),
+    "timeline": ("Timeline", "When each trial was at work; the paler, the lower its rung."),
+    "history": ("History", "Objectives in the order of the trials of one epoch count, and the best so far."),
+    "parallel_coordinates": ("Parallel coordinates", "A line a trial; the darker, the better."),
+    "slice": ("Slices", "The objective against each hyperparameter, over its whole range; the best trial in wine."),
+    "rank": ("Ranks", "Pairs of hyperparameters, each trial coloured by its rank."),
     "importance": (
         "Importance",
         "What moved the objective, as two methods see it. A bar that stays below its mark is what shuffled scores "

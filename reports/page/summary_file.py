@@ -53,7 +53,7 @@ def read_summary(
 
     Args:
         folder: Where it lies, with the figures.
-        trials: All runs of the search.
+        trials: All trials of the search.
         metrics: The content of metrics.json.
         config_toml: The content of config.toml.
         embed_images: Put pictures of held-out images into the page.

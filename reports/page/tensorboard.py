@@ -1,9 +1,9 @@
-"""The search in TensorBoard: curves of every run and fold, and an HParams table with the lineage.
+"""The search in TensorBoard: curves of every trial and fold, and an HParams table with the lineage.
 
 Layout, one TensorBoard run a directory:
 
     DIR/                         the HParams experiment: which hyperparameters and metrics there are
-    DIR/run_0003/                one session: hyperparameters, lineage, status; mean curves over the folds, objective,
+    DIR/trial_0003/              one session: hyperparameters, lineage, status; mean curves over the folds, objective,
                                  best epoch, seconds; the curves of each fold under tags like val_macro_auc/fold_1
     DIR/final/                   the exported model: figures as images, a summary as text
 
@@ -36,18 +36,18 @@ PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 
 LINEAGE = {
     "lineage/status": "completed or failed",
-    "lineage/configuration": "Number of the configuration; runs of a promotion share it",
+    "lineage/configuration": "Number of the configuration; trials of a promotion share it",
     "lineage/bracket": "Hyperband bracket in the order of the plan, from 0",
     "lineage/rung": "Rung in the bracket, from 0",
-    "lineage/epochs": "Epochs trained when the run ended",
+    "lineage/epochs": "Epochs trained when the trial ended",
     "lineage/initial_epoch": "Epochs already trained by the parent",
-    "lineage/parent": "The run that this one continues",
+    "lineage/parent": "The trial that this one continues",
 }
 
 METRICS = {
     "objective": "Objective: mean over the folds at the best epoch (selected, optimistic)",
     "best_epoch": "Best epoch of the mean curve",
-    "seconds": "Wall time of the run in seconds",
+    "seconds": "Wall time of the trial in seconds",
     "val_macro_auc": "Validation macro one-vs-rest AUC, mean over the folds",
     "val_balanced_accuracy": "Validation balanced accuracy, mean over the folds",
     "val_loss": "Validation loss, mean over the folds",
@@ -55,16 +55,11 @@ METRICS = {
 }
 
 
-def run_directory(directory: Path, run: int) -> Path:
-    """Where one run's events stand."""
-    return directory / f"run_{run:04d}"
-
-
 def write_trials(records: Sequence[TrialRecord], directory: Path, *, class_names: Sequence[str]) -> None:
     """Writes the whole search, replacing what an earlier call wrote.
 
     Args:
-        records: Runs in any order.
+        records: Trials in any order.
         directory: TensorBoard's ``--logdir``.
         class_names: Ordered class names; they stand in the experiment's description. Empty where not known.
     """
@@ -77,7 +72,7 @@ def write_experiment(records: Sequence[TrialRecord], directory: Path, *, class_n
     """Writes the HParams configuration: columns, their types and the values or ranges that occur.
 
     Args:
-        records: All runs known so far; their values make the filters of the HParams page.
+        records: All trials known so far; their values make the filters of the HParams page.
         directory: TensorBoard's ``--logdir``.
         class_names: Ordered class names.
     """
@@ -88,7 +83,7 @@ def write_experiment(records: Sequence[TrialRecord], directory: Path, *, class_n
         for name, value in _session_values(record).items():
             values.setdefault(name, []).append(value)
     experiment = api_pb2.Experiment(
-        description=f"mammo-search: Hyperband over {len(records)} runs"
+        description=f"mammo-search: Hyperband over {len(records)} trials"
         f"{'; classes ' if class_names else ''}{', '.join(class_names)}. "
         "Objectives are cross-validated, selected and therefore optimistic.",
         hparam_infos=[_hparam_info(name, column) for name, column in values.items()],
@@ -109,10 +104,10 @@ def write_experiment(records: Sequence[TrialRecord], directory: Path, *, class_n
 
 
 def write_trial(record: TrialRecord, directory: Path) -> None:
-    """Writes one run's session and curves, replacing an earlier version.
+    """Writes one trial's session and curves, replacing an earlier version.
 
     Args:
-        record: The run; a failed one has a session with its status and no curves.
+        record: The trial; a failed one has a session with its status and no curves.
         directory: TensorBoard's ``--logdir``.
     """
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
@@ -140,7 +135,7 @@ def write_trial(record: TrialRecord, directory: Path) -> None:
     events.append(
         _plugin_event(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=finish), end)
     )
-    _write_events(run_directory(directory, record.run), events)
+    _write_events(directory / f"trial_{record.run:04d}", events)
 
 
 def write_final(figures: Mapping[str, Path], text: str, directory: Path, *, created: str = "") -> None:
@@ -185,9 +180,9 @@ def _session_values(record: TrialRecord) -> dict[str, int | float | str]:
     }
 
 
-def _session_name(run: int) -> str:
+def _session_name(trial: int) -> str:
     """With zeros in front, for TensorBoard sorts its table as text."""
-    return f"run {run:03d}"
+    return f"trial {trial:03d}"
 
 
 def _hparam_info(name: str, column: Sequence[Any]) -> Any:

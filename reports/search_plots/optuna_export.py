@@ -16,7 +16,7 @@ from typing import Any
 from reports.errors import ReportError
 from reports.search_plots.optuna_study import (
     budgets,
-    comparable_runs,
+    comparable_trials,
     exported_distribution,
     quiet_optuna,
     trial_attributes,
@@ -33,7 +33,7 @@ def export_studies(
     """Write studies that optuna and optuna-dashboard open: the whole search, and one a budget.
 
     Args:
-        records: All runs.
+        records: All trials.
         dimensions: The space.
         path: A file that is not there yet: SQLite for .db, .sqlite and .sqlite3, optuna's journal for .log and
             .journal.
@@ -60,8 +60,8 @@ def export_studies(
         space = covering(dimensions, records)
         names = [_export(optuna, storage, name, name, None, _whole_search(optuna, records, space))]
         for epochs in budgets(records):
-            trials = [_trial(optuna, record, space) for record in comparable_runs(records, epochs)]
-            names.append(_export(optuna, storage, f"{name}, runs of {epochs} epochs", name, epochs, trials))
+            trials = [_trial(optuna, record, space) for record in comparable_trials(records, epochs)]
+            names.append(_export(optuna, storage, f"{name}, trials of {epochs} epochs", name, epochs, trials))
         if path.suffix in SQLITE_SUFFIXES:
             storage.engine.dispose()
     return tuple(names)
@@ -80,19 +80,19 @@ def _export(
 
 
 def _whole_search(optuna: Any, records: Sequence[TrialRecord], space: Sequence[Dimension]) -> list[Any]:
-    """A trial a configuration, by its last run."""
+    """A trial a configuration, by its last one."""
     full = max((record.epochs for record in records), default=0)
     by_configuration: dict[int, list[TrialRecord]] = {}
     for record in sorted(records, key=lambda record: record.run):
         by_configuration.setdefault(record.configuration, []).append(record)
     trials = []
-    for runs in by_configuration.values():
-        last = runs[-1]
-        if last.status == "failed" or not comparable_runs([last], last.epochs):
+    for of_configuration in by_configuration.values():
+        last = of_configuration[-1]
+        if last.status == "failed" or not comparable_trials([last], last.epochs):
             state = optuna.trial.TrialState.FAIL
         else:
             state = optuna.trial.TrialState.COMPLETE if last.epochs == full else optuna.trial.TrialState.PRUNED
-        trials.append(_trial(optuna, last, space, state=state, first=runs[0]))
+        trials.append(_trial(optuna, last, space, state=state, first=of_configuration[0]))
     return trials
 
 

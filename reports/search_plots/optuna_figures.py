@@ -1,7 +1,7 @@
-"""optuna's plots of a study, in the dress of this project's figures.
+"""Plots of optuna's of a study, in the dress of this project's figures.
 
 What is drawn where is optuna's; its titles, colours, fonts and ticks are changed, because its matplotlib backend lets
-labels of log axes overlap, writes trial numbers that are not the runs', and hides the weakest runs in white. In which
+labels of log axes overlap, writes numbers that are not the trials' own, and hides the weakest trials in white. In which
 order the hyperparameters stand is optuna's too, so their names are read from its labels.
 """
 
@@ -51,33 +51,33 @@ def optuna_plots() -> Iterator[Any]:
                 pyplot.switch_backend(backend)
 
 
-def draw_history(plots: Any, study: Any, runs: Sequence[int], about: str) -> Figure:
-    """Objectives in the order of the runs, and the best so far.
+def draw_history(plots: Any, study: Any, trials: Sequence[int], about: str) -> Figure:
+    """Objectives in the order of the trials, and the best so far.
 
     Args:
         plots: From `optuna_plots`.
         study: The study of one budget.
-        runs: The runs' numbers, in the order of the study's trials.
+        trials: The trials' numbers, in the order of the study's trials.
         about: What was compared, for the title.
     """
     axes = plots.plot_optimization_history(study, target_name=OBJECTIVE_NAME)
     figure = _resized(axes, 7.2, 4.4)
-    _dressed(axes, title=f"History: {about}", x="run", y=OBJECTIVE_NAME)
+    _dressed(axes, title=f"History: {about}", x="trial", y=OBJECTIVE_NAME)
     axes.get_legend().remove()
     axes.collections[0].set(color=ACCENT, sizes=[38], label="objective", zorder=3)
     for points in axes.collections[1:]:
         points.set_label("_infeasible")  # a kind of trial that is not known here
     for line in axes.lines:
         line.set(color=CONTRAST, drawstyle="steps-post", linewidth=2, alpha=1, label="best so far")
-    step = max(1, -(-len(runs) // 15))
-    places = range(0, len(runs), step)
-    axes.set_xticks(places, [str(runs[place]) for place in places])
+    step = max(1, -(-len(trials) // 15))
+    places = range(0, len(trials), step)
+    axes.set_xticks(places, [str(trials[place]) for place in places])
     figure.legend(loc="outside lower center", ncols=2, fontsize=NOTE, frameon=False)
     return figure
 
 
 def draw_parallel_coordinates(plots: Any, study: Any, space: Sequence[Dimension], about: str) -> Figure:
-    """A line a run through its objective and its hyperparameters; the darker, the better.
+    """A line a trial through its objective and its hyperparameters; the darker, the better.
 
     Args:
         plots: From `optuna_plots`.
@@ -152,7 +152,7 @@ def draw_slice(plots: Any, study: Any, space: Sequence[Dimension], about: str) -
 
 
 def draw_rank(plots: Any, study: Any, space: Sequence[Dimension], about: str) -> Figure:
-    """Each pair of hyperparameters, the runs coloured by the rank of their objective.
+    """Each pair of hyperparameters, the trials coloured by the rank of their objective.
 
     Args:
         plots: From `optuna_plots`.
@@ -260,7 +260,7 @@ def _span(axis: Axis, dimension: Dimension) -> None:
 
 
 def _without_other_axes(figure: Figure, panels: np.ndarray) -> None:
-    """Take away optuna's colour bar of trial numbers, which are not the runs' numbers."""
+    """Take away optuna's colour bar of trial numbers, which are not the trials' numbers."""
     for axes in figure.axes:
         if axes not in set(panels.flat):
             axes.remove()

@@ -1,14 +1,13 @@
-"""The trial table as optuna studies: what its plots, its importances and its dashboard read.
+"""Studies of optuna's made of a search's trials: what its plots, its importances and its dashboard read.
 
-Scores compare within one budget (epochs trained) only. So there is one study a budget, holding the completed runs that
-ended there; and one of the whole search in optuna's own terms of Hyperband, where a trial is a configuration with its
-mean curve as intermediate values: complete where it reached the full budget, pruned where it was not promoted, failed
-where it failed. Nothing of optuna samples, and no score is changed.
+Scores compare within one budget (epochs trained) only. So there is one study a budget, holding the completed trials
+that ended there; and one of the whole search in optuna's own terms of Hyperband, where a trial is a configuration with
+its mean curve as intermediate values: complete where it reached the full budget, pruned where it was not promoted,
+failed where it failed. Nothing of optuna samples, and no score is changed. A search's dimensions become optuna's
+distributions in three ways: as they were searched, to be plotted, and to be weighed.
 
-User attributes of a trial: ``run``, ``configuration``, ``bracket``, ``rung``, ``parent``, ``initial_epoch``,
+User attributes of a trial: ``trial``, ``configuration``, ``bracket``, ``rung``, ``parent``, ``initial_epoch``,
 ``epochs``, ``best_epoch``, ``objective_sd``, ``error``; of a study: ``run_name``, ``epochs``.
-
-A search's dimensions as optuna's distributions: as they were searched, to be plotted, and to be weighed.
 """
 
 from __future__ import annotations
@@ -77,8 +76,8 @@ def quiet_optuna() -> Iterator[Any]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def comparable_runs(records: Sequence[TrialRecord], epochs: int) -> tuple[TrialRecord, ...]:
-    """The completed runs that ended after so many epochs, with a defined objective, in their order."""
+def comparable_trials(records: Sequence[TrialRecord], epochs: int) -> tuple[TrialRecord, ...]:
+    """The completed trials that ended after so many epochs, with a defined objective, in their order."""
     return tuple(
         sorted(
             (
@@ -95,9 +94,9 @@ def comparable_runs(records: Sequence[TrialRecord], epochs: int) -> tuple[TrialR
 
 
 def budgets(records: Sequence[TrialRecord], *, at_least: int = 1) -> tuple[int, ...]:
-    """Epoch counts at which at least so many runs can be compared, the largest first."""
+    """Epoch counts at which at least so many trials can be compared, the largest first."""
     counts = Counter(
-        epochs for epochs in {record.epochs for record in records} for _ in comparable_runs(records, epochs)
+        epochs for epochs in {record.epochs for record in records} for _ in comparable_trials(records, epochs)
     )
     return tuple(sorted((epochs for epochs, count in counts.items() if count >= at_least), reverse=True))
 
@@ -110,22 +109,22 @@ def study_at(
     ordinal: bool = False,
     objectives: Sequence[float] | None = None,
 ) -> optuna.Study:
-    """The comparable runs of one budget as a study in memory; its trial numbers count from 0 in the order of the runs.
+    """The comparable trials of one budget as a study in memory; optuna numbers them from 0, in their order.
 
     Args:
-        records: All runs.
+        records: All trials.
         epochs: The budget.
         dimensions: The space; a hyperparameter with one value only is left out.
         ordinal: Give each hyperparameter as a number on the scale it was drawn on: log10 of a log-scaled one, the
             position of a choice. For importances, which weigh a range evenly.
-        objectives: Scores to put in the place of the runs' own; as many as there are comparable runs.
+        objectives: Scores to put in the place of the trials' own; as many as there are comparable trials.
     """
     with quiet_optuna() as optuna:
         study = optuna.create_study(direction="maximize")
-        runs = comparable_runs(records, epochs)
-        scores = objectives if objectives is not None else [record.objective for record in runs]
+        trials = comparable_trials(records, epochs)
+        scores = objectives if objectives is not None else [record.objective for record in trials]
         space = [dimension for dimension in covering(dimensions, records) if not dimension.is_fixed]
-        for record, score in zip(runs, scores, strict=True):
+        for record, score in zip(trials, scores, strict=True):
             values = {d.name: record.hyperparameters[d.name] for d in space if d.name in record.hyperparameters}
             if ordinal:
                 distributions = {d.name: ordinal_distribution(d) for d in space if d.name in values}
@@ -141,9 +140,9 @@ def study_at(
 
 
 def trial_attributes(record: TrialRecord) -> dict[str, Any]:
-    """The user attributes of a run's trial."""
+    """The user attributes of a trial of optuna's."""
     return {
-        "run": record.run,
+        "trial": record.run,
         "configuration": record.configuration,
         "bracket": record.bracket,
         "rung": record.rung,

@@ -87,7 +87,7 @@ def example_summary(
             candidates,
             development.patient_ids,
             np.arange(len(development)) // 2 % 5,
-            runs=np.arange(30) // 3,
+            trials=np.arange(30) // 3,
             resamples=resamples,
         ),
         other_seeds=[held_out_of(separation, missing) for separation in (0.8, 1.0)],

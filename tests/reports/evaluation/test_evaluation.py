@@ -171,17 +171,17 @@ def test_equal_candidates_give_way_to_the_first_in_every_resample() -> None:
         candidates,
         table.patient_ids,
         np.arange(len(table)) // 2 % 3,
-        runs=np.array([5, 5, 7, 7]),
+        trials=np.array([5, 5, 7, 7]),
         resamples=200,
     )
-    assert (found.winner, found.stability, found.candidates, found.runs) == (0, 1, 4, 2)
-    with pytest.raises(ReportError, match="a run for each of 4 candidates"):
+    assert (found.winner, found.stability, found.candidates, found.trials) == (0, 1, 4, 2)
+    with pytest.raises(ReportError, match="a trial for each of 4 candidates"):
         bbc_cv(
             table.labels,
             candidates,
             table.patient_ids,
             np.arange(len(table)) // 2 % 3,
-            runs=np.array([1]),
+            trials=np.array([1]),
         )
 
 

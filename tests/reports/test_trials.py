@@ -34,7 +34,7 @@ def test_a_search_without_a_full_run_compares_its_longest_ones() -> None:
 
 def test_no_completed_run_is_said_with_its_cause() -> None:
     records = [replace(record, status="failed", objective=None, error="out of memory") for record in simulated_trials()]
-    with pytest.raises(ReportError, match="38 runs, none completed") as caught:
+    with pytest.raises(ReportError, match="38 trials, none completed") as caught:
         best_run(records)
     assert "out of memory" in str(caught.value)
 
