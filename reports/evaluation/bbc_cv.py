@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.metrics.auc import Floats, fold_averaged_macro_auc
-from reports.metrics.intervals import LEVEL, RESAMPLES, Interval, patient_weights
+from reports.metrics.intervals import LEVEL, RESAMPLES, Interval, check_folds, patient_weights
 from reports.metrics.table import defined_or_none
 
 _CELLS = 2_000_000
@@ -91,12 +91,7 @@ def bbc_cv(
             found=f"{list(scores.shape)}, {len(labels)}, {len(patient_ids)}, {len(folds)}",
             remedy="Take the out-of-fold predictions of the full-budget trials, in one order of cases.",
         )
-    if len(set(zip(patient_ids, np.asarray(folds).tolist(), strict=True))) != len(set(patient_ids)):
-        raise ReportError(
-            expected="each patient in one fold",
-            found="a patient in two folds",
-            remedy="Make the folds by patient; otherwise the out-of-fold score leaks.",
-        )
+    check_folds(patient_ids, folds)
     trial_of = np.arange(len(scores)) if trials is None else np.asarray(trials)
     if trial_of.shape != (len(scores),):
         raise ReportError(
@@ -120,13 +115,12 @@ def bbc_cv(
         replicates[its] = fold_averaged_macro_auc(labels, scores[[candidate]], folds, outside)[0]
     good = replicates[np.isfinite(replicates)]
     winner = int(whole.argmax())
-    estimate = good.mean() if len(good) else np.nan
-    lower, upper = np.quantile(good, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(good) else (np.nan, np.nan)
-    limits = (defined_or_none(estimate), defined_or_none(lower), defined_or_none(upper))
+    lower, upper = np.quantile(good, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist() if len(good) else (None, None)
+    estimate = float(good.mean()) if len(good) else None
     return SelectionCorrection(
         selected=defined_or_none(whole[winner]),
         winner=winner,
-        corrected=Interval(*limits, LEVEL, "bbc-cv", resamples - len(good)),
+        corrected=Interval(estimate, lower, upper, LEVEL, "bbc-cv", resamples - len(good)),
         corrected_for=corrected_for,
         stability=float(((chosen >= 0) & (trial_of[chosen] == trial_of[winner])).mean()),
         **counts,

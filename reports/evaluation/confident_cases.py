@@ -73,7 +73,7 @@ def confident_errors(predictions: Predictions) -> tuple[ConfidentCase, ...]:
 
 def _case(predictions: Predictions, row: int, rank: int) -> ConfidentCase:
     names, predicted = predictions.class_names, predictions.predicted[row]
-    probabilities = tuple(float(value) for value in predictions.probabilities[row])
+    probabilities = tuple(predictions.probabilities[row].tolist())
     return ConfidentCase(
         image_id=predictions.image_ids[row],
         patient_id=predictions.patient_ids[row],

@@ -39,12 +39,7 @@ class DecisionCurve:
 
 
 def decision_curve(
-    predictions: Predictions,
-    positive: NDArray[np.bool_],
-    scores: Floats,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    predictions: Predictions, positive: NDArray[np.bool_], scores: Floats, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> DecisionCurve:
     """The curve of one endpoint with a pointwise band.
 

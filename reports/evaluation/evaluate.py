@@ -36,7 +36,7 @@ from reports.evaluation.final_models import FoldEnsemble, ensemble_section, seed
 from reports.evaluation.operating_points import OperatingThreshold, judged_fixed, operating_points
 from reports.evaluation.probabilities import ProbabilityCorrection, corrected_predictions, fit_correction
 from reports.evaluation.subgroups import CaseAttributes, SubgroupResult, subgroup_results
-from reports.metrics.intervals import RESAMPLES, Method, patient_weights
+from reports.metrics.intervals import RESAMPLES, patient_weights
 from reports.metrics.table import primary_scores
 from reports.metrics.table_intervals import metric_intervals, with_intervals
 from reports.predictions import Predictions
@@ -77,7 +77,6 @@ def evaluate(
     ensemble: FoldEnsemble | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    method: Method = "bca",
 ) -> Evaluation:
     """Evaluates held-out predictions with everything that the inputs allow.
 
@@ -94,7 +93,6 @@ def evaluate(
         ensemble: The winner's fold models.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draws.
-        method: How the limits of the plain metrics are found.
 
     Returns:
         The evaluation.
@@ -102,16 +100,15 @@ def evaluate(
     Raises:
         ReportError: If a patient is in both tables.
     """
-    table = with_intervals(held_out, resamples=resamples, seed=seed, method=method)
-    corrected: Predictions | None = None
-    curve: DecisionCurve | None = None
+    table = with_intervals(held_out, resamples=resamples, seed=seed)
+    corrected, curve = None, None
     if development is not None:
         correction = fit_correction(development, training_shares)
         if correction is not None:
             corrected = corrected_predictions(held_out, correction)
             development = corrected_predictions(development, correction)
             shifted = None if training_shares is None else any(correction.log_prior_shift)
-            section = _calibration(table, corrected, correction, resamples, seed, method)
+            section = _calibration(table, corrected, correction, resamples, seed)
             table["calibration"] = section | {"prior_shift": shifted}
             curve = decision_curve(corrected, *primary_scores(corrected), resamples=resamples, seed=seed)
             table["decision_curve"] = curve_section(curve)
@@ -125,7 +122,7 @@ def evaluate(
         table["selection"] = asdict(selection)
     table["final_seeds"] = seed_scores([held_out, *other_seeds])
     if ensemble is not None:
-        table["ensemble"] = ensemble_section(held_out, ensemble, resamples=resamples, seed=seed, method=method)
+        table["ensemble"] = ensemble_section(held_out, ensemble, resamples=resamples, seed=seed)
     table["errors"] = [asdict(case) for case in confident_errors(held_out)]
     return Evaluation(table, held_out, corrected, curve, slices, ensemble)
 
@@ -137,7 +134,6 @@ def evaluate_fixed(
     thresholds: Sequence[OperatingThreshold] = (),
     resamples: int = RESAMPLES,
     seed: int = 0,
-    method: Method = "bca",
 ) -> dict[str, Any]:
     """Metrics of a model whose calibration and thresholds stand already: nothing is fitted on the cases at hand.
 
@@ -147,18 +143,17 @@ def evaluate_fixed(
         thresholds: On calibrated probabilities.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draws.
-        method: How the limits of the metrics are found.
 
     Returns:
         Plain values that `json.dumps` takes: the table of metrics, ``calibration`` as the module's docstring has it
         (without ``prior_shift``), and ``operating_points``, each with endpoint, target_specificity and threshold,
         sensitivity and specificity with intervals, the four counts, and wilson_sensitivity.
     """
-    table = with_intervals(predictions, resamples=resamples, seed=seed, method=method)
+    table = with_intervals(predictions, resamples=resamples, seed=seed)
     scored = predictions
     if correction is not None:
         scored = corrected_predictions(predictions, correction)
-        table["calibration"] = _calibration(table, scored, correction, resamples, seed, method)
+        table["calibration"] = _calibration(table, scored, correction, resamples, seed)
     weights = patient_weights(predictions.patient_ids, resamples=resamples, seed=seed)
     table["operating_points"] = [judged_fixed(scored, threshold, weights) for threshold in thresholds]
     return table
@@ -170,14 +165,9 @@ def curve_section(curve: DecisionCurve) -> dict[str, list[float]]:
 
 
 def _calibration(
-    plain: Mapping[str, Any],
-    corrected: Predictions,
-    correction: ProbabilityCorrection,
-    resamples: int,
-    seed: int,
-    method: Method,
+    plain: Mapping[str, Any], corrected: Predictions, correction: ProbabilityCorrection, resamples: int, seed: int
 ) -> dict[str, Any]:
-    after = metric_intervals(corrected, resamples=resamples, seed=seed, method=method)
+    after = metric_intervals(corrected, resamples=resamples, seed=seed)
     return {
         "temperature": correction.temperature,
         "log_prior_shift": list(correction.log_prior_shift),

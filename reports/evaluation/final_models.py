@@ -15,7 +15,7 @@ import numpy as np
 
 from reports.errors import ReportError
 from reports.metrics.auc import Floats
-from reports.metrics.intervals import RESAMPLES, Interval, Method
+from reports.metrics.intervals import RESAMPLES, Interval
 from reports.metrics.table import classification_metrics, metric_values
 from reports.metrics.table_intervals import metric_intervals, paired_difference
 from reports.predictions import Predictions
@@ -62,12 +62,7 @@ def seed_scores(tables: Sequence[Predictions]) -> dict[str, list[float | None]]:
 
 
 def ensemble_section(
-    exported: Predictions,
-    ensemble: FoldEnsemble,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    method: Method = "bca",
+    exported: Predictions, ensemble: FoldEnsemble, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Any]:
     """The ensemble's metrics and what it has over the exported model.
 
@@ -76,14 +71,13 @@ def ensemble_section(
         ensemble: The fold models.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draws.
-        method: How limits of the metrics are found.
 
     Returns:
         ``members``, ``exact``, ``metrics`` (name to interval) and ``difference`` (ensemble − exported on the same
         resamples, name to percentile interval).
     """
     mean = ensemble.mean
-    found = metric_intervals(mean, resamples=resamples, seed=seed, method=method)
+    found = metric_intervals(mean, resamples=resamples, seed=seed)
 
     def difference(name: str) -> Interval:
         def metric(table: Predictions, weights: Floats) -> Floats:

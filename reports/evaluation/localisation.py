@@ -152,24 +152,16 @@ def pointing_game(cases: Sequence[LocatedCase], *, resamples: int = RESAMPLES, s
     def mean(values: Floats) -> Interval:
         return interval(float(values.mean()), ratio(weights @ values, weights.sum(axis=1)))
 
-    found = {
-        "map": share(by_map, everyone, patients, weights),
-        "random": mean(chance),
-        "centre": share(by_centre, everyone, patients, weights),
-    }
+    def over(other: Interval, difference: Floats) -> Interval:
+        return _mover(of_map, other) if "wilson" in (of_map.method, other.method) else mean(difference)
 
-    def over(other: str, difference: Floats) -> Interval:
-        if "wilson" in (found["map"].method, found[other].method):
-            return _mover(found["map"], found[other])
-        return mean(difference)
-
-    return PointingGame(
-        images=len(cases),
-        patients=len(set(patients)),
-        **found,
-        map_over_random=over("random", by_map - chance),
-        map_over_centre=over("centre", by_map.astype(np.float64) - by_centre),
+    of_map, random, centre = (
+        share(by_map, everyone, patients, weights),
+        mean(chance),
+        share(by_centre, everyone, patients, weights),
     )
+    over_random, over_centre = over(random, by_map - chance), over(centre, by_map.astype(np.float64) - by_centre)
+    return PointingGame(len(cases), len(set(patients)), of_map, random, centre, over_random, over_centre)
 
 
 def _mover(first: Interval, second: Interval) -> Interval:
@@ -202,14 +194,9 @@ def localisation_result(
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
     """
-    labels = sorted({case.label for case in cases})
-    return LocalisationResult(
-        method=method,
-        chosen_on=dict(chosen_on),
-        chosen_on_images=chosen_on_images,
-        all=pointing_game(cases, resamples=resamples, seed=seed),
-        by_class={
-            label: pointing_game([case for case in cases if case.label == label], resamples=resamples, seed=seed)
-            for label in labels
-        },
-    )
+    by_class = {
+        label: pointing_game([case for case in cases if case.label == label], resamples=resamples, seed=seed)
+        for label in sorted({case.label for case in cases})
+    }
+    everywhere = pointing_game(cases, resamples=resamples, seed=seed)
+    return LocalisationResult(method, dict(chosen_on), chosen_on_images, everywhere, by_class)

@@ -25,14 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.errors import ReportError
 from reports.evaluation.decision_curve import decision_curve
 from reports.evaluation.evaluate import CALIBRATION_METRICS, Evaluation, curve_section
 from reports.evaluation.operating_points import judged, plain
 from reports.evaluation.subgroups import CaseAttributes, subgroup_results
 from reports.metrics.auc import Floats
 from reports.metrics.degenerate import independent_draws, is_unmoved, unmoved_interval
-from reports.metrics.intervals import LEVEL, RESAMPLES, interval, patient_weights
+from reports.metrics.intervals import LEVEL, RESAMPLES, check_folds, interval, patient_weights
 from reports.metrics.table import (
     MetricPath,
     classification_metrics,
@@ -112,9 +111,8 @@ def evaluate_nested(
         }
         curve = decision_curve(corrected, *primary_scores(corrected), resamples=resamples, seed=seed)
         table["decision_curve"] = curve_section(curve)
-        table["operating_points"] = _operating_points(
-            corrected, outer_folds, fold_metrics, resamples=resamples, seed=seed
-        )
+        weights = patient_weights(corrected.patient_ids, resamples=resamples, seed=seed, folds=outer_folds)
+        table["operating_points"] = _operating_points(corrected, outer_folds, fold_metrics, weights)
     slices = subgroup_results(
         exported, attributes, radius_cuts=radius_cuts, resamples=resamples, seed=seed, folds=outer_folds
     )
@@ -123,23 +121,15 @@ def evaluate_nested(
 
 
 def _operating_points(
-    corrected: Predictions,
-    outer_folds: NDArray[np.integer],
-    fold_metrics: Sequence[Mapping[str, Any]],
-    *,
-    resamples: int,
-    seed: int,
+    corrected: Predictions, outer_folds: NDArray[np.integer], fold_metrics: Sequence[Mapping[str, Any]], weights: Floats
 ) -> list[dict[str, Any]]:
-    weights = patient_weights(corrected.patient_ids, resamples=resamples, seed=seed, folds=outer_folds)
     tables = [
         {(point["endpoint"], point["target_specificity"]): point["threshold"] for point in metrics["operating_points"]}
         for metrics in fold_metrics
     ]
     primary, abnormal = endpoints(corrected)
     found = []
-    for name, target in tables[0]:
-        if any((name, target) not in table for table in tables):
-            continue
+    for name, target in (key for key in tables[0] if all(key in table for table in tables)):
         thresholds = tuple(table[name, target] for table in tables)
         endpoint = primary if name == primary.name else abnormal
         by_fold = np.array([np.inf if threshold is None else threshold for threshold in thresholds])
@@ -171,12 +161,7 @@ def nested_metrics(
         ReportError: If a patient stands in two folds.
     """
     folds = np.asarray(outer_folds)
-    if len(set(zip(predictions.patient_ids, folds.tolist(), strict=True))) != predictions.n_patients:
-        raise ReportError(
-            expected="each patient in one outer fold",
-            found="a patient in two",
-            remedy="Make the outer folds by patient.",
-        )
+    check_folds(predictions.patient_ids, folds)
     points, replicates, independent = [], [], []
     by_fold: list[dict[str, Any]] = []
     weights = patient_weights(predictions.patient_ids, resamples=resamples, seed=seed, folds=folds)
@@ -201,26 +186,17 @@ def nested_metrics(
         place(pooled, path, asdict(limits))
         for position, point in enumerate(points):
             place(by_fold[position], path, defined_or_none(point[path][0]))
-    table["pooled"] = pooled
-    table["outer_folds"] = by_fold
-    table["notes"] = undefined_notes(by_fold, table["primary_endpoint"])
-    table["intervals"] = {
-        "unit": "patient, within outer folds",
-        "resamples": resamples,
-        "seed": seed,
-        "level": LEVEL,
-        "method": "percentile",
+    unit = "patient, within outer folds"
+    return table | {
+        "pooled": pooled,
+        "outer_folds": by_fold,
+        "notes": _undefined_notes(by_fold, table["primary_endpoint"]),
+        "intervals": {"unit": unit, "resamples": resamples, "seed": seed, "level": LEVEL, "method": "percentile"},
     }
-    return table
 
 
-def undefined_notes(by_fold: Sequence[Mapping[str, Any]], primary_endpoint: str) -> list[str]:
-    """A sentence for each headline metric that is not defined in some folds, or in none.
-
-    Args:
-        by_fold: ``outer_folds`` of `nested_metrics`.
-        primary_endpoint: Its name.
-    """
+def _undefined_notes(by_fold: Sequence[Mapping[str, Any]], primary_endpoint: str) -> list[str]:
+    """A sentence for each headline metric that is not defined in some folds, or in none."""
     notes = []
     for key, name in (("primary_auc", f"{primary_endpoint} AUC"), *HEADLINE):
         missing = [entry for entry in by_fold if entry[key] is None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,36 +33,25 @@ def draw_confusion_matrix(predictions: Predictions) -> Figure:
     figure = new_figure(2.2 + 1.35 * size, 1.6 + 1.1 * size)
     axes = figure.subplots()
     axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
-    for row in range(size):
-        for column in range(size):
-            share = shares[row, column]
-            colour = "white" if share > 0.6 else INK
-            text = "–" if np.isnan(share) else f"{share:.0%}"
-            axes.text(
-                column, row - 0.1, f"{counts[row, column]:.0f}", ha="center", va="center", fontsize=17, color=colour
-            )
-            axes.text(column, row + 0.24, text, ha="center", va="center", fontsize=TICK, color=colour)
+    for (row, column), share in np.ndenumerate(shares):
+        style: dict[str, Any] = {"ha": "center", "va": "center", "color": "white" if share > 0.6 else INK}
+        axes.text(column, row - 0.1, f"{counts[row, column]:.0f}", fontsize=17, **style)
+        axes.text(column, row + 0.24, "–" if np.isnan(share) else f"{share:.0%}", fontsize=TICK, **style)
     axes.set_xticks(range(size), names, fontsize=LABEL)
-    axes.set_yticks(
-        range(size),
-        [f"{name}\n(n = {total:.0f})" for name, total in zip(names, counts.sum(axis=1), strict=True)],
-        fontsize=LABEL,
-    )
+    totals = [f"{name}\n(n = {total:.0f})" for name, total in zip(names, counts.sum(axis=1), strict=True)]
+    axes.set_yticks(range(size), totals, fontsize=LABEL)
     # White seams between the cells, drawn on minor ticks.
     axes.set_xticks(np.arange(1, size) - 0.5, minor=True)
     axes.set_yticks(np.arange(1, size) - 0.5, minor=True)
     axes.grid(visible=True, which="minor", color="white", linewidth=3)
     axes.tick_params(which="both", length=0, colors=INK)
-    for spine in axes.spines.values():
-        spine.set_color(FAINT)
-        spine.set_linewidth(0.6)
+    axes.spines[:].set(color=FAINT, linewidth=0.6)
     axes.set_xlabel("predicted class", fontsize=LABEL, color=INK)
     axes.set_ylabel("true class", fontsize=LABEL, color=INK)
     title = "Confusion matrix: images, and share of the true class"
     axes.set_title(title, fontsize=TITLE - 1, color=INK, pad=10, loc="right")
-    figure.supxlabel(
-        f"{len(predictions)} images, {predictions.n_patients} patients; most probable class", fontsize=NOTE, color=FAINT
-    )
+    note = f"{len(predictions)} images, {predictions.n_patients} patients; most probable class"
+    figure.supxlabel(note, fontsize=NOTE, color=FAINT)
     return figure
 
 
@@ -80,13 +69,8 @@ def draw_class_metrics(predictions: Predictions) -> Figure:
     for index, name in enumerate(names):
         values = [metrics["per_class"][name][metric] for metric in SHOWN]
         places = np.arange(len(SHOWN)) + (index - (len(names) - 1) / 2) * width
-        axes.bar(
-            places,
-            [value or 0.0 for value in values],
-            width * 0.92,
-            color=class_colour(index),
-            label=f"{name} (n = {metrics['class_counts'][name]})",
-        )
+        label = f"{name} (n = {metrics['class_counts'][name]})"
+        axes.bar(places, [value or 0.0 for value in values], width * 0.92, color=class_colour(index), label=label)
         for place, value in zip(places, values, strict=True):
             text = "n/d" if value is None else f"{value:.2f}"
             colour = FAINT if value is None else INK
@@ -96,7 +80,6 @@ def draw_class_metrics(predictions: Predictions) -> Figure:
     axes.tick_params(axis="x", length=0, labelsize=11.5)
     axes.set_ylim(0, 1.08)
     axes.set_yticks(np.linspace(0, 1, 6))
-    figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(names), fontsize=10.5, frameon=False
-    )
+    legend = axes.get_legend_handles_labels()
+    figure.legend(*legend, loc="outside lower center", ncols=len(names), fontsize=10.5, frameon=False)
     return figure

@@ -24,28 +24,12 @@ def draw_subgroups(results: tuple[SubgroupResult, ...], *, of: str = "the held-o
     figure = new_figure(7.6, 1.5 + 0.4 * len(results))
     axes = figure.subplots()
     for place, result in enumerate(reversed(results)):
-        if result.auc.value is None:
-            axes.text(0.02, place, "too few cases", ha="left", va="center", fontsize=NOTE, color=FAINT)
-            continue
-        if result.auc.lower is not None and result.auc.upper is not None:
-            axes.plot([result.auc.lower, result.auc.upper], [place, place], color=ACCENT, linewidth=2.6, alpha=0.55)
-        axes.plot(result.auc.value, place, "o", color=ACCENT, markersize=7)
-    axes.axvline(0.5, color=FAINT, linestyle=":", linewidth=1.2, zorder=0)
-    dress(axes, title="AUC by subgroup", x=f"AUC of {of}, 95 % interval", y="", grid="x")
-    axes.set_yticks(
-        range(len(results)),
-        [f"{slice_title(r.group, r.level)}  ({r.positives} + {r.negatives})" for r in reversed(results)],
-        fontsize=TICK,
-        color=INK,
-    )
-    axes.tick_params(axis="y", length=0)
-    axes.set(xlim=(0, 1.02), ylim=(-0.7, len(results) - 0.3))
-    axes.spines["left"].set_visible(False)
-    figure.supxlabel(
-        "In brackets: positives + negatives. Tissue: worst class versus rest; all others: abnormal versus normal.",
-        fontsize=NOTE,
-        color=FAINT,
-    )
+        _draw_interval(axes, place, vars(result.auc), ACCENT, missing="too few cases")
+    _frame(axes, len(results), title="AUC by subgroup", x=f"AUC of {of}, 95 % interval")
+    names = [f"{slice_title(r.group, r.level)}  ({r.positives} + {r.negatives})" for r in reversed(results)]
+    axes.set_yticks(range(len(results)), names, fontsize=TICK, color=INK)
+    note = "In brackets: positives + negatives. Tissue: worst class versus rest; all others: abnormal versus normal."
+    figure.supxlabel(note, fontsize=NOTE, color=FAINT)
     return figure
 
 
@@ -61,30 +45,34 @@ def draw_outer_folds(folds: Sequence[OuterFold], metrics: Mapping[str, Any]) -> 
     endpoint = str(metrics["primary_endpoint"])
     titles = (f"{endpoint[:1].upper()}{endpoint[1:]}", "Macro one-vs-rest")
     for axes, key, title in zip(panels, ("primary_auc", "macro_ovr_auc"), titles, strict=True):
-        entries = [*(fold.metrics[key] for fold in folds), metrics[key]]
-        for place, entry in enumerate(reversed(entries)):
-            _draw_interval(axes, place, entry, CONTRAST if place == 0 else ACCENT)
-        axes.axvline(0.5, color=FAINT, linestyle=":", linewidth=1.2, zorder=0)
-        dress(axes, title=title, x="AUC", y="", grid="x")
-        axes.set(xlim=(0, 1.02), ylim=(-0.7, len(entries) - 0.3))
+        entries = [metrics[key], *(fold.metrics[key] for fold in reversed(folds))]
+        for place, entry in enumerate(entries):
+            limits = entry if isinstance(entry, Mapping) else {"value": entry}
+            _draw_interval(axes, place, limits, CONTRAST if place == 0 else ACCENT, missing="not defined")
+            if (value := limits["value"]) is not None:
+                axes.text(1.01, place + 0.18, f"{value:.2f}", ha="right", va="bottom", fontsize=NOTE, color=INK)
+        _frame(axes, len(entries), title=title, x="AUC")
         axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
     worst = metrics["class_names"][-1]
-    names = [f"fold {fold.number}  ({fold.class_counts[worst]} {worst})" for fold in folds]
-    panels[0].set_yticks(range(len(folds) + 1), [*reversed([*names, "mean over folds"])], fontsize=TICK, color=INK)
-    figure.supxlabel(
-        "95 % intervals over patients; that of the mean draws patients within folds", fontsize=NOTE, color=FAINT
-    )
+    names = [f"fold {fold.number}  ({fold.class_counts[worst]} {worst})" for fold in reversed(folds)]
+    panels[0].set_yticks(range(len(folds) + 1), ["mean over folds", *names], fontsize=TICK, color=INK)
+    note = "95 % intervals over patients; that of the mean draws patients within folds"
+    figure.supxlabel(note, fontsize=NOTE, color=FAINT)
     return figure
 
 
-def _draw_interval(axes: Axes, place: int, entry: Any, colour: str) -> None:
-    value = entry["value"] if isinstance(entry, Mapping) else entry
-    if value is None:
-        axes.text(0.02, place, "not defined", ha="left", va="center", fontsize=NOTE, color=FAINT)
+def _draw_interval(axes: Axes, place: int, limits: Mapping[str, Any], colour: str, *, missing: str) -> None:
+    if limits["value"] is None:
+        axes.text(0.02, place, missing, ha="left", va="center", fontsize=NOTE, color=FAINT)
         return
-    if isinstance(entry, Mapping) and entry.get("lower") is not None:
-        axes.plot([entry["lower"], entry["upper"]], [place, place], color=colour, linewidth=2.6, alpha=0.55)
-    axes.plot(value, place, "o", color=colour, markersize=7)
-    axes.text(1.01, place + 0.18, f"{value:.2f}", ha="right", va="bottom", fontsize=NOTE, color=INK)
+    if limits.get("lower") is not None:
+        axes.plot([limits["lower"], limits["upper"]], [place, place], color=colour, linewidth=2.6, alpha=0.55)
+    axes.plot(limits["value"], place, "o", color=colour, markersize=7)
+
+
+def _frame(axes: Axes, lines: int, *, title: str, x: str) -> None:
+    axes.axvline(0.5, color=FAINT, linestyle=":", linewidth=1.2, zorder=0)
+    dress(axes, title=title, x=x, y="", grid="x")
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlim=(0, 1.02), ylim=(-0.7, lines - 0.3))
+    axes.spines["left"].set_visible(False)

@@ -37,9 +37,8 @@ def draw_reliability(predictions: Predictions, corrected: Predictions | None) ->
         if index == 0:
             framed_legend(axes, "upper left")
     panels[-1].set_xlabel("predicted probability", fontsize=LABEL, color=INK)
-    figure.supxlabel(
-        "Ten bins of equal width; a larger mark is more images; bars: 95 % Wilson limits", fontsize=NOTE, color=FAINT
-    )
+    note = "Ten bins of equal width; a larger mark is more images; bars: 95 % Wilson limits"
+    figure.supxlabel(note, fontsize=NOTE, color=FAINT)
     return figure
 
 

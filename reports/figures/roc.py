@@ -23,6 +23,7 @@ from reports.metrics.table import one_vs_rest_auc, primary_scores
 from reports.predictions import Predictions
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _GRID = np.linspace(0, 1, 201)
@@ -59,13 +60,7 @@ def draw_roc(predictions: Predictions) -> Figure:
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":", label="chance: AUC 0.50")
     if not drawn:
         not_defined(axes, "all cases are of one class")
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    dress(
-        axes,
-        title=f"Each class against the rest: {len(predictions)} images, {predictions.n_patients} patients",
-        x="1 − specificity",
-        y="sensitivity",
-    )
+    _frame(axes, f"Each class against the rest: {len(predictions)} images, {predictions.n_patients} patients")
     framed_legend(axes, "lower right")
     return figure
 
@@ -95,7 +90,10 @@ def draw_outer_roc(predictions: Predictions, outer_folds: NDArray[np.integer]) -
         framed_legend(axes, "lower right")
     else:
         not_defined(axes, "no fold has cases of both kinds")
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    worst = predictions.class_names[-1]
-    dress(axes, title=f"{worst.capitalize()} versus rest, within outer folds", x="1 − specificity", y="sensitivity")
+    _frame(axes, f"{predictions.class_names[-1].capitalize()} versus rest, within outer folds")
     return figure
+
+
+def _frame(axes: Axes, title: str) -> None:
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    dress(axes, title=title, x="1 − specificity", y="sensitivity")

@@ -14,7 +14,6 @@ from reports.trials import OBJECTIVE_CURVE, TrialRecord, best_run, ranked
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 PANELS = (
     ("Loss", (("loss", "training", ACCENT), ("val_loss", "validation", CONTRAST))),
@@ -80,6 +79,8 @@ def draw_learning_curves(records: Sequence[TrialRecord]) -> Figure:
     Args:
         records: All trials; those without curves are left out.
     """
+    from matplotlib.lines import Line2D
+
     drawn = [record for record in records if record.curves.get(OBJECTIVE_CURVE)]
     # Brackets that start on the same number of epochs are repetitions of one kind.
     start = {record.bracket: record.epochs for record in sorted(drawn, key=lambda record: -record.rung)}
@@ -99,7 +100,13 @@ def draw_learning_curves(records: Sequence[TrialRecord]) -> Figure:
         axes.set_ylabel("macro AUC, mean of folds", fontsize=11, color=INK)
     for axes in panels[max(0, len(kinds) - columns) : len(kinds)]:
         axes.set_xlabel("epoch", fontsize=11, color=INK)
-    handles = _legend(ends, winner)
+    handles = [
+        Line2D([], [], color=_length_colour(ends, epochs), linewidth=2, label=f"trained for {epochs} epochs")
+        for epochs in ends
+    ]
+    if winner is not None:
+        handles.append(Line2D([], [], color=CONTRAST, linewidth=2.6, label=f"winner, trial {winner.run}"))
+    handles.append(Line2D([], [], color=FAINT, linestyle=":", label="end of a rung"))
     # Four entries in a row are wider than a figure of two panels, which would cut them off.
     across = min(len(handles), 4 if columns > 2 else 2)
     figure.legend(handles=handles, loc="outside lower center", ncols=across, fontsize=NOTE, frameon=False)
@@ -109,9 +116,7 @@ def draw_learning_curves(records: Sequence[TrialRecord]) -> Figure:
 def _draw_brackets(axes: Axes, trials: Sequence[TrialRecord], ends: Sequence[int], winner: TrialRecord | None) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    last = {}
-    for record in sorted(trials, key=lambda record: record.rung):
-        last[record.configuration] = record
+    last = {record.configuration: record for record in sorted(trials, key=lambda record: record.rung)}
     for record in sorted(last.values(), key=lambda record: record.rung):
         values = np.array(record.curves[OBJECTIVE_CURVE], dtype=np.float64).mean(axis=0)
         won = winner is not None and (record.configuration, record.bracket) == (winner.configuration, winner.bracket)
@@ -135,19 +140,6 @@ def _length_colour(ends: Sequence[int], epochs: int) -> str:
     return _LENGTH_COLOURS[max(0, len(_LENGTH_COLOURS) - len(ends) + ends.index(epochs))]
 
 
-def _legend(ends: Sequence[int], winner: TrialRecord | None) -> list[Line2D]:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], color=_length_colour(ends, epochs), linewidth=2, label=f"trained for {epochs} epochs")
-        for epochs in ends
-    ]
-    if winner is not None:
-        handles.append(Line2D([], [], color=CONTRAST, linewidth=2.6, label=f"winner, trial {winner.run}"))
-    handles.append(Line2D([], [], color=FAINT, linestyle=":", label="end of a rung"))
-    return handles
-
-
 def draw_timeline(records: Sequence[TrialRecord]) -> Figure:
     """Bars from start to end, the first trial at the top, failed trials hatched; side by side where trials overlapped.
 
@@ -162,17 +154,19 @@ def draw_timeline(records: Sequence[TrialRecord]) -> Figure:
     starts = [datetime.fromisoformat(record.started).timestamp() for record in trials]
     seconds = max(start + record.seconds for start, record in zip(starts, trials, strict=True)) - min(starts)
     unit, name = (1, "seconds") if seconds < 200 else (60, "minutes") if seconds < 3 * 3600 else (3600, "hours")
+    brackets = sorted({record.bracket for record in trials})
+    colours = {bracket: _BRACKET_COLOURS[bracket % len(_BRACKET_COLOURS)] for bracket in brackets}
     figure = new_figure(7.2, max(3.2, 1.6 + 0.16 * len(trials)))
     axes = figure.subplots()
     for row, (start, record) in enumerate(zip(starts, trials, strict=True)):
-        failed = record.status == "failed"
+        failed, colour = record.status == "failed", colours[record.bracket]
         axes.barh(
             row,
             record.seconds / unit,
             left=(start - min(starts)) / unit,
             height=0.78,
-            color="white" if failed else _bracket_colour(record.bracket),
-            edgecolor=_bracket_colour(record.bracket),
+            color="white" if failed else colour,
+            edgecolor=colour,
             hatch="////" if failed else None,
             alpha=1.0 if failed else 0.55 + 0.45 * min(record.rung, 2) / 2,
         )
@@ -181,15 +175,8 @@ def draw_timeline(records: Sequence[TrialRecord]) -> Figure:
     step = max(1, -(-len(trials) // 20))
     axes.set_yticks(range(0, len(trials), step), [str(trials[row].run) for row in range(0, len(trials), step)])
     axes.tick_params(axis="y", labelsize=NOTE)
-    handles = [
-        Patch(facecolor=_bracket_colour(bracket), label=f"bracket {bracket}")
-        for bracket in sorted({record.bracket for record in trials})
-    ]
+    handles = [Patch(facecolor=colour, label=f"bracket {bracket}") for bracket, colour in colours.items()]
     if any(record.status == "failed" for record in trials):
         handles.append(Patch(facecolor="white", edgecolor=FAINT, hatch="////", label="failed"))
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=NOTE, frameon=False)
     return figure
-
-
-def _bracket_colour(bracket: int) -> str:
-    return _BRACKET_COLOURS[bracket % len(_BRACKET_COLOURS)]

@@ -64,11 +64,7 @@ class Interval:
 
 
 def patient_weights(
-    patient_ids: tuple[str, ...],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    folds: NDArray[np.integer] | None = None,
+    patient_ids: tuple[str, ...], *, resamples: int = RESAMPLES, seed: int = 0, folds: NDArray[np.integer] | None = None
 ) -> Floats:
     """Case weights of patient-cluster resamples.
 
@@ -92,6 +88,22 @@ def patient_weights(
     patients, position = np.unique(np.array(patient_ids, dtype=str), return_inverse=True)
     draws = np.random.default_rng(seed).multinomial(len(patients), np.full(len(patients), 1 / len(patients)), resamples)
     return draws[:, position].astype(np.float64)
+
+
+def check_folds(patient_ids: tuple[str, ...], folds: NDArray[np.integer]) -> None:
+    """Refuses folds that a patient stands in two of, for then the scores leak.
+
+    Args:
+        patient_ids: Patient of each case, n.
+        folds: Fold of each case, int [n].
+
+    Raises:
+        ReportError: If there is such a patient.
+    """
+    if len(set(zip(patient_ids, np.asarray(folds).tolist(), strict=True))) != len(set(patient_ids)):
+        raise ReportError(
+            expected="each patient in one fold", found="a patient in two", remedy="Make the folds by patient."
+        )
 
 
 def jackknife_weights(patient_ids: tuple[str, ...]) -> Floats:

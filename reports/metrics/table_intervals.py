@@ -17,12 +17,7 @@ from reports.predictions import Predictions
 
 
 def with_intervals(
-    predictions: Predictions,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-    method: Method = "bca",
+    predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL, method: Method = "bca"
 ) -> dict[str, Any]:
     """The table of ``metrics.json``: `reports.metrics.table.classification_metrics` with an interval for each metric.
 
@@ -45,12 +40,7 @@ def with_intervals(
 
 
 def metric_intervals(
-    predictions: Predictions,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-    method: Method = "bca",
+    predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL, method: Method = "bca"
 ) -> dict[MetricPath, Interval]:
     """Every metric of `reports.metrics.table.metric_values` with its patient-bootstrap interval.
 

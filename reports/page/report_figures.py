@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -61,22 +62,15 @@ def embedded_figures(figures: Mapping[str, Path], captions: Mapping[str, tuple[s
     Raises:
         OSError: If a file can't be read.
     """
-    order = {kind: place for place, kind in enumerate(captions)}
-    return [
-        _figure(name, path, captions)
-        for name, path in sorted(figures.items(), key=lambda item: order.get(_kind(item[0]), len(order)))
-    ]
-
-
-def _kind(figure: str) -> str:
-    return re.sub(r"_\d+_epochs$", "", figure)
-
-
-def _figure(name: str, path: Path, captions: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    kind = _kind(name)
-    title, caption = captions.get(kind, (name.replace("_", " ").capitalize(), ""))
-    wide = kind in WIDE_FIGURES
-    return {"name": name, "title": title, "caption": caption, "source": embedded(path), "wide": wide}
+    order = list(captions)
+    shown = []
+    for name, path in figures.items():
+        kind = re.sub(r"_\d+_epochs$", "", name)
+        title, caption = captions.get(kind, (name.replace("_", " ").capitalize(), ""))
+        figure = {"name": name, "title": title, "caption": caption, "source": embedded(path)}
+        place = order.index(kind) if kind in captions else len(order)
+        shown.append((place, figure | {"wide": kind in WIDE_FIGURES}))
+    return [figure for _, figure in sorted(shown, key=itemgetter(0))]
 
 
 def embedded(path: Path) -> str:

@@ -79,20 +79,12 @@ class ImportanceComparison:
     @property
     def above_chance(self) -> tuple[str, ...]:
         """Hyperparameters that both methods put above shuffled scores."""
-        return tuple(
-            name
-            for name in self.order
-            if all(method.shares[name] > method.chance[name] for method in self.methods.values())
-        )
+        methods = self.methods.values()
+        return tuple(name for name in self.order if all(one.shares[name] > one.chance[name] for one in methods))
 
 
 def compare_importances(
-    records: Sequence[TrialRecord],
-    epochs: int,
-    dimensions: Sequence[Dimension],
-    *,
-    shuffles: int = 40,
-    seed: int = 0,
+    records: Sequence[TrialRecord], epochs: int, dimensions: Sequence[Dimension], *, shuffles: int = 40, seed: int = 0
 ) -> ImportanceComparison | None:
     """Ask both methods about the trials of one budget.
 
@@ -120,8 +112,7 @@ def compare_importances(
     null = [_shares(records, epochs, dimensions, rng.permutation(scores), seed) for _ in range(shuffles)]
     methods = {
         method: Importances(
-            shares,
-            {name: float(np.quantile([draw[method][name] for draw in null], 0.95)) for name in shares},
+            shares, {name: float(np.quantile([draw[method][name] for draw in null], 0.95)) for name in shares}
         )
         for method, shares in true.items()
     }
@@ -146,14 +137,11 @@ def _shares(
             FANOVA: optuna.importance.FanovaImportanceEvaluator(n_trees=_TREES, seed=seed),
             PED_ANOVA: optuna.importance.PedAnovaImportanceEvaluator(target_quantile=good),
         }
-        found = {
-            method: optuna.importance.get_param_importances(study, evaluator=evaluator)
-            for method, evaluator in evaluators.items()
-        }
-    return {
-        method: {name: float(share) if math.isfinite(share) else 0.0 for name, share in sorted(shares.items())}
-        for method, shares in found.items()
-    }
+        found = {}
+        for method, evaluator in evaluators.items():
+            shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+            found[method] = {name: share if math.isfinite(share) else 0.0 for name, share in sorted(shares.items())}
+    return found
 
 
 def draw_importance(comparisons: Sequence[ImportanceComparison]) -> Figure:
@@ -171,14 +159,8 @@ def draw_importance(comparisons: Sequence[ImportanceComparison]) -> Figure:
         height = 0.8 / len(comparison.methods)
         for number, (method, found) in enumerate(comparison.methods.items()):
             places = np.arange(len(names)) + (number - (len(comparison.methods) - 1) / 2) * height
-            axes.barh(
-                places,
-                [found.shares[name] for name in names],
-                height * 0.9,
-                color=_METHOD_COLOURS[number],
-                label=method,
-            )
-            chance = [found.chance[name] for name in names]
+            shares, chance = ([side[name] for name in names] for side in (found.shares, found.chance))
+            axes.barh(places, shares, height * 0.9, color=_METHOD_COLOURS[number], label=method)
             axes.vlines(chance, places - height / 2, places + height / 2, color=INK, linewidth=1.6)
         title = f"Importance: {comparison.trials} trials of {comparison.epochs} epochs"
         dress(axes, title=title, x="", y="", grid="x")

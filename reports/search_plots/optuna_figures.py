@@ -222,8 +222,7 @@ def _resized(axes: Axes, width: float, height: float, *, constrained: bool = Tru
 def _dressed(axes: Axes, *, title: str, x: str, y: str) -> None:
     axes.set_title("")  # optuna's, in the middle
     axes.set_facecolor("white")
-    for side in ("left", "bottom"):
-        axes.spines[side].set_visible(True)
+    axes.spines[["left", "bottom"]].set_visible(True)
     dress(axes, title=title, x=x, y=y)
     axes.tick_params(which="minor", length=0)
 

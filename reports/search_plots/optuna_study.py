@@ -15,7 +15,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -78,27 +77,15 @@ def quiet_optuna() -> Iterator[Any]:
 
 def comparable_trials(records: Sequence[TrialRecord], epochs: int) -> tuple[TrialRecord, ...]:
     """The completed trials that ended after so many epochs, with a defined objective, in their order."""
-    return tuple(
-        sorted(
-            (
-                record
-                for record in records
-                if record.epochs == epochs
-                and record.status == "completed"
-                and record.objective is not None
-                and math.isfinite(record.objective)
-            ),
-            key=lambda record: record.run,
-        )
-    )
+    completed = [record for record in records if record.epochs == epochs and record.status == "completed"]
+    defined = [record for record in completed if record.objective is not None and math.isfinite(record.objective)]
+    return tuple(sorted(defined, key=lambda record: record.run))
 
 
 def budgets(records: Sequence[TrialRecord], *, at_least: int = 1) -> tuple[int, ...]:
     """Epoch counts at which at least so many trials can be compared, the largest first."""
-    counts = Counter(
-        epochs for epochs in {record.epochs for record in records} for _ in comparable_trials(records, epochs)
-    )
-    return tuple(sorted((epochs for epochs, count in counts.items() if count >= at_least), reverse=True))
+    known = sorted({record.epochs for record in records}, reverse=True)
+    return tuple(epochs for epochs in known if len(comparable_trials(records, epochs)) >= at_least)
 
 
 def study_at(
@@ -125,34 +112,23 @@ def study_at(
         scores = objectives if objectives is not None else [record.objective for record in trials]
         space = [dimension for dimension in covering(dimensions, records) if not dimension.is_fixed]
         for record, score in zip(trials, scores, strict=True):
-            values = {d.name: record.hyperparameters[d.name] for d in space if d.name in record.hyperparameters}
-            if ordinal:
-                distributions = {d.name: ordinal_distribution(d) for d in space if d.name in values}
-                values = {d.name: ordinal_value(d, values[d.name]) for d in space if d.name in values}
-            else:
-                distributions = {d.name: plotted_distribution(d) for d in space if d.name in values}
-            study.add_trial(
-                optuna.create_trial(
-                    params=values, distributions=distributions, value=score, user_attrs=trial_attributes(record)
-                )
+            values = record.hyperparameters
+            held = [dimension for dimension in space if dimension.name in values]
+            trial = optuna.create_trial(
+                params={d.name: ordinal_value(d, values[d.name]) if ordinal else values[d.name] for d in held},
+                distributions={d.name: ordinal_distribution(d) if ordinal else plotted_distribution(d) for d in held},
+                value=score,
+                user_attrs=trial_attributes(record),
             )
+            study.add_trial(trial)
     return study
 
 
 def trial_attributes(record: TrialRecord) -> dict[str, Any]:
     """The user attributes of a trial of optuna's."""
-    return {
-        "trial": record.run,
-        "configuration": record.configuration,
-        "bracket": record.bracket,
-        "rung": record.rung,
-        "parent": record.parent,
-        "initial_epoch": record.initial_epoch,
-        "epochs": record.epochs,
-        "best_epoch": record.best_epoch,
-        "objective_sd": objective_sd(record),
-        "error": record.error or "",
-    }
+    names = ("configuration", "bracket", "rung", "parent", "initial_epoch", "epochs", "best_epoch")
+    rest = {"objective_sd": objective_sd(record), "error": record.error or ""}
+    return {"trial": record.run} | {name: getattr(record, name) for name in names} | rest
 
 
 def exported_distribution(dimension: Dimension) -> Any:
@@ -181,8 +157,7 @@ def ordinal_distribution(dimension: Dimension) -> Any:
         return optuna.distributions.CategoricalDistribution(dimension.choices)
     if dimension.choices:
         return optuna.distributions.IntDistribution(0, len(dimension.choices) - 1)
-    low, high = (math.log10(x) if dimension.log else x for x in (dimension.low, dimension.high))
-    return optuna.distributions.FloatDistribution(low, high)
+    return optuna.distributions.FloatDistribution(*_ordinal_bounds(dimension))
 
 
 def ordinal_value(dimension: Dimension, value: Any) -> Any:
@@ -191,6 +166,11 @@ def ordinal_value(dimension: Dimension, value: Any) -> Any:
         return value
     if dimension.choices:
         return dimension.choices.index(value)
-    low, high = (math.log10(x) if dimension.log else x for x in (dimension.low, dimension.high))
+    low, high = _ordinal_bounds(dimension)
     # A bound's logarithm may lie a rounding error inside the value's.
     return min(max(math.log10(value) if dimension.log else value, low), high)
+
+
+def _ordinal_bounds(dimension: Dimension) -> tuple[float, float]:
+    low, high = dimension.low, dimension.high
+    return (math.log10(low), math.log10(high)) if dimension.log else (low, high)
