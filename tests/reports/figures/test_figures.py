@@ -50,7 +50,7 @@ def test_drawing_touches_no_global_state_and_no_gui(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from reports.figures import write_figures\n"
         "from reports.trials import best_run\n"
-        "from tests.reports.simulated import simulated_predictions, simulated_trials\n"
+        "from tests.support.simulated import simulated_predictions, simulated_trials\n"
         "assert 'matplotlib' not in sys.modules\n"
         "write_figures(simulated_predictions(), best_run(simulated_trials()), Path(sys.argv[1]))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

@@ -177,7 +177,7 @@ def test_writing_needs_no_tensorflow(tmp_path: Path) -> None:
         "import sys\n"
         "from pathlib import Path\n"
         "from reports.page.tensorboard import write_trials\n"
-        "from tests.reports.simulated import simulated_trials\n"
+        "from tests.support.simulated import simulated_trials\n"
         "write_trials(simulated_trials(), Path(sys.argv[1]), class_names=('a', 'b', 'c'))\n"
         "sys.exit('tensorflow' in sys.modules)\n"
     )
