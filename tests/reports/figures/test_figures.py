@@ -12,8 +12,7 @@ import pytest
 from reports.figures import write_figures
 from reports.figures.style import CLASS_COLOURS
 from reports.trials import best_run
-
-from .simulated import simulated_predictions, simulated_trials
+from tests.support.simulated import simulated_predictions, simulated_trials
 
 
 def size_of(png: Path) -> tuple[int, int]:

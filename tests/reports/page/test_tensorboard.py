@@ -21,8 +21,7 @@ from reports.errors import ReportError
 from reports.figures import write_figures
 from reports.figures.overlays import Overlay, write_overlay
 from reports.page.tensorboard import write_final, write_trials
-
-from .simulated import CLASS_NAMES, simulated_predictions, simulated_trials
+from tests.support.simulated import CLASS_NAMES, simulated_predictions, simulated_trials
 
 DEADLINE_SECONDS = 180
 OVERLAY_TAG = "localisation/malignant-right-1-mdb001"
