@@ -102,7 +102,7 @@ def check_folds(patient_ids: tuple[str, ...], folds: NDArray[np.integer]) -> Non
     """
     if len(set(zip(patient_ids, np.asarray(folds).tolist(), strict=True))) != len(set(patient_ids)):
         raise ReportError(
-            expected="each patient in one fold", found="a patient in two", remedy="Make the folds by patient."
+            expected="each patient in one fold", found="a patient in two folds", remedy="Make the folds by patient."
         )
 
 
