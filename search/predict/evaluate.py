@@ -31,7 +31,7 @@ class ModelEvaluation:
         model: The .keras file.
         data: Who it was evaluated on, in words.
         demo: Whether the model is a demonstration's.
-        metrics: As `reports.evaluation.fixed_model` describes it.
+        metrics: As `reports.evaluation.evaluate.evaluate_fixed` returns it.
         holdout_readings: How often the run's held-out patients have been read, this time included; None for an
             external set.
         left_out: External patients that were left out.
