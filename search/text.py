@@ -1,7 +1,4 @@
-"""Numbers, sizes, durations and intervals as words.
-
-How this program is typed, for commands that are shown to be typed next.
-"""
+"""Numbers, sizes, durations and intervals as words, and how this program is typed where a command is shown."""
 
 from __future__ import annotations
 

@@ -99,9 +99,8 @@ def bbc_cv(
             found=f"{list(trial_of.shape)}",
             remedy="Name the trial that each candidate is an epoch of.",
         )
-    n_trials = len(np.unique(trial_of))
-    counts = {"candidates": len(scores), "trials": n_trials, "resamples": resamples}
-    corrected_for = "trial and epoch" if n_trials < len(scores) else "trial"
+    counts = {"candidates": len(scores), "trials": len(np.unique(trial_of)), "resamples": resamples}
+    corrected_for = "trial and epoch" if counts["trials"] < len(scores) else "trial"
     whole = fold_averaged_macro_auc(labels, scores, folds, np.ones((1, len(labels))))[:, 0]
     if np.isnan(whole).all():
         empty = Interval(None, None, None, LEVEL, "bbc-cv", resamples)

@@ -1,4 +1,4 @@
-"""The cases that a reader should look at: the most confident right and wrong ones of each class."""
+"""Cases that a reader should look at: the most confident right and wrong ones of each class."""
 
 from __future__ import annotations
 
@@ -74,12 +74,6 @@ def confident_errors(predictions: Predictions) -> tuple[ConfidentCase, ...]:
 def _case(predictions: Predictions, row: int, rank: int) -> ConfidentCase:
     names, predicted = predictions.class_names, predictions.predicted[row]
     probabilities = tuple(predictions.probabilities[row].tolist())
-    return ConfidentCase(
-        image_id=predictions.image_ids[row],
-        patient_id=predictions.patient_ids[row],
-        label=names[predictions.labels[row]],
-        predicted=names[predicted],
-        confidence=probabilities[predicted],
-        probabilities=probabilities,
-        rank=rank,
-    )
+    image, patient = predictions.image_ids[row], predictions.patient_ids[row]
+    label = names[predictions.labels[row]]
+    return ConfidentCase(image, patient, label, names[predicted], probabilities[predicted], probabilities, rank)

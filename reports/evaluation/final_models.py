@@ -1,4 +1,4 @@
-"""Beside the exported model: other seeds of the same training, and the ensemble of the winner's fold models.
+"""Models beside the exported one: other seeds of the same training, and the ensemble of the winner's fold models.
 
 How much the seed alone moves the score says how far the exported model's figures are its luck. The fold models have
 each left out a part of the development patients; their mean often ranks better than any one model, and is compared

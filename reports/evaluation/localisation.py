@@ -155,13 +155,17 @@ def pointing_game(cases: Sequence[LocatedCase], *, resamples: int = RESAMPLES, s
     def over(other: Interval, difference: Floats) -> Interval:
         return _mover(of_map, other) if "wilson" in (of_map.method, other.method) else mean(difference)
 
-    of_map, random, centre = (
-        share(by_map, everyone, patients, weights),
-        mean(chance),
-        share(by_centre, everyone, patients, weights),
+    of_map, of_centre = (share(hit, everyone, patients, weights) for hit in (by_map, by_centre))
+    random = mean(chance)
+    return PointingGame(
+        images=len(cases),
+        patients=len(set(patients)),
+        map=of_map,
+        random=random,
+        centre=of_centre,
+        map_over_random=over(random, by_map - chance),
+        map_over_centre=over(of_centre, by_map.astype(np.float64) - by_centre),
     )
-    over_random, over_centre = over(random, by_map - chance), over(centre, by_map.astype(np.float64) - by_centre)
-    return PointingGame(len(cases), len(set(patients)), of_map, random, centre, over_random, over_centre)
 
 
 def _mover(first: Interval, second: Interval) -> Interval:

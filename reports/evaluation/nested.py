@@ -168,7 +168,8 @@ def nested_metrics(
     for fold in np.unique(folds):
         rows = np.flatnonzero(folds == fold)
         part = predictions.take(rows)
-        by_fold.append({"fold": int(fold)} | {key: classification_metrics(part)[key] for key in _COUNTS})
+        plain_metrics = classification_metrics(part)
+        by_fold.append({"fold": int(fold)} | {key: plain_metrics[key] for key in _COUNTS})
         points.append(metric_values(part, np.ones((1, len(part)))))
         replicates.append(metric_values(part, weights[:, rows]))
         independent.append(independent_draws(part))

@@ -57,13 +57,8 @@ OTHER_METRICS = (
     ("quadratic_kappa", "Quadratic kappa", "−1 to 1; chance is 0; classes taken as ordered", ""),
     ("average_precision", "Average precision, {worst}", "chance is their share, {prevalence}", "prevalence"),
     ("partial_auc", "Partial AUC, {worst}", "specificity 90 % and more, McClish; chance is 0.50", "half"),
-    ("sensitivity_at_90_specificity", "Sensitivity at 90 % specificity", "{worst}; threshold from these images", "0.1"),
-    (
-        "sensitivity_at_95_specificity",
-        "Sensitivity at 95 % specificity",
-        "{worst}; threshold from these images",
-        "0.05",
-    ),
+    ("sensitivity_at_90_specificity", "Sensitivity at 90 % specificity", "{worst}; threshold from these images", "10"),
+    ("sensitivity_at_95_specificity", "Sensitivity at 95 % specificity", "{worst}; threshold from these images", "5"),
     ("brier", "Brier score", "0 to 2; lower is better", ""),
     ("log_loss", "Log loss", "nats; lower is better", ""),
     ("classwise_ece", "Class-wise calibration error", "0 to 1; lower is better", ""),
@@ -158,14 +153,9 @@ def _headline(metrics: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _other_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, Any, str, float | None]]:
     counts = list(metrics["class_counts"].values())
-    chance = {
-        "majority": max(counts) / sum(counts),
-        "chance": 1 / len(counts),
-        "prevalence": counts[-1] / sum(counts),
-        "half": 0.5,
-        "0.1": 0.1,
-        "0.05": 0.05,
-    }
+    majority, prevalence = max(counts) / sum(counts), counts[-1] / sum(counts)
+    chance = {"majority": majority, "chance": 1 / len(counts), "prevalence": prevalence}
+    chance |= {"half": 0.5, "10": 0.1, "5": 0.05}
     words = {"worst": metrics["class_names"][-1]} | {name: number(value) for name, value in chance.items()}
     return [
         (title.format(**words), metrics[key], note.format(**words), chance.get(nothing))

@@ -104,10 +104,8 @@ def localisation_verdict(metrics: Mapping[str, Any]) -> str:
 
 def calibration_verdict(metrics: Mapping[str, Any]) -> str:
     """Whether the correction has helped those it was not made on."""
-    calibration = metrics.get("calibration")
-    if calibration is None:
-        return ""
-    before, after = (value_of(calibration[side]["log_loss"]) for side in ("uncorrected", "corrected"))
+    calibration = metrics.get("calibration") or {}
+    before, after = (value_of(calibration.get(side, {}).get("log_loss")) for side in ("uncorrected", "corrected"))
     if before is None or after is None:
         return ""
     if after <= before:

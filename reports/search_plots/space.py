@@ -1,4 +1,4 @@
-"""What a hyperparameter may be, as plots and importances need it: its range, its scale, its choices."""
+"""Dimensions of a search, as plots and importances need them: range, scale, choices."""
 
 from __future__ import annotations
 
