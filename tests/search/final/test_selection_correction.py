@@ -1,4 +1,4 @@
-"""The correction for choosing run and epoch, from the files that a search leaves."""
+"""The correction for choosing trial and epoch, from the files that a search leaves."""
 
 import numpy as np
 import pytest
