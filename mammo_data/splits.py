@@ -6,9 +6,7 @@ A `Split` holds patient ids, so a woman's two breasts can't part; rows of a case
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
-import os
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
+from mammo_data.files import sha256_of, write_whole
 
 _COLUMNS = ("image_id", "patient_id", "label", "side", "seed")
 _TEST = "test"
@@ -57,12 +56,12 @@ class Split:
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of who is on which side; the seed does not count."""
-        return hashlib.sha256(json.dumps([self.test_patients, self.folds]).encode()).hexdigest()
+        return sha256_of([self.test_patients, self.folds])
 
     @property
     def test_fingerprint(self) -> str:
         """SHA-256 (hex) of who is held out, however the others are dealt into folds."""
-        return hashlib.sha256(json.dumps(sorted(self.test_patients)).encode()).hexdigest()
+        return sha256_of(sorted(self.test_patients))
 
     def test_rows(self, table: CaseTable) -> NDArray[np.int64]:
         """Rows of ``table`` that belong to test patients, ascending, int64."""
@@ -83,16 +82,13 @@ class Split:
         side = dict.fromkeys(self.test_patients, _TEST)
         for number, fold in enumerate(self.folds):
             side.update(dict.fromkeys(fold, str(number)))
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_COLUMNS)
-            for case in table.cases:
-                where = side.get(case.patient_id, _TRAINING)
-                writer.writerow((case.image_id, case.patient_id, case.label, where, self.seed))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for case in table.cases:
+            where = side.get(case.patient_id, _TRAINING)
+            writer.writerow((case.image_id, case.patient_id, case.label, where, self.seed))
+        write_whole(path, text.getvalue().encode())
 
     @classmethod
     def read_csv(cls, path: Path) -> Split:

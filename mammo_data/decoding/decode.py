@@ -8,7 +8,9 @@ taken.
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,8 +50,14 @@ def decode_grey(data: bytes, name: str) -> NDArray[np.uint8]:
     if data[:2] == b"P5":
         return _decode_pgm(data, name)
     if data[128:132] == b"DICM":
-        from mammo_data.decoding.dicom import decode_dicom
-
+        try:
+            from mammo_data.decoding.dicom import decode_dicom
+        except ImportError as error:
+            raise DataError(
+                expected="pydicom, which reads DICOM files",
+                found=f"no such module for {name}",
+                remedy="Install it with: pip install 'mammo-search[dicom]'.",
+            ) from error
         return to_eight_bits(*decode_dicom(data, name, LARGEST_SIDE))
     return _decode_with_opencv(data, name)
 
@@ -105,8 +113,6 @@ def _decode_pgm(data: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
-    import cv2
-
     kind = next((kind for magic, kind in _MAGICS.items() if data.startswith(magic)), None)
     size = encoded_size(data)
     if kind is None or size is None:
@@ -114,11 +120,7 @@ def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
     _require_size(name, *size)
     if is_cut_short(data):
         raise _damaged(name, f"a complete {kind} file", f"{len(data)} bytes without its end")
-    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-    except cv2.error as error:
-        raise _damaged(name, "an image that can be decoded", f"{len(data)} bytes that OpenCV refuses") from error
+    pixels = _by_opencv(data, cv2.IMREAD_GRAYSCALE)
     if pixels is None or pixels.shape != (size[1], size[0]):
         raise _damaged(name, f"a {kind} image that can be decoded", f"{len(data)} damaged bytes")
     if _is_coloured(data):
@@ -133,17 +135,20 @@ def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
     return to_eight_bits(pixels, int(_guessed_white(pixels)))
 
 
+def _by_opencv(data: bytes, colours: int) -> NDArray[Any] | None:
+    """Pixels at the file's own depth and as they are stored, not as a camera was held; None where OpenCV refuses."""
+    try:
+        flags = colours | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+        return cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    except cv2.error:
+        return None
+
+
 def _is_coloured(data: bytes) -> bool:
     """Whether the channels differ: grey films are often stored with three equal ones, photographs are no films."""
-    import cv2
-
     if data.startswith(b"\x89PNG") and data[_PNG_COLOUR_TYPE : _PNG_COLOUR_TYPE + 1] in _PNG_GREY:
         return False
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-    except cv2.error:
-        return False
+    pixels = _by_opencv(data, cv2.IMREAD_ANYCOLOR)
     if pixels is None or pixels.ndim == 2:
         return False
     levels = pixels.astype(np.int32)

@@ -1,12 +1,12 @@
 """One synthetic film: a breast on its strip of film, with labels, wedges, frame, grain and stray pixels around it.
 
-Shortcuts are closed by construction (see `phantom_breast`): strip, labels and frame are drawn without regard to the
-class, and so is the grain, which swamps the texture at the scale of the film.
+Shortcuts are closed by construction (see `mammo_data.phantom.breast`): strip, labels and frame are drawn without
+regard to the class, and so is the grain, which swamps the texture at the scale of the film.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -122,8 +122,7 @@ def _stray_pixels(pixels: NDArray[np.uint8], width: int, rng: np.random.Generato
 
 
 def _on_film(finding: Finding, scale: float, start: int, image_size: int, chest_wall: str) -> Finding:
-    if finding.x is None or finding.y is None or finding.radius is None:
-        return finding
-    x = start + (finding.x + 0.5) * scale - 0.5
+    x, y, radius = finding.circle or (0.0, 0.0, 0.0)
+    x = start + (x + 0.5) * scale - 0.5
     x = image_size - 1 - x if chest_wall == "right" else x
-    return Finding(finding.abnormality, finding.severity, x, (finding.y + 0.5) * scale - 0.5, finding.radius * scale)
+    return replace(finding, x=x, y=(y + 0.5) * scale - 0.5, radius=radius * scale)

@@ -1,4 +1,4 @@
-"""Where the breast is on a film: its mask, its bounding box and the side of the chest wall, all from the pixels.
+"""The breast on a film: its mask, bounding box, side of the chest wall and own coordinates, all from the pixels.
 
 The chest wall is at the right in every odd file of MIAS and at the left in every even one, so the side must not come
 from a name; nor is a box around "any pixel above 0" of use, for half the films have stray bright pixels in their
@@ -57,6 +57,46 @@ class BreastRegion:
             -(-right * width // columns),
             -(-bottom * height // rows),
         )
+
+
+@dataclass(frozen=True)
+class BreastFrame:
+    """Breast-relative coordinates of one image with the chest wall at the left.
+
+    A place is how far down the breast, and how far from the chest wall to the skin in that row: so it means the same in
+    a small and in a large breast.
+
+    Attributes:
+        top: First row of the breast.
+        left: First column of the breast in each of its rows, int64 [rows].
+        right: Last column of the breast in each of its rows, int64 [rows].
+    """
+
+    top: int
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> BreastFrame:
+        """The frame of a connected mask, bool [height, width], not empty."""
+        rows = np.flatnonzero(mask.any(axis=1))
+        inside = mask[rows[0] : rows[-1] + 1]
+        width = mask.shape[1]
+        return cls(int(rows[0]), inside.argmax(axis=1), width - 1 - inside[:, ::-1].argmax(axis=1))
+
+    def relative(self, x: float, y: float) -> tuple[float, float]:
+        """(depth, height) of a pixel, each in [0, 1]; depth counts from the chest wall, height from the top.
+
+        A place beside the breast counts as the nearest one of its row, or of the first or last row.
+        """
+        row = int(np.clip(round(y) - self.top, 0, len(self.left) - 1))
+        span = max(1, int(self.right[row] - self.left[row]))
+        return float(np.clip((x - self.left[row]) / span, 0.0, 1.0)), row / max(1, len(self.left) - 1)
+
+    def pixel(self, depth: float, height: float) -> tuple[float, float]:
+        """Column and row of a breast-relative position."""
+        row = round(height * (len(self.left) - 1))
+        return float(self.left[row] + depth * (self.right[row] - self.left[row])), float(self.top + row)
 
 
 def find_breast(image: NDArray[np.uint8]) -> BreastRegion:

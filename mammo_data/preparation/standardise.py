@@ -1,4 +1,4 @@
-"""One film to one square canvas: chest wall to the left, crop to the breast, resize with the aspect ratio kept.
+"""One film brought to one square canvas: chest wall left, cropped to the breast, resized with the aspect ratio kept.
 
 Every step depends on the one image alone, so preparing all images at once leaks nothing between the sides of a split.
 """
@@ -73,16 +73,17 @@ class Placement:
 
     def carry(self, finding: Finding) -> Finding:
         """The finding in canvas pixels; one without a place stays without."""
-        if finding.x is None or finding.y is None or finding.radius is None:
+        if finding.circle is None:
             return finding
-        x = self.film_width - 1 - finding.x if self.mirrored else finding.x
+        x, y, radius = finding.circle
+        x = self.film_width - 1 - x if self.mirrored else x
         # Coordinates name pixel centres, hence the halves.
         return replace(
             finding,
             x=(x + 0.5 - self.left) * self.scale_x - 0.5 + self.shift_x,
-            y=(finding.y + 0.5 - self.top) * self.scale_y - 0.5 + self.shift_y,
-            radius=finding.radius * (self.scale_x * self.scale_y) ** 0.5,
-            film_radius=finding.radius,
+            y=(y + 0.5 - self.top) * self.scale_y - 0.5 + self.shift_y,
+            radius=radius * (self.scale_x * self.scale_y) ** 0.5,
+            film_radius=radius,
         )
 
 
@@ -103,23 +104,28 @@ def standardise(
     region = find_breast(image)
     placement = _place(image.shape, region, settings)
     left, top, right, bottom = _crop_box(image.shape, region, settings)
-    crop = image[top:bottom, left:right]
-    width = round(crop.shape[1] * placement.scale_x)
-    height = round(crop.shape[0] * placement.scale_y)
-    # INTER_AREA averages when it shrinks, so no small calcification falls between samples; it can't enlarge smoothly.
-    shrinks = width <= crop.shape[1]
-    resized = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    width, height = round((right - left) * placement.scale_x), round((bottom - top) * placement.scale_y)
+    small = resized(image[top:bottom, left:right], (width, height))
     # Labels go and sides change on the small image: the same, for a fraction of the work.
     if settings.remove_labels:
-        resized = cv2.bitwise_and(resized, resized, mask=_kept(region, settings, (width, height)))
+        small = cv2.bitwise_and(small, small, mask=_kept(region, settings, (width, height)))
     if placement.mirrored:
-        resized = cv2.flip(resized, 1)
+        small = cv2.flip(small, 1)
     canvas: NDArray[np.uint8] = np.zeros((settings.image_size, settings.image_size), np.uint8)
     x, y = placement.shift_x, placement.shift_y
-    canvas[y : y + height, x : x + width] = resized
+    canvas[y : y + height, x : x + width] = small
     if settings.clahe:
         canvas = equalise_contrast(canvas, settings.clahe_limit)
     return canvas, tuple(placement.carry(_if_locatable(finding, region)) for finding in findings)
+
+
+def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """An image in another size (width, height): by areas where it shrinks, linearly where it grows.
+
+    Areas are averaged, so that no small calcification falls between samples; they can't enlarge smoothly.
+    """
+    shrinks = size[0] <= image.shape[1]
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)
 
 
 def equalise_contrast(image: NDArray[np.uint8], limit: float) -> NDArray[np.uint8]:
@@ -171,8 +177,6 @@ def _kept(region: BreastRegion, settings: PreparationSettings, size: tuple[int, 
 
 
 def _if_locatable(finding: Finding, region: BreastRegion) -> Finding:
-    if finding.x is None or finding.y is None or finding.radius is None:
-        return finding
-    if circle_coverage(region.mask, finding.x, finding.y, finding.radius) >= UNLOCATABLE_COVERAGE:
+    if finding.circle is None or circle_coverage(region.mask, *finding.circle) >= UNLOCATABLE_COVERAGE:
         return finding
     return replace(finding, x=None, y=None, radius=None)

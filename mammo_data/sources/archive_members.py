@@ -11,19 +11,18 @@ import functools
 import io
 import lzma
 import stat
-import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from mammo_data.errors import DataError
-from mammo_data.sources.base import LARGEST_FILE
-from mammo_data.sources.film_names import TAR_SUFFIXES, is_archive
+from mammo_data.errors import MISREAD, DataError
+from mammo_data.sources.base import LARGEST_FILE, first_bytes
+from mammo_data.sources.film_names import TAR_SUFFIXES, kind_of_file
 
 LARGEST_ARCHIVE = 4 * 2**30
 """Bytes after unpacking, nested archives counted twice; MIAS has 0.32 GiB, Kaggle's three copies of it 1 GiB."""
@@ -48,12 +47,10 @@ class Member:
 
     Attributes:
         path: Its path with slashes; that of a nested archive comes first.
-        size: In bytes, as declared.
         read: Its bytes; to be called before the next member is asked for.
     """
 
     path: str
-    size: int
     read: Callable[[], bytes]
 
 
@@ -62,18 +59,17 @@ class _Budget:
     location: str
     unpacked: int = 0
     members: int = 0
-    largest: int = field(default=LARGEST_ARCHIVE)
 
     def spend(self, path: str, size: int) -> None:
         self.unpacked += size
         self.members += 1
-        if not is_archive(path) and size > LARGEST_FILE:
+        if not _is_archive(path) and size > LARGEST_FILE:
             raise _hostile(self.location, f"{size} bytes at {path!r}", f"files of at most {LARGEST_FILE} bytes")
-        if self.unpacked > self.largest or self.members > MOST_MEMBERS:
+        if self.unpacked > LARGEST_ARCHIVE or self.members > MOST_MEMBERS:
             raise _hostile(
                 self.location,
                 f"{self.unpacked} bytes in {self.members} files up to {path!r}",
-                f"at most {self.largest} bytes unpacked, in at most {MOST_MEMBERS} files",
+                f"at most {LARGEST_ARCHIVE} bytes unpacked, in at most {MOST_MEMBERS} files",
             )
 
 
@@ -103,13 +99,13 @@ def archive_members(path: Path) -> Iterator[Member]:
 
 def is_archive_file(path: Path) -> bool:
     """Whether a file is an archive, by its first bytes (an old tar: by its name); tarfile's own test unpacks some."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(_TAR_MAGIC_AT + len(_TAR_MAGIC))
-    except OSError:
-        return False
+    start = first_bytes(path, _TAR_MAGIC_AT + len(_TAR_MAGIC))
     packed = start.startswith((*_ZIP_MAGICS, b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"))
-    return packed or start[_TAR_MAGIC_AT:] == _TAR_MAGIC or is_archive(path.name)
+    return packed or start[_TAR_MAGIC_AT:] == _TAR_MAGIC or _is_archive(path.name)
+
+
+def _is_archive(path: str) -> bool:
+    return kind_of_file(path) == "archive"
 
 
 @contextmanager
@@ -117,24 +113,8 @@ def readable_archive(location: str) -> Iterator[None]:
     """Turns what a damaged archive makes tarfile, zipfile, zlib and the system raise into a `DataError`."""
     try:
         yield
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        NotImplementedError,
-        OverflowError,
-        UnicodeError,
-        ValueError,
-        # A chain of extended headers makes tarfile call itself for each.
-        RecursionError,
-        # What tarfile and zipfile make of a header that ends early or has an impossible field.
-        LookupError,
-        TypeError,
-        struct.error,
-    ) as error:
+    # A chain of extended headers makes tarfile call itself for each: a RecursionError.
+    except (*MISREAD, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
         raise _hostile(location, str(error) or type(error).__name__, "a complete archive") from error
 
 
@@ -157,10 +137,10 @@ def _tar_members(file: IO[bytes], prefix: str, budget: _Budget, depth: int) -> I
             content = archive.extractfile(entry) if entry.isreg() else None
             if content is None:
                 continue
-            if is_archive(path):
+            if _is_archive(path):
                 yield from _nested(content, entry.size, path, budget, depth)
             else:
-                yield Member(path, entry.size, functools.partial(_read, content.read, budget.location))
+                yield Member(path, functools.partial(_read, content.read, budget.location))
 
 
 def _zip_members(file: IO[bytes], prefix: str, budget: _Budget, depth: int) -> Iterator[Member]:
@@ -174,12 +154,12 @@ def _zip_members(file: IO[bytes], prefix: str, budget: _Budget, depth: int) -> I
             budget.spend(path, entry.file_size)
             if entry.is_dir():
                 continue
-            if is_archive(path):
+            if _is_archive(path):
                 with archive.open(entry) as content:
                     yield from _nested(content, entry.file_size, path, budget, depth)
             else:
                 read = functools.partial(archive.read, entry)
-                yield Member(path, entry.file_size, functools.partial(_read, read, budget.location))
+                yield Member(path, functools.partial(_read, read, budget.location))
 
 
 def _nested(content: IO[bytes], size: int, path: str, budget: _Budget, depth: int) -> Iterator[Member]:

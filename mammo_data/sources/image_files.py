@@ -11,14 +11,13 @@ from pathlib import Path, PurePosixPath
 
 from mammo_data.errors import DataError
 from mammo_data.sources.archive_members import archive_members, is_archive_file
-from mammo_data.sources.base import read_file
-from mammo_data.sources.case_folder import LARGEST_FILM
-from mammo_data.sources.film_names import IMAGE_SUFFIXES, is_h5
+from mammo_data.sources.base import first_bytes, read_file
+from mammo_data.sources.film_names import IMAGE_SUFFIXES, is_hidden, kind_of_file
+from mammo_data.sources.folder import LARGEST_FILM
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 _MAGICS = (b"P5", b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
-_DICOM_AT, _DICOM = 128, b"DICM"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def image_files(paths: Iterable[Path]) -> Iterator[ImageFile]:
     for path in paths:
         if path.is_dir():
             yield from _of_folder(path)
-        elif path.is_file() and not is_h5(path.name) and is_archive_file(path):
+        elif path.is_file() and kind_of_file(path.name) != "h5" and is_archive_file(path):
             yield from _of_archive(path)
         else:
             yield ImageFile(str(path), _read(path))
@@ -84,7 +83,7 @@ def _of_folder(folder: Path) -> Iterator[ImageFile]:
         inside = path.relative_to(folder)
         if not _may_be_image(inside.as_posix()) or not path.is_file():
             continue
-        if not inside.suffix and not _starts_as_dicom(path):
+        if not inside.suffix and not _is_dicom(first_bytes(path, 132)):
             continue
         found = True
         yield ImageFile(inside.as_posix(), _read(path))
@@ -111,9 +110,8 @@ def _of_archive(path: Path) -> Iterator[ImageFile]:
 
 def _may_be_image(path: str) -> bool:
     pure = PurePosixPath(path)
-    if any(part.startswith(".") or part == "__MACOSX" for part in pure.parts) or pure.name == "DICOMDIR":
-        return False
-    return pure.suffix.lower() in ("", *IMAGE_SUFFIXES, *DICOM_SUFFIXES)
+    wanted = pure.suffix.lower() in ("", *IMAGE_SUFFIXES, *DICOM_SUFFIXES)
+    return wanted and pure.name != "DICOMDIR" and not is_hidden(path)
 
 
 def _read(path: Path) -> bytes | DataError:
@@ -123,16 +121,8 @@ def _read(path: Path) -> bytes | DataError:
         return error
 
 
-def _starts_as_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return _is_dicom(file.read(_DICOM_AT + len(_DICOM)))
-    except OSError:
-        return False
-
-
 def _is_dicom(data: bytes) -> bool:
-    return data[_DICOM_AT : _DICOM_AT + len(_DICOM)] == _DICOM
+    return data[128:132] == b"DICM"
 
 
 def _nothing_in(place: Path) -> ImageFile:

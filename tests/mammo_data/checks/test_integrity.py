@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from mammo_data.cases import CaseTable
-from mammo_data.checks.integrity import check
-from mammo_data.checks.integrity_report import IntegrityReport
+from mammo_data.checks.integrity import IntegrityReport, check
 from mammo_data.checks.preview import contact_sheet, write_contact_sheet
 from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError

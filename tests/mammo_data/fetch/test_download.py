@@ -214,7 +214,7 @@ def test_the_known_files_are_the_films_the_truth_table_and_the_licence() -> None
     films = [name for name in known_checksums() if name.endswith(".pgm")]
     assert len(films) == 322
     assert set(known_checksums()) - set(films) == {"Info.txt", "Licence.txt"}
-    assert all(mirror.url.startswith("http") for mirror in MIRRORS)
+    assert all(url.startswith("http") for url in MIRRORS)
 
 
 @pytest.mark.mias

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
-from mammo_data.preparation.breast import find_breast
-from mammo_data.preparation.lesion_density import BreastFrame, LesionDensity
+from mammo_data.preparation.breast import BreastFrame, find_breast
 from mammo_data.preparation.prepared import PreparationSettings, PreparedSet, prepare
-from mammo_data.preparation.roi import RoiSet, RoiSettings, cut_regions, film_settings
+from mammo_data.preparation.roi import LesionDensity, RoiSet, RoiSettings, cut_regions, film_settings
 from mammo_data.sources.open import open_source
 from mammo_data.splits import Split, patient_split
 
