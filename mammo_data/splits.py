@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,15 +46,13 @@ class Split:
     seed: int
 
     def __post_init__(self) -> None:
-        seen: set[str] = set()
-        for patient in [*self.test_patients, *(patient for fold in self.folds for patient in fold)]:
-            if patient in seen:
-                raise DataError(
-                    expected="each patient on one side of the split",
-                    found=f"patient {patient} on two",
-                    remedy="Make the split anew.",
-                )
-            seen.add(patient)
+        counts = Counter([*self.test_patients, *itertools.chain(*self.folds)])
+        if twice := [patient for patient, count in counts.items() if count > 1]:
+            raise DataError(
+                expected="each patient on one side of the split",
+                found=f"patient {twice[0]} on two",
+                remedy="Make the split anew.",
+            )
 
     @property
     def fingerprint(self) -> str:
@@ -177,15 +177,12 @@ def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int =
 
 
 def _given_test_patients(table: CaseTable) -> set[str]:
-    sides: dict[str, set[str]] = {}
+    test = {case.patient_id for case in table.cases if case.side == _TEST}
     for case in table.cases:
-        sides.setdefault(case.patient_id, set()).add(case.side)
-    test = {patient for patient, found in sides.items() if "test" in found}
-    for patient in sorted(test):
-        if len(sides[patient]) > 1:
+        if case.patient_id in test and case.side != _TEST:
             raise DataError(
                 expected="each patient on one side of the split",
-                found=f"patient {patient} with images in test and outside it",
+                found=f"patient {case.patient_id} with images in test and outside it",
                 remedy="Correct the split column.",
             )
     return test

@@ -7,7 +7,7 @@ place) is a fact there; the same in another set is a problem.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -119,15 +119,14 @@ class IntegrityReport:
             DataError: There is a problem that would make a search on it wrong.
         """
         blocking = [problem for problem in self.problems if problem.blocks]
-        if not blocking:
-            return
         more = f" and {len(blocking) - 1} more problem{'s' if len(blocking) > 2 else ''}" if blocking[1:] else ""
-        raise DataError(
-            expected="a set that `data check` finds nothing wrong with",
-            found=f"{blocking[0]}{more} in {self.location}",
-            remedy=f"See all with `mammo-search data check {self.location}`; mend the set, or, if you know better, "
-            "accept it with --set data.accept_problems=true.",
-        )
+        if blocking:
+            raise DataError(
+                expected="a set that `data check` finds nothing wrong with",
+                found=f"{blocking[0]}{more} in {self.location}",
+                remedy=f"See all with `mammo-search data check {self.location}`; mend the set, or, if you know better, "
+                "accept it with --set data.accept_problems=true.",
+            )
 
 
 @dataclass(frozen=True)
@@ -172,10 +171,31 @@ def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = 
         return _Film(digest, None, image.shape, pixels, thumbnail(image), coverages, region.chest_wall)
 
     films = work_on_films(source, examine, progress=progress)
-    mias = source.case_table is None and mias_facts.claims_to_be_mias(table, source.info_text)
+    mias = source.case_table is None and mias_facts.claims_to_be_mias(table.image_ids, source.info_text)
     problems = [*_of_the_listing(source, table, films, mias), *_of_the_films(source, films, mias)]
-    problems += [*_of_the_labels(source, table, films, mias), *_duplicates(cases, films)]
-    return _report(source, table, films, mias, problems)
+    problems += [*_of_the_labels(source, table, films, mias), *_of_copies(cases, films)]
+    coverages = [value for film in films.values() for value in film.coverages if value is not None]
+    known = mias_facts.known_checksums()
+    present = [case for case in table.cases if case.image_id in films]
+    sides = Counter(
+        f"{('even', 'odd')[int(image_id[3:]) % 2]} {film.chest_wall}"
+        for image_id, film in films.items()
+        if film.chest_wall and source.case_table is None
+    )
+    return IntegrityReport(
+        location=source.location,
+        mias=mias,
+        images=len(films),
+        patients=len({case.patient_id for case in present}),
+        labels={name: sum(case.label == name for case in present) for name in table.class_names},
+        findings=sum(len(case.findings) for case in present),
+        circles=len(coverages),
+        circles_inside=sum(value >= INSIDE for value in coverages),
+        unlocatable=tuple(_unlocatable(films)),
+        chest_wall=dict(sorted(sides.items())),
+        matching_checksums=sum(known.get(f"{image_id}.pgm") == film.sha256 for image_id, film in films.items()),
+        problems=tuple(sorted(problems, key=lambda problem: (problem.kind, problem.subject))),
+    )
 
 
 def _frame_height(source: ImageSource) -> int:
@@ -225,27 +245,23 @@ def _of_the_labels(source: ImageSource, table: CaseTable, films: dict[str, _Film
             name = film_name(path)
             if name is not None and name.claims - true:
                 yield Problem("mislabelled-folder", path, f"the truth table says {case.label}")
-    known = mias_facts.UNLOCATABLE if mias else ()
-    for image_id in _unlocatable(table, films):
+    for image_id, film in films.items():
         # A finding that was never given a place is the source's own statement; a circle off the breast is not.
-        if image_id not in known and any(_off_the_breast(value) for value in films[image_id].coverages):
+        if any(map(_off_the_breast, film.coverages)) and not (mias and image_id in mias_facts.UNLOCATABLE):
             yield Problem("unlocatable", image_id, "a finding's circle lies in the background", blocks=False)
 
 
-def _duplicates(cases: Mapping[str, Case], films: dict[str, _Film]) -> Iterator[Problem]:
+def _of_copies(cases: Mapping[str, Case], films: dict[str, _Film]) -> Iterator[Problem]:
     def harm(first: str, second: str) -> bool:
         one, other = cases.get(first), cases.get(second)
         # Twice in one woman's images it can't come to stand on two sides.
         return one is None or other is None or (one.patient_id, one.label) != (other.patient_id, other.label)
 
-    by_pixels: dict[str, list[str]] = defaultdict(list)
-    for image_id, film in sorted(films.items()):
-        if film.pixels_sha256:
-            by_pixels[film.pixels_sha256].append(image_id)
-    for first, *copies in by_pixels.values():
-        for copy in copies:
-            yield Problem("duplicate", copy, f"the same pixels as {first}", harm(first, copy))
+    originals: dict[str, str] = {}
     seen = [(image_id, film) for image_id, film in sorted(films.items()) if film.thumbnail is not None]
+    for image_id, film in seen:
+        if (original := originals.setdefault(film.pixels_sha256, image_id)) != image_id:
+            yield Problem("duplicate", image_id, f"the same pixels as {original}", harm(original, image_id))
     if not seen:
         return
     thumbnails = np.stack([film.thumbnail for _, film in seen if film.thumbnail is not None])
@@ -255,12 +271,11 @@ def _duplicates(cases: Mapping[str, Case], films: dict[str, _Film]) -> Iterator[
             yield Problem("look-alike", seen[j][0], detail, harm(seen[i][0], seen[j][0]))
 
 
-def _unlocatable(table: CaseTable, films: dict[str, _Film]) -> list[str]:
+def _unlocatable(films: dict[str, _Film]) -> list[str]:
     return sorted(
-        case.image_id
-        for case in table.cases
-        if case.image_id in films
-        and any(value is None or _off_the_breast(value) for value in films[case.image_id].coverages)
+        image_id
+        for image_id, film in films.items()
+        if any(value is None or _off_the_breast(value) for value in film.coverages)
     )
 
 
@@ -271,32 +286,3 @@ def _off_the_breast(coverage: float | None) -> bool:
 def _is_pgm(source: ImageSource, image_id: str) -> bool:
     # Kaggle's scans come as the P5 files that they were made from.
     return source.paths(image_id)[0].lower().endswith((".pgm", ".h5", ".hdf5"))
-
-
-def _report(
-    source: ImageSource, table: CaseTable, films: dict[str, _Film], mias: bool, problems: list[Problem]
-) -> IntegrityReport:
-    coverages = [value for film in films.values() for value in film.coverages if value is not None]
-    known = mias_facts.known_checksums()
-    present = [case for case in table.cases if case.image_id in films]
-    labels = Counter(case.label for case in present)
-    numbered = {} if source.case_table is not None else films
-    sides = Counter(
-        f"{('even', 'odd')[int(image_id[3:]) % 2]} {film.chest_wall}"
-        for image_id, film in numbered.items()
-        if film.chest_wall
-    )
-    return IntegrityReport(
-        location=source.location,
-        mias=mias,
-        images=len(films),
-        patients=len({case.patient_id for case in present}),
-        labels={name: labels[name] for name in table.class_names},
-        findings=sum(len(case.findings) for case in present),
-        circles=len(coverages),
-        circles_inside=sum(value >= INSIDE for value in coverages),
-        unlocatable=tuple(_unlocatable(table, films)),
-        chest_wall=dict(sorted(sides.items())),
-        matching_checksums=sum(known.get(f"{image_id}.pgm") == film.sha256 for image_id, film in films.items()),
-        problems=tuple(sorted(problems, key=lambda problem: (problem.kind, problem.subject))),
-    )

@@ -54,7 +54,7 @@ class Fetched:
         }
 
 
-def fetch(
+def fetch_mias(
     directory: Path,
     *,
     urls: tuple[str, ...] = (),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -35,42 +36,6 @@ _PAIRS = {
 
 _KINDS = {"benign": ("CIRC", "CIRC", "MISC"), "malignant": ("SPIC", "SPIC", "ARCH", "CALC")}
 _CODES = {"benign": "B", "malignant": "M"}
-
-_PROSE = f"""\
-              {PHANTOM_MARK}
-                  in the format of the MiniMammographic Database
-
-=================================================================
-
-CREDITS:
-
-Truth-Data: C R M Nobody
-
-=================================================================
-
-INFORMATION:
-
-1st column: reference number.
-2nd column: Character of background tissue:
-                F - Fatty
-                G - Fatty-glandular
-                D - Dense-glandular
-3rd column: Class of abnormality present:
-                CALC - Calcification
-                NORM - Normal
-4th column: Severity of abnormality;
-                B - Benign
-                M - Malignant
-5th,6th columns: x,y image-coordinates of centre of abnormality.
-7th column: Approximate radius (in pixels) of a circle enclosing
-\t    the abnormality.
-NOTES
-=====
-3) Coordinate system origin is the bottom-left corner.
-
-=================================================================
-
-"""
 
 
 @dataclass(frozen=True)
@@ -165,7 +130,8 @@ def _info(findings: dict[str, tuple[Finding, ...]], tissues: dict[str, str], ima
                 x, y, radius = map(round, finding.circle)
                 rows.append(f"{row} {x} {image_size - 1 - y} {radius}")
     text = "\n".join(rows)
-    return f"{_PROSE}ROWS-SHA-256: {rows_checksum(text)}\n\n{text}\n\n{'=' * 65}\n"
+    prose = resources.files("mammo_data.phantom").joinpath("info_prose.txt").read_text(encoding="ascii")
+    return f"{prose}ROWS-SHA-256: {rows_checksum(text)}\n\n{text}\n\n{'=' * 65}\n"
 
 
 def _quirks(findings: dict[str, tuple[Finding, ...]]) -> dict[str, str]:

@@ -63,13 +63,14 @@ class H5Source(ImageSource):
 
     def _check(self, columns: dict[str, list[str]]) -> None:
         scans = self._scans
-        if scans.dtype != np.uint8 or scans.ndim != 3:
+        rows, height, width = scans.shape if scans.ndim == 3 else (0, 0, 0)
+        sides_fit = 0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE
+        if (
+            scans.dtype != np.uint8
+            or not sides_fit
+            or not 0 < rows <= min(_MOST_ROWS, LARGEST_ARCHIVE // height // width)
+        ):
             raise _unusable(self._path, f"scan as {scans.dtype} {scans.shape}")
-        rows, height, width = scans.shape
-        if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE and 0 < rows <= _MOST_ROWS):
-            raise _unusable(self._path, f"scan of shape {scans.shape}")
-        if rows * height * width > LARGEST_ARCHIVE:
-            raise _unusable(self._path, f"scan of {rows * height * width} bytes")
         wrong = [name for name, values in columns.items() if len(values) != rows]
         if wrong:
             raise _unusable(self._path, f"{len(columns[wrong[0]])} values of {wrong[0]} for {rows} scans")

@@ -47,12 +47,22 @@ def image_files(paths: Iterable[Path]) -> Iterator[ImageFile]:
         The images; an unreadable one, a folder without any, or a damaged archive as an error.
     """
     for path in paths:
-        if path.is_dir():
-            yield from _of_folder(path)
-        elif path.is_file() and kind_of_file(path.name) != "h5" and is_archive_file(path):
-            yield from _of_archive(path)
-        else:
+        is_archive = path.is_file() and kind_of_file(path.name) != "h5" and is_archive_file(path)
+        if not path.is_dir() and not is_archive:
             yield ImageFile(str(path), _read(path))
+            continue
+        found = None
+        for found in _of_archive(path) if is_archive else _of_folder(path):
+            yield found
+        if found is None:
+            yield ImageFile(
+                str(path),
+                DataError(
+                    expected="images (PGM, PNG, JPEG, TIFF, DICOM)",
+                    found=f"none in {path}",
+                    remedy="Name the folder or archive that holds them.",
+                ),
+            )
 
 
 def paths_or_image(data: bytes) -> tuple[Path, ...] | bytes:
@@ -78,34 +88,21 @@ def paths_or_image(data: bytes) -> tuple[Path, ...] | bytes:
 
 
 def _of_folder(folder: Path) -> Iterator[ImageFile]:
-    found = False
     for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if not _may_be_image(inside.as_posix()) or not path.is_file():
-            continue
-        if not inside.suffix and not _is_dicom(first_bytes(path, 132)):
-            continue
-        found = True
-        yield ImageFile(inside.as_posix(), _read(path))
-    if not found:
-        yield _nothing_in(folder)
+        name = path.relative_to(folder).as_posix()
+        if _may_be_image(name) and path.is_file() and (path.suffix or _is_dicom(first_bytes(path, 132))):
+            yield ImageFile(name, _read(path))
 
 
 def _of_archive(path: Path) -> Iterator[ImageFile]:
-    found = False
     try:
         for member in archive_members(path):
-            if not _may_be_image(member.path):
-                continue
-            data = member.read()
-            if PurePosixPath(member.path).suffix or _is_dicom(data):
-                found = True
-                yield ImageFile(member.path, data)
+            if _may_be_image(member.path):
+                data = member.read()
+                if PurePosixPath(member.path).suffix or _is_dicom(data):
+                    yield ImageFile(member.path, data)
     except DataError as error:
         yield ImageFile(str(path), error)
-        return
-    if not found:
-        yield _nothing_in(path)
 
 
 def _may_be_image(path: str) -> bool:
@@ -123,14 +120,3 @@ def _read(path: Path) -> bytes | DataError:
 
 def _is_dicom(data: bytes) -> bool:
     return data[128:132] == b"DICM"
-
-
-def _nothing_in(place: Path) -> ImageFile:
-    return ImageFile(
-        str(place),
-        DataError(
-            expected="images (PGM, PNG, JPEG, TIFF, DICOM)",
-            found=f"none in {place}",
-            remedy="Name the folder or archive that holds them.",
-        ),
-    )

@@ -3,22 +3,18 @@
 A row is ``REFNUM TISSUE CLASS [SEVERITY [X Y RADIUS | *NOTE 3*]]``. Only lines that begin with a MIAS reference number
 are rows: the credits line "Truth-Data: C R M Boggis" would otherwise pass for a malignant finding.
 
-A label is one letter, so a damaged row can read as another label. The published table is known by its hash
-(`mias_facts`); a table of one's own may carry a line ``ROWS-SHA-256: <hex>`` (`rows_checksum`), which is then checked.
+A label is one letter, so a damaged row can read as another label. The published table is known by its hash (see
+`mammo_data.truth.mias`); a table of one's own may carry a line ``ROWS-SHA-256: <hex>`` (`rows_checksum`), which is then
+checked.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
 
 from mammo_data.cases import MIAS_CLASSES, Case, CaseTable, Finding
 from mammo_data.errors import DataError
-
-if TYPE_CHECKING:
-    pass
-
 
 _ROW = re.compile(r"^mdb[0-9]{3}$")
 _TISSUES = frozenset("FGD")

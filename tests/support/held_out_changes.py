@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mammo_data.splits import Split
+from mammo_data import Split
 
 
 def with_other_held_out_patients(phantom: Path, folder: Path, split_file: Path, severities: str = "BM") -> Path:

@@ -10,13 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.cases import CaseTable
-from mammo_data.errors import DataError
-from mammo_data.preparation.breast import BreastFrame, find_breast
-from mammo_data.preparation.prepared import PreparationSettings, PreparedSet, prepare
-from mammo_data.preparation.roi import LesionDensity, RoiSet, RoiSettings, cut_regions, film_settings
-from mammo_data.sources.open import open_source
-from mammo_data.splits import Split, patient_split
+from mammo_data import (
+    CaseTable,
+    DataError,
+    PreparationSettings,
+    PreparedSet,
+    RoiSet,
+    RoiSettings,
+    Split,
+    cut_regions,
+    film_settings,
+    find_breast,
+    open_source,
+    patient_split,
+    prepare,
+)
+from mammo_data.preparation.breast import BreastFrame
+from mammo_data.preparation.roi import LesionDensity
 
 SMALL = PreparationSettings(image_size=48)
 
