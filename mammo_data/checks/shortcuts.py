@@ -125,17 +125,13 @@ def _pixel_statistics(image: NDArray[np.uint8]) -> list[float]:
 def _extent(image: NDArray[np.uint8]) -> list[float]:
     """Width, height and centre of gravity of what is not black, as parts of the side."""
     bright = image > FILM_BACKGROUND
-    columns, rows = np.flatnonzero(bright.any(axis=0)), np.flatnonzero(bright.any(axis=1))
-    if columns.size == 0:
+    if not bright.any():
         return [0.0, 0.0, 0.5, 0.5]
     height, width = image.shape
-    across, down = bright.mean(axis=0), bright.mean(axis=1)
-    return [
-        (columns[-1] - columns[0] + 1) / width,
-        (rows[-1] - rows[0] + 1) / height,
-        float(np.average(np.arange(width), weights=across)) / width,
-        float(np.average(np.arange(height), weights=down)) / height,
-    ]
+    _, _, across, down = cv2.boundingRect(bright.view(np.uint8))
+    centre_x = float(np.average(np.arange(width), weights=bright.mean(axis=0)))
+    centre_y = float(np.average(np.arange(height), weights=bright.mean(axis=1)))
+    return [across / width, down / height, centre_x / width, centre_y / height]
 
 
 def _texture(image: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Encoded image bytes to grey pixels, strict enough that a damaged file can't pass for another image.
+"""The decoder: encoded bytes to grey pixels, strict enough that a damaged file can't pass for another image.
 
 More than 8 bits become 8 by the bit depth: a P5 file states its maxval and a DICOM file its BitsStored or its table's
 bits; a 16-bit PNG or TIFF states nothing, so the least of 8, 10, 12, 14 and 16 bits that holds its largest value is
@@ -14,11 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mammo_data.cases import LARGEST_SIDE
 from mammo_data.decoding.headers import encoded_size, is_cut_short, is_white_zero
 from mammo_data.errors import DataError
-
-LARGEST_SIDE = 16_384
-"""Pixels; a full-field mammogram at 50 µm has about 6,000. Larger headers are refused before any allocation."""
 
 _MAGICS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
@@ -58,16 +56,15 @@ def decode_grey(data: bytes, name: str) -> NDArray[np.uint8]:
                 found=f"no such module for {name}",
                 remedy="Install it with: pip install 'mammo-search[dicom]'.",
             ) from error
-        return to_eight_bits(*decode_dicom(data, name, LARGEST_SIDE))
+        return to_eight_bits(*decode_dicom(data, name))
     return _decode_with_opencv(data, name)
 
 
 def is_truncated(data: bytes) -> bool:
     """Whether undecodable bytes are the beginning of a good image, as a broken download leaves them."""
-    header = _HEADER.match(data[:_LONGEST_HEADER])
-    if header is None:
+    if (header := _HEADER.match(data[:_LONGEST_HEADER])) is None:
         return is_cut_short(data)
-    width, height, maxval = (int(group) for group in header.groups())
+    width, height, maxval = map(int, header.groups())
     # A header that states an absurd size is a damaged one, whatever follows.
     plausible = width <= LARGEST_SIDE and height <= LARGEST_SIDE
     return plausible and len(data) - header.end() < width * height * (1 if maxval < 256 else 2)
@@ -96,7 +93,7 @@ def _decode_pgm(data: bytes, name: str) -> NDArray[np.uint8]:
     header = _HEADER.match(data[:_LONGEST_HEADER])
     if header is None:
         raise _damaged(name, "a P5 header with width, height and maxval", repr(data[:20]))
-    width, height, maxval = (int(group) for group in header.groups())
+    width, height, maxval = map(int, header.groups())
     _require_size(name, width, height)
     if not 0 < maxval < 65_536:
         raise _damaged(name, "a maxval of 1 to 65535", f"{maxval}")
@@ -151,8 +148,7 @@ def _is_coloured(data: bytes) -> bool:
     pixels = _by_opencv(data, cv2.IMREAD_ANYCOLOR)
     if pixels is None or pixels.ndim == 2:
         return False
-    levels = pixels.astype(np.int32)
-    spread = float((levels.max(axis=2) - levels.min(axis=2)).mean())
+    spread = float(np.ptp(pixels, axis=2).mean())
     # JPEG's own rounding makes grey a little coloured.
     return spread > _MOST_SPREAD * float(np.iinfo(pixels.dtype).max)
 

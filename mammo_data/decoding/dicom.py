@@ -18,10 +18,11 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels import apply_windowing
 
+from mammo_data.cases import LARGEST_SIDE
 from mammo_data.errors import MISREAD, DataError
 
 
-def decode_dicom(data: bytes, name: str, largest_side: int) -> tuple[NDArray[np.uint16], int]:
+def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int]:
     """Decode a grey, single-frame DICOM image.
 
     The file's own rescale or modality table and then its window or VOI table are applied where it has them, and
@@ -30,7 +31,6 @@ def decode_dicom(data: bytes, name: str, largest_side: int) -> tuple[NDArray[np.
     Args:
         data: The file.
         name: What to call it in an error.
-        largest_side: Sides above it, in pixels, are refused before the pixels are unpacked.
 
     Returns:
         Pixels, uint16 [height, width], and white's value.
@@ -43,7 +43,7 @@ def decode_dicom(data: bytes, name: str, largest_side: int) -> tuple[NDArray[np.
         height, width, stored = int(file.Rows), int(file.Columns), int(file.BitsStored)
         frames, samples = int(file.get("NumberOfFrames") or 1), int(file.SamplesPerPixel)
         photometric = str(file.PhotometricInterpretation)
-        sides_fit = 0 < width <= largest_side and 0 < height <= largest_side
+        sides_fit = 0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE
         if not sides_fit or frames != 1 or samples != 1 or not 8 <= stored <= 16:
             raise _unusable(name, f"{width} × {height}, {frames} frames, {samples} samples of {stored} bits")
         levels, white = displayed_levels(file)

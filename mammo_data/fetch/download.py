@@ -127,10 +127,9 @@ def _lay_out(archive: Path, directory: Path, known: Mapping[str, str]) -> None:
             seen.add(name)
             if hashlib.sha256(data).hexdigest() != known[name]:
                 wrong.append(name)
-        missing = sorted(set(known) - seen)
-        if wrong or missing:
-            found = [f"{len(wrong)} with another, {wrong[0]} first"] if wrong else []
-            found += [f"{len(missing)} missing, {missing[0]} first"] if missing else []
+        faults = {"with another": wrong, "missing": sorted(set(known) - seen)}
+        found = [f"{len(names)} {fault}, {names[0]} first" for fault, names in faults.items() if names]
+        if found:
             raise DataError(
                 expected=f"{len(known)} files with the known SHA-256 in the archive",
                 found=" and ".join(found),

@@ -19,6 +19,12 @@ LARGEST_DOWNLOAD = 4 * 2**30
 """Bytes; the archive has 0.06 GiB."""
 _CHUNK = 2**16
 _ATTEMPTS = 3
+_REASONS = {
+    requests.TooManyRedirects: "redirects without an end",
+    requests.Timeout: "no answer in time",
+    urllib3.exceptions.TimeoutError: "no answer in time",
+    urllib3.exceptions.ProtocolError: "a connection that ended before the file did",
+}
 
 
 class ResumingDownload:
@@ -126,12 +132,7 @@ def _may_pass(error: Exception) -> bool:
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"status {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.TooManyRedirects):
-        return "redirects without an end"
-    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
-        return "no answer in time"
-    if isinstance(error, urllib3.exceptions.ProtocolError):
-        return "a connection that ended before the file did"
     if isinstance(error, requests.ConnectionError) and "NewConnectionError" in str(error):
         return "no connection"
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    known = next((words for kind, words in _REASONS.items() if isinstance(error, kind)), "")
+    return known or " ".join(str(error).split())[:160] or type(error).__name__

@@ -57,7 +57,25 @@ def render_film(
     strip = round(side * float(rng.choice(_STRIPS)))
     image, breast, findings = render_breast(side, strip, kinds, tissue, size, rng)
     film = _film_around(image, breast, strip, rng)
-    return _finish(film, breast, findings, image_size, strip, chest_wall, rng)
+    # Enlarged, with grain, on its padding and with the chest wall at its side.
+    scale = image_size / film.shape[0]
+    full = (image_size, image_size)
+    if scale != 1:
+        film = np.asarray(cv2.resize(film, full, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+        breast = cv2.resize(breast.view(np.uint8), full, interpolation=cv2.INTER_NEAREST).astype(bool)
+    width = round(strip * scale)
+    grain = rng.standard_normal(full, dtype=np.float32)
+    # Off the breast little grain, so that the background stays as dark as a film's.
+    film = film + grain * np.where(breast, np.float32(rng.uniform(5, 11)), np.float32(1.0))
+    pixels = np.clip(film, 0, 255).astype(np.uint8)
+    pixels[:, width:] = 0
+    _stray_pixels(pixels, width, rng)
+    start = (image_size - width) // 2
+    placed: NDArray[np.uint8] = np.zeros_like(pixels)
+    placed[:, start:] = pixels[:, : image_size - start]
+    if chest_wall == "right":
+        placed = np.ascontiguousarray(placed[:, ::-1])
+    return Film(placed, tuple(_on_film(finding, scale, start, image_size, chest_wall) for finding in findings))
 
 
 def _film_around(image: Field, breast: NDArray[np.bool_], strip: int, rng: np.random.Generator) -> Field:
@@ -78,36 +96,6 @@ def _film_around(image: Field, breast: NDArray[np.bool_], strip: int, rng: np.ra
         cv2.rectangle(marks, (strip - round(0.06 * side), 0), (strip, side), 255.0, -1)
         cv2.rectangle(marks, (0, side - round(0.04 * side)), (strip, side), 200.0, -1)
     return np.where((marks > 0) & free, marks, film)
-
-
-def _finish(
-    film: Field,
-    breast: NDArray[np.bool_],
-    findings: tuple[Finding, ...],
-    image_size: int,
-    strip: int,
-    chest_wall: str,
-    rng: np.random.Generator,
-) -> Film:
-    """Enlarge, add grain, lay the strip on its padding and turn the chest wall to its side."""
-    scale = image_size / film.shape[0]
-    full = (image_size, image_size)
-    if scale != 1:
-        film = np.asarray(cv2.resize(film, full, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-        breast = cv2.resize(breast.view(np.uint8), full, interpolation=cv2.INTER_NEAREST).astype(bool)
-    width = round(strip * scale)
-    grain = rng.standard_normal(full, dtype=np.float32)
-    # Off the breast little grain, so that the background stays as dark as a film's.
-    film = film + grain * np.where(breast, np.float32(rng.uniform(5, 11)), np.float32(1.0))
-    pixels = np.clip(film, 0, 255).astype(np.uint8)
-    pixels[:, width:] = 0
-    _stray_pixels(pixels, width, rng)
-    start = (image_size - width) // 2
-    placed: NDArray[np.uint8] = np.zeros_like(pixels)
-    placed[:, start:] = pixels[:, : image_size - start]
-    if chest_wall == "right":
-        placed = np.ascontiguousarray(placed[:, ::-1])
-    return Film(placed, tuple(_on_film(finding, scale, start, image_size, chest_wall) for finding in findings))
 
 
 def _stray_pixels(pixels: NDArray[np.uint8], width: int, rng: np.random.Generator) -> None:

@@ -8,6 +8,7 @@ the source's bytes, the settings, this format and OpenCV's version, so whatever 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -15,7 +16,6 @@ import tokenize
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import google_crc32c
@@ -75,7 +75,11 @@ class PreparedSet:
             if manifest.pop("sha256") != sha256_of(manifest):
                 raise _not_a_set(directory, "a damaged manifest.json")
             settings = PreparationSettings(**manifest["settings"])
-            table = CaseTable(tuple(_case(case) for case in manifest["cases"]), tuple(manifest["class_names"]))
+            cases = tuple(
+                Case(**case | {"findings": tuple(Finding(**finding) for finding in case["findings"])})
+                for case in manifest["cases"]
+            )
+            table = CaseTable(cases, tuple(manifest["class_names"]))
             images = np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False)
             fingerprint = str(manifest["fingerprint"])
         except (*MISREAD, tokenize.TokenError) as error:
@@ -175,9 +179,7 @@ def _claim_blocks(path: Path) -> None:
 
 
 def _crc32c(images: NDArray[np.uint8]) -> str:
-    total = 0
-    for image in images:
-        total = google_crc32c.extend(total, np.ascontiguousarray(image).tobytes())
+    total = functools.reduce(lambda total, image: google_crc32c.extend(total, image.tobytes()), images, 0)
     return f"{total:08x}"
 
 
@@ -204,11 +206,6 @@ def _publish(building: Path, directory: Path) -> None:
             shutil.rmtree(directory)
             building.rename(directory)
     sync(directory.parent)
-
-
-def _case(fields: dict[str, Any]) -> Case:
-    findings = tuple(Finding(**finding) for finding in fields.pop("findings"))
-    return Case(**fields, findings=findings)
 
 
 def _not_a_set(directory: Path, found: str) -> DataError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from mammo_data.errors import DataError
 from mammo_data.sources.archive_members import Member, archive_members
 from mammo_data.sources.base import ImageSource, choose_info, conflicting_copies
-from mammo_data.sources.film_names import INFO_NAME, film_name, kind_of_file, require_plain_films
+from mammo_data.sources.film_names import film_name, kind_of_file, require_plain_films
 
 
 class ArchiveSource(ImageSource):
@@ -50,9 +50,9 @@ class ArchiveSource(ImageSource):
                 found=f"only {unused['h5'][-1]} in {path}",
                 remedy="Unpack that file and point --data at it.",
             )
-        if not infos and beside is not None:
-            infos = {INFO_NAME: beside}
-        super().__init__(str(path), films, choose_info(infos, info, str(path)), unused["image"])
+        if info is None:
+            info = beside if beside is not None and not infos else choose_info(infos, str(path))
+        super().__init__(str(path), films, info, unused["image"])
 
     def read(self, image_id: str) -> bytes:
         """The encoded file of one film; cheap in the archive's order, a pass from its beginning otherwise."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from mammo_data.errors import MISREAD, DataError
 from mammo_data.sources.base import LARGEST_FILE, first_bytes
@@ -118,45 +118,49 @@ def readable_archive(location: str) -> Iterator[None]:
 def _members(file: IO[bytes], name: str, prefix: str, budget: _Budget, depth: int) -> Iterator[Member]:
     if depth > DEEPEST_NESTING:
         raise _hostile(budget.location, f"archives in archives at {prefix!r}", f"at most {DEEPEST_NESTING} levels")
-    if name.lower().endswith(".zip") or (depth == 0 and _is_zip(file)):
-        yield from _zip_members(file, prefix, budget, depth)
-    else:
-        yield from _tar_members(file, prefix, budget, depth)
+    is_zip = name.lower().endswith(".zip") or (depth == 0 and _is_zip(file))
+    for entry in _zip_entries(file) if is_zip else _tar_entries(file):
+        path = prefix + _plain(entry.name, budget.location)
+        if entry.fault:
+            raise _hostile(budget.location, f"{entry.fault}, {path!r}", "plain files and folders only")
+        budget.spend(path, entry.size)
+        if entry.is_folder:
+            continue
+        if _is_archive(path):
+            with entry.open() as content:
+                yield from _nested(content, entry.size, path, budget, depth)
+        else:
+            yield Member(path, functools.partial(_read, entry, budget.location))
 
 
-def _tar_members(file: IO[bytes], prefix: str, budget: _Budget, depth: int) -> Iterator[Member]:
+@dataclass(frozen=True)
+class _Entry:
+    """What tar and zip archives say of a member, in the same words; a fault is why it is refused."""
+
+    name: str
+    size: int
+    is_folder: bool
+    fault: str
+    open: Callable[[], IO[bytes]]
+
+
+def _tar_entries(file: IO[bytes]) -> Iterator[_Entry]:
     with tarfile.open(fileobj=file, mode="r|*", bufsize=2**20, tarinfo=_GuardedTarInfo) as archive:
         for entry in archive:
-            path = prefix + _plain(entry.name, budget.location)
-            if not (entry.isreg() or entry.isdir()) or entry.issparse():
-                raise _hostile(budget.location, f"a link, device or sparse file, {path!r}", "files and folders only")
-            budget.spend(path, entry.size)
-            content = archive.extractfile(entry) if entry.isreg() else None
-            if content is None:
-                continue
-            if _is_archive(path):
-                yield from _nested(content, entry.size, path, budget, depth)
-            else:
-                yield Member(path, functools.partial(_read, content.read, budget.location))
+            plain = (entry.isreg() or entry.isdir()) and not entry.issparse()
+            opened = cast("Callable[[], IO[bytes]]", functools.partial(archive.extractfile, entry))
+            yield _Entry(
+                entry.name, entry.size, entry.isdir(), "" if plain else "a link, device or sparse file", opened
+            )
 
 
-def _zip_members(file: IO[bytes], prefix: str, budget: _Budget, depth: int) -> Iterator[Member]:
+def _zip_entries(file: IO[bytes]) -> Iterator[_Entry]:
     with zipfile.ZipFile(file) as archive:
         for entry in archive.infolist():
-            path = prefix + _plain(entry.filename, budget.location)
-            if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _hostile(budget.location, f"a link or device, {path!r}", "files and folders only")
-            if entry.flag_bits & 0x1:
-                raise _hostile(budget.location, f"an encrypted file, {path!r}", "an archive without a password")
-            budget.spend(path, entry.file_size)
-            if entry.is_dir():
-                continue
-            if _is_archive(path):
-                with archive.open(entry) as content:
-                    yield from _nested(content, entry.file_size, path, budget, depth)
-            else:
-                read = functools.partial(archive.read, entry)
-                yield Member(path, functools.partial(_read, read, budget.location))
+            plain = stat.S_IFMT(entry.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+            fault = "a link or device" if not plain else "a file with a password" if entry.flag_bits & 0x1 else ""
+            opened = functools.partial(archive.open, entry)
+            yield _Entry(entry.filename, entry.file_size, entry.is_dir(), fault, opened)
 
 
 def _nested(content: IO[bytes], size: int, path: str, budget: _Budget, depth: int) -> Iterator[Member]:
@@ -168,10 +172,10 @@ def _nested(content: IO[bytes], size: int, path: str, budget: _Budget, depth: in
     yield from _members(content, path, f"{path}/", budget, depth + 1)
 
 
-def _read(read: Callable[[], bytes], location: str) -> bytes:
+def _read(entry: _Entry, location: str) -> bytes:
     # Called by whoever walks the members, outside the walk's own guard.
-    with readable_archive(location):
-        return read()
+    with readable_archive(location), entry.open() as content:
+        return content.read()
 
 
 def _is_zip(file: IO[bytes]) -> bool:

@@ -119,19 +119,16 @@ def work_on_films(
     return results
 
 
-def choose_info(candidates: Mapping[str, bytes], given: bytes | None, location: str) -> bytes:
-    """The truth table to use: the one given, else the one nearest to the top.
+def choose_info(candidates: Mapping[str, bytes], location: str) -> bytes:
+    """The truth table to use where the user names none: the one nearest to the top.
 
     Args:
         candidates: Bytes by path of all that were found.
-        given: What the user named.
         location: What to call the set.
 
     Raises:
         DataError: There is none.
     """
-    if given is not None:
-        return given
     if not candidates:
         raise DataError(
             expected="MIAS's truth table Info.txt beside the images",

@@ -50,8 +50,9 @@ class FolderSource(ImageSource):
             for copy in copies:
                 if read_file(directory / copy) != read_file(directory / first):
                     raise conflicting_copies(image_id, first, copy, str(directory))
-        infos = {} if info is not None else {path: read_file(directory / path) for path in listing["info"]}
-        super().__init__(str(directory), films, choose_info(infos, info, str(directory)), others)
+        if info is None:
+            info = choose_info({path: read_file(directory / path) for path in listing["info"]}, str(directory))
+        super().__init__(str(directory), films, info, others)
 
     def read(self, image_id: str) -> bytes:
         """The encoded file of one film."""

@@ -6,14 +6,14 @@ bytes or str, a missing value "nan". A film with several annotations stands ther
 
 from __future__ import annotations
 
-import math
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mammo_data.decoding.decode import LARGEST_SIDE, encode_pgm
+from mammo_data.cases import LARGEST_SIDE
+from mammo_data.decoding.decode import encode_pgm
 from mammo_data.errors import MISREAD, DataError
 from mammo_data.sources.archive_members import LARGEST_ARCHIVE
 from mammo_data.sources.base import ImageSource, conflicting_copies
@@ -118,8 +118,6 @@ def _text(value: object) -> str:
     """A cell as Info.txt writes it; "" for a missing one."""
     if isinstance(value, bytes):
         value = value.decode("ascii", errors="replace")
-    if isinstance(value, float):
-        value = "" if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
     text = " ".join(str(value).split())
     if text.lower() == "nan":
         return ""

@@ -73,12 +73,9 @@ def paths_or_image(data: bytes) -> tuple[Path, ...] | bytes:
     """
     if data.startswith(_MAGICS) or _is_dicom(data):
         return data
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        text = "\0"
+    text = data.decode("utf-8", errors="replace")
     paths = tuple(Path(line.strip()) for line in text.splitlines() if line.strip())
-    if "\0" in text or not paths:
+    if not {"\0", "\N{REPLACEMENT CHARACTER}"}.isdisjoint(text) or not paths:
         raise DataError(
             expected="an image (PGM, PNG, JPEG, TIFF, DICOM) or a list of paths on standard input",
             found=f"{len(data)} bytes of something else",

@@ -1,4 +1,4 @@
-"""Opening a set: a folder, an archive or an HDF5 file, whichever way it was packaged, as one `ImageSource`."""
+"""The opening of a set: a folder, an archive or an HDF5 file, whichever way it was packaged, as one `ImageSource`."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _open_folder(directory: Path, info: bytes | None) -> ImageSource:
             remedy="Point --data at the one to use.",
         )
     if info is None and listing["info"]:
-        info = choose_info({found: read_file(directory / found) for found in listing["info"]}, None, str(directory))
+        info = choose_info({found: read_file(directory / found) for found in listing["info"]}, str(directory))
     return (ArchiveSource if listing["archive"] else H5Source)(directory / packed[0], info)
 
 

@@ -16,8 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from mammo_data.cases import Case, CaseTable, Finding
-from mammo_data.decoding.decode import LARGEST_SIDE
+from mammo_data.cases import LARGEST_SIDE, Case, CaseTable, Finding
 from mammo_data.errors import DataError
 from mammo_data.truth.class_words import order_classes
 from mammo_data.truth.patient_key import spelled, two_spellings

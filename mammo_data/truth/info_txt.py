@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 from mammo_data.cases import MIAS_CLASSES, Case, CaseTable, Finding
 from mammo_data.errors import DataError
@@ -76,9 +77,7 @@ def parse_info(text: str, image_height: int = 1024) -> CaseTable:
     Raises:
         DataError: A row can't be understood, two rows contradict each other, or there is no row at all.
     """
-    tissues: dict[str, str] = {}
-    findings: dict[str, list[Finding]] = {}
-    declared_normal: set[str] = set()
+    rows: dict[str, list[tuple[str, Finding | None]]] = {}
     _require_checksum(text)
     for number, line in enumerate(text.splitlines(), start=1):
         tokens = line.split()
@@ -87,34 +86,25 @@ def parse_info(text: str, image_height: int = 1024) -> CaseTable:
         image_id = tokens[0].lower()
         if not _ROW.match(image_id) or image_id == "mdb000":
             raise _bad_row(number, line, "a reference number such as mdb001")
-        tissue, finding = _parse_row(number, line, tokens, image_height)
-        if tissues.setdefault(image_id, tissue) != tissue:
-            raise _bad_row(number, line, f"tissue {tissues[image_id]} as in the other row of {image_id}")
-        kept = findings.setdefault(image_id, [])
-        if finding is None:
-            declared_normal.add(image_id)
-        elif finding not in kept:
-            kept.append(finding)
-        if kept and image_id in declared_normal:
+        row = _parse_row(number, line, tokens, image_height)
+        kept = rows.setdefault(image_id, [row])
+        if kept[0][0] != row[0]:
+            raise _bad_row(number, line, f"tissue {kept[0][0]} as in the other row of {image_id}")
+        if (kept[0][1] is None) != (row[1] is None):
             raise _bad_row(number, line, f"{image_id} to be either NORM or abnormal, not both")
-    if not tissues:
+        if row not in kept:
+            kept.append(row)
+    if not rows:
         raise DataError(
             expected="rows such as 'mdb001 G CIRC B 535 425 197'",
             found="none in the truth table",
             remedy="Use the Info.txt that comes with the images.",
         )
-    return CaseTable(
-        tuple(
-            Case(
-                image_id=image_id,
-                patient_id=patient_of(image_id),
-                label=worst_label(findings[image_id]),
-                tissue=tissues[image_id],
-                findings=tuple(findings[image_id]),
-            )
-            for image_id in sorted(tissues)
-        )
-    )
+    cases = []
+    for image_id in sorted(rows):
+        findings = tuple(finding for _, finding in rows[image_id] if finding is not None)
+        cases.append(Case(image_id, patient_of(image_id), worst_label(findings), rows[image_id][0][0], findings))
+    return CaseTable(tuple(cases))
 
 
 def rows_checksum(text: str) -> str:
@@ -123,7 +113,7 @@ def rows_checksum(text: str) -> str:
     return hashlib.sha256("\n".join(" ".join([row[0].lower(), *row[1:]]) for row in rows).encode()).hexdigest()
 
 
-def worst_label(findings: list[Finding]) -> str:
+def worst_label(findings: Sequence[Finding]) -> str:
     """Class name of the worst finding; the first class where there is none."""
     return MIAS_CLASSES[max((MIAS_CLASSES.index(finding.severity) for finding in findings), default=0)]
 
