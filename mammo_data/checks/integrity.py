@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -201,11 +202,9 @@ def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = 
 def _frame_height(source: ImageSource) -> int:
     """Height of the first image that can be decoded: the frame that Info.txt's y counts in."""
     for image_id in source.image_ids:
-        try:
+        # A damaged one is listed as a problem later; the next one will tell.
+        with suppress(DataError):
             return decode_grey(source.read(image_id), image_id).shape[0]
-        except DataError:
-            # It is listed as a problem later; the next one will tell.
-            continue
     return mias_facts.SIDE
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from mammo_data.cases import MIAS_CLASSES, Finding
 from mammo_data.decoding.decode import encode_pgm
 from mammo_data.errors import DataError
 from mammo_data.files import write_whole
-from mammo_data.phantom.film import Film, render_film
+from mammo_data.phantom.film import render_film
 from mammo_data.truth.info_txt import rows_checksum
 from mammo_data.truth.mias import PHANTOM_MARK
 
@@ -70,19 +70,18 @@ def write_phantom(
     _clear(directory)
     women = _women(patients, seed)
 
-    def write(image: tuple[_Woman, int]) -> tuple[str, Film]:
+    def write(image: tuple[_Woman, int]) -> tuple[str, tuple[Finding, ...]]:
         woman, side = image
         image_id = f"mdb{2 * woman.number + side + 1:03d}"
         rng = np.random.default_rng((seed, woman.number, side))
         kinds = _kinds_of(woman.labels[side], rng)
         film = render_film(image_size, kinds, woman.tissue, woman.size, chest_wall=("right", "left")[side], rng=rng)
         write_whole(directory / f"{image_id}.pgm", encode_pgm(film.pixels))
-        return image_id, replace(film, pixels=film.pixels[:0])
+        return image_id, film.findings
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        films = dict(pool.map(write, [(woman, side) for woman in women for side in (0, 1)]))
-    findings = {image_id: film.findings for image_id, film in films.items()}
-    tissues = {image_id: women[(int(image_id[3:]) - 1) // 2].tissue for image_id in films}
+        findings = dict(pool.map(write, [(woman, side) for woman in women for side in (0, 1)]))
+    tissues = {image_id: women[(int(image_id[3:]) - 1) // 2].tissue for image_id in findings}
     # Info.txt is written last: with it the set is complete.
     write_whole(directory / "Info.txt", _info(findings, tissues, image_size).encode("ascii"))
     return directory

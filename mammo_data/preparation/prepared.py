@@ -14,6 +14,7 @@ import os
 import shutil
 import tokenize
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -116,13 +117,10 @@ def prepare(
     """
     fingerprint = sha256_of([FORMAT, cv2.__version__, source.fingerprint, asdict(settings)])
     directory = cache_directory / f"prepared-{fingerprint[:16]}"
-    try:
-        kept = PreparedSet.load(directory)
-        if kept.fingerprint == fingerprint:
+    # Nothing there, or damaged: either way it is made now.
+    with suppress(DataError):
+        if (kept := PreparedSet.load(directory)).fingerprint == fingerprint:
             return kept
-    except DataError:
-        # Nothing there, or damaged: either way it is made now.
-        pass
     table = load_cases(source)
     with folder_to_fill(cache_directory) as building:
         cases, checksum = _write_images(source, table, settings, building / "images.npy", workers, progress)

@@ -50,7 +50,14 @@ class H5Source(ImageSource):
             columns |= {name: _column(self._file, name, path) for name in _PLACE if name in self._file}
         except MISREAD as error:
             raise _unusable(path, f"{type(error).__name__}: {error}") from error
-        self._check(columns)
+        rows, height, width = self._scans.shape if self._scans.ndim == 3 else (0, 0, 0)
+        sides_fit = 0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE
+        most = min(_MOST_ROWS, LARGEST_ARCHIVE // max(1, height * width))
+        if self._scans.dtype != np.uint8 or not sides_fit or not 0 < rows <= most:
+            raise _unusable(path, f"scan as {self._scans.dtype} {self._scans.shape}")
+        wrong = [name for name, values in columns.items() if len(values) != rows]
+        if wrong:
+            raise _unusable(path, f"{len(columns[wrong[0]])} values of {wrong[0]} for {rows} scans")
         self._rows: dict[str, list[int]] = {}
         for row, reference in enumerate(columns["REFNUM"]):
             name = film_name(f"{reference}.pgm")
@@ -60,20 +67,6 @@ class H5Source(ImageSource):
         # Rows of Info.txt: what is missing is left out, so that the one parser judges all packagings.
         own = "\n".join(" ".join(filter(None, cells)) for cells in zip(*columns.values(), strict=True)).encode()
         super().__init__(str(path), dict.fromkeys(self._rows, (path.name,)), own if info is None else info)
-
-    def _check(self, columns: dict[str, list[str]]) -> None:
-        scans = self._scans
-        rows, height, width = scans.shape if scans.ndim == 3 else (0, 0, 0)
-        sides_fit = 0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE
-        if (
-            scans.dtype != np.uint8
-            or not sides_fit
-            or not 0 < rows <= min(_MOST_ROWS, LARGEST_ARCHIVE // height // width)
-        ):
-            raise _unusable(self._path, f"scan as {scans.dtype} {scans.shape}")
-        wrong = [name for name, values in columns.items() if len(values) != rows]
-        if wrong:
-            raise _unusable(self._path, f"{len(columns[wrong[0]])} values of {wrong[0]} for {rows} scans")
 
     def read(self, image_id: str) -> bytes:
         """One film as a P5 file."""

@@ -141,15 +141,12 @@ def evaluation_dataset(images: NDArray[np.uint8], labels: NDArray[np.int64], *, 
     """
     if len(images) != len(labels):
         raise ValueError(f"received {len(images)} images and {len(labels)} labels")
-    side = images.shape[1]
-
-    def load(rows: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # By rows, so that a memory map stays on disk instead of becoming a constant of the graph.
-        pixels = tf.numpy_function(lambda rows: np.asarray(images[rows]), [rows], tf.uint8, stateful=False)
-        return _to_network(tf.ensure_shape(pixels, (None, side, side))), labels
-
-    slices = (np.arange(len(images), dtype=np.int64), np.asarray(labels, np.int32))
-    return _loaded(tf.data.Dataset.from_tensor_slices(slices).batch(batch_size), load)
+    n = len(images)
+    pixels = view_dataset(
+        images, range(n), [0] * n, [""] * n, batch_size=batch_size, seed=0, augmentation=AugmentationSettings()
+    )
+    classes = tf.data.Dataset.from_tensor_slices(np.asarray(labels, np.int32)).batch(batch_size)
+    return tf.data.Dataset.zip((pixels, classes))
 
 
 def _loaded(dataset: tf.data.Dataset, load: Callable[..., Any]) -> tf.data.Dataset:

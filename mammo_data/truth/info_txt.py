@@ -44,20 +44,18 @@ def decode_info(data: bytes, name: str = "Info.txt") -> str:
     Raises:
         DataError: The bytes hold a NUL or are not UTF-8 (MIAS's file is plain ASCII).
     """
-    if b"\0" in data:
-        raise DataError(
-            expected="a text file",
-            found=f"a NUL byte at offset {data.index(0)} of {name}",
-            remedy="Get a fresh copy of that file.",
-        )
+    place = data.find(b"\0")
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(
-            expected="UTF-8 text",
-            found=f"byte 0x{data[error.start]:02x} at offset {error.start} of {name}",
-            remedy="Get a fresh copy of that file, or save it as UTF-8.",
-        ) from error
+        place = error.start
+    if place < 0:
+        return text
+    raise DataError(
+        expected="UTF-8 text",
+        found=f"{f'byte 0x{data[place]:02x}' if data[place] else 'a NUL byte'} at offset {place} of {name}",
+        remedy="Get a fresh copy of that file, or save it as UTF-8.",
+    )
 
 
 def parse_info(text: str, image_height: int = 1024) -> CaseTable:
