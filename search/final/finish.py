@@ -1,113 +1,236 @@
-"""After the search: retrain the winner, export it, read the held-out patients once, and write everything down."""
+"""The final stage: retrain the winner, export it, read the held-out patients once, and write everything down."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-import keras
-
+from reports.page.html import duration
 from search.audit.audit import LeakAudit, audit
+from search.audit.shortcuts import Probe
+from search.bit.resolve import Backbone
 from search.boundary.pooled import pooled_features
+from search.cohort import NOTICE, ROI_NOTICE, Cohort
 from search.export.describe import write_run_metadata
 from search.export.model import assemble_model, save_model
 from search.files.atomic import write_atomic
-from search.final.held_out import evaluate_held_out, write_predictions
+from search.final.held_out import held_out, write_predictions
 from search.final.localisation import localise
-from search.final.report import write_run_report
+from search.final.report import RunReport
 from search.final.retrain import retrain
-from search.final.stage import FinalModel, FinalStage
+from search.final.saliency import SaliencyModel
+from search.job import Job
+from search.plan.execution import SearchOutcome
 from search.plan.protocol import nested_seconds
+from search.run_folder.directory import RunDirectory
 from search.run_folder.ledger import record_reading
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
+from search.text import interval_text
+from search.trials.data import TrainingSettings, TrialData
 from search.trials.tail import TailTrainer, TrainedTail
 
 
+@dataclass(frozen=True)
+class FinalModel:
+    """The result of a run.
+
+    Attributes:
+        directory: The run's folder.
+        demo: Whether it is a demonstration.
+        metrics: Metrics of the exported model on the held-out patients.
+        outcome: What the search found.
+    """
+
+    directory: RunDirectory
+    demo: bool
+    metrics: dict[str, Any]
+    outcome: SearchOutcome
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as a JSON-able dict."""
+        return {
+            "run": str(self.directory.path),
+            "demo": self.demo,
+            "mode": self.metrics["mode"],
+            "configuration": self.outcome.winner.hyperparameters,
+            "cross_validated_macro_auc": self.outcome.winner.objective,
+            "metrics": self.metrics,
+            "model": str(self.directory.model_file),
+            "report": str(self.directory.report_file),
+        }
+
+    def as_text(self) -> str:
+        """The answer as lines of text."""
+        notices = [NOTICE] if self.demo else []
+        lines = [("task", ROI_NOTICE)] if self.metrics["mode"] == "roi" else []
+        lines += [
+            *self._lines(),
+            ("model", str(self.directory.model_file)),
+            ("report", str(self.directory.report_file)),
+        ]
+        if "nested_seconds" in self.metrics:
+            took = duration(self.metrics["nested_seconds"])
+            lines.append(
+                ("on all patients", f"--protocol nested evaluates the procedure on every patient, in about {took}")
+            )
+        return "\n".join([*notices, *(f"{label:<20}{text}" for label, text in lines)])
+
+    def _lines(self) -> list[tuple[str, str]]:
+        """Label and text of what this protocol has found."""
+        return [
+            ("best configuration", self._configuration()),
+            ("cross-validated", self._selected()),
+            ("held-out patients", f"{self._primary()} with {self._counts()}; {self._macro()}"),
+        ]
+
+    def _configuration(self) -> str:
+        return "  ".join(f"{name} {value:g}" for name, value in self.outcome.winner.hyperparameters.items())
+
+    def _selected(self) -> str:
+        winner = self.outcome.winner
+        return f"macro AUC {winner.objective:.3f} at epoch {winner.best_epoch} (selected, optimistic)"
+
+    def _primary(self) -> str:
+        return f"{self.metrics['primary_endpoint']}: AUC {interval_text(self.metrics['primary_auc'])}"
+
+    def _counts(self) -> str:
+        worst, noun = self.metrics["class_names"][-1], "crops" if self.metrics["mode"] == "roi" else "images"
+        return f"{self.metrics['class_counts'][worst]} {worst} among {self.metrics['n']} {noun}"
+
+    def _macro(self) -> str:
+        return f"macro AUC {interval_text(self.metrics['macro_ovr_auc'])}"
+
+
 def retrain_and_export(
-    stage: FinalStage, trainer: TailTrainer, progress: RunProgress, *, seeds: int
+    job: Job,
+    backbone: Backbone,
+    data: TrialData,
+    settings: TrainingSettings,
+    outcome: SearchOutcome,
+    trainer: TailTrainer,
+    progress: RunProgress,
+    *,
+    seeds: int,
 ) -> tuple[TrainedTail, ...]:
     """Train the winner's configuration on all development patients and write the model of the first seed.
 
     Args:
-        stage: What the stations before have made.
+        job: The run.
+        backbone: The pretrained network.
+        data: Development data.
+        settings: What was constant over the trials.
+        outcome: What the search has found.
         trainer: The compiled tail of the winner's shape.
         progress: Shows what goes on.
         seeds: How many models to train.
     """
-    winner = stage.outcome.winner
-    epochs = winner.best_epoch or winner.epochs
+    epochs = outcome.winner.best_epoch or outcome.winner.epochs
     with progress.station("retrain") as moved:
         tails = retrain(
             trainer,
-            stage.outcome.configuration,
-            stage.data,
-            stage.settings,
+            outcome.configuration,
+            data,
+            settings,
             epochs=epochs,
             seeds=seeds,
             on_epoch=lambda seed, epoch: moved(seed * epochs + epoch, seeds * epochs),
         )
-    save_model(_assemble(stage, tails[0]), stage.directory.model_file)
+    model = assemble_model(
+        backbone.architecture,
+        backbone.weights,
+        tails[0],
+        image_size=job.config.preparation.image_size,
+        head_width=outcome.configuration.head_width,
+        n_classes=len(data.class_names),
+    )
+    save_model(model, job.directory.model_file)
     return tails
 
 
-def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> FinalModel:
+def finish(
+    job: Job,
+    backbone: Backbone,
+    cohort: Cohort,
+    data: TrialData,
+    settings: TrainingSettings,
+    outcome: SearchOutcome,
+    trainer: TailTrainer,
+    progress: RunProgress,
+    *,
+    clock: float,
+    probes: Callable[[], tuple[Probe, ...]] | None = None,
+) -> FinalModel:
     """Retrain, export, evaluate and report.
 
     Args:
-        stage: What the stations before have made.
+        job: The run.
+        backbone: The pretrained network.
+        cohort: Who the search was about.
+        data: Development data.
+        settings: What was constant over the trials.
+        outcome: What the search has found.
         trainer: The compiled tail of the winner's shape.
         progress: Shows what goes on.
+        clock: ``time.perf_counter()`` when the run started.
+        probes: Gives the shortcut probe, where it is shared with other searches on the same images.
     """
-    tails = retrain_and_export(stage, trainer, progress, seeds=stage.config.retrain.seeds)
-    evaluation = evaluate_held_out(stage, trainer, tails, progress)
-    readings = record_reading(stage.config.output.runs, stage.split.test_fingerprint, stage.directory.name)
-    metrics = {**evaluation.metrics, "mode": stage.config.data.mode, "holdout_readings": len(readings)}
-    if stage.config.split.protocol == "holdout":
-        others = time.perf_counter() - stage.clock - sum(record.seconds for record in stage.outcome.records)
-        metrics["nested_seconds"] = round(
-            nested_seconds(stage.outcome.records, stage.config, other_seconds=max(0.0, others))
-        )
+    config, directory = job.config, job.directory
+    tails = retrain_and_export(job, backbone, data, settings, outcome, trainer, progress, seeds=config.retrain.seeds)
+    seed = config.split.seed
+    evaluation = held_out(directory, backbone, cohort, data, settings, outcome, trainer, tails, progress, seed=seed)
+    readings = record_reading(config.output.runs, cohort.split.test_fingerprint, directory.name)
+    metrics = {**evaluation.metrics, "mode": config.data.mode, "holdout_readings": len(readings)}
+    if config.split.protocol == "holdout":
+        others = time.perf_counter() - clock - sum(record.seconds for record in outcome.records)
+        metrics["nested_seconds"] = round(nested_seconds(outcome.records, config, other_seconds=max(0.0, others)))
     with progress.station("localise"):
-        localisation = localise(stage, tails[0], evaluation.predictions)
+        model = SaliencyModel(
+            backbone.architecture,
+            backbone.weights,
+            tails[0],
+            unfreeze_depth=outcome.configuration.unfreeze_depth,
+            image_size=config.preparation.image_size,
+            head_width=outcome.configuration.head_width,
+            n_classes=len(data.class_names),
+        )
+        localisation = localise(model, cohort, evaluation.predictions, directory.figures, seed=seed)
     if localisation.result is not None:
         metrics["localisation"] = localisation.result.as_dict()
-    write_predictions(stage, evaluation)
-    write_atomic(stage.directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    write_run_metadata(stage.directory, stage.prepared, stage.split)
+    write_predictions(directory, evaluation)
+    write_atomic(directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    write_run_metadata(directory, cohort.prepared, cohort.split)
     with progress.station("audit"):
         # Only now: the model is exported and evaluated, so what the audit sees of the held-out patients moves nothing.
-        found = _audit(stage)
-    write_atomic(stage.directory.audit_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
+        found = _audit(job, backbone, cohort, data, probes)
+    write_atomic(directory.audit_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
     with progress.station("report"):
-        seconds = time.perf_counter() - stage.clock
-        write_run_report(stage, evaluation, metrics, found, localisation.overlays, readings=readings, seconds=seconds)
-    complete(stage.directory, stage.manifest)
-    return FinalModel(stage.directory, stage.demo, metrics, stage.outcome)
+        report = RunReport(job, cohort, outcome, settings, metrics, found, genuine=backbone.weights.genuine)
+        report.write(evaluation, localisation.overlays, readings, seconds=time.perf_counter() - clock)
+    complete(directory)
+    return FinalModel(directory, job.demo, metrics, outcome)
 
 
-def _audit(stage: FinalStage) -> LeakAudit:
-    sides = {"the search's data": stage.data.patient_ids}
-    for number, fold in enumerate(stage.data.folds, start=1):
+def _audit(
+    job: Job,
+    backbone: Backbone,
+    cohort: Cohort,
+    data: TrialData,
+    probes: Callable[[], tuple[Probe, ...]] | None,
+) -> LeakAudit:
+    sides = {"the search's data": data.patient_ids}
+    for number, fold in enumerate(data.folds, start=1):
         for name, rows in zip(("training", "validation"), fold, strict=True):
-            sides[f"{name} of fold {number}"] = tuple(stage.data.patient_ids[row] for row in rows)
+            sides[f"{name} of fold {number}"] = tuple(data.patient_ids[row] for row in rows)
     return audit(
-        stage.films,
-        stage.prepared,
-        stage.split,
-        features=pooled_features(stage.data, stage.architecture, stage.weights),
+        cohort.films,
+        cohort.prepared,
+        cohort.split,
+        features=pooled_features(data, backbone.architecture, backbone.weights),
         sides=sides,
-        probes=stage.probes,
-        seed=stage.config.split.seed,
-    )
-
-
-def _assemble(stage: FinalStage, tail: TrainedTail) -> keras.Model:
-    return assemble_model(
-        stage.architecture,
-        stage.weights,
-        tail,
-        image_size=stage.config.preparation.image_size,
-        head_width=stage.outcome.configuration.head_width,
-        n_classes=len(stage.data.class_names),
+        probes=probes,
+        seed=job.config.split.seed,
     )

@@ -176,3 +176,18 @@ class SearchListener(Protocol):
 
     def run_ended(self, record: TrialRecord) -> None:
         """A run is finished and recorded."""
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """What a search found.
+
+    Attributes:
+        records: All runs, in their order.
+        winner: The best run at the full budget.
+        configuration: Its configuration.
+    """
+
+    records: tuple[TrialRecord, ...]
+    winner: TrialRecord
+    configuration: Configuration

@@ -109,6 +109,16 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
+def require_not_locked(folder: Path) -> None:
+    """Refuse a folder that a process of this host is at work in.
+
+    Raises:
+        RunError: If there is one.
+    """
+    if is_locked(folder):
+        raise _taken(folder, read_session(folder))
+
+
 def require_no_other_host(
     folder: Path, *, patience: float = _PATIENCE_SECONDS, say: Callable[[str], None] | None = None
 ) -> None:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.trials import TrialRecord, fold_objectives
-from search.screen.state import RunInFlight, SearchBoard
+from search.plan.clock import RunInFlight, SearchClock
 from search.text import duration
 
 # Rows of the screen that the table leaves to the header above it and to what stands below it.
@@ -50,7 +50,7 @@ class Station:
 
 
 def layout(
-    board: SearchBoard | None, stations: Sequence[Station], *, width: int, height: int, now: float
+    board: SearchClock | None, stations: Sequence[Station], *, width: int, height: int, now: float
 ) -> RenderableType:
     """Draw everything, at most ``height - 1`` rows of at most ``width`` columns.
 
@@ -85,7 +85,7 @@ def layout(
     return Group(*parts)
 
 
-def runs_table(board: SearchBoard, *, rows: int, width: int, now: float = 0.0, flying: bool = True) -> Table:
+def runs_table(board: SearchClock, *, rows: int, width: int, now: float = 0.0, flying: bool = True) -> Table:
     """The best runs so far, the last ones and the one in flight.
 
     Args:
@@ -101,7 +101,7 @@ def runs_table(board: SearchBoard, *, rows: int, width: int, now: float = 0.0, f
         table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
     in_flight = list(board.running.values())[: max(1, rows - 2)] if flying else []
     free = max(0, rows - len(in_flight))
-    best = board.best(min(5, max(1, free // 2)) if flying else rows)
+    best = best_runs(board.records)[: min(5, max(1, free // 2)) if flying else rows]
     shown = {record.run for record in best}
     last = [record for record in board.records if record.run not in shown][-(free - len(best)) :] if flying else []
     for place, record in enumerate(best):
@@ -115,18 +115,33 @@ def runs_table(board: SearchBoard, *, rows: int, width: int, now: float = 0.0, f
     return table
 
 
-def counts_line(board: SearchBoard) -> Text:
+def counts_line(board: SearchClock) -> Text:
     """How many runs are in which state."""
-    counts = board.counts
-    styles = {"done": "green", "failed": "red", "running": "cyan", "to come": "dim"}
-    line = Text(no_wrap=True, overflow="ellipsis")
-    for state, count in counts.items():
-        if count or state == "done":
-            line.append(f"{', ' if line.plain else ''}{count} {state}", style=styles[state])
+    done, running = sum(record.status == "completed" for record in board.records), len(board.running)
+    line = Text(f"{done} done", style="green", no_wrap=True, overflow="ellipsis")
+    others = (
+        (len(board.records) - done, "failed", "red"),
+        (running, "running", "cyan"),
+        (max(0, board.plan.runs - done - running), "to come", "dim"),
+    )
+    for count, state, style in others:
+        if count:
+            line.append(f", {count} {state}", style=style)
     return line
 
 
-def _search_bars(bars: Table, board: SearchBoard, now: float) -> None:
+def best_runs(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Completed runs: those of the largest epoch count first, as the winner is chosen.
+
+    Of runs that one configuration was promoted through, the last stands for all.
+    """
+    completed = [record for record in records if record.status == "completed"]
+    continued = {record.parent for record in completed}
+    scored = [record for record in completed if record.objective is not None and record.run not in continued]
+    return sorted(scored, key=lambda record: (-record.epochs, -(record.objective or 0.0), record.run))
+
+
+def _search_bars(bars: Table, board: SearchClock, now: float) -> None:
     left = board.seconds_left(now)
     bars.add_row(
         "search",

@@ -30,7 +30,7 @@ def run(finished, tmp_path):
     """A run folder with something to lose."""
     directory = RunDirectory(tmp_path / "runs" / "mine")
     shutil.copytree(finished[1].directory.path, directory.path, ignore=shutil.ignore_patterns("*.png", ".lock"))
-    directory.write_manifest({**directory.read_manifest(), "status": "running"})
+    directory.write_manifest(directory.read_manifest().but(status="running"))
     return directory
 
 
