@@ -5,104 +5,28 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
-from reports.page.html import duration
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
 from search.bit.resolve import Backbone
 from search.boundary.pooled import pooled_features
-from search.cohort import NOTICE, ROI_NOTICE, Cohort
+from search.cohort import Cohort
 from search.export.describe import write_run_metadata
 from search.export.model import assemble_model, save_model
 from search.files.atomic import write_atomic
 from search.final.held_out import held_out, write_predictions
 from search.final.localisation import localise
-from search.final.report import RunReport
+from search.final.report import FinalModel, RunReport
 from search.final.retrain import retrain
 from search.final.saliency import SaliencyModel
 from search.job import Job
 from search.plan.execution import SearchOutcome
 from search.plan.protocol import nested_seconds
-from search.run_folder.directory import RunDirectory
 from search.run_folder.ledger import record_reading
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
-from search.text import interval_text
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.tail import TailTrainer, TrainedTail
-
-
-@dataclass(frozen=True)
-class FinalModel:
-    """The result of a run.
-
-    Attributes:
-        directory: The run's folder.
-        demo: Whether it is a demonstration.
-        metrics: Metrics of the exported model on the held-out patients.
-        outcome: What the search found.
-    """
-
-    directory: RunDirectory
-    demo: bool
-    metrics: dict[str, Any]
-    outcome: SearchOutcome
-
-    def as_json(self) -> dict[str, Any]:
-        """The answer as a JSON-able dict."""
-        return {
-            "run": str(self.directory.path),
-            "demo": self.demo,
-            "mode": self.metrics["mode"],
-            "configuration": self.outcome.winner.hyperparameters,
-            "cross_validated_macro_auc": self.outcome.winner.objective,
-            "metrics": self.metrics,
-            "model": str(self.directory.model_file),
-            "report": str(self.directory.report_file),
-        }
-
-    def as_text(self) -> str:
-        """The answer as lines of text."""
-        notices = [NOTICE] if self.demo else []
-        lines = [("task", ROI_NOTICE)] if self.metrics["mode"] == "roi" else []
-        lines += [
-            *self._lines(),
-            ("model", str(self.directory.model_file)),
-            ("report", str(self.directory.report_file)),
-        ]
-        if "nested_seconds" in self.metrics:
-            took = duration(self.metrics["nested_seconds"])
-            lines.append(
-                ("on all patients", f"--protocol nested evaluates the procedure on every patient, in about {took}")
-            )
-        return "\n".join([*notices, *(f"{label:<20}{text}" for label, text in lines)])
-
-    def _lines(self) -> list[tuple[str, str]]:
-        """Label and text of what this protocol has found."""
-        return [
-            ("best configuration", self._configuration()),
-            ("cross-validated", self._selected()),
-            ("held-out patients", f"{self._primary()} with {self._counts()}; {self._macro()}"),
-        ]
-
-    def _configuration(self) -> str:
-        return "  ".join(f"{name} {value:g}" for name, value in self.outcome.winner.hyperparameters.items())
-
-    def _selected(self) -> str:
-        winner = self.outcome.winner
-        return f"macro AUC {winner.objective:.3f} at epoch {winner.best_epoch} (selected, optimistic)"
-
-    def _primary(self) -> str:
-        return f"{self.metrics['primary_endpoint']}: AUC {interval_text(self.metrics['primary_auc'])}"
-
-    def _counts(self) -> str:
-        worst, noun = self.metrics["class_names"][-1], "crops" if self.metrics["mode"] == "roi" else "images"
-        return f"{self.metrics['class_counts'][worst]} {worst} among {self.metrics['n']} {noun}"
-
-    def _macro(self) -> str:
-        return f"macro AUC {interval_text(self.metrics['macro_ovr_auc'])}"
 
 
 def retrain_and_export(

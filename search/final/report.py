@@ -1,4 +1,4 @@
-"""The report of a run: what it hands to `reports` for figures, TensorBoard events and the page.
+"""The result of a run in words, and its report: what it hands to `reports` for figures, TensorBoard and the page.
 
 report.html can be made again from what a run has stored; neither TensorFlow nor the images are needed.
 """
@@ -26,7 +26,7 @@ from reports.page.words import abnormality
 from reports.search_plots.optuna_study import has_optuna
 from reports.search_plots.plots import write_optuna_plots, write_plain_plots
 from search.audit.audit import LeakAudit
-from search.cohort import ROI_NOTICE, Cohort
+from search.cohort import NOTICE, ROI_NOTICE, Cohort
 from search.config.reading import load_config
 from search.config.writing import to_toml
 from search.errors import RunError
@@ -40,6 +40,7 @@ from search.run_folder.ledger import Reading
 from search.run_folder.lock import owned
 from search.run_folder.manifest import Manifest
 from search.run_folder.trial_log import read_records
+from search.text import duration, interval_text
 from search.trials.data import TrainingSettings
 
 IMBALANCE = {
@@ -48,6 +49,77 @@ IMBALANCE = {
     "logit_adjustment": "logit adjustment in the loss, from the training patients alone",
     "none": "nothing",
 }
+
+
+@dataclass(frozen=True)
+class FinalModel:
+    """The result of a run.
+
+    Attributes:
+        directory: The run's folder.
+        demo: Whether it is a demonstration.
+        metrics: Metrics of the exported model on the held-out patients.
+        outcome: What the search found.
+    """
+
+    directory: RunDirectory
+    demo: bool
+    metrics: dict[str, Any]
+    outcome: SearchOutcome
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as a JSON-able dict."""
+        return {
+            "run": str(self.directory.path),
+            "demo": self.demo,
+            "mode": self.metrics["mode"],
+            "configuration": self.outcome.winner.hyperparameters,
+            "cross_validated_macro_auc": self.outcome.winner.objective,
+            "metrics": self.metrics,
+            "model": str(self.directory.model_file),
+            "report": str(self.directory.report_file),
+        }
+
+    def as_text(self) -> str:
+        """The answer as lines of text."""
+        notices = [NOTICE] if self.demo else []
+        lines = [("task", ROI_NOTICE)] if self.metrics["mode"] == "roi" else []
+        lines += [
+            *self._lines(),
+            ("model", str(self.directory.model_file)),
+            ("report", str(self.directory.report_file)),
+        ]
+        if "nested_seconds" in self.metrics:
+            took = duration(self.metrics["nested_seconds"])
+            lines.append(
+                ("on all patients", f"--protocol nested evaluates the procedure on every patient, in about {took}")
+            )
+        return "\n".join([*notices, *(f"{label:<20}{text}" for label, text in lines)])
+
+    def _lines(self) -> list[tuple[str, str]]:
+        """Label and text of what this protocol has found."""
+        return [
+            ("best configuration", self._configuration()),
+            ("cross-validated", self._selected()),
+            ("held-out patients", f"{self._primary()} with {self._counts()}; {self._macro()}"),
+        ]
+
+    def _configuration(self) -> str:
+        return "  ".join(f"{name} {value:g}" for name, value in self.outcome.winner.hyperparameters.items())
+
+    def _selected(self) -> str:
+        winner = self.outcome.winner
+        return f"macro AUC {winner.objective:.3f} at epoch {winner.best_epoch} (selected, optimistic)"
+
+    def _primary(self) -> str:
+        return f"{self.metrics['primary_endpoint']}: AUC {interval_text(self.metrics['primary_auc'])}"
+
+    def _counts(self) -> str:
+        worst, noun = self.metrics["class_names"][-1], "crops" if self.metrics["mode"] == "roi" else "images"
+        return f"{self.metrics['class_counts'][worst]} {worst} among {self.metrics['n']} {noun}"
+
+    def _macro(self) -> str:
+        return f"macro AUC {interval_text(self.metrics['macro_ovr_auc'])}"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from search.cohort import Cohort
-from search.final.finish import FinalModel, finish
+from search.final.finish import finish
+from search.final.report import FinalModel
 from search.job import Job
 from search.protocols.banks import own_banks
 from search.protocols.manifest import run_manifest

@@ -40,7 +40,7 @@ from search.screen.progress import RunProgress
 from search.trials.data import require_scorable
 
 if TYPE_CHECKING:
-    from search.final.finish import FinalModel
+    from search.final.report import FinalModel
 
 
 @dataclass(frozen=True)

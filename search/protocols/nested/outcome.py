@@ -20,9 +20,8 @@ from search.boundary.pooled import pooled_features
 from search.cohort import Cohort
 from search.export.describe import write_run_metadata
 from search.files.atomic import replacing, write_atomic
-from search.final.finish import FinalModel
 from search.final.held_out import case_attributes, radius_cuts, selection_correction
-from search.final.report import RunReport, split_part
+from search.final.report import FinalModel, RunReport, split_part
 from search.job import Job
 from search.plan.execution import SearchOutcome
 from search.protocols.nested.outer import OuterPredictions, outer_predictions, read_outer
