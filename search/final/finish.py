@@ -22,6 +22,7 @@ from search.final.saliency import SaliencyModel
 from search.job import Job
 from search.plan.execution import SearchOutcome
 from search.plan.protocol import nested_seconds
+from search.run_folder.cut_short import cut_short
 from search.run_folder.ledger import record_reading
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
@@ -52,7 +53,8 @@ def retrain_and_export(
         progress: Shows what goes on.
         seeds: How many models to train.
     """
-    epochs = outcome.winner.best_epoch or outcome.winner.epochs
+    winner = outcome.winner
+    epochs = winner.best_epoch or winner.epochs
     with progress.station("retrain") as moved:
         tails = retrain(
             trainer,
@@ -135,7 +137,7 @@ def finish(
         report = RunReport(job, cohort, outcome, settings, metrics, found, genuine=backbone.weights.genuine)
         report.write(evaluation, localisation.overlays, readings, seconds=time.perf_counter() - clock)
     complete(directory)
-    return FinalModel(directory, job.demo, metrics, outcome)
+    return FinalModel(directory, job.demo, metrics, outcome, cut_short(directory))
 
 
 def _audit(

@@ -9,7 +9,7 @@ import datetime
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from search.files.digests import content_checksum
 from search.job import Job
 from search.plan.execution import SearchOutcome
 from search.plan.space import recorded_dimensions
+from search.run_folder.cut_short import CutShort
 from search.run_folder.directory import RunDirectory
 from search.run_folder.ledger import Reading
 from search.run_folder.lock import owned
@@ -60,12 +61,14 @@ class FinalModel:
         demo: Whether it is a demonstration.
         metrics: Metrics of the exported model on the held-out patients.
         outcome: What the search found.
+        cut_short: How far the searches came that the time limit ended, or None.
     """
 
     directory: RunDirectory
     demo: bool
     metrics: dict[str, Any]
     outcome: SearchOutcome
+    cut_short: CutShort | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The answer as a JSON-able dict."""
@@ -75,6 +78,7 @@ class FinalModel:
             "mode": self.metrics["mode"],
             "configuration": self.outcome.winner.hyperparameters,
             "cross_validated_macro_auc": self.outcome.winner.objective,
+            "cut_short": asdict(self.cut_short) if self.cut_short else None,
             "metrics": self.metrics,
             "model": str(self.directory.model_file),
             "report": str(self.directory.report_file),
@@ -84,6 +88,7 @@ class FinalModel:
         """The answer as lines of text."""
         notices = [NOTICE] if self.demo else []
         lines = [("task", ROI_NOTICE)] if self.metrics["mode"] == "roi" else []
+        lines += [("search cut short", str(self.cut_short))] if self.cut_short else []
         lines += [
             *self._lines(),
             ("model", str(self.directory.model_file)),

@@ -186,8 +186,10 @@ class SearchOutcome:
         records: All runs, in their order.
         winner: The best run at the full budget.
         configuration: Its configuration.
+        cut_short: Whether the bound of time ended it before its plan was carried out.
     """
 
     records: tuple[TrialRecord, ...]
     winner: TrialRecord
     configuration: Configuration
+    cut_short: bool = False

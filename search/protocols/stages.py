@@ -98,7 +98,7 @@ def search_trials(
             ended_after=ended_after,
         )
     if config.search.max_minutes is not None and ended_after is None:
-        directory.update_manifest(ended_after=len(outcome.records))
+        directory.update_manifest(ended_after=len(outcome.records), cut_short=outcome.cut_short)
     return outcome
 
 

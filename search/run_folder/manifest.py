@@ -62,6 +62,7 @@ class Manifest(BaseModel):
         views_of_searches: In a nested run the same by search; None for crops, whose searches decide for themselves.
         outer: In an outer search its place.
         ended_after: Number of trials of a search with a bound of time, once it has ended.
+        cut_short: Whether that bound ended it before its plan was carried out.
         seeds: By purpose.
         plan: See `search.plan.protocol.plan_table`.
         weights: Where they come from, in words.
@@ -96,6 +97,7 @@ class Manifest(BaseModel):
     views_of_searches: dict[str, Views] | None = None
     outer: OuterFold | None = None
     ended_after: Annotated[int, Field(ge=1)] | None = None
+    cut_short: bool = False
     seeds: dict[str, int]
     plan: dict[str, Any] = {}
     weights: str = ""

@@ -19,6 +19,7 @@ from search.errors import RunError, UserError
 from search.plan.clock import search_clock
 from search.plan.cost import CostModel
 from search.plan.protocol import plan_run
+from search.run_folder.cut_short import CutShort, cut_short
 from search.run_folder.directory import RunDirectory
 from search.run_folder.interruption import command_to_resume
 from search.run_folder.lock import Session, read_session
@@ -79,6 +80,7 @@ class RunStatus:
         error: What ended it, where it failed or run.json is damaged.
         progress: How much of the plan is done, or None while it starts.
         best: The leading run, or None.
+        cut_short: How far the searches came that the time limit ended, or None.
         seconds_spent: Wall time of the search's runs.
         seconds_left: The clock's estimate for the rest of the search while it is running or interrupted, see
             `search.plan.clock`; retraining and evaluation come on top. None before the first run's end.
@@ -99,6 +101,7 @@ class RunStatus:
     error: str | None = None
     progress: Progress | None = None
     best: BestSoFar | None = None
+    cut_short: CutShort | None = None
     seconds_spent: float = 0.0
     seconds_left: float | None = None
     resume: str | None = None
@@ -153,6 +156,7 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
         error=session.error if state == "failed" and session else None,
         progress=progress,
         best=_best(searches.get(run.path.name, ())),
+        cut_short=cut_short(run),
         seconds_spent=sum(record.seconds for record in records),
         seconds_left=_seconds_left(run, progress, searches, now=until) if is_open else None,
         resume=command_to_resume(manifest.argv) if is_open and state != "running" and manifest.argv else None,
@@ -224,7 +228,11 @@ def _seconds_left(
     costs = CostModel()
     # All have told their costs before the first is asked.
     clocks = [search_clock(config, plan, costs, search) for search in (*searches.values(), *[()] * progress.searches)]
-    times = [clock.seconds_left(0.0) for clock in clocks[: progress.searches]]
+    # A search that has ended by the time starts no other trial.
+    folders = [run, *(RunDirectory(folder) for folder in sorted(run.path.glob("outer-*")))]
+    over = {each.path.name for each in folders if each.manifest_file.is_file() and each.read_manifest().ended_after}
+    named = zip((*searches, *[""] * progress.searches), clocks[: progress.searches], strict=False)
+    times = [0.0 if name in over else clock.seconds_left(0.0) for name, clock in named]
     if not records or None in times:
         return None
     left = sum(time for time in times if time is not None)

@@ -66,6 +66,11 @@ class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         return Configuration.from_values(trial.hyperparameters.values)
 
     @property
+    def is_done(self) -> bool:
+        """Whether all runs have been handed out; a discrete space may hold fewer."""
+        return len(self.trials) >= self.max_trials
+
+    @property
     def promotable(self) -> frozenset[int]:
         """None."""
         return frozenset()

@@ -71,7 +71,7 @@ class PlannedOracle(keras_tuner.Oracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The values of the next run, IDLE at a barrier, STOPPED at the end of the plan."""
-        coming = next_assignment(self.plan, self.history, drawn=len(self.configurations))
+        coming = self._coming()
         if coming == "done" or self.bound.is_reached(len(self.trials)):
             return {"status": "STOPPED", "values": None}
         if not isinstance(coming, Assignment):
@@ -80,6 +80,14 @@ class PlannedOracle(keras_tuner.Oracle):
             return {"status": "IDLE", "values": None}
         values = {**asdict(self.configurations[coming.configuration]), **assignment_values(coming)}
         return {"status": "RUNNING", "values": values}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the plan has been carried out."""
+        return self._coming() == "done"
+
+    def _coming(self) -> Assignment | Literal["wait", "done"]:
+        return next_assignment(self.plan, self.history, drawn=len(self.configurations))
 
     @property
     def history(self) -> list[RunState]:
@@ -147,6 +155,10 @@ class SearchOracle(Protocol):
 
     def configuration_of(self, trial: Any) -> Configuration:
         """Its configuration."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all that was planned has been handed out, whatever the time."""
 
     @property
     def promotable(self) -> frozenset[int]:

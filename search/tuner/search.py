@@ -55,8 +55,9 @@ def run_search(
     keras.utils.set_random_seed(settings.seed)
     bound = time_bound(config.search.max_minutes, finished, runs=ended_after)
     with machine_failures_in_one_line(run_directory, batch_size=settings.batch_size):
+        oracle = build_oracle(plan, config, seed=settings.seed, bound=bound)
         tuner = MammoTuner(
-            build_oracle(plan, config, seed=settings.seed, bound=bound),
+            oracle,
             trainer_of=trainers,
             data=data,
             settings=settings,
@@ -69,7 +70,12 @@ def run_search(
         except keras_tuner.errors.FatalError as fatal:
             raise (fatal.__cause__ or fatal) from None
     winner = best_run(tuner.records)
-    return SearchOutcome(tuple(tuner.records), winner, Configuration.from_values(winner.hyperparameters))
+    return SearchOutcome(
+        tuple(tuner.records),
+        winner,
+        Configuration.from_values(winner.hyperparameters),
+        cut_short=not oracle.is_done and bound.is_reached(len(tuner.records)),
+    )
 
 
 def build_oracle(plan: HyperbandPlan, config: Config, *, seed: int, bound: TimeBound | None = None) -> SearchOracle:

@@ -25,6 +25,7 @@ from search.final.report import FinalModel, RunReport, split_part
 from search.job import Job
 from search.plan.execution import SearchOutcome
 from search.protocols.nested.outer import OuterPredictions, outer_predictions, read_outer
+from search.run_folder.cut_short import cut_short
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
 from search.trials.data import TrainingSettings, TrialData
@@ -39,6 +40,7 @@ class NestedModel(FinalModel):
         demo: Whether it is a demonstration.
         metrics: Means over the outer folds, each measured on patients that its search had not seen.
         outcome: What the search on all patients found.
+        cut_short: How far the searches came that the time limit ended, or None.
     """
 
     def as_json(self) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def finish_nested(
         )
         report.write_pages(summary, figures)
     complete(directory)
-    return NestedModel(directory, job.demo, dict(evaluation.metrics), outcome)
+    return NestedModel(directory, job.demo, dict(evaluation.metrics), outcome, cut_short(directory))
 
 
 def estimates(folds: int) -> str:

@@ -24,9 +24,8 @@ from reports.metrics.auc import WeightedRanking
 from reports.metrics.fold_auc import fold_averaged_macro_auc
 from reports.metrics.table import macro_ovr_auc, one_vs_rest_auc, primary_scores
 from reports.predictions import Predictions
-
-from .simulated import simulated_predictions
-from .test_metrics import assert_close
+from tests.reports.metrics.test_metrics import assert_close
+from tests.support.simulated import simulated_predictions
 
 
 def renamed(table: Predictions, prefix: str) -> Predictions:
