@@ -1,4 +1,4 @@
-"""What a run is doing: read from its folder, without disturbing it.
+"""The state of a run, read from its folder without disturbing it.
 
 States: "starting" (at work, nothing written down yet), "running", "interrupted" (nobody is at work, and it goes on
 when its command is typed again), "failed" (ended in an error; the same command goes on once the cause is mended),

@@ -1,4 +1,4 @@
-"""What a run shows while it works, on stderr and in its log.
+"""The progress of a run, shown on stderr and in its log.
 
 On a terminal a table of runs and two bars are kept up to date below what has been said; elsewhere each run is a line.
 The log has the lines in any case, with their times, among what the libraries write into it.

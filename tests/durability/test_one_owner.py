@@ -109,9 +109,14 @@ def test_a_job_frees_its_folder_at_its_end_and_when_it_fails(finished, run):
     config, result = finished
     assert not is_locked(result.directory.path)
     assert read_session(result.directory.path) is None
+    # What is found at the gate leaves no trace; the weights are compared behind it.
     other = moved(config, run).model_copy(update={"search": config.search.model_copy(update={"seed": 7})})
-    with pytest.raises(RunError, match=r"search\.seed 0 → 7") as error:
+    with pytest.raises(RunError, match=r"search\.seed 0 → 7"):
         run_job(Job(other, name="mine"))
+    assert read_session(run.path) is None
+    run.update_manifest(fingerprints={**run.read_manifest().fingerprints, "weights": "0" * 64})
+    with pytest.raises(RunError, match="found changes: weights 0") as error:
+        run_job(Job(moved(config, run), name="mine"))
     assert not is_locked(run.path)
     assert read_session(run.path).error == str(error.value)
 

@@ -1,4 +1,4 @@
-"""Who is where in the nested protocol: outer folds over all patients, and inner folds within each development part.
+"""Splits of the nested protocol: outer folds over all patients, and inner folds within each development part.
 
 Inner folds are drawn from the labels of the outer fold's development patients alone; nothing of the patients who are
 left out has a say in them.
