@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,13 +14,28 @@ from search.bit.architecture import R50X1, BitArchitecture
 from search.bit.checkpoint import match_official, read_npz, read_saved_model
 from search.bit.download import cache_directory, download_npz, resolve_handle, unpacked
 from search.bit.family import FAMILY, architecture_of, has_checksums, source_for, weights_spec
+from search.bit.precision import PrecisionChoice
 from search.bit.store import SUFFIX, read_stored, stored_once
 from search.bit.verification import Verification
 from search.bit.weights import BitWeights, fingerprint_of, random_weights
 from search.errors import WeightsError
 
-if TYPE_CHECKING:
-    pass
+
+@dataclass(frozen=True)
+class Backbone:
+    """The pretrained network, and what it is computed on.
+
+    Attributes:
+        architecture: Its architecture.
+        weights: Its weights.
+        precision: Of its arithmetic.
+        device: The device, in words.
+    """
+
+    architecture: BitArchitecture
+    weights: BitWeights
+    precision: PrecisionChoice
+    device: str
 
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")

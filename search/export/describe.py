@@ -54,20 +54,20 @@ def describe_run(
     config = load_config(directory.check_output(directory.config_file))
     rows = _split_rows(directory)
     # The thresholds of a nested run's metrics are its outer models'.
-    if manifest.get("protocol") == "nested" or "operating_points" not in metrics:
+    if manifest.protocol == "nested" or "operating_points" not in metrics:
         metrics |= _out_of_fold_calibration(directory, config, tuple(metrics["class_names"]))
     return describe_model(
         class_names=tuple(metrics["class_names"]),
-        mode=manifest.get("mode", "whole"),
-        demo=manifest["demo"],
+        mode=manifest.mode,
+        demo=manifest.demo,
         preparation=config.preparation.settings(),
         metrics=metrics,
-        run={name: manifest.get(name) for name in ("name", "created", "seeds", "versions", "git")},
-        fingerprints=manifest["fingerprints"],
+        run=manifest.model_dump(include={"name", "created", "seeds", "versions", "git"}),
+        fingerprints=manifest.fingerprints,
         licence={
             "code": "Apache-2.0",
-            "weights": _weights_licence(config.backbone.name, config.backbone.weights, manifest["weights"]),
-            "data": _data_licence(manifest["demo"], {row["image_id"] for row in rows}),
+            "weights": _weights_licence(config.backbone.name, config.backbone.weights, manifest.weights),
+            "data": _data_licence(manifest.demo, {row["image_id"] for row in rows}),
         },
         development={
             "patients": patient_digests(row["patient_id"] for row in rows if row["side"] != "test"),

@@ -50,10 +50,8 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
         RunError: If the run has no held-out patients, or the data have changed since.
         DataError: If the data are not there any more.
     """
-    from mammo_data.sources.open import open_source
-    from search.cohort import demo_data, prepare_films, search_data, split_from_file
+    from search.cohort import job_source, prepare_films, search_data, split_from_file
     from search.config.reading import load_config
-    from search.config.schema import cache_directory
 
     if file.run is None:
         raise ConfigError(
@@ -62,19 +60,18 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
             remedy="Name the run, or add --data FOLDER.",
         )
     manifest = file.run.read_manifest()
-    if manifest.get("protocol", "holdout") != "holdout" and "outer" not in manifest:
+    if manifest.protocol != "holdout" and manifest.outer is None:
         raise RunError(
             expected="a run with held-out patients",
-            found=f"{file.run.path}, whose final model was trained on all patients (protocol {manifest['protocol']})",
+            found=f"{file.run.path}, whose final model was trained on all patients (protocol {manifest.protocol})",
             remedy="Evaluate it on other patients with --data FOLDER; report.html has the run's own estimate.",
         )
     config = load_config(file.run.check_output(file.run.config_file))
-    cache = cache_directory(config)
-    source = open_source(demo_data(cache)) if manifest["demo"] else open_source(config.data.path, config.data.info)
-    films = prepare_films(source, config, cache, progress)
-    split = split_from_file(file.run.check_output(file.run.split_file), films)
+    source = job_source(config, demo=manifest.demo)
+    films = prepare_films(source, config, progress)
+    split = split_from_file(file.run.check_output(file.run.split_file), films.table)
     prepared = search_data(films, split, config, progress).prepared
-    if prepared.fingerprint != manifest["fingerprints"]["prepared"]:
+    if prepared.fingerprint != manifest.fingerprints["prepared"]:
         raise RunError(
             expected=f"the images that {file.run.path} was made with",
             found=f"others, or another version of the code that prepares them, at {source.location}",

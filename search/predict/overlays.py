@@ -17,11 +17,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from reports.figures.overlays import Overlay, write_overlay
 from search.errors import RunError
+from search.export.activation_maps import cell_stride, class_gradients, grad_cam
 from search.export.opened import ExportedModel
 from search.predict.films import PredictedImage
 
@@ -37,7 +37,6 @@ class OverlayWriter:
     """
 
     def __init__(self, model: ExportedModel, folder: Path) -> None:
-
         self._saliency = ExportedSaliency(model.keras_model)
         self._names = model.metadata.class_names
         self._folder = folder
@@ -116,15 +115,9 @@ class ExportedSaliency:
             Maps, float32 [n, rows, columns], at least 0, not scaled; and the pixels a cell.
         """
         pixels = np.repeat(images[..., None].astype(np.float32) / 127.5 - 1, 3, axis=-1)
-        activations = tf.constant(self._activations.predict_on_batch(pixels))
-        with tf.GradientTape() as tape:
-            tape.watch(activations)
-            # Images don't mix in inference mode: the sum's gradient is each image's own.
-            explained = tf.reduce_sum(tf.gather(self._logits(activations), classes, axis=1, batch_dims=1))
-        gradients = np.asarray(tape.gradient(explained, activations))
-        weighted = (np.asarray(activations) * gradients.mean(axis=(1, 2), keepdims=True)).sum(axis=-1)
-        stride = 2 ** round(np.log2(images.shape[1] / weighted.shape[1]))
-        return np.maximum(weighted, 0).astype(np.float32), int(stride)
+        activations = np.asarray(self._activations.predict_on_batch(pixels))
+        maps = grad_cam(activations, class_gradients(self._logits, activations, classes))
+        return maps, cell_stride(images.shape[1], maps.shape[1])
 
     def _logits(self, activations: Any) -> Any:
         values = self._features(activations, training=False)

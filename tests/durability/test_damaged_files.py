@@ -179,7 +179,7 @@ SMALL_PART = shutil.ignore_patterns("checkpoints", "oof", "tensorboard", "search
 
 
 def result_split(run):
-    return run.read_manifest()["fingerprints"]["split"]
+    return run.read_manifest().fingerprints["split"]
 
 
 def none_is_noticed(values):

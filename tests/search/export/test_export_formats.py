@@ -76,7 +76,7 @@ def test_the_metadata_say_what_a_user_of_the_file_has_to_know(finished, exports)
             point["threshold"] for point in metrics["operating_points"]
         ]
         assert asdict(metadata.preparation).items() <= config.preparation.model_dump().items()
-        assert content["fingerprints"] == result.directory.read_manifest()["fingerprints"]
+        assert content["fingerprints"] == result.directory.read_manifest().fingerprints
         assert "Research use only" in content["use"]
         assert set(content["licence"]) == {"code", "weights", "data"}
     split, table = Split.read_csv(result.directory.split_file), prepared_set(config).table
