@@ -66,10 +66,9 @@ def examine_weights(weights: str, backbone: str, cache: Path) -> Check:
         backbone: A name of `search.bit.family`.
         cache: Where imported weights are kept.
     """
-    from search.bit.family import architecture_of, weights_spec
+    from search.bit.family import architecture_of, verify_backbone, weights_spec
     from search.bit.resolve import ARCHIVES, load_npz, stored_path
-    from search.bit.store import SUFFIX, read_stored
-    from search.bit.verification import verify_backbone
+    from search.bit.weights import SUFFIX, read_stored
 
     if weights == "random":
         return Check("weights", "note", "random: nothing pretrained will be used", "Name BiT's with --weights tf-hub.")

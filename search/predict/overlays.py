@@ -1,6 +1,4 @@
-"""Overlays of Grad-CAM maps beside predictions, a PNG file an image.
-
-Grad-CAM of an exported model: the .keras file is all that is needed.
+"""Overlays of Grad-CAM maps beside predictions, a PNG file an image; the .keras file is all that is needed.
 
 The activations A are those of the last residual unit, g the gradients of the explained class's logit with respect to
 them; the map is ReLU(Σ_c mean(g)_c · A_c) (Selvaraju et al., ICCV 2017). A cell (i, j) looks at the pixel (i · stride,
@@ -20,9 +18,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from reports.figures.overlays import Overlay, write_overlay
+from reports.figures.overlays import Overlay, on_canvas, write_overlay
 from search.errors import RunError
-from search.export.opened import ExportedModel
+from search.export.model import ExportedModel
 from search.predict.films import PredictedImage
 
 _MOST_LETTERS = 100
@@ -37,8 +35,6 @@ class OverlayWriter:
     """
 
     def __init__(self, model: ExportedModel, folder: Path) -> None:
-        pass  # FIXME empty import
-
         self._saliency = ExportedSaliency(model.keras_model)
         self._names = model.metadata.class_names
         self._folder = folder
@@ -53,8 +49,6 @@ class OverlayWriter:
         Returns:
             The path of each row's file, None where it failed.
         """
-        from reports.figures.overlays import on_canvas
-
         explained = [(row, row.predicted, row.prepared) for row in rows]
         good = [(row, name, image) for row, name, image in explained if name is not None and image is not None]
         if not good:
@@ -130,8 +124,5 @@ class ExportedSaliency:
     def _logits(self, activations: Any) -> Any:
         values = self._features(activations, training=False)
         for layer in self._head:
-            values = layer(values, training=False) if isinstance(layer, _TRAINING_AWARE) else layer(values)
+            values = layer(values)
         return values
-
-
-_TRAINING_AWARE = (keras.layers.BatchNormalization, keras.layers.Dropout)

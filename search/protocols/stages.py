@@ -42,6 +42,7 @@ def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgr
         UserError: If the weights or the precision are not to be had.
     """
     from search.bit.family import architecture_of
+    from search.bit.precision_probe import bfloat16_gain
     from search.bit.resolve import backbone_weights
 
     with progress.station("starting", brief=True):
@@ -53,7 +54,9 @@ def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgr
     before = directory.read_manifest() if directory.manifest_file.is_file() else {}
     with progress.station("precision", brief=True):
         precision = choose_precision(
-            config.search.precision, began_with=before.get("precision", {}).get("name"), cache=cache_directory(config)
+            config.search.precision,
+            gain=lambda: bfloat16_gain(cache_directory(config)),
+            began_with=before.get("precision", {}).get("name"),
         )
     here = processor_name()
     began_on = printable(before.get("processor", here))

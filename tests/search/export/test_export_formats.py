@@ -10,9 +10,9 @@ import pytest
 from mammo_data.preparation.prepared import PreparedSet
 from mammo_data.splits import Split
 from search.errors import RunError
-from search.export.export import export_run
 from search.export.formats import FORMATS
 from search.export.metadata import metadata_file, read_metadata
+from search.export.write import export_run
 from tests.support.command_line import typed
 from tests.support.json_answers import assert_described
 
@@ -80,8 +80,8 @@ def test_the_metadata_say_what_a_user_of_the_file_has_to_know(finished, exports)
         assert "Research use only" in content["use"]
         assert set(content["licence"]) == {"code", "weights", "data"}
     split, table = Split.read_csv(result.directory.split_file), prepared_set(config).table
-    assert len(metadata.development_patients) == len(set(table.patient_ids)) - len(split.test_patients)
-    assert len(metadata.development_images) == len(split.development_rows(table))
+    assert len(content["development"]["patients"]) == len(set(table.patient_ids)) - len(split.test_patients)
+    assert len(content["development"]["images"]) == len(split.development_rows(table))
 
 
 def test_a_model_under_foreign_metadata_is_refused(exports, tmp_path):
