@@ -20,7 +20,6 @@ from search.boundary.store import bank_bytes
 from search.text import size_text
 
 if TYPE_CHECKING:
-    pass  # FIXME empty import
 
 
 @dataclass(frozen=True)

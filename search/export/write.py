@@ -90,10 +90,7 @@ def export_run(
     metadata = read_metadata(model_file) if metadata_file(model_file).is_file() else describe_run(run)
     target = _target(run, kind, out)
     say(f"comparing with Keras on {_CASES} images")
-    prepared, described = _prepared_development(run, metadata), "images of development patients"
-    if prepared is None:
-        prepared, described = _synthetic(metadata), "synthetic films"
-    images = prepared[..., None].astype(np.float32)
+    images, described = comparison_images(run, metadata)
     expected = np.asarray(load_exported(model_file).predict_on_batch(images))
     if target == model_file:
         difference = _difference(kind, target, images, expected)
@@ -111,8 +108,19 @@ def export_run(
     return exported
 
 
+def comparison_images(run: RunDirectory, metadata: ModelMetadata) -> tuple[NDArray[np.float32], str]:
+    """Prepared images to compare exports on, float32 [16, size, size, 1], and which they are.
+
+    Images of development patients where the run's prepared set is still in the cache; the held-out ones stay unread.
+    Otherwise synthetic films, prepared in the same way.
+    """
+    prepared, described = _prepared_development(run, metadata), "images of development patients"
+    if prepared is None:
+        prepared, described = _synthetic(metadata), "synthetic films"
+    return prepared[..., None].astype(np.float32), described
+
+
 def _prepared_development(run: RunDirectory, metadata: ModelMetadata) -> NDArray[np.uint8] | None:
-    """Images of development patients, where the run's prepared set is still in the cache; nobody held out is read."""
     if metadata.mode != "whole":
         return None
     fingerprint = metadata.content["fingerprints"]["prepared"]
@@ -129,7 +137,6 @@ def _prepared_development(run: RunDirectory, metadata: ModelMetadata) -> NDArray
 
 
 def _synthetic(metadata: ModelMetadata) -> NDArray[np.uint8]:
-    """Synthetic films, prepared in the same way."""
     with tempfile.TemporaryDirectory(prefix="mammo-search-") as folder:
         source = open_source(write_phantom(Path(folder, "images"), patients=_CASES // 2, seed=0, image_size=512))
         return np.stack(
