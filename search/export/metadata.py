@@ -276,3 +276,23 @@ def finished_model(run: RunDirectory) -> Path:
             remedy="Finish it first: the command that began it goes on with it.",
         )
     return run.check_output(run.model_file)
+
+
+def read_metrics(directory: RunDirectory) -> dict[str, Any]:
+    """best/metrics.json.
+
+    Raises:
+        RunError: If it is missing or damaged: the run is not complete.
+    """
+    path = directory.best / "metrics.json"
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = metrics["class_names"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise RunError(
+            expected="a finished run with best/metrics.json",
+            found=f"{path}: {reason}",
+            remedy="Finish the run first: the command that began it goes on with it.",
+        ) from None
+    return metrics

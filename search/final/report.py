@@ -29,7 +29,7 @@ from search.cohort import ROI_NOTICE
 from search.config.reading import load_config
 from search.config.writing import to_toml
 from search.errors import RunError
-from search.export.describe import read_metrics
+from search.export.metadata import read_metrics
 from search.files.digests import content_checksum
 from search.plan.space import recorded_dimensions
 from search.run_folder.directory import RunDirectory

@@ -1,6 +1,7 @@
 """The face of search.bit: what it names, it has, and having it costs nothing before it is asked for."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,16 @@ def test_architectures_and_stored_weights_need_neither_keras_nor_tensorflow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_the_readme_s_example_runs_with_the_small_backbone():
+    (code,) = re.findall(r"```python\n(.*?)```", (Path(bit.__file__).parent / "README.md").read_text(), re.DOTALL)
+    for large, small in (
+        ('architecture_of("bit-m-r50x1")', 'architecture_of("bit-small")'),
+        ('backbone_weights("bit-m-r50x1", "tf-hub")', 'backbone_weights("bit-small", "random")'),
+    ):
+        assert large in code
+        code = code.replace(large, small)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["features"].shape == (1, bit.SMALL.n_features)
