@@ -12,11 +12,10 @@ from mammo_data.errors import DataError
 from mammo_data.sources.open import load_cases, open_source
 from mammo_data.truth.mias import claims_to_be_mias, known_checksums
 from search.bit.download import cache_directory as weights_cache
-from search.bit.family import architecture_of, weights_spec
+from search.bit.family import architecture_of, verify_backbone, weights_spec
 from search.bit.precision import has_bfloat16_instructions
 from search.bit.resolve import ARCHIVES, load_npz, stored_path
-from search.bit.store import SUFFIX, read_stored
-from search.bit.verification import verify_backbone
+from search.bit.weights import SUFFIX, read_stored
 from search.config.schema import Config, cache_directory
 from search.errors import UserError
 from search.machine.device import device_description

@@ -29,7 +29,7 @@ from search.cohort import NOTICE, ROI_NOTICE, Cohort
 from search.config.reading import load_config
 from search.config.writing import to_toml
 from search.errors import RunError
-from search.export.describe import read_metrics
+from search.export.metadata import read_metrics
 from search.files.digests import content_checksum
 from search.job import Job
 from search.plan.execution import SearchOutcome

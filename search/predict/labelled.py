@@ -1,24 +1,23 @@
-"""Whom an exported model is evaluated on: the run's held-out patients, or a labelled set of somebody else's."""
+"""The patients that a model is evaluated on: the run's held-out ones, or a labelled set of somebody else's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
+from mammo_data.preparation.prepared import PreparedSet, prepare
+from mammo_data.sources.open import open_source
+from search.cohort import job_source, prepare_films, search_data, split_from_file
+from search.config.reading import load_config
 from search.errors import ConfigError, RunError
-from search.export.metadata import ModelMetadata
-from search.export.opened import ModelFile
+from search.export.metadata import ModelFile, ModelMetadata
 from search.files.digests import image_digest, patient_digests
 from search.screen.progress import RunProgress
-
-if TYPE_CHECKING:
-    from mammo_data.preparation.prepared import PreparedSet
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,6 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
         RunError: If the run has no held-out patients, or the data have changed since.
         DataError: If the data are not there any more.
     """
-    from search.cohort import job_source, prepare_films, search_data, split_from_file
-    from search.config.reading import load_config
-
     if file.run is None:
         raise ConfigError(
             expected="a run, or labelled images with --data",
@@ -112,15 +108,7 @@ def external_images(
             its patients.
         RunError: If the model is one of crops.
     """
-    from mammo_data.preparation.prepared import prepare
-    from mammo_data.sources.open import open_source
-
-    if metadata.mode != "whole":
-        raise RunError(
-            expected="a model of whole images",
-            found="one of crops, whose normal crops follow the lesions of the data it was searched on",
-            remedy="Evaluate a model that was searched with --mode whole.",
-        )
+    metadata.require_whole_images()
     source = open_source(data, info)
     with progress.station("prepare") as moved:
         prepared = prepare(source, metadata.preparation, cache / "prepared", progress=moved)

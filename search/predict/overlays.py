@@ -1,6 +1,4 @@
-"""Overlays of Grad-CAM maps beside predictions, a PNG file an image.
-
-Grad-CAM of an exported model: the .keras file is all that is needed.
+"""Overlays of Grad-CAM maps beside predictions, a PNG file an image; the .keras file is all that is needed.
 
 The activations A are those of the last residual unit, g the gradients of the explained class's logit with respect to
 them; the map is ReLU(Σ_c mean(g)_c · A_c) (Selvaraju et al., ICCV 2017). A cell (i, j) looks at the pixel (i · stride,
@@ -19,10 +17,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.figures.overlays import Overlay, write_overlay
+from reports.figures.overlays import Overlay, on_canvas, write_overlay
 from search.errors import RunError
 from search.export.activation_maps import cell_stride, class_gradients, grad_cam
-from search.export.opened import ExportedModel
+from search.export.model import ExportedModel
 from search.predict.films import PredictedImage
 
 _MOST_LETTERS = 100
@@ -51,8 +49,6 @@ class OverlayWriter:
         Returns:
             The path of each row's file, None where it failed.
         """
-        from reports.figures.overlays import on_canvas
-
         explained = [(row, row.predicted, row.prepared) for row in rows]
         good = [(row, name, image) for row, name, image in explained if name is not None and image is not None]
         if not good:
@@ -122,8 +118,5 @@ class ExportedSaliency:
     def _logits(self, activations: Any) -> Any:
         values = self._features(activations, training=False)
         for layer in self._head:
-            values = layer(values, training=False) if isinstance(layer, _TRAINING_AWARE) else layer(values)
+            values = layer(values)
         return values
-
-
-_TRAINING_AWARE = (keras.layers.BatchNormalization, keras.layers.Dropout)

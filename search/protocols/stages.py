@@ -7,6 +7,7 @@ from rich.markup import escape
 from reports.trials import TrialRecord
 from search.bit.family import architecture_of
 from search.bit.precision import choose_precision
+from search.bit.precision_probe import bfloat16_gain
 from search.bit.resolve import Backbone, backbone_weights
 from search.config.schema import Config, cache_directory
 from search.job import Job
@@ -42,7 +43,9 @@ def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgr
     before = directory.read_manifest() if directory.manifest_file.is_file() else None
     began_with = before.precision.get("name") if before else None
     with progress.station("precision", brief=True):
-        precision = choose_precision(config.search.precision, began_with=began_with, cache=cache_directory(config))
+        precision = choose_precision(
+            config.search.precision, gain=lambda: bfloat16_gain(cache_directory(config)), began_with=began_with
+        )
     if before and before.processor not in ("", processor_name()) and device.startswith("CPU"):
         began_on = escape(printable(before.processor))
         progress.say(f"[yellow]begun on another processor ({began_on}); from here on last digits may differ[/]")

@@ -37,7 +37,7 @@ class Kind:
 @pytest.fixture(scope="module")
 def kinds(engine, finished):
     from search.bit.architecture import SMALL
-    from search.bit.store import read_stored, write_stored
+    from search.bit.weights import read_stored, write_stored
     from search.boundary.store import BankKey, BankStore
     from search.export.metadata import metadata_file, read_metadata
     from search.export.model import load_exported

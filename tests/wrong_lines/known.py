@@ -104,7 +104,7 @@ KNOWN = (
         "zip(calibrated.tolist(), own.tolist(), strict=True)",
         "zip(calibrated.tolist()[::-1], own.tolist()[::-1], strict=True)",
     ),
-    WrongLine("_PreparedAhead._results", "future.result()", "future.result()[::-1]"),
+    WrongLine("_prepared", "film[1].result()", "film[1].result()[::-1]"),
     WrongLine("_difference", "not difference <= kind.bound", "not difference <= 1.0"),
     # Controls.
     WrongLine("_between_patients", "shuffled[by_patient] = np", "shuffled[:] = np"),

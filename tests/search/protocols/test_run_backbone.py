@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from search.bit.architecture import R50X1, SMALL
-from search.bit.family import FAMILY, weights_spec
+from search.bit.family import FAMILY, Verification, verify_backbone, weights_spec
 from search.bit.resolve import backbone_weights
-from search.bit.store import write_stored
-from search.bit.verification import Verification, verify_backbone
-from search.bit.weights import BitWeights, random_weights
+from search.bit.weights import BitWeights, random_weights, write_stored
 from search.config.reading import load_config
 from search.config.writing import to_toml
 from search.errors import RunError, WeightsError
