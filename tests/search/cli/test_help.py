@@ -7,9 +7,9 @@ import pytest
 import typer.main
 
 from search.cli.main import app
-from tests.conftest import ROOT
 from tests.support.command_line import typed
 from tests.support.json_answers import described_answers
+from tests.support.readmes import READMES, shown_commands
 
 # The commands that have a setting for everything.
 LONG = {("run",): 34}
@@ -73,11 +73,8 @@ def parsed(line):
     return path
 
 
-def test_every_command_that_the_readme_shows_can_be_typed():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
-    lines = re.findall(r"mammo-search [^#\n]+", blocks) + re.findall(r"`(mammo-search [a-z][^`]+)`", text)
-    shown = {parsed(line) for line in lines}
+def test_every_command_that_a_readme_shows_can_be_typed():
+    shown = {parsed(line) for readme in READMES for line in shown_commands(readme)}
     assert {("run",), ("status",), ("export",), ("predict",), ("data", "fetch"), ("weights", "fetch")} <= shown
 
 
