@@ -22,10 +22,13 @@ def examples(readme: Path, language: str) -> list[str]:
 
 
 def shown_commands(readme: Path) -> list[str]:
-    """Command lines of the program: in shell blocks, and alone between backticks."""
-    text = readme.read_text(encoding="utf-8")
-    blocks = "".join(examples(readme, "sh"))
-    return re.findall(r"mammo-search [^#\n]+", blocks) + re.findall(r"`(mammo-search [a-z][^`]+)`", text)
+    """Command lines of the program in shell blocks."""
+    return re.findall(r"mammo-search [^#\n]+", "".join(examples(readme, "sh")))
+
+
+def named_commands(readme: Path) -> list[str]:
+    """The same between backticks, where the name of a command may stand without its arguments."""
+    return re.findall(r"`(mammo-search [a-z][^`]+)`", readme.read_text(encoding="utf-8"))
 
 
 def links(readme: Path) -> list[str]:
