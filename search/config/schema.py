@@ -14,9 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from search.bit.family import architecture_of
 
 if TYPE_CHECKING:
-    from mammo_data.preparation.roi import RoiSettings
-    from mammo_data.preparation.standardise import PreparationSettings
-    from mammo_data.training.augmentation import AugmentationSettings
+    from mammo_data.preparation.settings import AugmentationSettings, PreparationSettings, RoiSettings
 
 
 class Section(BaseModel):
@@ -70,7 +68,7 @@ class PreparationSection(Section):
 
     def settings(self) -> PreparationSettings:
         """As `mammo_data` takes them."""
-        from mammo_data.preparation.standardise import PreparationSettings
+        from mammo_data.preparation.settings import PreparationSettings
 
         return PreparationSettings(**self.model_dump())
 
@@ -89,7 +87,7 @@ class RoiSection(Section):
 
     def settings(self) -> RoiSettings:
         """As `mammo_data` takes them."""
-        from mammo_data.preparation.roi import RoiSettings
+        from mammo_data.preparation.settings import RoiSettings
 
         return RoiSettings(**self.model_dump())
 
@@ -120,7 +118,7 @@ class AugmentationSection(Section):
 
     def settings(self) -> AugmentationSettings:
         """As `mammo_data` takes them."""
-        from mammo_data.training.augmentation import AugmentationSettings
+        from mammo_data.preparation.settings import AugmentationSettings
 
         return AugmentationSettings(**self.model_dump(exclude={"views", "most_views"}))
 
