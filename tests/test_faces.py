@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 
 FACES = ("mammo_data", "reports", "search.bit")
-LARGE = tuple("cv2 h5py jinja2 keras matplotlib numpy optuna pandas pydicom sklearn tensorflow".split())
+LARGE = ("cv2", "h5py", "jinja2", "keras", "matplotlib", "numpy", "pandas", "pydicom", "sklearn", "tensorflow")
 
 
 def loaded_by(program: str) -> list[str]:
