@@ -182,6 +182,8 @@ class TrialRecord:
         error: One line, where it failed.
         diverged_epoch: Epoch in which the loss or the logits were not finite, from 1; None where nothing diverged. A
             run that diverged has failed, has no objective and ranks behind every run that has one.
+        attempt: How often failures in a row had stopped the search before; a trial of such a row is tried again under
+            its number, as part of the next attempt.
     """
 
     run: int
@@ -202,3 +204,4 @@ class TrialRecord:
     build_seconds: float = field(default=0.0, compare=False)
     error: str | None = None
     diverged_epoch: int | None = None
+    attempt: int = field(default=0, compare=False)

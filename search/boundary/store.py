@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -191,11 +191,6 @@ class BankStore:
 def bank_bytes(depth: int, shape: tuple[int, ...], views: int) -> int:
     """Size of a bank in bytes, unless it turns out to need float32."""
     return int(np.prod(shape)) * views * bank_dtype(depth).itemsize
-
-
-def used_bytes(directory: Path, keys: Collection[BankKey]) -> int:
-    """Bytes of those of the banks that are finished already."""
-    return sum(_size(directory / key.fingerprint) for key in keys)
 
 
 def _manifest(key: BankKey, values: NDArray[Any], checksum: str) -> dict[str, Any]:

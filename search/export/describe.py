@@ -124,7 +124,7 @@ def _out_of_fold_calibration(directory: RunDirectory, config: Config, names: tup
     from reports.evaluation.fixed_model import fixed_thresholds
     from reports.trials import best_run
     from search.run_folder.trial_log import read_records
-    from search.trials.class_emphasis import training_shares
+    from search.trials.data import training_shares
     from search.trials.out_of_fold import read_out_of_fold
 
     records = read_records(directory.check_output(directory.trials_file))

@@ -8,7 +8,7 @@ import time
 import keras
 
 from search.audit.audit import LeakAudit, audit
-from search.boundary.pooled import pooled_features
+from search.boundary.trunk import pooled_features
 from search.export.describe import write_run_metadata
 from search.export.model import assemble_model, save_model
 from search.files.atomic import write_atomic
@@ -95,7 +95,7 @@ def _audit(stage: FinalStage) -> LeakAudit:
         stage.films,
         stage.prepared,
         stage.split,
-        features=pooled_features(stage.data, stage.architecture, stage.weights),
+        features=pooled_features(stage.data.banks, stage.architecture, stage.weights),
         sides=sides,
         probes=stage.probes,
         seed=stage.config.split.seed,

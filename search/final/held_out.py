@@ -24,7 +24,7 @@ from search.files.atomic import replacing
 from search.final.inference import tail_probabilities
 from search.final.retrain import FoldModels, train_fold_models
 from search.screen.progress import RunProgress
-from search.trials.class_emphasis import training_shares
+from search.trials.data import training_shares
 from search.trials.out_of_fold import OutOfFold, read_every_epoch, read_out_of_fold
 from search.trials.tail import TailTrainer, TrainedTail
 

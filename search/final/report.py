@@ -118,7 +118,7 @@ def run_summary(
         ),
         splits=(_part("development", development), _part("held out", test)),
         plan=tuple(
-            PlannedRung(bracket_position, rung_position, rung.runs, rung.initial_epoch, rung.epochs)
+            PlannedRung(bracket_position, rung_position, rung.trials, rung.initial_epoch, rung.epochs)
             for bracket_position, bracket in enumerate(stage.plan.brackets)
             for rung_position, rung in enumerate(bracket.rungs)
         ),

@@ -137,7 +137,7 @@ def expected_cost(
         architecture, depths, side, training=training, validation=validation, rate=rate, recomputed=banks.recomputed
     )
     seconds = [costs[depth] * folds * plan.epochs / len(depths) for depth in depths]
-    graphs = min(plan.runs, len(depths) * len(config.space.head_width))
+    graphs = min(plan.trials, len(depths) * len(config.space.head_width))
     # Whole images share one set of banks; crops lie elsewhere in each search.
     passes = sum(images_of_searches) / len(rows) if config.data.mode == "roi" else 1
     return ExpectedCost(
@@ -148,7 +148,7 @@ def expected_cost(
         bank_bytes=banks.bytes,
         recomputed_depths=banks.recomputed,
         bank_seconds=passes * banks.views * sum(flop) / (TRUNK_SHARE * rate) if banks.stored else 0.0,
-        search_seconds=sum(seconds) + len(shown) * plan.runs * RUN_SECONDS + graphs * BUILD_SECONDS,
+        search_seconds=sum(seconds) + len(shown) * plan.trials * RUN_SECONDS + graphs * BUILD_SECONDS,
         checkpoint_bytes=checkpoint_peak(plan)
         * folds
         * _checkpoint_bytes(architecture, config, len(table.class_names)),
@@ -188,7 +188,7 @@ def checkpoint_peak(plan: HyperbandPlan) -> int:
     """Most runs whose checkpoints are kept at a time: two rungs' promotions, and the run in flight."""
     kept = [0]
     for bracket in plan.brackets:
-        promoted = [rung.runs for rung in bracket.rungs[1:]]
+        promoted = [rung.trials for rung in bracket.rungs[1:]]
         kept += [sum(promoted[rung : rung + 2]) for rung in range(len(promoted))]
     return max(kept) + 1 if len(kept) > 1 else 0
 

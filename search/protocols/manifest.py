@@ -26,7 +26,7 @@ def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, 
         data: What the search is given, and the split.
         directory: The run's folder.
     """
-    from search.trials.cross_validation import OBJECTIVE
+    from reports.trials import OBJECTIVE_CURVE
     from search.tuner.search import plan_fingerprint
 
     config = job.config
@@ -47,7 +47,7 @@ def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, 
             "weights": job.backbone.weights.fingerprint,
             "plan": plan_fingerprint(job.plan, config),
         },
-        "objective": {"name": OBJECTIVE, "direction": "max"},
+        "objective": {"name": OBJECTIVE_CURVE, "direction": "max"},
         "settings": result_settings(config),
         "results_version": RESULTS_VERSION,
         "views_per_class": None,

@@ -135,7 +135,7 @@ class SearchBoard:
             "done": done,
             "failed": len(self.records) - done,
             "running": len(self.running),
-            "to come": max(0, self.plan.runs - done - len(self.running)),
+            "to come": max(0, self.plan.trials - done - len(self.running)),
         }
 
     @property

@@ -8,7 +8,7 @@ file is told by its checksum (see `tensor_file`); its run is trained again when 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,15 +58,12 @@ def out_of_fold_file(directory: Path, run: int) -> Path:
     return directory / f"{run:04d}.npz"
 
 
-def write_out_of_fold(
-    path: Path, data: TrialData, folds: Sequence[FoldResult], *, initial_epoch: int, epochs: int
-) -> None:
-    """Write the logits of one run."""
+def write_out_of_fold(directory: Path, data: TrialData, record: TrialRecord, folds: Sequence[FoldResult]) -> None:
+    """Write the logits of one trial."""
     rows = _rows(data)
-    logits = np.concatenate([result.logits for result in folds], axis=1)
     arrays = {
-        "logits": logits,
-        "epoch": np.arange(initial_epoch + 1, epochs + 1, dtype=np.int32),
+        "logits": np.concatenate([result.logits for result in folds], axis=1),
+        "epoch": np.arange(record.initial_epoch + 1, record.epochs + 1, dtype=np.int32),
         "image": np.array(data.image_ids)[rows],
         "patient": np.array(data.patient_ids)[rows],
         "fold": np.concatenate(
@@ -74,12 +71,12 @@ def write_out_of_fold(
         ),
         "label": data.labels[rows],
     }
-    save_checked_npz(path, arrays)
+    save_checked_npz(out_of_fold_file(directory, record.run), arrays)
 
 
-def is_intact(path: Path, data: TrialData, record: TrialRecord) -> bool:
-    """Whether a file is what `write_out_of_fold` writes for this run on these data."""
-    arrays = load_checked_npz(path)
+def is_intact(directory: Path, data: TrialData, record: TrialRecord) -> bool:
+    """Whether a trial's file is what `write_out_of_fold` writes for it on these data."""
+    arrays = load_checked_npz(out_of_fold_file(directory, record.run))
     return (
         arrays is not None
         and arrays["image"].tolist() == np.array(data.image_ids)[_rows(data)].tolist()
@@ -95,16 +92,14 @@ def read_out_of_fold(
     Args:
         directory: The folder ``oof`` of the search.
         record: The run; it has a best epoch.
-        records: All runs, by their number: an epoch that a parent has trained is in the parent's file.
+        records: All trials: an epoch that a parent has trained is in the parent's file.
         class_names: Ordered class names.
 
     Raises:
         RunError: If the file is missing or damaged.
     """
     epoch = record.best_epoch or record.epochs
-    while epoch <= record.initial_epoch and record.parent is not None:
-        record = records[record.parent]
-    arrays = _written(directory, record)
+    arrays = _written(directory, next(each for each in _lineage(record, records) if each.initial_epoch < epoch))
     predictions = Predictions(
         image_ids=tuple(arrays["image"].tolist()),
         patient_ids=tuple(arrays["patient"].tolist()),
@@ -121,21 +116,27 @@ def read_every_epoch(directory: Path, record: TrialRecord, records: Sequence[Tri
     Args:
         directory: The folder ``oof`` of the search.
         record: The run.
-        records: All runs, by their number: the epochs that its parents have trained are in their files.
+        records: All trials: the epochs that its parents have trained are in their files.
 
     Raises:
         RunError: If a file of the run or of a parent is missing or damaged.
     """
-    files = [_written(directory, record)]
-    while record.parent is not None:
-        record = records[record.parent]
-        files.insert(0, _written(directory, record))
+    files = [_written(directory, each) for each in _lineage(record, records)]
     return OutOfFoldEpochs(
-        probabilities=softmax(np.concatenate([file["logits"] for file in files])),
-        labels=files[-1]["label"],
-        patient_ids=tuple(files[-1]["patient"].tolist()),
-        folds=files[-1]["fold"],
+        probabilities=softmax(np.concatenate([file["logits"] for file in reversed(files)])),
+        labels=files[0]["label"],
+        patient_ids=tuple(files[0]["patient"].tolist()),
+        folds=files[0]["fold"],
     )
+
+
+def _lineage(record: TrialRecord, records: Sequence[TrialRecord]) -> Iterator[TrialRecord]:
+    """The trial, its parent, and so on up to one of the first rung."""
+    by_number = {each.run: each for each in records}
+    yield record
+    while record.parent is not None:
+        record = by_number[record.parent]
+        yield record
 
 
 def _written(directory: Path, record: TrialRecord) -> Arrays:

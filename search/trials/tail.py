@@ -24,7 +24,7 @@ from search.bit.weights import BitWeights
 from search.boundary.values import BoundaryValues
 from search.plan.space import Configuration
 from search.seeding import generator
-from search.trials.class_emphasis import ClassEmphasis
+from search.trials.data import ClassEmphasis
 from search.trials.head import keras_initializer, runtime_head
 from search.trials.steps import CompiledSteps, ParameterGroup
 

@@ -34,11 +34,11 @@ class Watching:
         self.memory: list[int] = []
         self.disk = 0
 
-    def run_begins(self, run: int, assignment: object, configuration: object) -> None: ...
+    def trial_begins(self, run: int, assignment: object, configuration: object) -> None: ...
 
     def epoch_ended(self, run: int, fold: int, epoch: int) -> None: ...
 
-    def run_ended(self, record: Any) -> None:
+    def trial_ended(self, record: Any) -> None:
         from tests.benchmarks.usage import anonymous_memory, folder_size
 
         self.memory.append(anonymous_memory())

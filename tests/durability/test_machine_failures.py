@@ -82,11 +82,11 @@ class Meddler:
     def __init__(self, run, what):
         self._run, self._what = run, what
 
-    def run_begins(self, run, assignment, configuration): ...
+    def trial_begins(self, run, assignment, configuration): ...
 
     def epoch_ended(self, run, fold, epoch): ...
 
-    def run_ended(self, record):
+    def trial_ended(self, record):
         if record.run == self._run:
             self._what()
 

@@ -18,7 +18,7 @@ from reports.page.run_summary import AuditResult, SplitPart
 from reports.page.summary_file import write_summary
 from reports.page.tensorboard import write_final, write_trials
 from search.audit.audit import LeakAudit, audit
-from search.boundary.pooled import pooled_features
+from search.boundary.trunk import pooled_features
 from search.files.atomic import write_atomic
 from search.final.report import run_summary
 
@@ -52,7 +52,7 @@ def write_nested_report(
         stage.films,
         stage.prepared,
         outer,
-        features=pooled_features(stage.data, stage.architecture, stage.weights),
+        features=pooled_features(stage.data.banks, stage.architecture, stage.weights),
         probes=stage.probes,
         seed=outer.seed,
     )

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from reports.metrics.table import macro_ovr_auc
+from reports.trials import OBJECTIVE_CURVE
 from search.plan.space import Configuration
-from search.trials.cross_validation import OBJECTIVE, draw_epoch, score, softmax, train_fold
+from search.trials.cross_validation import draw_epoch, score, softmax, train_on_fold
 
 SIDE, EPOCHS = 48, 4
 
@@ -71,9 +72,9 @@ class Trial:
         )
 
     def engine_curve(self):
-        return train_fold(
+        return train_on_fold(
             self.trainer, self.configuration, self.data, self.settings, fold=0, initial_epoch=0, epochs=EPOCHS
-        ).curves[OBJECTIVE]
+        ).curves[OBJECTIVE_CURVE]
 
     def reference_curve(self, model, read):
         """The same training with ``train_on_batch``; ``read`` gives the model's inputs of stored views."""

@@ -130,7 +130,7 @@ def test_a_file_gets_lines_as_many_as_were_asked_for(tmp_path, detail, runs, epo
 def board_with(runs):
     board = SearchBoard(plan_hyperband(40), 5, [])
     for run in range(runs):
-        assignment = Assignment(run, 0, 0, None, 0, 4)
+        assignment = Assignment(run, run, 0, 0, None, 0, 4)
         board.begin(run, assignment, staged_search.configuration(run), 0.0)
         board.epoch_ended(run, 0, 1, 1.0)
         board.epoch_ended(run, 0, 2, 2.0)
