@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
+from mammo_data.truth.patient_key import spelled, two_spellings
 
 _COLUMNS = ("image_id", "patient_id", "label", "side", "seed")
 _TEST = "test"
@@ -99,7 +100,7 @@ class Split:
         """Read what `write_csv` wrote.
 
         Raises:
-            DataError: The file is no such table, or a patient stands on two sides.
+            DataError: The file is no such table, or a patient stands on two sides or under two spellings.
         """
         try:
             with path.open(newline="", encoding="utf-8") as file:
@@ -118,6 +119,9 @@ class Split:
             raise _unreadable(path, f"folds {numbers}")
         if len(dict(sides)) != len(sides):
             raise _unreadable(path, "a patient on two sides")
+        doubtful = two_spellings(patient for patient, _ in sides)
+        if doubtful is not None:
+            raise _unreadable(path, f"two spellings of one patient, {' and '.join(map(spelled, doubtful))},")
         folds = tuple(tuple(patient for patient, side in sides if side == str(number)) for number in numbers)
         return cls(tuple(patient for patient, side in sides if side == _TEST), folds, seed)
 

@@ -5,21 +5,22 @@ table's folder), ``patient``, ``label``, and where known ``tissue``, ``finding``
 (pixels of that image, y from the TOP) and ``split`` (test, or training or validation, which both mean development). One
 line an image, or several where it has several findings: then the worst label counts.
 
-The order of the classes is from harmless to worst: by the words in `_KNOWN_ORDER`, numbers by value, else by the
-alphabet; so name classes "0 …", "1 …" where neither fits. The last class is the primary endpoint's.
+The order of the classes, from harmless to worst, is that of `mammo_data.truth.class_words`; a word that it
+does not know is refused. The last class is the primary endpoint's.
 """
 
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from mammo_data.cases import Case, CaseTable, Finding
 from mammo_data.decoding.decode import LARGEST_SIDE
 from mammo_data.errors import DataError
+from mammo_data.truth.class_words import order_classes
+from mammo_data.truth.patient_key import spelled, two_spellings
 
 REQUIRED = ("image", "patient", "label")
 OPTIONAL = ("tissue", "finding", "x", "y", "radius", "split")
@@ -35,7 +36,6 @@ _SIDES = {
     "val": "development",
     "development": "development",
 }
-_KNOWN_ORDER = ("negative", "normal", "benign", "suspicious", "abnormal", "malignant", "cancer", "positive")
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,20 @@ class _Line:
         )
 
 
-def parse_cases(text: str, location: str = "cases.csv") -> ListedCases:
+def parse_cases(text: str, location: str = "cases.csv", classes: Sequence[str] = ()) -> ListedCases:
     """Read a table.
 
     Args:
         text: The whole file.
         location: What to call it in an error.
+        classes: The order of the classes from harmless to worst, where the table's words do not give it.
 
     Raises:
-        DataError: A column is missing, a cell can't be understood, or two lines of an image contradict each other.
+        DataError: A column is missing, a cell can't be understood, the order of the classes is not known, or two lines
+            of an image contradict each other.
     """
     lines = _lines(text, location)
-    class_names = _ordered_classes({line["label"] for line in lines}, location)
+    lines, class_names = _in_classes(lines, location, classes)
     by_image: dict[str, list[_Line]] = {}
     for line in lines:
         by_image.setdefault(_image_path(line), []).append(line)
@@ -122,18 +124,21 @@ def _lines(text: str, location: str) -> list[_Line]:
         found.append(line)
     if not found:
         raise DataError(expected="a line for each image", found=f"none in {location}", remedy="List the images.")
-    for column in ("patient", "label"):
-        _require_one_spelling(found, column)
+    _require_one_spelling(found, location)
     return found
 
 
-def _require_one_spelling(lines: list[_Line], column: str) -> None:
-    """Refuse "P7" beside "p7": one woman on two sides of a split, or one class as two, and nothing would tell."""
-    spellings: dict[str, str] = {}
-    for line in lines:
-        known = spellings.setdefault(line[column].casefold(), line[column])
-        if known != line[column]:
-            raise line.wrong(f"one spelling of the {column} {known!r}", repr(line[column]))
+def _require_one_spelling(lines: list[_Line], location: str) -> None:
+    found = two_spellings(line["patient"] for line in lines)
+    if found is None:
+        return
+    where = [next(line.number for line in lines if line["patient"] == patient) for patient in found]
+    raise DataError(
+        expected="one spelling of each patient's id",
+        found=" and ".join(f"{spelled(patient)} in line {number}" for patient, number in zip(found, where, strict=True))
+        + f" of {location}",
+        remedy="Write one woman's id in one way; two women's ids must differ in more than case, spaces and zeros.",
+    )
 
 
 def _image_path(line: _Line) -> str:
@@ -181,21 +186,17 @@ def _finding(line: _Line) -> Finding | None:
     return Finding(line["finding"], line["label"], x, y, radius)
 
 
-def _ordered_classes(labels: set[str], location: str) -> tuple[str, ...]:
-    if not 2 <= len(labels) <= MOST_CLASSES:
+def _in_classes(lines: list[_Line], location: str, stated: Sequence[str]) -> tuple[list[_Line], tuple[str, ...]]:
+    """The lines with their classes as labels, and the classes in order."""
+    numbers: dict[str, list[int]] = {}
+    for line in lines:
+        numbers.setdefault(line["label"], []).append(line.number)
+    classes = order_classes(numbers, location, stated)
+    if not 2 <= len(classes.names) <= MOST_CLASSES:
         raise DataError(
             expected=f"2 to {MOST_CLASSES} classes",
-            found=f"{len(labels)} different labels in {location}",
+            found=f"{len(classes.names)} different labels in {location}",
             remedy="Correct the label column.",
         )
-    if all(label.lower() in _KNOWN_ORDER for label in labels):
-        return tuple(sorted(labels, key=lambda label: _KNOWN_ORDER.index(label.lower())))
-    return tuple(sorted(labels, key=_natural))
-
-
-def _natural(label: str) -> tuple[tuple[bool, float, str], ...]:
-    """Sort key that takes the numbers in a label by their value: BI-RADS 2 before BI-RADS 10."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", label)
-    keys = [(False, float(part), "") if part[0] in "0123456789" else (True, 0.0, part.lower()) for part in parts]
-    # "1" and "01" still need a fixed order.
-    return (*keys, (True, 0.0, label))
+    named = [replace(line, cells={**line.cells, "label": classes.of_word[line["label"]]}) for line in lines]
+    return named, classes.names

@@ -77,6 +77,8 @@ def status_text(status: RunStatus) -> str:
         lines.append(("began", f"{_clock(status.created)}{ended}"))
     if status.progress:
         lines.append(("plan", _progress(status.progress)))
+    if status.cut_short:
+        lines.append(("cut short", str(status.cut_short)))
     if status.best:
         best = status.best
         values = ", ".join(f"{name} {value:g}" for name, value in best.hyperparameters.items())
@@ -142,7 +144,8 @@ def _doing(status: RunStatus) -> str:
     progress = status.progress
     if progress is None or not progress.planned_runs:
         return ""
-    if progress.runs >= progress.planned_runs and progress.epochs >= progress.planned_epochs:
+    is_carried_out = progress.runs >= progress.planned_runs and progress.epochs >= progress.planned_epochs
+    if is_carried_out or (status.cut_short and status.cut_short.searches == progress.searches):
         return "; the search is done, what follows is retraining and evaluation"
     return ""
 

@@ -18,6 +18,7 @@ from search.final.report import write_run_report
 from search.final.retrain import retrain
 from search.final.stage import FinalModel, FinalStage
 from search.plan.protocol import nested_seconds
+from search.run_folder.cut_short import cut_short
 from search.run_folder.ledger import record_reading
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
@@ -83,7 +84,7 @@ def finish(stage: FinalStage, trainer: TailTrainer, progress: RunProgress) -> Fi
         seconds = time.perf_counter() - stage.clock
         write_run_report(stage, evaluation, metrics, found, localisation.overlays, readings=readings, seconds=seconds)
     complete(stage.directory, stage.manifest)
-    return FinalModel(stage.directory, stage.demo, metrics, stage.outcome)
+    return FinalModel(stage.directory, stage.demo, metrics, stage.outcome, cut_short(stage.directory))
 
 
 def _audit(stage: FinalStage) -> LeakAudit:

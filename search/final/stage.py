@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mammo_data.preparation.prepared import PreparedSet
@@ -15,6 +15,7 @@ from search.bit.weights import BitWeights
 from search.cohort import NOTICE, ROI_NOTICE
 from search.config.schema import Config
 from search.plan.hyperband import HyperbandPlan
+from search.run_folder.cut_short import CutShort
 from search.run_folder.directory import RunDirectory
 from search.text import interval_text
 from search.trials.data import TrainingSettings, TrialData
@@ -54,12 +55,14 @@ class FinalModel:
         demo: Whether it is a demonstration.
         metrics: Metrics of the exported model on the held-out patients.
         outcome: What the search found.
+        cut_short: How far the searches came that the time limit ended, or None.
     """
 
     directory: RunDirectory
     demo: bool
     metrics: dict[str, Any]
     outcome: SearchOutcome
+    cut_short: CutShort | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The answer as a JSON-able dict."""
@@ -69,6 +72,7 @@ class FinalModel:
             "mode": self.metrics["mode"],
             "configuration": self.outcome.winner.hyperparameters,
             "cross_validated_macro_auc": self.outcome.winner.objective,
+            "cut_short": asdict(self.cut_short) if self.cut_short else None,
             "metrics": self.metrics,
             "model": str(self.directory.model_file),
             "report": str(self.directory.report_file),
@@ -81,6 +85,8 @@ class FinalModel:
             lines.append(f"{NOTICE}")
         if self.metrics["mode"] == "roi":
             lines.append(f"task                {ROI_NOTICE}")
+        if self.cut_short:
+            lines.append(f"search cut short    {self.cut_short}")
         values = self.outcome.winner.hyperparameters
         lines.append("best configuration  " + "  ".join(f"{name} {value:g}" for name, value in values.items()))
         lines.append(

@@ -112,6 +112,8 @@ def search_trials(
         )
     if config.search.max_minutes is not None and "ended_after" not in manifest:
         manifest["ended_after"] = len(outcome.records)
+        if outcome.cut_short:
+            manifest["cut_short"] = True
         directory.write_manifest(manifest)
     return Searched(data, settings, outcome, trainers)
 

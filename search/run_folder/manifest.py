@@ -4,7 +4,8 @@ Schema 2: ``schema``, ``name``, ``status`` ("running", "complete"), ``created`` 
 ``demo``, ``mode`` ("whole", "roi"), ``protocol`` ("holdout", "nested"), ``endpoint``, ``objective`` (``name``,
 ``direction``), ``fingerprints`` (of cases, prepared images, split, weights, plan with the drawn configurations, and in
 a nested run outer_split; SHA-256 hex), ``settings`` (what results depend on, by path), ``results_version``,
-``views_per_class``, ``ended_after`` (number of runs of a search with a bound of time, once it has ended), ``seeds``,
+``views_per_class``, ``ended_after`` (number of runs of a search with a bound of time, once it has ended),
+``cut_short`` (true where that bound ended it before its plan was carried out), ``seeds``,
 ``plan`` (see `plan_text.plan_table`), ``weights``, ``weights_verification`` (a sentence), ``precision`` (``name``,
 ``reason`` and the measured relative ``deviation`` of the backbone's features), ``versions``, ``git``, ``device``,
 ``processor``, ``host``, ``outputs`` and ``records`` (SHA-256 hex of each file in ``best/``, and of config.toml, splits
@@ -111,6 +112,7 @@ def _schema() -> TypeAdapter[Any]:
         results_version: int
         views_per_class: list[Annotated[int, Field(ge=1, le=256)]] | None
         ended_after: NotRequired[Annotated[int, Field(ge=1)]]
+        cut_short: NotRequired[bool]
         views_of_searches: NotRequired[dict[str, list[Annotated[int, Field(ge=1, le=256)]]] | None]
         seeds: dict[str, int]
         versions: dict[str, str]

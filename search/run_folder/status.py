@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from reports.trials import TrialRecord, ranked
 from search.errors import RunError
+from search.run_folder.cut_short import CutShort, cut_short
 from search.run_folder.directory import RunDirectory
 from search.run_folder.interruption import command_to_resume
 from search.run_folder.lock import Session, read_session
@@ -74,6 +75,7 @@ class RunStatus:
         error: What ended it, where it failed or run.json is damaged.
         progress: How much of the plan is done, or None while it starts.
         best: The leading run, or None.
+        cut_short: How far the searches came that the time limit ended, or None.
         seconds_spent: Wall time of the search's runs.
         seconds_left: Estimate for the rest of the search while it is running or interrupted: its remaining epochs at
             the mean cost of an epoch so far, without what building graphs took; retraining and evaluation come on top.
@@ -95,6 +97,7 @@ class RunStatus:
     error: str | None = None
     progress: Progress | None = None
     best: BestSoFar | None = None
+    cut_short: CutShort | None = None
     seconds_spent: float = 0.0
     seconds_left: float | None = None
     resume: str | None = None
@@ -135,7 +138,7 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
     state = _state(manifest, session, in_use=in_use)
     searches = _records_of_searches(run)
     records = [record for search in searches.values() for record in search]
-    progress = _progress(manifest, records)
+    progress, ended_early = _progress(manifest, records), cut_short(run)
     is_open = state in ("running", "interrupted", "failed")
     ended_in_error = state == "failed" and session is not None
     return RunStatus(
@@ -150,7 +153,8 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
         progress=progress,
         best=_best(searches.get(run.path.name, ())),
         seconds_spent=sum(record.seconds for record in records),
-        seconds_left=_seconds_left(progress, records, state, now or datetime.datetime.now(datetime.UTC))
+        cut_short=ended_early,
+        seconds_left=_seconds_left(progress, ended_early, records, state, now or datetime.datetime.now(datetime.UTC))
         if is_open
         else None,
         resume=command_to_resume(manifest["argv"]) if is_open and state != "running" and manifest.get("argv") else None,
@@ -207,14 +211,19 @@ def _best(records: Sequence[TrialRecord]) -> BestSoFar | None:
 
 
 def _seconds_left(
-    progress: Progress, records: Sequence[TrialRecord], state: State, now: datetime.datetime
+    progress: Progress,
+    ended_early: CutShort | None,
+    records: Sequence[TrialRecord],
+    state: State,
+    now: datetime.datetime,
 ) -> float | None:
     trained = sum(record.epochs - record.initial_epoch for record in records)
     if not trained:
         return None
     # Graphs are built once for all runs of a shape, most of them early.
     cost = sum(record.seconds - record.build_seconds for record in records) / trained
-    left = max(0, progress.planned_epochs - progress.epochs) * cost
+    given_up = ended_early.planned_epochs - ended_early.epochs if ended_early else 0
+    left = max(0, progress.planned_epochs - progress.epochs - given_up) * cost
     latest = max(records, key=lambda record: record.started)
     if state == "running" and latest.started:
         # What the run in flight has done so far; no more than a usual run, for nobody can see how far it is.

@@ -36,7 +36,7 @@ class BayesianOracle(SearchOracle, keras_tuner.oracles.BayesianOptimizationOracl
         number = len(self.trials)
         if self.ongoing_trials:
             return "wait"
-        if number >= self.max_trials or self.bound.is_reached(number):
+        if number >= self.max_trials:
             return "done"
         return Assignment(number, number, 0, 0, None, 0, self._epochs)
 

@@ -59,7 +59,7 @@ class SearchOracle(keras_tuner.Oracle):
         self.assignments: dict[int, Assignment] = {}
 
     def coming(self) -> Assignment | Literal["wait", "done"]:
-        """The next trial to start, "wait" while that depends on those in training, or "done"."""
+        """The next trial to start whatever the time, "wait" while that depends on those in training, or "done"."""
         raise NotImplementedError
 
     def values_of(self, assignment: Assignment) -> dict[str, Any] | None:
@@ -87,7 +87,7 @@ class SearchOracle(keras_tuner.Oracle):
         """
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
-        coming = self.coming()
+        coming = "done" if self.bound.is_reached(len(self.trials)) else self.coming()
         values = self.values_of(coming) if isinstance(coming, Assignment) else None
         if not isinstance(coming, Assignment) or values is None:
             status = "IDLE" if coming == "wait" else "STOPPED"
@@ -169,7 +169,7 @@ class PlannedOracle(SearchOracle):
 
     def coming(self) -> Assignment | Literal["wait", "done"]:
         """The plan's next trial."""
-        return "done" if self.bound.is_reached(len(self.trials)) else next_assignment(self.plan, self.history)
+        return next_assignment(self.plan, self.history)
 
     def values_of(self, assignment: Assignment) -> dict[str, Any]:
         """The configuration, and the assignment by the names that KerasTuner's Hyperband uses where it has them."""

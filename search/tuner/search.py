@@ -35,11 +35,13 @@ class SearchOutcome:
         records: All trials, in the order of the plan.
         winner: The best one at the full budget.
         configuration: Its configuration.
+        cut_short: Whether the bound of time ended the search before its plan was carried out.
     """
 
     records: tuple[TrialRecord, ...]
     winner: TrialRecord
     configuration: Configuration
+    cut_short: bool = False
 
 
 def run_search(
@@ -76,6 +78,7 @@ def run_search(
     """
     keras.utils.set_random_seed(settings.seed)
     bound = time_bound(config.search.max_minutes, finished, trials=ended_after)
+    oracle = build_oracle(plan, config, seed=settings.seed, bound=bound)
     kept = without_last_failures(finished) if ended_after is None else tuple(finished)
     worker = Worker.of_run(run_directory, data, settings, trainers, listener.epoch_ended)
     with (
@@ -83,7 +86,7 @@ def run_search(
         executor_of(worker) as executor,
     ):
         tuner = MammoTuner(
-            build_oracle(plan, config, seed=settings.seed, bound=bound),
+            oracle,
             executor=executor,
             data=data,
             run_directory=run_directory,
@@ -93,7 +96,9 @@ def run_search(
         )
         tuner.search()
     winner = best_run(tuner.records)
-    return SearchOutcome(tuple(tuner.records), winner, Configuration.from_values(winner.hyperparameters))
+    configuration = Configuration.from_values(winner.hyperparameters)
+    cut_short = bound.is_reached(len(tuner.records)) and oracle.coming() != "done"
+    return SearchOutcome(tuple(tuner.records), winner, configuration, cut_short)
 
 
 def plan_fingerprint(plan: HyperbandPlan, config: Config) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reports.page.run_summary import RunSummary
-
-from .example import example_summary, without_pictures
+from tests.support.example import example_summary, without_pictures
 
 
 @pytest.fixture(scope="session")

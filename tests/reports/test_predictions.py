@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from reports.errors import ReportError
 from reports.predictions import Predictions
-
-from .simulated import simulated_predictions
+from tests.support.simulated import simulated_predictions
 
 names = st.text(st.characters(exclude_categories=("C", "Z"), codec="utf-8"), min_size=1, max_size=8)
 

@@ -7,8 +7,7 @@ import pytest
 
 from reports.errors import ReportError
 from reports.trials import best_run, fold_objectives, ranked, trial_table
-
-from .simulated import simulated_trials
+from tests.support.simulated import simulated_trials
 
 
 def test_only_full_budget_runs_can_win() -> None:

@@ -29,8 +29,7 @@ from reports.page.run_summary import (
 from reports.predictions import Predictions
 from reports.search_plots.plots import write_plain_plots
 from reports.trials import best_run
-
-from .simulated import CLASS_NAMES, PLAN, simulated_predictions, simulated_trials
+from tests.support.simulated import CLASS_NAMES, PLAN, simulated_predictions, simulated_trials
 
 CONFIG = """[data]
 path = "data/images"

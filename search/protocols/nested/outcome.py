@@ -18,6 +18,7 @@ from search.final.held_out import case_attributes, radius_cuts, selection_correc
 from search.final.stage import FinalModel, FinalStage
 from search.protocols.nested.outer import OuterPredictions, _join, _read_outer
 from search.protocols.nested.report import write_nested_report
+from search.run_folder.cut_short import cut_short
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
 
@@ -31,6 +32,7 @@ class NestedModel(FinalModel):
         demo: Whether it is a demonstration.
         metrics: Means over the outer folds, each measured on patients that its search had not seen.
         outcome: What the search on all patients found.
+        cut_short: How far the searches came that the time limit ended, or None.
     """
 
     def as_json(self) -> dict[str, Any]:
@@ -45,6 +47,8 @@ class NestedModel(FinalModel):
         lines = [NOTICE] if self.demo else []
         if roi:
             lines.append(f"task                {ROI_NOTICE}")
+        if self.cut_short:
+            lines.append(f"search cut short    {self.cut_short}")
         lines += [
             f"nested estimate     {metrics['primary_endpoint']}: AUC {_words(metrics['primary_auc'])}, mean over "
             f"{folds} outer folds with {metrics['class_counts'][worst]} {worst} among {metrics['n']} "
@@ -86,7 +90,7 @@ def finish_nested(stage: FinalStage, outer: Split, progress: RunProgress) -> Nes
     with progress.station("report"):
         write_nested_report(stage, outer, folds, predictions, evaluation, seconds=time.perf_counter() - stage.clock)
     complete(directory, stage.manifest)
-    return NestedModel(directory, stage.demo, metrics, stage.outcome)
+    return NestedModel(directory, stage.demo, metrics, stage.outcome, cut_short(directory))
 
 
 def estimates(folds: int) -> str:

@@ -14,6 +14,7 @@ from mammo_data.preparation.prepared import PreparationSettings, PreparedSet, pr
 from mammo_data.sources.open import load_cases, open_source
 from mammo_data.splits import patient_split
 from mammo_data.truth.cases_csv import parse_cases
+from mammo_data.truth.class_words import KNOWN_WORDS
 from tests.support.case_folders import write_case_folder, write_dicom
 
 HEADER = "image,patient,label,tissue,finding,x,y,radius,split\n"
@@ -81,12 +82,100 @@ def test_a_patient_on_two_sides_is_refused() -> None:
         (["positive", "negative"], ("negative", "positive")),
         (["10", "2", "1"], ("1", "2", "10")),
         (["BI-RADS 5", "BI-RADS 1", "BI-RADS 4", "BI-RADS 2", "BI-RADS 3"], tuple(f"BI-RADS {n}" for n in range(1, 6))),
-        (["c", "a"], ("a", "c")),
+        (["0 normal", "2 cancer", "1 cyst"], ("0 normal", "1 cyst", "2 cancer")),
+        (["BI-RADS 4", "BI-RADS 4b", "BI-RADS 4A"], ("BI-RADS 4", "BI-RADS 4A", "BI-RADS 4b")),
+        (["M", "N", "B"], ("N", "B", "M")),
+        (["Cancer", "Healthy"], ("Healthy", "Cancer")),
+        (["CANCER", "Non-Cancer"], ("Non-Cancer", "CANCER")),
+        (["cancer", "no_cancer"], ("no_cancer", "cancer")),
+        (["MALIGNANT", "BENIGN_WITHOUT_CALLBACK"], ("BENIGN_WITHOUT_CALLBACK", "MALIGNANT")),
+        (["BENIGN_WITHOUT_CALLBACK", "MALIGNANT", "BENIGN"], ("BENIGN", "MALIGNANT")),
+        (["abnormal", "normal"], ("normal", "abnormal")),
     ],
 )
 def test_classes_are_ordered_from_harmless_to_worst(labels: list[str], expected: tuple[str, ...]) -> None:
     rows = "".join(f"{n}.png,p{n},{label}\n" for n, label in enumerate(labels))
     assert parse_cases("image,patient,label\n" + rows).table.class_names == expected
+
+
+def labelled(labels: list[str]) -> str:
+    return "image,patient,label\n" + "".join(f"{n}.png,p{n},{label}\n" for n, label in enumerate(labels))
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        (["normal", "mass", "cancer", "mass"], "'mass' in lines 3, 5"),
+        (["normal", "malignent"], "'malignent' in line 3"),
+        (["a", "c"], "'a' in line 2; 'c' in line 3"),
+        (["benign", "malignant", "nan"], "'nan' in line 4"),
+        (["normal", "unknown", "cancer"], "'unknown' in line 3"),
+        (["normal", "-", "cancer"], "'-' in line 3"),
+        (["BI-RADS 1", "BI-RADS 5", "BI-RADS 0"], "'BI-RADS 0' in line 4"),
+        (["BI-RADS 1", "BI-RADS 5", "nan"], "'nan' in line 4"),
+        (["0 normal", "1 cancer", "2 unknown"], "'2 unknown' in line 4"),
+        (["0", "1", "-1"], "'-1' in line 4"),
+        (["0", "1", "malignant"], "'0' in line 2; '1' in line 3"),
+        (["normal", "c1", "c2", "c3", "c4", "c5", "c6"], "and 1 words more"),
+        (["normal", *["mass"] * 9], "'mass' in lines 3, 4, 5, 6, 7 and 4 more"),
+        (["0 malignant", "1 benign"], "'0 malignant' before '1 benign'"),
+    ],
+)
+def test_an_order_of_classes_is_never_guessed(labels: list[str], found: str) -> None:
+    with pytest.raises(DataError) as caught:
+        parse_cases(labelled(labels))
+    assert found in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        (["normal", "healthy", "cancer"], "'normal' in line 2 and 'healthy' in line 3"),
+        (["N", "normal", "B"], "'N' in line 2 and 'normal' in line 3"),
+        (["normal", "malignant", "cancer"], "'malignant' in line 3 and 'cancer' in line 4"),
+        (["no cancer", "cancer", "No_Cancer"], "'no cancer' in line 2 and 'No_Cancer' in line 4"),
+        (["0", "1", "1.0"], "'1' in line 3 and '1.0' in line 4"),
+    ],
+)
+def test_two_words_for_one_class_are_refused(labels: list[str], found: str) -> None:
+    with pytest.raises(DataError, match="one word for each class") as caught:
+        parse_cases(labelled(labels))
+    assert found in str(caught.value)
+
+
+def test_the_worst_of_several_lines_is_not_the_last_of_the_alphabet() -> None:
+    table = parse_cases("image,patient,label\na.png,1,M\na.png,1,N\nb.png,2,N\nc.png,3,B\n").table
+    assert [case.label for case in table.cases] == ["M", "N", "B"]
+
+
+def test_an_image_of_both_benign_words_is_benign() -> None:
+    rows = ("a.png,1,benign_without_callback,mass", "b.png,2,benign,mass", "c.png,3,cancer,mass")
+    text = "\n".join(("image,patient,label,finding", *rows))
+    table = parse_cases(text).table
+    assert [case.label for case in table.cases] == ["benign", "benign", "cancer"]
+    assert table.cases[0].findings[0].severity == "benign"
+
+
+def test_a_stated_order_goes_before_the_words() -> None:
+    stated = ("normal", "cyst", "mass", "cancer")
+    listed = parse_cases(labelled(["Cancer", "mass", "NORMAL"]), classes=stated)
+    assert listed.table.class_names == ("normal", "mass", "cancer")
+    assert [case.label for case in listed.table.cases] == ["cancer", "mass", "normal"]
+    with pytest.raises(DataError, match="'benign' in line 3"):
+        parse_cases(labelled(["cancer", "benign"]), classes=stated)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_however_it_is_spelled_no_known_word_stands_below_a_milder_one(data: st.DataObject) -> None:
+    ranks = data.draw(st.permutations(range(len(KNOWN_WORDS))))[: data.draw(st.integers(2, len(KNOWN_WORDS)))]
+    words = {rank: data.draw(st.sampled_from(KNOWN_WORDS[rank])) for rank in ranks}
+    spelled = {
+        rank: data.draw(st.sampled_from([word, word.upper(), word.title(), word.replace(" ", "_")]))
+        for rank, word in words.items()
+    }
+    assert parse_cases(labelled(list(spelled.values()))).table.class_names == tuple(spelled[k] for k in sorted(spelled))
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
@@ -114,19 +203,19 @@ def test_several_lines_an_image_are_its_findings() -> None:
         HEADER,
         HEADER + "a.png,p,normal\n",
         HEADER + "a.png,,normal,,,,,,\n",
-        HEADER + "../a.png,p,normal,,,,,,\nb.png,q,x,,,,,,\n",
-        HEADER + "/etc/passwd,p,normal,,,,,,\nb.png,q,x,,,,,,\n",
+        HEADER + "../a.png,p,normal,,,,,,\nb.png,q,benign,,,,,,\n",
+        HEADER + "/etc/passwd,p,normal,,,,,,\nb.png,q,benign,,,,,,\n",
         HEADER + "a.png,p,normal,,,,,,\n",
-        HEADER + "a.png,p,normal,,,1,2,,\nb.png,q,x,,,,,,\n",
-        HEADER + "a.png,p,normal,,,1,2,nan,\nb.png,q,x,,,,,,\n",
-        HEADER + "a.png,p,normal,,,1,2,-3,\nb.png,q,x,,,,,,\n",
-        HEADER + "a.png,p,normal,,,1,inf,3,\nb.png,q,x,,,,,,\n",
-        HEADER + "a.png,p,normal,,,,,,maybe\nb.png,q,x,,,,,,\n",
-        HEADER + "a.png,p,normal,,,,,,\na.png,q,x,,,,,,\n",
+        HEADER + "a.png,p,normal,,,1,2,,\nb.png,q,benign,,,,,,\n",
+        HEADER + "a.png,p,normal,,,1,2,nan,\nb.png,q,benign,,,,,,\n",
+        HEADER + "a.png,p,normal,,,1,2,-3,\nb.png,q,benign,,,,,,\n",
+        HEADER + "a.png,p,normal,,,1,inf,3,\nb.png,q,benign,,,,,,\n",
+        HEADER + "a.png,p,normal,,,,,,maybe\nb.png,q,benign,,,,,,\n",
+        HEADER + "a.png,p,normal,,,,,,\na.png,q,benign,,,,,,\n",
         HEADER + '"a.png,p,normal,,,,,,\n',
-        HEADER + "a.png,p,nor\x1bmal,,,,,,\nb.png,q,x,,,,,,\n",
-        HEADER + "a.png,p,Normal,,,,,,\nb.png,q,normal,,,,,,\nc.png,r,x,,,,,,\n",
-        HEADER + "a.png,p7,normal,,,,,,\nb.png,P7,x,,,,,,\n",
+        HEADER + "a.png,p,nor\x1bmal,,,,,,\nb.png,q,benign,,,,,,\n",
+        HEADER + "a.png,p,Normal,,,,,,\nb.png,q,normal,,,,,,\nc.png,r,benign,,,,,,\n",
+        HEADER + "a.png,p7,normal,,,,,,\nb.png,P7,benign,,,,,,\n",
     ],
 )
 def test_a_table_that_cannot_be_understood_is_one_line(text: str) -> None:

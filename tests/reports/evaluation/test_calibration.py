@@ -10,8 +10,7 @@ from reports.errors import ReportError
 from reports.evaluation.reliability import reliability_bins
 from reports.evaluation.temperature import fit_temperature, log_prior_shift, prior_corrected, softmax
 from reports.metrics.calibration import classwise_ece, log_loss
-
-from .simulated import simulated_predictions
+from tests.support.simulated import simulated_predictions
 
 
 def drawn_from(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:

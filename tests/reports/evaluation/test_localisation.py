@@ -20,8 +20,7 @@ from reports.evaluation.localisation import (
     pointing_game,
 )
 from reports.figures.overlays import SIDE, Overlay, write_overlay
-
-from .simulated import simulated_predictions
+from tests.support.simulated import simulated_predictions
 
 BREAST = np.hypot(*np.mgrid[-50:50, 0:100]) < 45
 

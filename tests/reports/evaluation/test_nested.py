@@ -19,8 +19,7 @@ from reports.page.model_card import render_model_card
 from reports.page.run_summary import DataFacts, RunSummary
 from reports.predictions import Predictions
 from reports.trials import best_run
-
-from .simulated import simulated_predictions, simulated_trials
+from tests.support.simulated import simulated_predictions, simulated_trials
 
 HEADLINE = ("primary_auc", "abnormal_auc", "macro_ovr_auc", "balanced_accuracy", "brier")
 

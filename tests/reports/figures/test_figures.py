@@ -12,8 +12,7 @@ import pytest
 from reports.figures import write_figures
 from reports.figures.style import CLASS_COLOURS
 from reports.trials import best_run
-
-from .simulated import simulated_predictions, simulated_trials
+from tests.support.simulated import simulated_predictions, simulated_trials
 
 
 def size_of(png: Path) -> tuple[int, int]:
@@ -50,7 +49,7 @@ def test_drawing_touches_no_global_state_and_no_gui(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from reports.figures import write_figures\n"
         "from reports.trials import best_run\n"
-        "from tests.reports.simulated import simulated_predictions, simulated_trials\n"
+        "from tests.support.simulated import simulated_predictions, simulated_trials\n"
         "assert 'matplotlib' not in sys.modules\n"
         "write_figures(simulated_predictions(), best_run(simulated_trials()), Path(sys.argv[1]))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

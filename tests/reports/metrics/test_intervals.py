@@ -14,8 +14,7 @@ from reports.errors import ReportError
 from reports.metrics.intervals import interval, patient_weights, wilson
 from reports.metrics.table import metric_values
 from reports.metrics.table_intervals import metric_intervals, paired_difference, with_intervals
-
-from .simulated import simulated_predictions
+from tests.support.simulated import simulated_predictions
 
 
 def test_images_of_a_patient_are_drawn_together_and_every_draw_has_as_many_patients() -> None:

@@ -12,8 +12,7 @@ from sklearn import metrics as sk
 
 from reports.metrics.table import classification_metrics, macro_ovr_auc, metric_values, one_vs_rest_auc
 from reports.predictions import Predictions
-
-from .simulated import CLASS_NAMES, simulated_predictions
+from tests.support.simulated import CLASS_NAMES, simulated_predictions
 
 
 @st.composite

@@ -14,8 +14,7 @@ from reports.metrics.intervals import wilson
 from reports.metrics.table import metric_values
 from reports.metrics.table_intervals import metric_intervals, paired_difference
 from reports.predictions import Predictions
-
-from .simulated import simulated_predictions
+from tests.support.simulated import simulated_predictions
 
 
 def perfect(patients: int = 40, seed: int = 0) -> Predictions:

@@ -11,8 +11,7 @@ import pytest
 from reports.page.html import render_report, write_report
 from reports.page.model_card import render_model_card
 from reports.page.run_summary import RunSummary
-
-from .example import example_summary, unhappy_summary
+from tests.support.example import example_summary, unhappy_summary
 
 SECTIONS = ("asked", "answer", "honest", "figures", "search", "errors", "reproduce")
 

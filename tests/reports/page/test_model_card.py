@@ -5,8 +5,7 @@ from pathlib import Path
 
 from reports.page.model_card import render_model_card, write_model_card
 from reports.page.run_summary import RunSummary
-
-from .example import unhappy_summary
+from tests.support.example import unhappy_summary
 
 
 def rows(card: str) -> list[str]:

@@ -10,9 +10,8 @@ import pytest
 
 from reports.page.html import write_report
 from reports.page.run_summary import RunSummary
-
-from .browser import Browser, chromium
-from .example import unhappy_summary
+from tests.support.browser import Browser, chromium
+from tests.support.example import unhappy_summary
 
 WIDTHS = {"desktop": (1200, 900), "phone": (390, 844)}
 

@@ -21,8 +21,7 @@ from reports.errors import ReportError
 from reports.figures import write_figures
 from reports.figures.overlays import Overlay, write_overlay
 from reports.page.tensorboard import write_final, write_trials
-
-from .simulated import CLASS_NAMES, simulated_predictions, simulated_trials
+from tests.support.simulated import CLASS_NAMES, simulated_predictions, simulated_trials
 
 DEADLINE_SECONDS = 180
 OVERLAY_TAG = "localisation/malignant-right-1-mdb001"
@@ -177,7 +176,7 @@ def test_writing_needs_no_tensorflow(tmp_path: Path) -> None:
         "import sys\n"
         "from pathlib import Path\n"
         "from reports.page.tensorboard import write_trials\n"
-        "from tests.reports.simulated import simulated_trials\n"
+        "from tests.support.simulated import simulated_trials\n"
         "write_trials(simulated_trials(), Path(sys.argv[1]), class_names=('a', 'b', 'c'))\n"
         "sys.exit('tensorflow' in sys.modules)\n"
     )

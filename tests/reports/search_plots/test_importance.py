@@ -7,9 +7,8 @@ import pytest
 
 from reports.search_plots.importance import FANOVA, PED_ANOVA, compare_importances
 from reports.trials import TrialRecord
-
-from .simulated import simulated_trials
-from .test_optuna_study import SPACE
+from tests.reports.search_plots.test_optuna_study import SPACE
+from tests.support.simulated import simulated_trials
 
 
 def runs(count: int, *, seed: int, noise: float) -> list[TrialRecord]:

@@ -13,8 +13,7 @@ from reports.errors import ReportError
 from reports.search_plots.optuna_export import export_studies
 from reports.search_plots.optuna_study import budgets, study_at
 from reports.search_plots.space import Dimension, covering, observed_space
-
-from .simulated import simulated_trials
+from tests.support.simulated import simulated_trials
 
 SPACE = (
     Dimension("unfreeze_depth", 0, 3, choices=(0, 1, 2, 3)),

@@ -19,10 +19,9 @@ from reports.search_plots.optuna_figures import (
 from reports.search_plots.optuna_study import comparable_runs, study_at
 from reports.search_plots.plots import write_budget_plots, write_importance_plot, write_optuna_plots, write_plain_plots
 from reports.search_plots.timeline import draw_timeline
-
-from .simulated import simulated_trials
-from .test_figures import size_of
-from .test_optuna_study import SPACE
+from tests.reports.figures.test_figures import size_of
+from tests.reports.search_plots.test_optuna_study import SPACE
+from tests.support.simulated import simulated_trials
 
 MOST_BYTES = 150_000
 TRIALS = simulated_trials()

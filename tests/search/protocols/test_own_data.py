@@ -7,6 +7,7 @@ import pytest
 
 from search.protocols.run import JobRequest, run_job
 from tests.support.case_folders import write_case_folder
+from tests.support.command_line import typed
 from tests.support.tiny import tiny_config
 
 
@@ -25,3 +26,32 @@ def test_a_folder_with_a_cases_csv_is_searched_like_any_other(classes, phantom, 
     assert result.metrics["n"] == sum(row["split"] == "test" for row in listed)
     assert len({row["label"] for row in listed}) == classes
     assert len(json.loads((result.directory.best / "metrics.json").read_text())) > 5
+
+
+@pytest.mark.parametrize("command", ["data check", "run --weights random --data"])
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (
+            ["a.png,p1,normal", "b.png,p2,mass", "c.png,p3,cancer", "d.png,p4,mass"],
+            ["normal (or norm", "'mass' in lines 3, 5 of", "cases.csv", '"1 cyst"'],
+        ),
+        (
+            ["a.png,001,normal", "b.png,2,cancer", "c.png,1,normal"],
+            ["one spelling of each patient's id", "'001' in line 2 and '1' in line 4 of", "Write one woman"],
+        ),
+        (["a.png,p1,BENIGN", "b.png,p2,malignant", "c.png,p3,nan"], ["'nan' in line 4 of"]),
+        (
+            ["a.png,p1,malignant", "b.png,p2,normal", "c.png,p3,cancer"],
+            ["'malignant' in line 2 and 'cancer' in line 4 of", "Write one of them"],
+        ),
+    ],
+)
+def test_a_table_that_would_be_guessed_at_is_one_line(command, rows, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cases.csv").write_text("\n".join(["image,patient,label", *rows]))
+    answer = typed(capsys, *command.split(), tmp_path)
+    assert answer.code == 3
+    (line,) = answer.error_lines
+    assert [word for word in words if word not in line] == []
+    assert not (tmp_path / "runs").exists()

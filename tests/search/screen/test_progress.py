@@ -24,7 +24,7 @@ def staged(tmp_path):
     terminals = []
 
     def start(*, columns=80, rows=24, pause=0.02, endless=0, **environment):
-        script = [sys.executable, "-m", "tests.search.staged_search", str(pause), "normal", str(tmp_path / "log.txt")]
+        script = [sys.executable, "-m", "tests.support.staged_search", str(pause), "normal", str(tmp_path / "log.txt")]
         environment = {"PYTHONPATH": str(ROOT), **environment}
         terminals.append(
             Terminal([*script, str(endless)], columns=columns, rows=rows, cwd=tmp_path, environment=environment)

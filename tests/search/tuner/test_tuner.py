@@ -102,6 +102,15 @@ def test_no_run_starts_after_the_time_is_up(engine, trainers, tmp_path, tuner):
     outcome = search(engine, trainers, tmp_path, search__max_minutes=1e-9, search__tuner=tuner, search__max_epochs=1)
     assert len(outcome.records) == 1
     assert outcome.winner == outcome.records[0]
+    assert outcome.cut_short
+
+
+@pytest.mark.parametrize("tuner", ["hyperband", "random", "bayesian"])
+def test_a_search_that_ends_within_its_time_is_not_cut_short(engine, trainers, tmp_path, tuner):
+    changes = {"search__tuner": tuner, "search__max_trials": 2, "search__max_epochs": 1}
+    outcome = search(engine, trainers, tmp_path, search__max_minutes=1000, **changes)
+    assert len(outcome.records) == 2
+    assert not outcome.cut_short
 
 
 @pytest.mark.parametrize("tuner", ["hyperband", "bayesian"])

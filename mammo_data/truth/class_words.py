@@ -1,0 +1,177 @@
+"""The order of classes, from harmless to worst: known words, numbers, or an order that is stated; never a guess.
+
+The last class is the primary endpoint's, so an order by the alphabet would make "Healthy" the worst of Cancer/Healthy.
+Case, spaces, hyphens and underscores of a word do not matter.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from mammo_data.errors import DataError
+
+# From harmless to worst; words of one row mean the same class.
+KNOWN_WORDS: tuple[tuple[str, ...], ...] = (
+    (
+        *("normal", "norm", "n", "healthy", "control", "negative", "neg", "no finding", "no findings"),
+        *("no cancer", "non-cancer", "not cancer", "cancer-free", "non-malignant"),
+    ),
+    ("benign", "b", "benign without callback"),
+    ("suspicious", "abnormal"),
+    ("malignant", "m", "cancer", "cancerous", "carcinoma", "positive", "pos"),
+)
+"""Words whose class is known, from harmless to worst; N, B and M are MIAS's letters."""
+
+# A published set (CBIS-DDSM) tells these two apart by how the radiologist went on, not by what was found.
+_PART, _WHOLE = "benign without callback", "benign"
+_NO_LABEL = ("nan", "na", "n/a", "none", "null", "unknown", "missing", "?")
+# Kind, number, the letter of BI-RADS 4a to 4c, and what else is said.
+_NUMBERED = re.compile(r"([^0-9]*)([0-9]+(?:\.[0-9]+)?)((?<=4)[abc](?![a-z]))?(.*)", re.DOTALL)
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class OrderedClasses:
+    """The classes of a table.
+
+    Attributes:
+        names: Class names from harmless to worst, as the table or the stated order spells them.
+        of_word: For each word of the table its class.
+    """
+
+    names: tuple[str, ...]
+    of_word: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Number:
+    kind: str
+    key: tuple[float, str]
+    rest: str
+
+
+def order_classes(lines: Mapping[str, Sequence[int]], location: str, stated: Sequence[str] = ()) -> OrderedClasses:
+    """Put the class words of a table into their order.
+
+    Known words go by `KNOWN_WORDS`; else each word needs a number ("0 normal", "BI-RADS 4a"), which then counts, or
+    ``stated`` has them all. "benign" and "benign without callback" in one table are the one class "benign". Other words
+    of the same meaning in one table are refused: they come of sets with different rules, poured together.
+
+    Args:
+        lines: For each word of the table, as spelled there, the numbers of its lines.
+        location: What to call the table in an error.
+        stated: The order that the user gives, from harmless to worst; it goes before everything else.
+
+    Raises:
+        DataError: A word has no known place, or two words share one.
+    """
+    words = sorted(lines, key=lambda word: (min(lines[word]), word))
+    if stated:
+        places = {word_key(word): place for place, word in enumerate(stated)}
+        _require_known([word for word in words if word_key(word) not in places], lines, location, stated)
+        _require_one_spelling({word: word_key(word) for word in words}, lines, location)
+        of_word = {word: stated[places[word_key(word)]] for word in words}
+        return OrderedClasses(tuple(name for name in stated if name in of_word.values()), of_word)
+    known = [word for word in words if word_key(word) in _RANKS]
+    if not known and any(_number(word) for word in words):
+        return _by_number(words, lines, location)
+    _require_known([word for word in words if word not in known], lines, location)
+    _require_one_spelling({word: word_key(word) for word in words}, lines, location)
+    of_key = {word_key(word): word for word in words}
+    of_word = {word: word for word in words}
+    if word_key(_WHOLE) in of_key and word_key(_PART) in of_key:
+        of_word[of_key[word_key(_PART)]] = of_key[word_key(_WHOLE)]
+    names = list(dict.fromkeys(of_word.values()))
+    _require_one_spelling({name: str(_RANKS[word_key(name)]) for name in names}, lines, location)
+    return OrderedClasses(tuple(sorted(names, key=lambda name: _RANKS[word_key(name)])), of_word)
+
+
+def word_key(word: str) -> str:
+    """A class word without what does not matter: case, spaces, hyphens, underscores and Unicode form."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())
+    return "".join(letter for letter in folded if not (letter.isspace() or letter == "_" or _is_dash(letter)))
+
+
+def _is_dash(letter: str) -> bool:
+    return letter == "\N{MINUS SIGN}" or unicodedata.category(letter) == "Pd"
+
+
+_RANKS = {word_key(word): rank for rank, words in enumerate(KNOWN_WORDS) for word in words}
+_NO_LABEL_KEYS = frozenset(map(word_key, _NO_LABEL))
+
+
+def _by_number(words: Sequence[str], lines: Mapping[str, Sequence[int]], location: str) -> OrderedClasses:
+    found = {word: number for word in words if (number := _number(word))}
+    kinds = [number.kind for number in found.values()]
+    kind = max(kinds, key=kinds.count)
+    numbers = {word: number for word, number in found.items() if number.kind == kind}
+    _require_known([word for word in words if word not in numbers], lines, location)
+    _require_one_spelling({word: str(number.key) for word, number in numbers.items()}, lines, location)
+    names = tuple(sorted(words, key=lambda word: numbers[word].key))
+    ranked = [(name, _RANKS[rest]) for name in names if (rest := numbers[name].rest) in _RANKS]
+    for (milder, rank), (worse, next_rank) in pairwise(ranked):
+        if rank > next_rank:
+            raise DataError(
+                expected="numbers that rise from the harmless class to the worst",
+                found=f"{milder[:40]!r} before {worse[:40]!r} in {location}",
+                remedy="Correct the numbers.",
+            )
+    return OrderedClasses(names, {word: word for word in words})
+
+
+def _number(word: str) -> _Number | None:
+    """The number in a label, where it says how bad the class is: not below zero, and not a code for a missing label."""
+    text = unicodedata.normalize("NFKC", word).casefold().strip()
+    match = _NUMBERED.fullmatch(text)
+    if match is None or (text and _is_dash(text[0])):
+        return None
+    kind, value, rest = word_key(match[1]), float(match[2]), word_key(match[4])
+    # BI-RADS 0 is an examination that was not finished, no class below BI-RADS 1.
+    if rest in _NO_LABEL_KEYS or ("birads" in kind and value == 0):
+        return None
+    return _Number(kind, (value, match[3] or ""), rest)
+
+
+def _require_known(
+    unknown: Sequence[str], lines: Mapping[str, Sequence[int]], location: str, stated: Sequence[str] = ()
+) -> None:
+    if not unknown:
+        return
+    shown = "; ".join(f"{word[:40]!r} in {_places(lines[word])}" for word in unknown[:_SHOWN])
+    more = f"; and {len(unknown) - _SHOWN} words more" if unknown[_SHOWN:] else ""
+    if stated:
+        raise DataError(
+            expected=f"labels of the stated classes {', '.join(stated)}",
+            found=f"{shown}{more} of {location}",
+            remedy="Correct those lines, or add the class to the stated order.",
+        )
+    raise DataError(
+        expected="labels whose order is known: "
+        + ", then ".join(f"{words[0]} (or {', '.join(words[1:])})" for words in KNOWN_WORDS),
+        found=f"{shown}{more} of {location}",
+        remedy='Correct those lines, or number all classes from harmless to worst ("0 normal", "1 cyst", "2 cancer").',
+    )
+
+
+def _require_one_spelling(keys: Mapping[str, str], lines: Mapping[str, Sequence[int]], location: str) -> None:
+    """Refuse two words of one place: to make them one class, or to order them, is the user's choice."""
+    first: dict[str, str] = {}
+    for word, key in keys.items():
+        other = first.setdefault(key, word)
+        if other != word:
+            raise DataError(
+                expected="one word for each class",
+                found=f"{other[:40]!r} in {_places(lines[other])} and {word[:40]!r} in {_places(lines[word])} of "
+                f"{location}, which mean the same",
+                remedy="Write one of them in all those lines, or number the classes from harmless to worst.",
+            )
+
+
+def _places(numbers: Sequence[int]) -> str:
+    shown = sorted(numbers)[:_SHOWN]
+    more = f" and {len(numbers) - _SHOWN} more" if numbers[_SHOWN:] else ""
+    return f"line{'s' if len(numbers) > 1 else ''} {', '.join(map(str, shown))}{more}"

@@ -1,0 +1,42 @@
+"""What two spellings of one patient's id have in common."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from decimal import Decimal
+
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?(?:e\+?[0-9]{1,2})?")
+# Not behind a decimal point: 10.01 and 10.1 are two.
+_LEADING_ZEROS = re.compile(r"(?<![0-9])(?<![0-9]\.)0+(?=[0-9])")
+
+
+def patient_key(patient_id: str) -> str:
+    """The part of an id that tells women apart, equal for "P7" and "p 07", for "10006" and "10006.0".
+
+    Spreadsheets and file systems change the rest: case, spaces, composed or decomposed letters, leading zeros of each
+    number in it, and whether a number is written as 10006, 10006.0 or 1.0006e+04. Two women's ids may have the same key
+    by chance, so it finds doubtful ids and replaces none.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", patient_id).casefold())
+    text = "".join(folded.split())
+    if _NUMBER.fullmatch(text):
+        number = format(Decimal(text), "f")
+        text = number.rstrip("0").rstrip(".") if "." in number else number
+    return _LEADING_ZEROS.sub("", text)
+
+
+def two_spellings(patient_ids: Iterable[str]) -> tuple[str, str] | None:
+    """The first two different ids with one key, or None: perhaps one woman, who would stand on two sides of a split."""
+    first: dict[str, str] = {}
+    for patient in patient_ids:
+        known = first.setdefault(patient_key(patient), patient)
+        if known != patient:
+            return known, patient
+    return None
+
+
+def spelled(patient_id: str) -> str:
+    """An id as an error shows it: letters that a screen shows alike, composed or not, are told apart by their codes."""
+    return repr(patient_id[:40]) if unicodedata.is_normalized("NFC", patient_id) else ascii(patient_id[:40])

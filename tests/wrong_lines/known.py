@@ -1,0 +1,134 @@
+"""Wrong lines that once passed all tests, or were feared to; and drawn ones that are no mistake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.wrong_lines.product import WrongLine
+
+KNOWN = (
+    # Held-out patients have a say in what they are to judge.
+    WrongLine(
+        "evaluate_held_out",
+        "development=stored.predictions,",
+        'development=replace(exported, patient_ids=tuple(f"x{name}" for name in exported.patient_ids)),',
+    ),
+    WrongLine(
+        "operating_points",
+        "threshold_at_specificity(inner_positive, inner_scores, target)",
+        "threshold_at_specificity(*((inner_positive, inner_scores) if positive.all() else (positive, scores)), target)",
+    ),
+    WrongLine(
+        "evaluate_held_out",
+        "stage.split.development_rows(table)",
+        "stage.split.test_rows(table)",
+    ),
+    WrongLine("holdout_split", "if config.split.file is not None:", "if config.split.file is None:"),
+    WrongLine("_strata", "max(label, worst.get(patient, 0))", "label"),
+    # Thresholds.
+    WrongLine("operating_points", "inner_scores >= threshold", "inner_scores > threshold"),
+    WrongLine(
+        "operating_points", "called, inner_called = scores >= threshold", "called, inner_called = scores > threshold"
+    ),
+    WrongLine(
+        "operating_points",
+        "inner_called[inner_positive].sum(), inner_positive.sum()",
+        "called[positive].sum(), positive.sum()",
+    ),
+    WrongLine("threshold_at_specificity", 'side="left"', 'side="right"'),
+    # What may change when a run goes on, and what a cache is found by.
+    WrongLine("result_settings", "not in _FREE_SETTINGS", 'not in {*_FREE_SETTINGS, "search.batch_size"}'),
+    WrongLine("result_settings", "not in _FREE_SETTINGS", 'not in {*_FREE_SETTINGS, "search.steps_per_epoch"}'),
+    WrongLine("_fingerprint", "asdict(settings)]", '{**asdict(settings), "remove_labels": None}]'),
+    WrongLine(
+        "StoredViews.fingerprint",
+        "[listed, self.seed, asdict(self.augmentation)]",
+        "[listed, asdict(self.augmentation)]",
+    ),
+    WrongLine(
+        "StoredViews.fingerprint",
+        "[listed, self.seed, asdict(self.augmentation)]",
+        "[listed, self.seed]",
+    ),
+    WrongLine("boundary_values", "prepared.fingerprint,", '"",'),
+    WrongLine("boundary_values", "weights.fingerprint,", '"",'),
+    WrongLine("BankStore.load", "manifest == _manifest(key, values, _checksum(values))", "True"),
+    WrongLine("load_checked_npz", "arrays if written == checksum(arrays) else None", "arrays"),
+    # Training.
+    WrongLine("train_epoch", "settings.full_epochs * settings", "(settings.full_epochs + 1) * settings"),
+    WrongLine("train_epoch", "(epoch - 1) * settings", "epoch * settings"),
+    WrongLine(
+        "train_on_fold",
+        'trainer.begin(configuration, settings.seed, "fold", fold,',
+        'trainer.begin(configuration, settings.seed, "fold", 0,',
+    ),
+    WrongLine("train_on_fold", 'epoch, "fold", fold)', 'epoch, "fold", 0)'),
+    WrongLine(
+        "score",
+        "means = np.where(counts > 0, np.where(defined, curves, 0.0).sum(axis=0) / np.maximum(counts, 1), -np.inf)",
+        "means = np.where(counts > 0, np.nanmedian(curves, axis=0), -np.inf)",
+    ),
+    WrongLine("BankStore._fill", "np.abs(part).max() > FLOAT16_LIMIT", "part.max() > FLOAT16_LIMIT"),
+    # Retraining and what the run hands over.
+    WrongLine("retrain_and_export", "winner.best_epoch or winner.epochs", "winner.epochs"),
+    WrongLine("train_fold_models", "winner.best_epoch or winner.epochs", "winner.epochs"),
+    WrongLine("finish", "seeds=stage.config.retrain.seeds", "seeds=1"),
+    WrongLine("finish", "seeds=stage.config.retrain.seeds", "seeds=stage.config.retrain.seeds + 1"),
+    WrongLine("retrain", 'everything, epoch, "final", number)', 'everything, epoch, "final", 0)'),
+    WrongLine("retrain", 'settings.seed, "final", number,', 'settings.seed, "final", 0,'),
+    WrongLine("retrain", "np.arange(len(data.labels))", "data.folds[0][0]"),
+    WrongLine("assemble_model", "1 / 127.5, offset=-1.0", "1 / 128, offset=-1.0"),
+    WrongLine(
+        "_KerasLayers.norm_relu",
+        "epsilon=GROUP_NORM_EPSILON",
+        "epsilon=GROUP_NORM_EPSILON * 10",
+    ),
+    # Out-of-fold files.
+    WrongLine("write_out_of_fold", "np.array(data.image_ids)[rows]", "np.array(data.image_ids)[np.roll(rows, 1)]"),
+    WrongLine("write_out_of_fold", "data.labels[rows]", "data.labels[np.roll(rows, 1)]"),
+    WrongLine(
+        "write_out_of_fold",
+        "np.arange(record.initial_epoch + 1, record.epochs + 1, dtype=np.int32)",
+        "np.arange(record.initial_epoch + 1, record.epochs + 1, dtype=np.int32)[::-1]",
+    ),
+    WrongLine("read_out_of_fold", "record.best_epoch or record.epochs", "record.epochs"),
+    # Around the run.
+    # Not merely left out, for a lock that nobody has any more is released as well.
+    WrongLine("_locked", "lock.release()", 'globals().setdefault("_held", []).append(lock)'),
+    WrongLine("finish", "stage.split.test_fingerprint", 'stage.split.test_fingerprint + "x"'),
+    WrongLine("record_reading", "(LEDGER_COPY, LEDGER)", "(LEDGER_COPY,)"),
+    WrongLine("evaluate_model", "None if labelled.held_out is None else _record(file, labelled.held_out)", "None"),
+    # Exported models at work.
+    WrongLine(
+        "_predicted",
+        "zip(calibrated.tolist(), own.tolist(), strict=True)",
+        "zip(calibrated.tolist()[::-1], own.tolist()[::-1], strict=True)",
+    ),
+    WrongLine("_PreparedAhead._results", "future.result()", "future.result()[::-1]"),
+    WrongLine("_difference", "not difference <= kind.bound", "not difference <= 1.0"),
+    # Controls.
+    WrongLine("_between_patients", "shuffled[by_patient] = np", "shuffled[:] = np"),
+    WrongLine("PermutationTest.p_value", "(1 + np.count_nonzero", "(np.count_nonzero"),
+)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A change that no user could see.
+
+    Attributes:
+        line: The change.
+        reason: Why nobody could.
+    """
+
+    line: WrongLine
+    reason: str
+
+
+ACCEPTED = tuple(
+    Accepted(
+        WrongLine(function, "winner.best_epoch or winner.epochs", "winner.best_epoch"),
+        "a winner has an objective, and with it a best epoch; the other side is there for the type checker",
+    )
+    for function in ("retrain_and_export", "train_fold_models", "_fold_models")
+)
