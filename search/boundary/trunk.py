@@ -19,9 +19,9 @@ _POOLING_BATCH = 32
 def frozen_trunk(
     architecture: BitArchitecture,
     weights: BitWeights,
+    depths: Sequence[int],
     *,
     image_size: int,
-    depths: Sequence[int],
     dtype: str = "float32",
 ) -> Trunk:
     """Build the trunk for all boundaries in use.
@@ -29,8 +29,8 @@ def frozen_trunk(
     Args:
         architecture: The backbone's.
         weights: Its weights.
-        image_size: Side of the prepared images in pixels.
         depths: Unfreeze depths in use.
+        image_size: Side of the prepared images in pixels.
         dtype: Dtype policy of the arithmetic.
 
     Returns:

@@ -14,12 +14,12 @@ from search.bit.architecture import BitArchitecture
 from search.bit.weights import BitWeights
 from search.cohort import NOTICE, ROI_NOTICE
 from search.config.schema import Config
+from search.plan.execution import SearchOutcome
 from search.plan.hyperband import HyperbandPlan
 from search.run_folder.cut_short import CutShort
 from search.run_folder.directory import RunDirectory
 from search.text import interval_text
 from search.trials.data import TrainingSettings, TrialData
-from search.tuner.search import SearchOutcome
 
 
 @dataclass(frozen=True)

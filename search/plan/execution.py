@@ -196,3 +196,20 @@ class SearchListener(Protocol):
 
     def trial_ended(self, record: TrialRecord) -> None:
         """A trial is finished and recorded."""
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """What a search found.
+
+    Attributes:
+        records: All trials, in the order of the plan.
+        winner: The best one at the full budget.
+        configuration: Its configuration.
+        cut_short: Whether the bound of time ended the search before its plan was carried out.
+    """
+
+    records: tuple[TrialRecord, ...]
+    winner: TrialRecord
+    configuration: Configuration
+    cut_short: bool = False

@@ -5,19 +5,17 @@ The plan of a configuration, in words and as JSON.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 from reports.trials import TrialRecord
 from search.config.schema import Config, SearchSection
 from search.errors import ConfigError
 from search.plan.hyperband import HyperbandPlan, plan_hyperband, plan_without_promotions
 from search.plan.space import Configuration, draw_configurations, known_configurations
-
-if TYPE_CHECKING:
-    from reports.trials import TrialRecord
-
-    pass
 
 
 def searches(config: Config) -> int:
@@ -101,6 +99,13 @@ def plan_run(config: Config) -> HyperbandPlan:
             remedy="Raise --max-trials, or leave some out.",
         )
     return plan
+
+
+def plan_fingerprint(plan: HyperbandPlan, config: Config) -> str:
+    """SHA-256 (hex) of what a search is going to do: the plan, and the configurations that are drawn for it."""
+    drawn = draw_configurations(config.space, plan.configurations + plan.spares, seed=config.search.seed)
+    parts = [config.search.tuner, asdict(plan), [asdict(configuration) for configuration in drawn]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def plan_search(search: SearchSection) -> HyperbandPlan:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from mammo_data.preparation.prepared import PreparedSet
     from search.bit.architecture import BitArchitecture
     from search.bit.weights import BitWeights
+    from search.plan.execution import SearchOutcome
     from search.trials.data import TrainingSettings, TrialData
     from search.trials.worker import TrainerPool
-    from search.tuner.search import SearchOutcome
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, 
         directory: The run's folder.
     """
     from reports.trials import OBJECTIVE_CURVE
-    from search.tuner.search import plan_fingerprint
+    from search.plan.protocol import plan_fingerprint
 
     config = job.config
     return {

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -44,27 +44,17 @@ class TrainerPool:
         optimizer: str,
         dtype: str = "float32",
     ) -> None:
-        self._architecture = architecture
-        self._weights = weights
-        self._data = data
-        self._optimizer = optimizer
-        self._dtype = dtype
+        self._built = partial(
+            TailTrainer, architecture, weights, n_classes=len(data.class_names), optimizer=optimizer, dtype=dtype
+        )
+        self._shapes = {depth: bank.shape for depth, bank in data.banks.items()}
         self._trainers: dict[tuple[int, int], TailTrainer] = {}
 
     def __call__(self, configuration: Configuration) -> TailTrainer:
         """The tail of the configuration's shape."""
-        shape = (configuration.unfreeze_depth, configuration.head_width)
+        depth, width = shape = configuration.unfreeze_depth, configuration.head_width
         if shape not in self._trainers:
-            self._trainers[shape] = TailTrainer(
-                self._architecture,
-                self._weights,
-                depth=configuration.unfreeze_depth,
-                boundary_shape=self._data.banks[configuration.unfreeze_depth].shape,
-                head_width=configuration.head_width,
-                n_classes=len(self._data.class_names),
-                optimizer=self._optimizer,
-                dtype=self._dtype,
-            )
+            self._trainers[shape] = self._built(depth=depth, boundary_shape=self._shapes[depth], head_width=width)
         return self._trainers[shape]
 
 
@@ -91,30 +81,25 @@ class Worker:
         data: Development data.
         settings: What is constant over the trials.
         trainers: Gives the compiled tail for a configuration; the same one for the same shape.
-        checkpoints: Where trials stopped.
-        in_flight: Finished folds of trials that are not recorded yet.
+        run_directory: The run's folder.
         on_epoch: Called with (trial, fold, epoch) after each epoch.
     """
 
     data: TrialData
     settings: TrainingSettings
     trainers: Callable[[Configuration], TailTrainer]
-    checkpoints: CheckpointStore
-    in_flight: FoldsInFlight
+    run_directory: Path
     on_epoch: Callable[[int, int, int], None]
 
-    @classmethod
-    def of_run(
-        cls,
-        run_directory: Path,
-        data: TrialData,
-        settings: TrainingSettings,
-        trainers: Callable[[Configuration], TailTrainer],
-        on_epoch: Callable[[int, int, int], None],
-    ) -> Worker:
-        """A worker whose files lie in the run's folder."""
-        checkpoints = CheckpointStore(run_directory / "checkpoints")
-        return cls(data, settings, trainers, checkpoints, FoldsInFlight(run_directory / "in_flight"), on_epoch)
+    @cached_property
+    def checkpoints(self) -> CheckpointStore:
+        """Where trials stopped."""
+        return CheckpointStore(self.run_directory / "checkpoints")
+
+    @property
+    def in_flight(self) -> FoldsInFlight:
+        """Finished folds of trials that are not recorded yet."""
+        return FoldsInFlight(self.run_directory / "in_flight")
 
 
 def train_fold(work: FoldWork, worker: Worker) -> FoldResult:

@@ -139,7 +139,7 @@ def test_another_precision_or_kind_of_device_is_refused(begin, job):
 
 def test_the_plan_of_a_search_has_a_fingerprint_of_all_that_it_is_drawn_from(job):
     """Each setting of the space and of the plan changes it, and nothing else does."""
-    from search.tuner.search import plan_fingerprint
+    from search.plan.protocol import plan_fingerprint
 
     fingerprints = {path: plan_fingerprint(plan_run(config), config) for path, config in CHANGED.items()}
     before = plan_fingerprint(job.plan, CONFIG)

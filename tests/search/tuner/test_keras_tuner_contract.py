@@ -67,7 +67,7 @@ def test_a_finished_search_answers_kerastuners_own_questions(tmp_path, engine):
         seed=0,
     )
     pool = TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
-    worker = Worker.of_run(tmp_path, engine.data, engine.settings, pool, Silent().epoch_ended)
+    worker = Worker(engine.data, engine.settings, pool, tmp_path, Silent().epoch_ended)
     with InProcessExecutor(worker) as executor:
         tuner = MammoTuner(oracle, executor=executor, data=engine.data, run_directory=tmp_path, listener=Silent())
         tuner.search()
