@@ -54,7 +54,7 @@ def ranked(records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
         return ()
     budget = max(record.epochs for record in completed)
     finalists = [record for record in completed if record.epochs == budget]
-    return tuple(sorted(finalists, key=lambda record: (-(record.objective or 0.0), record.run)))
+    return tuple(sorted(finalists, key=lambda record: (-(record.objective or 0.0), record.trial)))
 
 
 def best_run(records: Sequence[TrialRecord]) -> TrialRecord:
@@ -99,15 +99,15 @@ def trial_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    ordered = sorted(records, key=lambda record: record.run)
-    rank = {record.run: position for position, record in enumerate(ranked(ordered), start=1)}
+    ordered = sorted(records, key=lambda record: record.trial)
+    rank = {record.trial: position for position, record in enumerate(ranked(ordered), start=1)}
     names = sorted({name for record in ordered for name in record.hyperparameters})
     rows = []
     for record in ordered:
         folds = fold_objectives(record)
         rows.append(
             {
-                "run": record.run,
+                "run": record.trial,
                 "configuration": record.configuration,
                 "bracket": record.bracket,
                 "rung": record.rung,
@@ -118,7 +118,7 @@ def trial_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
                 "objective": record.objective,
                 "objective_sd": statistics.stdev(folds) if len(folds) > 1 else None,
                 "best_epoch": record.best_epoch,
-                "rank": rank.get(record.run),
+                "rank": rank.get(record.trial),
                 "started": record.started,
                 "seconds": record.seconds,
                 "overhead_seconds": record.overhead_seconds,
@@ -160,7 +160,8 @@ class TrialRecord:
     """One run: one configuration trained from one rung's epoch count to the next one's.
 
     Attributes:
-        run: Number in the order of the plan, from 0; also KerasTuner's trial id.
+        trial: Number, from 0: its place in the plan, those that replace failed ones behind all planned ones; also
+            KerasTuner's trial id.
         configuration: Number of the hyperparameter configuration, from 0; runs of a promotion share it.
         bracket: Hyperband bracket (its number of promotions); brackets run largest first.
         rung: Rung in the bracket, from 0.
@@ -186,7 +187,7 @@ class TrialRecord:
             its number, as part of the next attempt.
     """
 
-    run: int
+    trial: int
     configuration: int
     bracket: int
     rung: int

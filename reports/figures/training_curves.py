@@ -44,9 +44,9 @@ def draw_training_curves(record: TrialRecord) -> Figure:
     axes.set_xlim(0.5, record.epochs + 0.5)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch", fontsize=11.5, color=INK)
-    about = f"Run {record.run}: mean of {folds} folds, band from the lowest to the highest fold"
+    about = f"Run {record.trial}: mean of {folds} folds, band from the lowest to the highest fold"
     if folds == 1:
-        about = f"Run {record.run}: one validation fold"
+        about = f"Run {record.trial}: one validation fold"
     if record.best_epoch is not None:
         about += f"; dotted: chosen epoch {record.best_epoch}"
     figure.supxlabel(about, fontsize=NOTE, color=FAINT)

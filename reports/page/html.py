@@ -209,10 +209,10 @@ def _trial_rows(records: tuple[TrialRecord, ...]) -> list[tuple[int | None, Tria
     """Rank, run and spread over the folds; comparable runs together, best first, failed ones last."""
     import statistics
 
-    rank = {record.run: position for position, record in enumerate(ranked(records), start=1)}
-    ordered = sorted(records, key=lambda r: (r.status != "completed", -r.epochs, -(r.objective or 0.0), r.run))
+    rank = {record.trial: position for position, record in enumerate(ranked(records), start=1)}
+    ordered = sorted(records, key=lambda r: (r.status != "completed", -r.epochs, -(r.objective or 0.0), r.trial))
     rows = []
     for record in ordered:
         folds = fold_objectives(record)
-        rows.append((rank.get(record.run), record, statistics.stdev(folds) if len(folds) > 1 else None))
+        rows.append((rank.get(record.trial), record, statistics.stdev(folds) if len(folds) > 1 else None))
     return rows

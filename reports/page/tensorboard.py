@@ -119,7 +119,7 @@ def write_trial(record: TrialRecord, directory: Path) -> None:
 
     start = _seconds(record.started)
     end = start + record.seconds
-    session = plugin_data_pb2.SessionStartInfo(group_name=_session_name(record.run), start_time_secs=start)
+    session = plugin_data_pb2.SessionStartInfo(group_name=_session_name(record.trial), start_time_secs=start)
     for name, value in _session_values(record).items():
         _set_value(session.hparams[name], value)
     status = api_pb2.STATUS_SUCCESS if record.status == "completed" else api_pb2.STATUS_FAILURE
@@ -140,7 +140,7 @@ def write_trial(record: TrialRecord, directory: Path) -> None:
     events.append(
         _plugin_event(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=finish), end)
     )
-    _write_events(run_directory(directory, record.run), events)
+    _write_events(run_directory(directory, record.trial), events)
 
 
 def write_final(figures: Mapping[str, Path], text: str, directory: Path, *, created: str = "") -> None:

@@ -91,6 +91,6 @@ def _legend(ends: Sequence[int], winner: TrialRecord | None) -> list[Line2D]:
         for epochs in ends
     ]
     if winner is not None:
-        handles.append(Line2D([], [], color=CONTRAST, linewidth=2.6, label=f"winner, run {winner.run}"))
+        handles.append(Line2D([], [], color=CONTRAST, linewidth=2.6, label=f"winner, run {winner.trial}"))
     handles.append(Line2D([], [], color=FAINT, linestyle=":", label="end of a rung"))
     return handles

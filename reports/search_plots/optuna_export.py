@@ -83,7 +83,7 @@ def _whole_search(optuna: Any, records: Sequence[TrialRecord], space: Sequence[D
     """A trial a configuration, by its last run."""
     full = max((record.epochs for record in records), default=0)
     by_configuration: dict[int, list[TrialRecord]] = {}
-    for record in sorted(records, key=lambda record: record.run):
+    for record in sorted(records, key=lambda record: record.trial):
         by_configuration.setdefault(record.configuration, []).append(record)
     trials = []
     for runs in by_configuration.values():

@@ -90,7 +90,7 @@ def comparable_runs(records: Sequence[TrialRecord], epochs: int) -> tuple[TrialR
                 and record.objective is not None
                 and math.isfinite(record.objective)
             ),
-            key=lambda record: record.run,
+            key=lambda record: record.trial,
         )
     )
 
@@ -146,7 +146,7 @@ def trial_attributes(record: TrialRecord) -> dict[str, Any]:
     folds = fold_objectives(record)
     spread = statistics.stdev(folds) if len(folds) > 1 else None
     return {
-        "run": record.run,
+        "run": record.trial,
         "configuration": record.configuration,
         "bracket": record.bracket,
         "rung": record.rung,

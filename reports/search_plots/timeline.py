@@ -25,7 +25,7 @@ def draw_timeline(records: Sequence[TrialRecord]) -> Figure:
     """
     from matplotlib.patches import Patch
 
-    runs = sorted((record for record in records if record.started), key=lambda record: record.run)
+    runs = sorted((record for record in records if record.started), key=lambda record: record.trial)
     starts = [datetime.fromisoformat(record.started).timestamp() for record in runs]
     seconds = max(start + record.seconds for start, record in zip(starts, runs, strict=True)) - min(starts)
     unit, name = (1, "seconds") if seconds < 200 else (60, "minutes") if seconds < 3 * 3600 else (3600, "hours")
@@ -46,7 +46,7 @@ def draw_timeline(records: Sequence[TrialRecord]) -> Figure:
     dress(axes, title=f"Timeline: {len(runs)} runs", x=f"{name} since the first start", y="run", grid="x")
     axes.set_ylim(len(runs) - 0.4, -0.6)
     step = max(1, -(-len(runs) // 20))
-    axes.set_yticks(range(0, len(runs), step), [str(runs[row].run) for row in range(0, len(runs), step)])
+    axes.set_yticks(range(0, len(runs), step), [str(runs[row].trial) for row in range(0, len(runs), step)])
     axes.tick_params(axis="y", labelsize=NOTE)
     handles = [
         Patch(facecolor=_colour(bracket), label=f"bracket {bracket}")

@@ -159,7 +159,7 @@ def selection_correction(oof: Path, records: Sequence[TrialRecord], *, seed: int
         RunError: If a file is missing or damaged.
     """
     # In the order of their numbers, not best first: of equal candidates the first one is chosen.
-    finalists = sorted(ranked(records), key=lambda record: record.run)
+    finalists = sorted(ranked(records), key=lambda record: record.trial)
     if not finalists:
         return None
     stored = [read_every_epoch(oof, record, records) for record in finalists]
@@ -168,7 +168,7 @@ def selection_correction(oof: Path, records: Sequence[TrialRecord], *, seed: int
         np.concatenate([run.probabilities for run in stored]),
         stored[0].patient_ids,
         stored[0].folds,
-        runs=np.repeat([record.run for record in finalists], [len(run.probabilities) for run in stored]),
+        runs=np.repeat([record.trial for record in finalists], [len(run.probabilities) for run in stored]),
         seed=seed,
     )
 

@@ -138,7 +138,7 @@ def remaining_work(
             mixed = {depth: begun.count(depth) + missing * shares.get(depth, 0.0) for depth in {*begun, *shares}}
             total = sum(mixed.values())
             below = {depth: count / total for depth, count in mixed.items()} if total else any_depth
-            best = sorted(done, key=lambda record: (-(record.objective or 0.0), record.run))
+            best = sorted(done, key=lambda record: (-(record.objective or 0.0), record.trial))
             coming = () if missing or flying else [record.configuration for record in best]
     return dict(work)
 

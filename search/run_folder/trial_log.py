@@ -5,7 +5,7 @@ Schema of a line: ``{"crc32": "8 hex digits of the record's JSON", "record": {th
 out, whatever the order in which trials end, parents before their promotions. A trial is there once, but for those whose
 failures in a row have stopped the search: what is recorded later has a higher ``attempt``, which takes the row back.
 
-Lines of earlier versions have ``run`` for ``number`` and no ``attempt``; there a number that comes again says the same.
+Lines of earlier versions have ``run`` for ``trial`` and no ``attempt``; there a number that comes again says the same.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def read_records(path: Path) -> tuple[TrialRecord, ...]:
     records: list[TrialRecord] = []
     for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
         record = _record(path, number, line)
-        says_so = b'"attempt": ' not in line and record.run in {before.run for before in records}
+        says_so = b'"attempt": ' not in line and record.trial in {before.trial for before in records}
         if says_so or (records and record.attempt > records[-1].attempt):
             del records[len(records) - last_failures(records) :]
-        numbers = {before.run for before in records}
-        if record.run in numbers:
-            raise _damaged(path, number, f"trial {record.run} again, which does not say that it is tried again")
+        numbers = {before.trial for before in records}
+        if record.trial in numbers:
+            raise _damaged(path, number, f"trial {record.trial} again, which does not say that it is tried again")
         if record.parent is not None and record.parent not in numbers:
-            raise _damaged(path, number, f"trial {record.run} before trial {record.parent}, which it goes on from")
+            raise _damaged(path, number, f"trial {record.trial} before trial {record.parent}, which it goes on from")
         records.append(record)
     return tuple(records)
 
@@ -99,7 +99,8 @@ def _record(path: Path, number: int, line: bytes) -> TrialRecord:
     known = {field.name for field in fields(TrialRecord)}
     # The checksum is no proof of who wrote the line: what is in it is checked as well.
     try:
-        values = {name: value for name, value in parsed["record"].items() if name in known}
+        written = {"trial": parsed["record"].get("run"), **parsed["record"]}
+        values = {name: value for name, value in written.items() if name in known}
         values["curves"] = {
             name: tuple(tuple(math.nan if value is None else float(value) for value in fold) for fold in folds)
             for name, folds in values.get("curves", {}).items()
@@ -109,7 +110,7 @@ def _record(path: Path, number: int, line: bytes) -> TrialRecord:
             raise ValueError("names that steer a terminal")
     except (ValueError, TypeError, AttributeError):
         raise _damaged(path, number, "not a record of a trial") from None
-    if min(record.run, record.configuration, record.bracket, record.rung, record.initial_epoch) < 0:
+    if min(record.trial, record.configuration, record.bracket, record.rung, record.initial_epoch) < 0:
         raise _damaged(path, number, "a negative number")
     return record
 

@@ -102,8 +102,8 @@ def runs_table(board: SearchBoard, *, rows: int, width: int, now: float = 0.0, f
     in_flight = list(board.running.values())[: max(1, rows - 2)] if flying else []
     free = max(0, rows - len(in_flight))
     best = board.best(min(5, max(1, free // 2)) if flying else rows)
-    shown = {record.run for record in best}
-    last = [record for record in board.records if record.run not in shown][-(free - len(best)) :] if flying else []
+    shown = {record.trial for record in best}
+    last = [record for record in board.records if record.trial not in shown][-(free - len(best)) :] if flying else []
     for place, record in enumerate(best):
         style = "bold green" if place == 0 else "green"
         table.add_row(*(column.of(_finished(record, "done" if place else "best")) for column in columns), style=style)
@@ -163,7 +163,7 @@ class _Row:
 def _finished(record: TrialRecord, state: str) -> _Row:
     spread = spread_text(record).removeprefix(" ± ")
     return _Row(
-        record.run, state, record.bracket, record.rung, record.initial_epoch, record.epochs, record.objective, spread,
+        record.trial, state, record.bracket, record.rung, record.initial_epoch, record.epochs, record.objective, spread,
         record.hyperparameters, record.seconds,
     )  # fmt: skip
 
@@ -216,7 +216,8 @@ def run_line(record: TrialRecord, runs: int) -> str:
     result = f"failed: {record.error}" if record.status == "failed" else f"AUC {objective_text(record)}"
     width = len(str(runs))
     return (
-        f"run {record.run:>{width}}  {record.run + 1:>{width}}/{runs}  bracket {record.bracket} rung {record.rung}  "
+        f"run {record.trial:>{width}}  {record.trial + 1:>{width}}/{runs}  "
+        f"bracket {record.bracket} rung {record.rung}  "
         f"epochs {record.initial_epoch:>2}→{record.epochs:<2}  {result}  depth {values['unfreeze_depth']}  "
         f"width {values['head_width']:<4}  dropout {values['dropout']:<5.3g}  l2 {values['l2']:<8.2g}  "
         f"lr {values['learning_rate']:<8.2g}  {record.seconds:6.1f} s"

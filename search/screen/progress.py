@@ -165,7 +165,7 @@ class RunProgress:
             board = self._board
             if board is not None:
                 board.end(record)
-        line = run_line(record, board.plan.trials if board is not None else record.run + 1)
+        line = run_line(record, board.plan.trials if board is not None else record.trial + 1)
         self._record(line)
         if not self._live:
             self._print(Text(line))

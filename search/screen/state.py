@@ -117,7 +117,7 @@ class SearchBoard:
 
     def end(self, record: TrialRecord) -> None:
         """A run is finished."""
-        flight = self.running.pop(record.run, None)
+        flight = self.running.pop(record.trial, None)
         self.records.append(record)
         if flight is None or flight.epoch_seconds is None:
             return
@@ -151,8 +151,9 @@ class SearchBoard:
         """
         completed = [record for record in self.records if record.status == "completed"]
         continued = {record.parent for record in completed}
-        scored = [record for record in completed if record.objective is not None and record.run not in continued]
-        return tuple(sorted(scored, key=lambda record: (-record.epochs, -(record.objective or 0.0), record.run))[:most])
+        scored = [record for record in completed if record.objective is not None and record.trial not in continued]
+        scored.sort(key=lambda record: (-record.epochs, -(record.objective or 0.0), record.trial))
+        return tuple(scored[:most])
 
     def run_seconds_left(self, flight: RunInFlight, now: float) -> float | None:
         """Until a run in flight ends; None while nothing is known."""

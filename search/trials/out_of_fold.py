@@ -71,12 +71,12 @@ def write_out_of_fold(directory: Path, data: TrialData, record: TrialRecord, fol
         ),
         "label": data.labels[rows],
     }
-    save_checked_npz(out_of_fold_file(directory, record.run), arrays)
+    save_checked_npz(out_of_fold_file(directory, record.trial), arrays)
 
 
 def is_intact(directory: Path, data: TrialData, record: TrialRecord) -> bool:
     """Whether a trial's file is what `write_out_of_fold` writes for it on these data."""
-    arrays = load_checked_npz(out_of_fold_file(directory, record.run))
+    arrays = load_checked_npz(out_of_fold_file(directory, record.trial))
     return (
         arrays is not None
         and arrays["image"].tolist() == np.array(data.image_ids)[_rows(data)].tolist()
@@ -132,7 +132,7 @@ def read_every_epoch(directory: Path, record: TrialRecord, records: Sequence[Tri
 
 def _lineage(record: TrialRecord, records: Sequence[TrialRecord]) -> Iterator[TrialRecord]:
     """The trial, its parent, and so on up to one of the first rung."""
-    by_number = {each.run: each for each in records}
+    by_number = {each.trial: each for each in records}
     yield record
     while record.parent is not None:
         record = by_number[record.parent]
@@ -140,7 +140,7 @@ def _lineage(record: TrialRecord, records: Sequence[TrialRecord]) -> Iterator[Tr
 
 
 def _written(directory: Path, record: TrialRecord) -> Arrays:
-    path = out_of_fold_file(directory, record.run)
+    path = out_of_fold_file(directory, record.trial)
     arrays = load_checked_npz(path)
     if arrays is None:
         raise RunError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Literal
 
 import keras_tuner
@@ -125,7 +125,7 @@ class SearchOracle(keras_tuner.Oracle):
             if not self.fits(record):
                 raise RunError(
                     expected="finished trials that the plan of this search has",
-                    found=f"another one in trials.jsonl as trial {record.run}",
+                    found=f"another one in trials.jsonl as trial {record.trial}",
                     remedy="Restore the file, or search again with --fresh.",
                 )
             assignment = record_assignment(record)
@@ -217,12 +217,4 @@ def _state(assignment: Assignment, status: Any, objective: float | None) -> Tria
 
 def record_assignment(record: TrialRecord) -> Assignment:
     """The assignment that a trial carried out."""
-    return Assignment(
-        record.run,
-        record.configuration,
-        record.bracket,
-        record.rung,
-        record.parent,
-        record.initial_epoch,
-        record.epochs,
-    )
+    return Assignment(**{field.name: getattr(record, field.name) for field in fields(Assignment)})

@@ -89,7 +89,7 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         self._in_flight = FoldsInFlight(run_directory / "in_flight")
         self._out: dict[int, _Out] = {}
         self._early: dict[int, tuple[TrialRecord, list[FoldResult]]] = {}
-        self._curves = {record.run: record.curves for record in finished}
+        self._curves = {record.trial: record.curves for record in finished}
         self.records = list(finished)
         # trials.jsonl is what is true of a search; KerasTuner's files are made anew from it.
         shutil.rmtree(run_directory / "search", ignore_errors=True)
@@ -108,7 +108,7 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
             UserError: As the executor; so do DataError and OSError.
         """
         for record in self.records:
-            self._in_flight.forget(record.run)
+            self._in_flight.forget(record.trial)
             if record.status == "completed" and not is_intact(self._oof, self._data, record):
                 self._mend_out_of_fold(record)
         while True:
@@ -189,13 +189,7 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         seconds = sum(result.seconds for result in results)
         build = sum(result.build_seconds for result in results)
         return TrialRecord(
-            run=assignment.trial,
-            configuration=assignment.configuration,
-            bracket=assignment.bracket,
-            rung=assignment.rung,
-            parent=assignment.parent,
-            initial_epoch=assignment.initial_epoch,
-            epochs=assignment.epochs,
+            **asdict(assignment),
             hyperparameters=asdict(out.configuration),
             status="failed" if error else "completed",
             objective=outcome.objective if outcome else None,
@@ -216,7 +210,7 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         if results[-1].failure is None:
             write_out_of_fold(self._oof, self._data, record, results)
         append_record(self._run_directory / "trials.jsonl", record)
-        self._in_flight.forget(record.run)
+        self._in_flight.forget(record.trial)
         self.records.append(record)
         self._listener.trial_ended(record)
         if last_failures(self.records) >= IN_A_ROW:
@@ -232,12 +226,12 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         before = [curve[record.initial_epoch :] for curve in record.curves[OBJECTIVE_CURVE]]
         if not np.array_equal(np.array(again), np.array(before), equal_nan=True):
             raise RunError(
-                expected=f"the logits of trial {record.run} as they were written",
+                expected=f"the logits of trial {record.trial} as they were written",
                 found="a missing or damaged file, and other values when the trial was trained again",
                 remedy="Restore the folder oof, or search again with --fresh.",
             )
         write_out_of_fold(self._oof, self._data, record, results)
-        self._in_flight.forget(record.run)
+        self._in_flight.forget(record.trial)
 
     def load_model(self, trial: Any) -> Any:
         """Not offered: a trial has one model a fold, and none is the final one."""
@@ -260,7 +254,7 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
 
 
 def _order(record: TrialRecord) -> tuple[int, int, int]:
-    return record.bracket, record.rung, record.run
+    return record.bracket, record.rung, record.trial
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

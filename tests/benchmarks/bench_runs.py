@@ -113,7 +113,7 @@ def measure(runs: int, depths: tuple[int, ...], epochs: int, side: int) -> dict[
     seconds = sum(record.seconds for record in records)
     trained = sum(record.epochs for record in records) * FOLDS * settings.steps_per_epoch * settings.batch_size
     builds = [record.build_seconds for record in records if record.build_seconds > 0.1]
-    last_build = max(record.run for record in records if record.build_seconds > 0.1)
+    last_build = max(record.trial for record in records if record.build_seconds > 0.1)
     return {
         "runs": len(records),
         "seconds": seconds,

@@ -116,7 +116,7 @@ def kinds(engine, finished):
         return dict(found.arrays), found.genuine
 
     def read_oof(file):
-        first = next(record for record in records if record.run == 0)
+        first = next(record for record in records if record.trial == 0)
         found = read_out_of_fold(file.parent, first, records, ("normal", "benign", "malignant")).predictions
         return found.image_ids, found.patient_ids, found.labels, found.probabilities
 

@@ -87,7 +87,7 @@ class Meddler:
     def epoch_ended(self, run, fold, epoch): ...
 
     def trial_ended(self, record):
-        if record.run == self._run:
+        if record.trial == self._run:
             self._what()
 
 

@@ -20,10 +20,10 @@ def test_only_full_budget_runs_can_win() -> None:
 
 def test_of_two_equal_runs_the_lower_number_wins_whatever_the_order() -> None:
     records = [replace(record, objective=0.7) for record in simulated_trials(failed=())]
-    full = [record.run for record in records if record.epochs == 30]
+    full = [record.trial for record in records if record.epochs == 30]
     random.Random(0).shuffle(records)
-    assert best_run(records).run == min(full)
-    assert [record.run for record in ranked(records)] == full
+    assert best_run(records).trial == min(full)
+    assert [record.trial for record in ranked(records)] == full
 
 
 def test_a_search_without_a_full_run_compares_its_longest_ones() -> None:
@@ -43,7 +43,7 @@ def test_the_table_has_a_row_a_run_and_keeps_what_is_missing_missing() -> None:
     table = trial_table(tuple(reversed(records)))
     assert list(table["run"]) == list(range(38))
     assert int(table["rank"].notna().sum()) == 10
-    assert table.loc[table["rank"] == 1, "run"].item() == best_run(records).run
+    assert table.loc[table["rank"] == 1, "run"].item() == best_run(records).trial
     assert table["parent"].isna().sum() == 28
     assert str(table["parent"].dtype) == "Int64"
     failed = table.loc[7]

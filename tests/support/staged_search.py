@@ -50,7 +50,7 @@ def record(run: int, assignment: Assignment, chosen: Configuration) -> TrialReco
     failed = run == 1
     curve = tuple(tuple(0.5 + 0.01 * run + 0.01 * fold for _ in range(assignment.epochs)) for fold in range(FOLDS))
     return TrialRecord(
-        run=run,
+        trial=run,
         configuration=assignment.configuration,
         bracket=assignment.bracket,
         rung=assignment.rung,

@@ -41,11 +41,11 @@ def noisy_search(folder, seed, *, configurations=5, patients=90):
             run, found = len(records), score(curves)
             results = [FoldResult({}, each) for each in logits]
             record = TrialRecord(
-                run=run,
+                trial=run,
                 configuration=configuration,
                 bracket=0,
                 rung=rung,
-                parent=parent.run if parent else None,
+                parent=parent.trial if parent else None,
                 initial_epoch=first,
                 epochs=last,
                 hyperparameters={},

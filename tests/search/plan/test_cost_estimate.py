@@ -40,7 +40,7 @@ def search(plan, folds, board):
         )
         board.end(
             TrialRecord(
-                run=run,
+                trial=run,
                 configuration=assignment.configuration,
                 bracket=assignment.bracket,
                 rung=assignment.rung,

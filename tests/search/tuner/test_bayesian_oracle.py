@@ -76,7 +76,7 @@ def test_a_resumed_search_proposes_what_it_would_have(exhausted, tmp_path):
     resumed = oracle_of(tmp_path, 40, known=KNOWN, **DISCRETE)
     records = [
         TrialRecord(
-            run=run,
+            trial=run,
             configuration=run,
             bracket=0,
             rung=0,

@@ -72,7 +72,7 @@ def test_a_finished_search_answers_kerastuners_own_questions(tmp_path, engine):
         tuner = MammoTuner(oracle, executor=executor, data=engine.data, run_directory=tmp_path, listener=Silent())
         tuner.search()
     assert len(oracle.trials) == plan.trials == len(tuner.records)
-    best = max((record for record in tuner.records), key=lambda record: (record.objective, -record.run))
+    best = max((record for record in tuner.records), key=lambda record: (record.objective, -record.trial))
     assert tuner.get_best_hyperparameters()[0].get("learning_rate") == best.hyperparameters["learning_rate"]
     trial = oracle.get_best_trials()[0]
     assert trial.score == pytest.approx(best.objective)

@@ -80,8 +80,8 @@ class Watching:
     def epoch_ended(self, trial, fold, epoch): ...
 
     def trial_ended(self, record):
-        for file in sorted((self._folder / "checkpoints" / f"{record.run:04d}").glob("fold-*")):
-            self.checkpoints[record.run, file.name] = file.read_bytes()
+        for file in sorted((self._folder / "checkpoints" / f"{record.trial:04d}").glob("fold-*")):
+            self.checkpoints[record.trial, file.name] = file.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_a_kill_between_an_early_result_and_its_turn_loses_nothing(search, known
     with pytest.raises(Killed):
         search(tmp_path, lambda worker: Shuffled(worker, seed, results), **known)
     log = tmp_path / "trials.jsonl"
-    written = {record.run for record in read_records(log)} if log.exists() else set()
+    written = {record.trial for record in read_records(log)} if log.exists() else set()
     early = {folder.name for folder in (tmp_path / "in_flight").iterdir() if len(list(folder.iterdir())) == 2}
     assert early, "no trial was complete before its turn"
     assert not {f"{trial:04d}" for trial in written} & early

@@ -136,7 +136,7 @@ def test_a_learning_rate_that_diverges_is_recorded_with_its_epoch_and_never_stop
         assert record.objective is None
     promoted = {record.parent for record in outcome.records} - {None}
     assert promoted
-    assert not promoted & {record.run for record in failed}
+    assert not promoted & {record.trial for record in failed}
     assert outcome.winner.epochs == 3
     assert not (tmp_path / "run" / "failures").exists(), "it is an outcome, no fault of the program"
 
@@ -144,7 +144,7 @@ def test_a_learning_rate_that_diverges_is_recorded_with_its_epoch_and_never_stop
 def test_a_gaussian_process_takes_a_diverged_run_for_the_worst(engine, search):
     wild = {"space__learning_rate": {"min": 1e-3, "max": 1e20, "sampling": "log"}}
     outcome = search(search__tuner="bayesian", search__max_trials=19, search__max_epochs=1, **wild)
-    late = [record for record in outcome.records if record.run >= 15]
+    late = [record for record in outcome.records if record.trial >= 15]
     assert any(record.diverged_epoch for record in outcome.records)
     assert sum(record.diverged_epoch is None for record in late) >= len(late) / 2
 
