@@ -1,4 +1,4 @@
-"""The order of a search: which trial comes next, from the plan and from what has happened so far, and nothing else.
+"""Order of a search: which trial comes next, from the plan and from what has happened so far, and nothing else.
 
 Because the answer depends on the history alone, a search that was stopped anywhere goes on where it was. A trial's
 number is its place in the plan (bracket, rung, slot), those that replace failed ones have places of their own after all

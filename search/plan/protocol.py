@@ -1,7 +1,4 @@
-"""What a protocol makes of a search's plan: how many searches, and how long the nested one would take.
-
-The plan of a configuration, in words and as JSON.
-"""
+"""Plan of a configuration and of its protocol, in words and as JSON, and how long the nested one would take."""
 
 from __future__ import annotations
 
@@ -45,7 +42,7 @@ def describe_protocol(plan: HyperbandPlan, config: Config) -> str:
     count = searches(config)
     return (
         f"Nested: {count} searches of this plan, one for each of {config.split.outer_folds} outer folds on the other "
-        f"folds' patients and one on all for the model: {count * plan.trials} runs, {count * plan.epochs} epochs\n"
+        f"folds' patients and one on all for the model: {count * plan.trials} trials, {count * plan.epochs} epochs\n"
         f"{text}"
     )
 
@@ -61,7 +58,7 @@ def nested_seconds(
     on whole images makes one set of them, as a hold-out run does.
 
     Args:
-        records: The runs of the hold-out search.
+        records: The trials of the hold-out search.
         config: Its configuration.
         other_seconds: What retraining, evaluation and report took; counted for every search.
         outer_folds: Instead of the configured ones.
@@ -144,9 +141,9 @@ def describe_plan(plan: HyperbandPlan) -> str:
     """The plan as lines of text."""
     kind = f"Hyperband, factor {plan.factor}" if plan.factor > 1 else "No promotions"
     lines = [
-        f"{kind}: {plan.trials} runs of at most {plan.max_trials}, "
+        f"{kind}: {plan.trials} trials of at most {plan.max_trials}, "
         f"{plan.configurations} configurations, {plan.epochs} epochs, "
-        f"{plan.full_budget_trials} runs at the full {plan.max_epochs} epochs"
+        f"{plan.full_budget_trials} trials at the full {plan.max_epochs} epochs"
     ]
     for position, bracket in enumerate(plan.brackets):
         rungs = " → ".join(f"{rung.trials} × {rung.epochs} epochs" for rung in bracket.rungs)

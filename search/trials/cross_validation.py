@@ -132,9 +132,7 @@ def train_on_fold(
         trainer.begin(configuration, settings.seed, "fold", fold, head_init=settings.head_init)
     else:
         trainer.restore(parent)
-    curves: dict[str, list[float]] = {
-        name: [] for name in ("loss", "val_loss", OBJECTIVE_CURVE, "val_balanced_accuracy")
-    }
+    measured: list[dict[str, float]] = []
     logits = []
     labels = data.labels[validation]
     for epoch in range(initial_epoch + 1, epochs + 1):
@@ -142,12 +140,11 @@ def train_on_fold(
         outputs = trainer.logits(bank.values, bank.offsets[validation])
         if not np.isfinite(outputs).all():
             raise DivergedError("validation logits that are not finite", epoch, f"fold {fold + 1}")
-        for name, value in {"loss": loss, **validation_metrics(labels, outputs)}.items():
-            curves[name].append(value)
+        measured.append({"loss": loss, **validation_metrics(labels, outputs)})
         logits.append(outputs)
         if on_epoch:
             on_epoch(epoch)
-    return FoldResult({name: tuple(curve) for name, curve in curves.items()}, np.stack(logits))
+    return FoldResult({name: tuple(each[name] for each in measured) for name in measured[0]}, np.stack(logits))
 
 
 def validation_metrics(labels: NDArray[np.int64], logits: NDArray[np.float32]) -> dict[str, float]:
@@ -169,26 +166,13 @@ def validation_metrics(labels: NDArray[np.int64], logits: NDArray[np.float32]) -
     }
 
 
-@dataclass(frozen=True)
-class EpochDraw:
-    """What one epoch trains on.
-
-    Attributes:
-        images: Positions among the training images, int64 [steps, batch].
-        views: Which stored view of each, int64 [steps, batch].
-    """
-
-    images: NDArray[np.int64]
-    views: NDArray[np.int64]
-
-
 def draw_epoch(
     labels: NDArray[np.int64],
     view_counts: NDArray[np.int64],
     settings: TrainingSettings,
     epoch: int,
     *purpose: str | int,
-) -> EpochDraw:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw the images and views of one epoch; they depend on (seed, purpose, epoch) and the training set alone.
 
     Args:
@@ -197,12 +181,15 @@ def draw_epoch(
         settings: Seed, steps, batch size and minority handling.
         epoch: From 1.
         purpose: Names the draw, for example ``("fold", 3)``.
+
+    Returns:
+        Positions among the training images and which stored view of each, both int64 [steps, batch].
     """
     rng = generator(settings.seed, *purpose, "epoch", epoch)
     shape = (settings.steps_per_epoch, settings.batch_size)
     images = epoch_rows(labels, draws=shape[0] * shape[1], rng=rng, minority=settings.minority)
     views = rng.integers(view_counts[images])
-    return EpochDraw(images.reshape(shape), views.reshape(shape))
+    return images.reshape(shape), views.reshape(shape)
 
 
 def train_epoch(
@@ -223,8 +210,8 @@ def train_epoch(
         DivergedError: If it is not finite.
     """
     bank = data.banks[configuration.unfreeze_depth]
-    drawn = draw_epoch(data.labels[training], bank.view_counts[training], settings, epoch, *purpose)
-    images = training[drawn.images]
+    drawn, views = draw_epoch(data.labels[training], bank.view_counts[training], settings, epoch, *purpose)
+    images = training[drawn]
     rates = learning_rates(
         settings.schedule,
         configuration.learning_rate,
@@ -236,7 +223,7 @@ def train_epoch(
     emphasis = class_emphasis(settings.minority, data.labels[training], len(data.class_names))
     loss = trainer.train(
         bank.values,
-        bank.offsets[images] + drawn.views,
+        bank.offsets[images] + views,
         data.labels[images],
         rates,
         emphasis,

@@ -1,9 +1,9 @@
-"""oof/RUN.npz: the validation logits of every epoch of a run.
+"""Out-of-fold logits: oof/TRIAL.npz holds those of every epoch of a trial.
 
-Arrays: ``logits`` float32 [epochs, rows, classes]; ``epoch`` int32 [epochs], from 1, those trained in this run (its
+Arrays: ``logits`` float32 [epochs, rows, classes]; ``epoch`` int32 [epochs], from 1, those trained in this trial (its
 parents' are in their own files); ``image`` and ``patient`` str [rows]; ``fold`` int32 [rows]; ``label`` int64 [rows].
 Rows are the validation images of all folds, fold by fold. Calibration and operating points read nothing else. A damaged
-file is told by its checksum (see `tensor_file`); its run is trained again when the search is resumed.
+file is told by its checksum (see `search.files.tensors`); its trial is trained again when the search is resumed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from search.trials.data import TrialData
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Out-of-fold predictions of one run.
+    """Out-of-fold predictions of one trial.
 
     Attributes:
         predictions: Of each validation image, fold by fold.
@@ -38,7 +38,7 @@ class OutOfFold:
 
 @dataclass(frozen=True)
 class OutOfFoldEpochs:
-    """Out-of-fold predictions of one run after each of its epochs.
+    """Out-of-fold predictions of one trial after each of its epochs.
 
     Attributes:
         probabilities: Those of its parents' epochs first, float64 [epochs, images, classes].
@@ -53,9 +53,9 @@ class OutOfFoldEpochs:
     folds: NDArray[np.int32]
 
 
-def out_of_fold_file(directory: Path, run: int) -> Path:
-    """Where a run's logits lie under the folder ``oof``."""
-    return directory / f"{run:04d}.npz"
+def out_of_fold_file(directory: Path, trial: int) -> Path:
+    """Where a trial's logits lie under the folder ``oof``."""
+    return directory / f"{trial:04d}.npz"
 
 
 def write_out_of_fold(directory: Path, data: TrialData, record: TrialRecord, folds: Sequence[FoldResult]) -> None:
@@ -87,11 +87,11 @@ def is_intact(directory: Path, data: TrialData, record: TrialRecord) -> bool:
 def read_out_of_fold(
     directory: Path, record: TrialRecord, records: Sequence[TrialRecord], class_names: Sequence[str]
 ) -> OutOfFold:
-    """Out-of-fold predictions of a run at its best epoch.
+    """Out-of-fold predictions of a trial at its best epoch.
 
     Args:
         directory: The folder ``oof`` of the search.
-        record: The run; it has a best epoch.
+        record: The trial; it has a best epoch.
         records: All trials: an epoch that a parent has trained is in the parent's file.
         class_names: Ordered class names.
 
@@ -111,15 +111,15 @@ def read_out_of_fold(
 
 
 def read_every_epoch(directory: Path, record: TrialRecord, records: Sequence[TrialRecord]) -> OutOfFoldEpochs:
-    """Out-of-fold predictions of a run after each epoch from the first, those before a promotion included.
+    """Out-of-fold predictions of a trial after each epoch from the first, those before a promotion included.
 
     Args:
         directory: The folder ``oof`` of the search.
-        record: The run.
+        record: The trial.
         records: All trials: the epochs that its parents have trained are in their files.
 
     Raises:
-        RunError: If a file of the run or of a parent is missing or damaged.
+        RunError: If a file of the trial or of a parent is missing or damaged.
     """
     files = [_written(directory, each) for each in _lineage(record, records)]
     return OutOfFoldEpochs(

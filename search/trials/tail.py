@@ -98,7 +98,7 @@ class TailTrainer:
 
     @property
     def build_seconds(self) -> float:
-        """Time spent so far in making graphs, which is once for all runs that share them."""
+        """Time spent so far in making graphs, which is once for all trials that share them."""
         return self._steps.build_seconds
 
     def begin(self, configuration: Configuration, seed: int, *purpose: str | int, head_init: str = "glorot") -> None:

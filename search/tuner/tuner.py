@@ -87,6 +87,7 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         self._folder_identity = _identity(run_directory)
         self._oof = run_directory / "oof"
         self._in_flight = FoldsInFlight(run_directory / "in_flight")
+        self._asked = itertools.count()
         self._out: dict[int, _Out] = {}
         self._early: dict[int, tuple[TrialRecord, list[FoldResult]]] = {}
         self._curves = {record.trial: record.curves for record in finished}
@@ -122,8 +123,9 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
                 out.results[work.fold] = result
                 self._end_if_decided(out)
         # Where time has ended the search, a trial before these was never begun.
-        for record, results in sorted(self._early.values(), key=lambda early: _order(early[0])):
-            self._record(record, results)
+        left = [record for record, _ in self._early.values()]
+        for record in sorted(left, key=lambda record: (record.bracket, record.rung, record.trial)):
+            self._record(*self._early[record.trial])
         self._executor.flush()
         self._delete_checkpoints()
         shutil.rmtree(self._run_directory / "in_flight", ignore_errors=True)
@@ -131,8 +133,9 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
     def _begin(self) -> bool:
         """Submit the next trial, if one can start now."""
         self._require_folder()
-        tuner_id = next(name for name in map("tuner{}".format, itertools.count()) if not self._is_out(name))
-        trial = self.oracle.create_trial(tuner_id)
+        trial = self.oracle.create_trial(
+            f"tuner{next(self._asked)}"
+        )  # one each: KerasTuner gives a tuner its own again
         if trial.status != "RUNNING":
             return False
         number, configuration = int(trial.trial_id), Configuration.from_values(trial.hyperparameters.values)
@@ -142,9 +145,6 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         for fold in range(len(self._data.folds)):
             self._executor.submit(FoldWork(assignment, configuration, fold))
         return True
-
-    def _is_out(self, tuner_id: str) -> bool:
-        return tuner_id in self.oracle.ongoing_trials
 
     def _end_if_decided(self, out: _Out) -> None:
         """A trial has ended with its last fold, or when all folds before one that has failed are there."""
@@ -251,10 +251,6 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
             )
             for name in results[0].curves
         }
-
-
-def _order(record: TrialRecord) -> tuple[int, int, int]:
-    return record.bracket, record.rung, record.trial
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -84,8 +84,9 @@ class Trial:
         training, validation = data.folds[fold]
         curve = []
         for epoch in range(1, EPOCHS + 1):
-            drawn = draw_epoch(data.labels[training], bank.view_counts[training], self.settings, epoch, "fold", fold)
-            for images, views in zip(training[drawn.images], drawn.views, strict=True):
+            counts = bank.view_counts[training]
+            drawn, seen = draw_epoch(data.labels[training], counts, self.settings, epoch, "fold", fold)
+            for images, views in zip(training[drawn], seen, strict=True):
                 model.train_on_batch(read(bank.offsets[images] + views), data.labels[images])
             logits = model.predict_on_batch(read(bank.offsets[validation]))
             curve.append(macro_ovr_auc(data.labels[validation], softmax(logits)))
