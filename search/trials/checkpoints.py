@@ -102,7 +102,7 @@ class FoldsInFlight:
     @property
     def trials(self) -> frozenset[int]:
         """Those that have a folder."""
-        return frozenset(int(folder.name) for folder in self._directory.glob("*/") if folder.name.isdigit())
+        return frozenset(int(folder.name) for folder in self._directory.glob("*/") if folder.name.isdecimal())
 
     def save(self, assignment: Assignment, fold: int, result: FoldResult) -> None:
         """Keep a finished fold."""

@@ -192,7 +192,7 @@ def test_failures_in_a_row_are_counted_in_the_order_of_the_plan(engine, search, 
     together = {**options, "space__known": [apart[0], apart[1], apart[3]]}
     with pytest.raises(RunError, match="3 failures in a row"):
         search(tmp_path, lambda worker: Shuffled(worker, seed), **together)
-    assert [record["number" if "number" in record else "run"] for record in lines(tmp_path)] == [0, 1, 2]
+    assert [record["trial"] for record in lines(tmp_path)] == [0, 1, 2]
     mended = search(tmp_path, lambda worker: Shuffled(worker, seed), **{**together, "data": engine.data})
     assert [record["attempt"] for record in mended[0]][:4] == [0, 0, 0, 1]
 
