@@ -40,14 +40,13 @@ def fetch(
 
     Example: mammo-search data fetch
     """
-    from mammo_data.fetch.download import LICENCE_NOTICE
-    from mammo_data.fetch.download import fetch as fetch_set
+    from mammo_data.fetch.download import LICENCE_NOTICE, fetch_mias
     from mammo_data.truth.mias import CHECKSUM_NOTE
     from search.screen.output import messages, show, show_json
 
     messages().out(LICENCE_NOTICE, highlight=False)
     with _bar("download", size=True) as moved:
-        fetched = fetch_set(to, urls=(url,) if url else (), timeout=timeout, progress=moved)
+        fetched = fetch_mias(to, urls=(url,) if url else (), timeout=timeout, progress=moved)
     if json:
         show_json(fetched.as_json())
     else:

@@ -47,7 +47,6 @@ def run(
 
     Example: mammo-search run --data all-mias.tar.gz --max-trials 40
     """
-    pass  # FIXME empty import
     from search.cohort import demo_config, require_no_data
     from search.errors import ConfigError
     from search.plan.protocol import describe_protocol, plan_run, protocol_table

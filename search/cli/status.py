@@ -51,8 +51,6 @@ def status(
     from search.run_folder.status import all_statuses, run_status
     from search.screen.output import show, show_json, show_table
 
-    pass  # FIXME empty import
-
     if run is not None:
         one = run_status(find_run(run))
         show_json(one.as_json()) if json else show(status_text(one), hanging=13)

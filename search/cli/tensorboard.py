@@ -43,8 +43,6 @@ def tensorboard(
     from search.run_folder.lookup import find_run
     from search.screen.output import complain, show
 
-    pass  # FIXME empty import
-
     directory = find_run(run)
     events = events_of(directory)
     with serving(events, host=host, port=port) as server:

@@ -56,8 +56,6 @@ def trials(
     from search.run_folder.trial_log import recorded
     from search.screen.output import answer_width, show, show_json, show_table
 
-    pass  # FIXME empty import
-
     directory = find_run(run)
     records = recorded(directory)
     rows = listed(records, sort=sort.value, best=best)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reports.trials import OBJECTIVE_CURVE, TrialRecord, fold_objectives, ranked
+from reports.page.words import hyperparameter_text
+from reports.trials import OBJECTIVE_CURVE, TrialRecord, fold_objectives, objective_sd, ranked
 from search.run_folder.directory import RunDirectory
 from search.text import short_duration
 
@@ -59,7 +59,7 @@ def as_json(directory: RunDirectory, rows: Sequence[TrialRecord], records: Seque
                 "epochs": record.epochs,
                 "status": record.status,
                 "objective": record.objective,
-                "objective_sd": spread(record),
+                "objective_sd": objective_sd(record),
                 "best_epoch": record.best_epoch,
                 "rank": rank.get(record.trial),
                 "started": record.started,
@@ -136,11 +136,7 @@ def _columns(rank: Mapping[int, int], records: Sequence[TrialRecord], names: Seq
 
 
 def _value(name: str, record: TrialRecord) -> str:
-    """A hyperparameter to three digits, as it is drawn; small ones as 2.02e-3."""
-    value = record.hyperparameters.get(name, "")
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:.2e}".replace("e-0", "e-") if 0 < abs(value) < 0.01 else f"{value:.3g}"
+    return hyperparameter_text(record.hyperparameters.get(name, ""))
 
 
 def nothing_yet(directory: RunDirectory) -> str:
@@ -165,13 +161,6 @@ def lineage(record: TrialRecord, records: Sequence[TrialRecord]) -> list[int]:
     return found
 
 
-def spread(record: TrialRecord) -> float | None:
-    """Standard deviation of the objective over the folds; None for one fold, or where a fold has no value."""
-    folds = fold_objectives(record)
-    deviation = statistics.stdev(folds) if len(folds) > 1 else math.nan
-    return deviation if math.isfinite(deviation) else None
-
-
 def _span(record: TrialRecord) -> str:
     return f"{record.initial_epoch}-{record.epochs}" if record.initial_epoch else str(record.epochs)
 
@@ -179,7 +168,7 @@ def _span(record: TrialRecord) -> str:
 def _score(record: TrialRecord) -> str:
     if record.objective is None:
         return "failed"
-    deviation = spread(record)
+    deviation = objective_sd(record)
     return f"{record.objective:.3f}" + (f" ±{deviation:.3f}" if deviation is not None else "")
 
 

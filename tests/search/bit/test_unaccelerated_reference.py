@@ -12,10 +12,11 @@ import keras
 import numpy as np
 import pytest
 
+from reports.metrics.calibration import softmax
 from reports.metrics.table import macro_ovr_auc
 from reports.trials import OBJECTIVE_CURVE
 from search.plan.space import Configuration
-from search.trials.cross_validation import draw_epoch, score, softmax, train_on_fold
+from search.trials.cross_validation import draw_epoch, score, train_on_fold
 
 SIDE, EPOCHS = 48, 4
 
