@@ -156,7 +156,7 @@ def audit(
     Example: mammo-search data audit --data all-mias.tar.gz --no-permutation
     """
     from search.cohort import demo_config, require_no_data
-    from search.protocols.audit_only import audit_data
+    from search.protocols.run import audit_data
     from search.screen.output import show, show_json
 
     if demo:

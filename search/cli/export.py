@@ -38,7 +38,7 @@ def export(
 
     Example: mammo-search export demo --format onnx --out model.onnx
     """
-    from search.export.export import export_run
+    from search.export.write import export_run
     from search.machine.libraries import quiet_libraries, start_tensorflow
     from search.run_folder.lookup import find_run
     from search.screen.output import messages, show, show_json

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RowFormat(StrEnum):
-    """What --format takes; the schema of the last two is in `search.predict.rows`."""
+    """What --format takes; the schema of the last two is in `search.predict.predict`."""
 
     TABLE = "table"
     CSV = "csv"
@@ -45,11 +45,19 @@ def predict(
 
     Example: mammo-search predict demo films/ --out predictions.csv
     """
-    from search.predict.predict import predict_to_rows
+    from search.export.metadata import find_model
+    from search.machine.libraries import quiet_libraries, start_tensorflow
+    from search.screen.output import messages
 
     usual = RowFormat.TABLE if out is None and sys.stdout.isatty() else RowFormat.CSV
     kind = RowFormat.JSONL if json else format or usual
-    all_failed = predict_to_rows(model, _files(images), format=kind.value, out=out, cam=cam)
+    files, file = _files(images), find_model(model)
+    file.metadata.require_whole_images()
+    with quiet_libraries() as terminal:
+        start_tensorflow(deterministic=False)
+        from search.predict.predict import predict_to_rows
+
+        all_failed = predict_to_rows(file, files, messages(terminal), format=kind.value, out=out, cam=cam)
     if all_failed:
         raise typer.Exit(3)
 

@@ -49,10 +49,10 @@ def run(
     """
     from search.cohort import demo_config, require_no_data
     from search.errors import ConfigError
-    from search.plan.protocol import describe_protocol, plan_run, protocol_table
-    from search.protocols.expected_cost import expected_text
-    from search.protocols.run import JobRequest, run_job
-    from search.run_folder.directory import require_run_name
+    from search.job import Job
+    from search.plan.protocol import describe_protocol, protocol_table
+    from search.protocols.run import dry_run as expected
+    from search.protocols.run import run_job
     from search.screen.output import messages, show, show_json
 
     if resume and fresh:
@@ -61,8 +61,6 @@ def run(
         raise ConfigError(expected="--quiet or --verbose", found="both", remedy="Leave one out.")
     if demo:
         require_no_data(data, info)
-    if name is not None:
-        require_run_name(name)
     flags: dict[str, tuple[str, Any]] = {
         "--max-trials": ("search.max_trials", max_trials),
         "--max-minutes": ("search.max_minutes", max_minutes),
@@ -79,15 +77,7 @@ def run(
         "--embed-images": ("report.embed_images", embed_images or None),
     }
     settings = resolve_settings(flags, assignments, file=config, base=demo_config() if demo else None)
-    if dry_run:
-        plan = plan_run(settings)
-        expected, table = expected_text(settings, plan, demo=demo)
-        if json:
-            show_json(protocol_table(plan, settings) | {"expected": table})
-        else:
-            show(f"{describe_protocol(plan, settings)}\n{expected}")
-        return
-    request = JobRequest(
+    job = Job(
         settings,
         name=name,
         resume=resume,
@@ -96,7 +86,14 @@ def run(
         argv=tuple(sys.argv[1:]),
         detail="quiet" if quiet else "verbose" if verbose else "normal",
     )
-    result = run_job(request)
+    if dry_run:
+        text, cost = expected(job)
+        if json:
+            show_json(protocol_table(job.plan, settings) | {"expected": cost.as_dict() if cost else None})
+        else:
+            show(f"{describe_protocol(job.plan, settings)}\n{text}")
+        return
+    result = run_job(job)
     if quiet or json:
         show_json(result.as_json()) if json else show(result.as_text(), hanging=20)
         return
@@ -141,4 +138,4 @@ def next_commands(directory: RunDirectory, *, width: int) -> str:
 
 
 def _of_crops(directory: RunDirectory) -> bool:
-    return directory.manifest_file.is_file() and directory.read_manifest().get("mode") == "roi"
+    return directory.manifest_file.is_file() and directory.read_manifest().mode == "roi"

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.completion import complete_run
-from search.run_folder.status import Progress, RunStatus
 from search.text import duration, short_duration
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from search.run_folder.status import Progress, RunStatus
 
 _STYLES = {"running": "bold green", "starting": "green", "interrupted": "yellow", "failed": "red", "damaged": "red"}
 

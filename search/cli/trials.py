@@ -158,4 +158,4 @@ def _need_records(directory: RunDirectory, records: Sequence[TrialRecord]) -> No
 
 
 def _dimensions(directory: RunDirectory) -> tuple[Dimension, ...]:
-    return recorded_dimensions(directory.read_manifest().get("settings", {}))
+    return recorded_dimensions(directory.read_manifest().settings)

@@ -37,7 +37,7 @@ def fetch(
     """
     from search.bit.family import backbone_source
     from search.bit.resolve import backbone_weights
-    from search.bit.store import require_stored_name, write_stored
+    from search.bit.weights import require_stored_name, write_stored
 
     row = backbone_source(backbone)
     if output:

@@ -20,6 +20,19 @@ def searches(config: Config) -> int:
     return config.split.outer_folds + 1 if config.split.protocol == "nested" else 1
 
 
+def search_shares(config: Config, *, protocol: str | None = None) -> list[float]:
+    """The part of all images that each search of a protocol reads.
+
+    Args:
+        config: The configuration.
+        protocol: Instead of the configured one.
+    """
+    folds, split = config.split.outer_folds, config.split
+    if (protocol or split.protocol) == "nested":
+        return [*([(folds - 1) / folds] * folds), 1.0]
+    return [1 - split.test_fraction]
+
+
 def protocol_table(plan: HyperbandPlan, config: Config) -> dict[str, Any]:
     """`plan_table` of a search, and for the nested protocol an entry ``nested``: outer_folds, and totals."""
     table = plan_table(plan)
@@ -47,30 +60,22 @@ def describe_protocol(plan: HyperbandPlan, config: Config) -> str:
     )
 
 
-def nested_seconds(
-    records: Iterable[TrialRecord], config: Config, *, other_seconds: float = 0.0, outer_folds: int | None = None
-) -> float:
-    """How long the nested protocol would take, from a hold-out run on the same machine.
+def nested_seconds(records: Iterable[TrialRecord], config: Config, *, other_seconds: float = 0.0) -> float:
+    """How long the nested protocol would take, from a hold-out run on the same machine, in seconds.
 
-    A search takes as long as it has images to show, so that of an outer fold takes (1 - 1/K) / (1 - test_fraction) of
-    the measured one and the last 1 / (1 - test_fraction); together K / (1 - test_fraction), for K outer folds. With a
-    fixed `search.steps_per_epoch` each takes as long as the measured one. Boundary banks are not counted: a nested run
-    on whole images makes one set of them, as a hold-out run does.
+    A search takes as long as it has images to show; with a fixed `search.steps_per_epoch` each takes as long as the
+    measured one. Boundary banks are not counted: a nested run on whole images makes one set of them, as a hold-out run
+    does.
 
     Args:
         records: The trials of the hold-out search.
         config: Its configuration.
         other_seconds: What retraining, evaluation and report took; counted for every search.
-        outer_folds: Instead of the configured ones.
-
-    Returns:
-        Seconds.
     """
-    folds = outer_folds or config.split.outer_folds
+    shares, (own,) = (search_shares(config, protocol=name) for name in ("nested", "holdout"))
     measured = sum(record.seconds for record in records)
-    if config.search.steps_per_epoch is not None:
-        return measured * (folds + 1) + other_seconds * (folds + 1)
-    return measured * folds / (1 - config.split.test_fraction) + other_seconds * (folds + 1)
+    times = len(shares) if config.search.steps_per_epoch is not None else sum(shares) / own
+    return measured * times + other_seconds * len(shares)
 
 
 def planned_configurations(config: Config, plan: HyperbandPlan) -> dict[int, Configuration]:
