@@ -26,7 +26,8 @@ class TrialRecord:
     """One trial: one configuration trained from one rung's epoch count to the next one's.
 
     Attributes:
-        run: Number in the order of the plan, from 0; also KerasTuner's trial id.
+        trial: Number, from 0: its place in the plan, those that replace failed ones behind all planned ones; also
+            KerasTuner's trial id.
         configuration: Number of the hyperparameter configuration, from 0; trials of a promotion share it.
         bracket: Hyperband bracket (its number of promotions); brackets run largest first.
         rung: Rung in the bracket, from 0.
@@ -48,9 +49,11 @@ class TrialRecord:
         error: One line, where it failed.
         diverged_epoch: Epoch in which the loss or the logits were not finite, from 1; None where nothing diverged. A
             trial that diverged has failed, has no objective and ranks behind every trial that has one.
+        attempt: How often failures in a row had stopped the search before; a trial of such a row is tried again under
+            its number, as part of the next attempt.
     """
 
-    run: int
+    trial: int
     configuration: int
     bracket: int
     rung: int
@@ -68,6 +71,7 @@ class TrialRecord:
     build_seconds: float = field(default=0.0, compare=False)
     error: str | None = None
     diverged_epoch: int | None = None
+    attempt: int = field(default=0, compare=False)
 
 
 def ranked(records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
@@ -84,7 +88,7 @@ def ranked(records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
         return ()
     budget = max(record.epochs for record in completed)
     finalists = [record for record in completed if record.epochs == budget]
-    return tuple(sorted(finalists, key=lambda record: (-(record.objective or 0.0), record.run)))
+    return tuple(sorted(finalists, key=lambda record: (-(record.objective or 0.0), record.trial)))
 
 
 def best_run(records: Sequence[TrialRecord]) -> TrialRecord:

@@ -53,7 +53,7 @@ def draw_training_curves(record: TrialRecord) -> Figure:
     axes.set_xlabel("epoch", fontsize=11.5, color=INK)
     about = f"mean of {folds} folds, band from the lowest to the highest fold" if folds > 1 else "one validation fold"
     chosen = "" if record.best_epoch is None else f"; dotted: chosen epoch {record.best_epoch}"
-    figure.supxlabel(f"Trial {record.run}: {about}{chosen}", fontsize=NOTE, color=FAINT)
+    figure.supxlabel(f"Trial {record.trial}: {about}{chosen}", fontsize=NOTE, color=FAINT)
     return figure
 
 
@@ -102,7 +102,7 @@ def draw_learning_curves(records: Sequence[TrialRecord]) -> Figure:
         for epochs in ends
     ]
     if winner is not None:
-        handles.append(Line2D([], [], color=CONTRAST, linewidth=2.6, label=f"winner, trial {winner.run}"))
+        handles.append(Line2D([], [], color=CONTRAST, linewidth=2.6, label=f"winner, trial {winner.trial}"))
     handles.append(Line2D([], [], color=FAINT, linestyle=":", label="end of a rung"))
     # Four entries in a row are wider than a figure of two panels, which would cut them off.
     across = min(len(handles), 4 if columns > 2 else 2)
@@ -147,7 +147,7 @@ def draw_timeline(records: Sequence[TrialRecord]) -> Figure:
     """
     from matplotlib.patches import Patch
 
-    trials = sorted((record for record in records if record.started), key=lambda record: record.run)
+    trials = sorted((record for record in records if record.started), key=lambda record: record.trial)
     starts = [datetime.fromisoformat(record.started).timestamp() for record in trials]
     seconds = max(start + record.seconds for start, record in zip(starts, trials, strict=True)) - min(starts)
     unit, name = (1, "seconds") if seconds < 200 else (60, "minutes") if seconds < 3 * 3600 else (3600, "hours")
@@ -170,7 +170,7 @@ def draw_timeline(records: Sequence[TrialRecord]) -> Figure:
     dress(axes, title=f"Timeline: {len(trials)} trials", x=f"{name} since the first start", y="trial", grid="x")
     axes.set_ylim(len(trials) - 0.4, -0.6)
     step = max(1, -(-len(trials) // 20))
-    axes.set_yticks(range(0, len(trials), step), [str(trials[row].run) for row in range(0, len(trials), step)])
+    axes.set_yticks(range(0, len(trials), step), [str(trials[row].trial) for row in range(0, len(trials), step)])
     axes.tick_params(axis="y", labelsize=NOTE)
     handles = [Patch(facecolor=colour, label=f"bracket {bracket}") for bracket, colour in colours.items()]
     if any(record.status == "failed" for record in trials):

@@ -172,9 +172,9 @@ def _picture(case: ConfidentCase, file: Path) -> dict[str, str]:
 
 def _trial_rows(records: tuple[TrialRecord, ...]) -> list[tuple[int | None, TrialRecord, float | None]]:
     """Rank, trial and spread over the folds; comparable trials together, best first, failed ones last."""
-    rank = {record.run: position for position, record in enumerate(ranked(records), start=1)}
-    ordered = sorted(records, key=lambda r: (r.status != "completed", -r.epochs, -(r.objective or 0.0), r.run))
-    return [(rank.get(record.run), record, objective_sd(record)) for record in ordered]
+    rank = {record.trial: position for position, record in enumerate(ranked(records), start=1)}
+    ordered = sorted(records, key=lambda r: (r.status != "completed", -r.epochs, -(r.objective or 0.0), r.trial))
+    return [(rank.get(record.trial), record, objective_sd(record)) for record in ordered]
 
 
 def _with_column_names(html: str) -> str:

@@ -114,7 +114,7 @@ def write_trial(record: TrialRecord, directory: Path) -> None:
 
     start = _seconds(record.started)
     end = start + record.seconds
-    session = plugin_data_pb2.SessionStartInfo(group_name=_session_name(record.run), start_time_secs=start)
+    session = plugin_data_pb2.SessionStartInfo(group_name=_session_name(record.trial), start_time_secs=start)
     for name, value in _session_values(record).items():
         kind = "string_value" if isinstance(value, str) else "number_value"
         setattr(session.hparams[name], kind, value)
@@ -129,7 +129,7 @@ def write_trial(record: TrialRecord, directory: Path) -> None:
             events.append(_scalar_event(tag, float(result), record.epochs, end))
     finish = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=end)
     events.append(_plugin_event(metadata.SESSION_END_INFO_TAG, end, session_end_info=finish))
-    _write_events(directory / f"trial_{record.run:04d}", events)
+    _write_events(directory / f"trial_{record.trial:04d}", events)
 
 
 def write_final(figures: Mapping[str, Path], text: str, directory: Path, *, created: str = "") -> None:

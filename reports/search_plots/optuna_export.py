@@ -78,7 +78,7 @@ def _whole_search(optuna: Any, records: Sequence[TrialRecord], space: Sequence[D
     """A trial a configuration, by its last one."""
     full = max((record.epochs for record in records), default=0)
     by_configuration: dict[int, list[TrialRecord]] = {}
-    for record in sorted(records, key=lambda record: record.run):
+    for record in sorted(records, key=lambda record: record.trial):
         by_configuration.setdefault(record.configuration, []).append(record)
     trials = []
     for of_configuration in by_configuration.values():

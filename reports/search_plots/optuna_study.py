@@ -79,7 +79,7 @@ def comparable_trials(records: Sequence[TrialRecord], epochs: int) -> tuple[Tria
     """The completed trials that ended after so many epochs, with a defined objective, in their order."""
     completed = [record for record in records if record.epochs == epochs and record.status == "completed"]
     defined = [record for record in completed if record.objective is not None and math.isfinite(record.objective)]
-    return tuple(sorted(defined, key=lambda record: record.run))
+    return tuple(sorted(defined, key=lambda record: record.trial))
 
 
 def budgets(records: Sequence[TrialRecord], *, at_least: int = 1) -> tuple[int, ...]:
@@ -128,7 +128,7 @@ def trial_attributes(record: TrialRecord) -> dict[str, Any]:
     """The user attributes of a trial of optuna's."""
     names = ("configuration", "bracket", "rung", "parent", "initial_epoch", "epochs", "best_epoch")
     rest = {"objective_sd": objective_sd(record), "error": record.error or ""}
-    return {"trial": record.run} | {name: getattr(record, name) for name in names} | rest
+    return {"trial": record.trial} | {name: getattr(record, name) for name in names} | rest
 
 
 def exported_distribution(dimension: Dimension) -> Any:

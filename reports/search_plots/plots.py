@@ -106,7 +106,7 @@ def write_budget_plots(
     study = study_at(records, epochs, space)
     about = f"{len(trials)} trials of {epochs} epochs"
     drawings: dict[str, Callable[[Any], Figure]] = {
-        "history": lambda plots: draw_history(plots, study, [record.run for record in trials], about),
+        "history": lambda plots: draw_history(plots, study, [record.trial for record in trials], about),
         "parallel_coordinates": lambda plots: draw_parallel_coordinates(plots, study, space, about),
         "slice": lambda plots: draw_slice(plots, study, space, about),
     }

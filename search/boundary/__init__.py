@@ -1,1 +1,1 @@
-"""The frozen trunk runs once: views, bank plan, store, values, trunk."""
+"""Boundary: the frozen trunk runs once: views, bank plan, store, values, trunk."""

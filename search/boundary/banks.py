@@ -1,16 +1,19 @@
-"""Boundary values of a job's views: from the bank store, or computed."""
+"""Banks: boundary values of a job's views, from the store, computed for it, or recomputed whenever read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from search.bit.architecture import BitArchitecture
 from search.bit.weights import BitWeights
 from search.boundary.plan import BankPlan
 from search.boundary.store import BankKey, BankStore
+from search.boundary.trunk import frozen_trunk
 from search.boundary.values import BoundaryValues, RecomputedValues, bank_dtype
 from search.boundary.views import TRUNK_BATCH, StoredViews
+from search.machine.device import arithmetic
 
 
 def boundary_shapes(
@@ -46,16 +49,10 @@ def boundary_values(
     Returns:
         Unfreeze depth to the values of all views.
     """
-    from search.boundary.trunk import frozen_trunk
-    from search.machine.device import arithmetic
-
     prepared = views.prepared
     image_size = prepared.settings.image_size
     shapes = boundary_shapes(architecture, (*plan.stored, *plan.recomputed), image_size)
-
-    def trunk_of(depths: Sequence[int]):  # type: ignore[no-untyped-def]
-        return frozen_trunk(architecture, weights, image_size=image_size, depths=depths, dtype=dtype)
-
+    trunk_of = partial(frozen_trunk, architecture, weights, image_size=image_size, dtype=dtype)
     keys = {
         depth: BankKey(
             weights.fingerprint,
@@ -69,21 +66,12 @@ def boundary_values(
         for depth in plan.stored
     }
     stored = BankStore(cache, max_bytes=max_bytes).ensure(
-        keys,
-        trunk_of=trunk_of,
-        pixels_from=views.batches,
-        views=plan.views,
-        shapes={depth: shapes[depth] for depth in plan.stored},
-        progress=progress,
+        keys, trunk_of=trunk_of, pixels_from=views.batches, views=plan.views, shapes=shapes, progress=progress
     )
-    values: dict[int, BoundaryValues] = dict(stored)
-    for depth in plan.recomputed:
-        values[depth] = RecomputedValues(
-            trunk_of([depth]),
-            views.pixels,
-            views=plan.views,
-            shape=shapes[depth],
-            dtype=bank_dtype(depth),
-            batch_size=TRUNK_BATCH,
+    recomputed = {
+        depth: RecomputedValues(
+            trunk_of([depth]), views.pixels, (plan.views, *shapes[depth]), bank_dtype(depth), TRUNK_BATCH
         )
-    return values
+        for depth in plan.recomputed
+    }
+    return {**stored, **recomputed}

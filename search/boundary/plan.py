@@ -1,4 +1,4 @@
-"""What the banks of a search take, decided before the first run.
+"""Bank plan: how many views are stored and at which depths, decided before the first trial.
 
 Over the budget, views are given up first, evenly over the classes, down to one stored view an image (the image itself)
 with its share for the rarer classes; if that is not enough, the deepest boundaries (the largest values) are recomputed
@@ -9,7 +9,7 @@ budget recomputes and never changes its views.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,22 +66,27 @@ def plan_banks(
     """
     wishes = [tuple(fixed_views)] if fixed_views is not None else _wishes(labels, n_classes, base_views, most_views)
     counts = np.bincount(labels, minlength=n_classes)
-    for wish in wishes:
-        views = int(counts @ np.array(wish))
-        sizes = {depth: bank_bytes(depth, shape, views) for depth, shape in shapes.items()}
-        if sum(sizes.values()) <= max_bytes:
-            return BankPlan(wish, tuple(sorted(sizes)), (), sizes, views)
+    plans = [_with_all_stored(wish, counts, shapes) for wish in wishes]
+    for plan in plans:
+        if plan.total_bytes <= max_bytes:
+            return plan
     # Not even the fewest views fit: what is recomputed may as well have all the views that were wished for.
-    wish = wishes[0]
-    views = int(counts @ np.array(wish))
-    sizes = {depth: bank_bytes(depth, shape, views) for depth, shape in shapes.items()}
+    sizes = dict(plans[0].bytes)
     recomputed = []
     for depth in sorted(sizes, key=lambda depth: (-sizes[depth], -depth)):
         if sum(sizes.values()) <= max_bytes:
             break
         recomputed.append(depth)
         del sizes[depth]
-    return BankPlan(wish, tuple(sorted(sizes)), tuple(sorted(recomputed)), sizes, views)
+    return replace(plans[0], stored=tuple(sorted(sizes)), recomputed=tuple(sorted(recomputed)), bytes=sizes)
+
+
+def _with_all_stored(
+    wish: tuple[int, ...], counts: NDArray[np.int64], shapes: Mapping[int, tuple[int, ...]]
+) -> BankPlan:
+    views = int(counts @ np.array(wish))
+    sizes = {depth: bank_bytes(depth, shape, views) for depth, shape in shapes.items()}
+    return BankPlan(wish, tuple(sorted(sizes)), (), sizes, views)
 
 
 def _wishes(labels: NDArray[np.int64], n_classes: int, base_views: int, most_views: int) -> list[tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""Where banks are kept: one folder a bank, named by the fingerprint of everything that its values depend on.
+"""Bank store: one folder a bank, named by the fingerprint of everything that its values depend on.
 
 ``FINGERPRINT/values.npy`` is the bank and ``bank.json`` (schema: the fields of `BankKey`, ``dtype``, ``shape`` and
 ``crc32c`` of the values) says what it is; a folder without ``bank.json`` is a fill that is not finished: ``values.npy``
@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -64,17 +64,17 @@ class BankKey:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
 class BankStore:
     """Banks on disk.
 
-    Args:
+    Attributes:
         directory: The folder of all banks.
         max_bytes: Budget of all banks together.
     """
 
-    def __init__(self, directory: Path, *, max_bytes: int) -> None:
-        self.directory = directory
-        self.max_bytes = max_bytes
+    directory: Path
+    max_bytes: int
 
     def load(self, key: BankKey) -> NDArray[Any] | None:
         """A finished, undamaged bank as a read-only memory map, or None."""
@@ -117,17 +117,18 @@ class BankStore:
         self.directory.mkdir(parents=True, exist_ok=True)
         # Two searches that need the same banks: the second waits and then finds them.
         with FileLock(self.directory / ".lock"):
-            loaded = {depth: self.load(key) for depth, key in keys.items()}
-            missing = [depth for depth in sorted(keys) if loaded[depth] is None]
+            found = {depth: self.load(key) for depth, key in keys.items()}
+            loaded = {depth: values for depth, values in found.items() if values is not None}
+            missing = sorted(keys.keys() - loaded.keys())
             if missing:
                 for depth in missing:
                     self._forget_damaged(keys[depth])
-                self._make_room(keys.values(), shapes, views)
+                self._make_room(keys, shapes, views)
                 trunk = trunk_of(missing)
                 while not self._fill(keys, missing, trunk, pixels_from, views, shapes, progress):
                     pass
                 loaded |= {depth: np.load(self._folder(keys[depth]) / "values.npy", mmap_mode="r") for depth in missing}
-        return {depth: values for depth, values in loaded.items() if values is not None}
+        return loaded
 
     def _fill(
         self,
@@ -175,9 +176,9 @@ class BankStore:
         if (self._folder(key) / "bank.json").exists():
             shutil.rmtree(self._folder(key))
 
-    def _make_room(self, keys: Iterable[BankKey], shapes: Mapping[int, tuple[int, ...]], views: int) -> None:
-        kept = {key.fingerprint for key in keys}
-        needed = sum(bank_bytes(depth, shape, views) for depth, shape in shapes.items())
+    def _make_room(self, keys: Mapping[int, BankKey], shapes: Mapping[int, tuple[int, ...]], views: int) -> None:
+        kept = {key.fingerprint for key in keys.values()}
+        needed = sum(bank_bytes(depth, shapes[depth], views) for depth in keys)
         others = [folder for folder in self.directory.iterdir() if folder.is_dir() and folder.name not in kept]
         for folder in sorted(others, key=_last_used):
             if needed + sum(_size(other) for other in others if other.exists()) <= self.max_bytes:
@@ -191,11 +192,6 @@ class BankStore:
 def bank_bytes(depth: int, shape: tuple[int, ...], views: int) -> int:
     """Size of a bank in bytes, unless it turns out to need float32."""
     return int(np.prod(shape)) * views * bank_dtype(depth).itemsize
-
-
-def used_bytes(directory: Path, keys: Collection[BankKey]) -> int:
-    """Bytes of those of the banks that are finished already."""
-    return sum(_size(directory / key.fingerprint) for key in keys)
 
 
 def _manifest(key: BankKey, values: NDArray[Any], checksum: str) -> dict[str, Any]:

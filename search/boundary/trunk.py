@@ -1,24 +1,27 @@
-"""The frozen trunk as a function from pixels to boundary values."""
+"""Frozen trunk: a function from pixels to boundary values, and its answer at depth 0 from the values of any depth."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.bit.architecture import BitArchitecture
-from search.bit.backbone import assign_official, boundary_key, build_trunk
+from search.bit.backbone import assign_official, boundary_key, build_tail, build_trunk
 from search.bit.weights import BitWeights
-from search.boundary.values import Trunk
+from search.boundary.values import BoundaryBank, Trunk
+
+_POOLING_BATCH = 32
 
 
 def frozen_trunk(
     architecture: BitArchitecture,
     weights: BitWeights,
+    depths: Sequence[int],
     *,
     image_size: int,
-    depths: Sequence[int],
     dtype: str = "float32",
 ) -> Trunk:
     """Build the trunk for all boundaries in use.
@@ -26,8 +29,8 @@ def frozen_trunk(
     Args:
         architecture: The backbone's.
         weights: Its weights.
-        image_size: Side of the prepared images in pixels.
         depths: Unfreeze depths in use.
+        image_size: Side of the prepared images in pixels.
         dtype: Dtype policy of the arithmetic.
 
     Returns:
@@ -42,3 +45,28 @@ def frozen_trunk(
         return [np.asarray(outputs[boundary_key(depth)], np.float32) for depth in depths]
 
     return run
+
+
+def pooled_features(
+    banks: Mapping[int, BoundaryBank], architecture: BitArchitecture, weights: BitWeights
+) -> NDArray[np.float32]:
+    """View 0 of each development image through the pretrained backbone; no pixel is read again.
+
+    Args:
+        banks: By unfreeze depth; the shallowest is taken. A search that always unfreezes something has none of depth 0,
+            and the pretrained rest of the network follows then.
+        architecture: The backbone's.
+        weights: Its pretrained weights.
+
+    Returns:
+        float32 [images, channels].
+    """
+    bank = banks[min(banks)]
+    values: NDArray[Any] = bank.values[bank.offsets[:-1]]
+    if bank.depth == 0:
+        return values
+    tail = build_tail(architecture, bank.depth, bank.shape)
+    assign_official(tail, weights.arrays)
+    starts = range(0, len(values), _POOLING_BATCH)
+    batches = [values[start : start + _POOLING_BATCH].astype(np.float32) for start in starts]
+    return np.concatenate([np.asarray(tail.predict_on_batch(batch)) for batch in batches])

@@ -70,52 +70,43 @@ class BoundaryBank:
         return np.diff(self.offsets)
 
 
+@dataclass(frozen=True)
 class RecomputedValues:
     """Boundary values that are not kept: each reading runs the trunk, and rounds as the bank would have.
 
     The trunk always gets whole batches of one size, for that is what a bank is filled with, and its bits may depend on
     the size (not on who else is in the batch).
 
-    Args:
+    Attributes:
         trunk: For this one depth.
         pixels_of: The pixels of stored views.
-        views: Number of stored views.
-        shape: Shape of one boundary value.
+        shape: (stored views, and the shape of one boundary value).
         dtype: What the bank would hold.
         batch_size: Size of the trunk's batches.
     """
 
-    def __init__(
-        self,
-        trunk: Trunk,
-        pixels_of: PixelsOf,
-        *,
-        views: int,
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        batch_size: int,
-    ) -> None:
-        self.shape = (views, *shape)
-        self.dtype = dtype
-        self._trunk = trunk
-        self._pixels_of = pixels_of
-        self._batch_size = batch_size
+    trunk: Trunk
+    pixels_of: PixelsOf
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    batch_size: int
 
     def __getitem__(self, rows: Any) -> NDArray[Any]:
         """Values of the views ``rows``."""
         wanted = np.asarray(rows, dtype=np.int64)
         flat = wanted.reshape(-1)
         values = np.empty((len(flat), *self.shape[1:]), self.dtype)
-        for start in range(0, len(flat), self._batch_size):
-            part = flat[start : start + self._batch_size]
-            (boundary,) = self._trunk(whole_batch(self._pixels_of(part), self._batch_size))
-            if self.dtype == np.float16 and np.abs(boundary[: len(part)]).max() > FLOAT16_LIMIT:
+        for start in range(0, len(flat), self.batch_size):
+            part = flat[start : start + self.batch_size]
+            (whole,) = self.trunk(whole_batch(self.pixels_of(part), self.batch_size))
+            boundary = whole[: len(part)]
+            if self.dtype == np.float16 and np.abs(boundary).max() > FLOAT16_LIMIT:
                 raise UserError(
                     expected=f"boundary values of at most {FLOAT16_LIMIT:g}, for they are rounded to float16",
-                    found=f"{np.abs(boundary[: len(part)]).max():g}",
+                    found=f"{np.abs(boundary).max():g}",
                     remedy="Raise cache.max_gb, so that this depth is stored in float32.",
                 )
-            values[start : start + len(part)] = boundary[: len(part)]
+            values[start : start + len(part)] = boundary
         return values.reshape(*wanted.shape, *self.shape[1:])
 
 

@@ -1,4 +1,4 @@
-"""From the prepared set to what trials read: the development patients' banks, labels and folds.
+"""Stored views: which views of which development images the banks hold, and their pixels.
 
 This is where the test patients are left behind. Nothing after it, up to the final evaluation, is given their rows.
 """
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mammo_data.preparation.prepared import PreparedSet
 from mammo_data.preparation.settings import AugmentationSettings
 from mammo_data.splits import Split
+from mammo_data.training.pipeline import view_dataset
 from search.boundary.plan import BankPlan
 
 TRUNK_BATCH = 32
@@ -58,8 +59,6 @@ class StoredViews:
         return np.concatenate(list(self._dataset(views).as_numpy_iterator()))
 
     def _dataset(self, views: NDArray[np.int64]):  # type: ignore[no-untyped-def]  # TensorFlow has no types here
-        from mammo_data.training.pipeline import view_dataset
-
         return view_dataset(
             self.prepared.images,
             self.rows[views],

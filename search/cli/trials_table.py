@@ -32,24 +32,24 @@ def listed(records: Sequence[TrialRecord], *, sort: str, best: int | None) -> tu
     """
     chosen = list(ranked(records)[:best] if best else records)
     if sort == "run":
-        chosen.sort(key=lambda record: record.run)
+        chosen.sort(key=lambda record: record.trial)
     elif sort == "seconds":
-        chosen.sort(key=lambda record: (-record.seconds, record.run))
+        chosen.sort(key=lambda record: (-record.seconds, record.trial))
     else:
-        chosen.sort(key=lambda r: (r.objective is None, -r.epochs, -_number(r.objective), r.run))
+        chosen.sort(key=lambda r: (r.objective is None, -r.epochs, -_number(r.objective), r.trial))
     return tuple(chosen)
 
 
 def as_json(directory: RunDirectory, rows: Sequence[TrialRecord], records: Sequence[TrialRecord]) -> dict[str, Any]:
     """Rows as a JSON-able dict; the schema is in `search.cli.trials`."""
-    rank = {record.run: place for place, record in enumerate(ranked(records), start=1)}
+    rank = {record.trial: place for place, record in enumerate(ranked(records), start=1)}
     return {
         "run": directory.name,
         "path": str(directory.path),
         "objective": OBJECTIVE_CURVE,
         "trials": [
             {
-                "run": record.run,
+                "run": record.trial,
                 "configuration": record.configuration,
                 "bracket": record.bracket,
                 "rung": record.rung,
@@ -61,7 +61,7 @@ def as_json(directory: RunDirectory, rows: Sequence[TrialRecord], records: Seque
                 "objective": record.objective,
                 "objective_sd": objective_sd(record),
                 "best_epoch": record.best_epoch,
-                "rank": rank.get(record.run),
+                "rank": rank.get(record.trial),
                 "started": record.started,
                 "seconds": record.seconds,
                 "overhead_seconds": record.overhead_seconds,
@@ -88,7 +88,7 @@ def table_of(
     from rich.markup import escape
     from rich.table import Table
 
-    rank = {record.run: place for place, record in enumerate(ranked(records), start=1)}
+    rank = {record.trial: place for place, record in enumerate(ranked(records), start=1)}
     names = sorted({name for record in records for name in record.hyperparameters}, key=_place)
     narrow = width < FULL_WIDTH
     table = Table(
@@ -108,11 +108,11 @@ def table_of(
     for position, record in enumerate(rows):
         if ruled and position and rows[position - 1].epochs != record.epochs:
             table.add_row()
-        style = "bold green" if rank.get(record.run) == 1 else "red" if record.objective is None else None
+        style = "bold green" if rank.get(record.trial) == 1 else "red" if record.objective is None else None
         table.add_row(*(column.text(record) for column in shown), style=style)
     for record in rows:
         if record.error:
-            table.caption = f"{table.caption}\nrun {record.run} failed: {escape(record.error)}"
+            table.caption = f"{table.caption}\nrun {record.trial} failed: {escape(record.error)}"
     return table
 
 
@@ -123,8 +123,8 @@ class _Column(NamedTuple):
 
 def _columns(rank: Mapping[int, int], records: Sequence[TrialRecord], names: Sequence[str]) -> list[_Column]:
     return [
-        _Column("rank", lambda record: str(rank.get(record.run, ""))),
-        _Column("run", lambda record: str(record.run)),
+        _Column("rank", lambda record: str(rank.get(record.trial, ""))),
+        _Column("run", lambda record: str(record.trial)),
         _Column("from", lambda record: "<".join(map(str, lineage(record, records)))),
         _Column("b/r", lambda record: f"{record.bracket}/{record.rung}"),
         _Column("epochs", _span),
@@ -152,7 +152,7 @@ def nothing_yet(directory: RunDirectory) -> str:
 
 def lineage(record: TrialRecord, records: Sequence[TrialRecord]) -> list[int]:
     """The runs that a run continues, the nearest first."""
-    parents = {each.run: each.parent for each in records}
+    parents = {each.trial: each.parent for each in records}
     found: list[int] = []
     parent = record.parent
     while parent is not None and parent not in found:

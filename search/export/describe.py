@@ -22,7 +22,7 @@ from search.export.metadata import RESEARCH_USE, SCHEMA, ModelMetadata, read_met
 from search.files.digests import image_digest, patient_digests
 from search.run_folder.directory import RunDirectory
 from search.run_folder.trial_log import read_records
-from search.trials.class_emphasis import training_shares
+from search.trials.data import training_shares
 from search.trials.out_of_fold import read_out_of_fold
 
 _MIAS_FILM = re.compile(r"mdb[0-9]{3}")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
 from search.bit.resolve import Backbone
-from search.boundary.pooled import pooled_features
+from search.boundary.trunk import pooled_features
 from search.cohort import Cohort
 from search.export.describe import write_run_metadata
 from search.export.model import assemble_model, save_model
@@ -155,7 +155,7 @@ def _audit(
         cohort.films,
         cohort.prepared,
         cohort.split,
-        features=pooled_features(data, backbone.architecture, backbone.weights),
+        features=pooled_features(data.banks, backbone.architecture, backbone.weights),
         sides=sides,
         probes=probes,
         seed=job.config.split.seed,

@@ -27,8 +27,7 @@ from search.final.retrain import FoldModels, train_fold_models
 from search.plan.execution import SearchOutcome
 from search.run_folder.directory import RunDirectory
 from search.screen.progress import RunProgress
-from search.trials.class_emphasis import training_shares
-from search.trials.data import TrainingSettings, TrialData
+from search.trials.data import TrainingSettings, TrialData, training_shares
 from search.trials.out_of_fold import read_every_epoch, read_out_of_fold
 from search.trials.tail import TailTrainer, TrainedTail
 
@@ -155,7 +154,7 @@ def selection_correction(oof: Path, records: Sequence[TrialRecord], *, seed: int
         RunError: If a file is missing or damaged.
     """
     # In the order of their numbers, not best first: of equal candidates the first one is chosen.
-    finalists = sorted(ranked(records), key=lambda record: record.run)
+    finalists = sorted(ranked(records), key=lambda record: record.trial)
     if not finalists:
         return None
     stored = [read_every_epoch(oof, record, records) for record in finalists]
@@ -164,7 +163,7 @@ def selection_correction(oof: Path, records: Sequence[TrialRecord], *, seed: int
         np.concatenate([run.probabilities for run in stored]),
         stored[0].patient_ids,
         stored[0].folds,
-        trials=np.repeat([record.run for record in finalists], [len(run.probabilities) for run in stored]),
+        trials=np.repeat([record.trial for record in finalists], [len(run.probabilities) for run in stored]),
         seed=seed,
     )
 

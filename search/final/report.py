@@ -200,7 +200,7 @@ class RunReport:
             ),
             splits=tuple(split_part(name, table.take(rows)) for name, rows in sides.items()),
             plan=tuple(
-                PlannedRung(bracket_position, rung_position, rung.runs, rung.initial_epoch, rung.epochs)
+                PlannedRung(bracket_position, rung_position, rung.trials, rung.initial_epoch, rung.epochs)
                 for bracket_position, bracket in enumerate(job.plan.brackets)
                 for rung_position, rung in enumerate(bracket.rungs)
             ),

@@ -18,7 +18,7 @@ from reports.metrics.calibration import softmax
 from reports.trials import TrialRecord
 from search.errors import RunError
 from search.plan.space import Configuration
-from search.trials.cross_validation import DivergedError, train_epoch, train_fold
+from search.trials.cross_validation import DivergedError, train_epoch, train_on_fold
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.out_of_fold import OutOfFold
 from search.trials.tail import TailTrainer, TrainedTail
@@ -111,7 +111,7 @@ def train_fold_models(
     tails, exact = [], True
     for fold in range(len(data.folds)):
         try:
-            result = train_fold(
+            result = train_on_fold(
                 trainer,
                 configuration,
                 data,

@@ -1,1 +1,1 @@
-"""What will be run: space, Hyperband plan, what comes next, cost, both protocols' plan."""
+"""Plan of a search: space, Hyperband plan, what comes next, cost, both protocols' plan."""

@@ -29,7 +29,7 @@ class RunInFlight:
     """A run that is being trained.
 
     Attributes:
-        run: Its number.
+        trial: Its number.
         assignment: What it trains.
         configuration: Its hyperparameters.
         began: When, in seconds of a monotonic clock.
@@ -41,7 +41,7 @@ class RunInFlight:
         last: When the last epoch ended.
     """
 
-    run: int
+    trial: int
     assignment: Assignment
     configuration: Configuration
     began: float
@@ -116,7 +116,7 @@ class SearchClock:
 
     def end(self, record: TrialRecord) -> None:
         """A run is finished."""
-        flight = self.running.pop(record.run, None)
+        flight = self.running.pop(record.trial, None)
         self.records.append(record)
         if flight is None or flight.epoch_seconds is None:
             return

@@ -1,6 +1,6 @@
-"""How long a search will take: what an epoch of each unfreeze depth costs, times what the plan still holds.
+"""Time of a search: what an epoch of each unfreeze depth costs, times what the plan still holds.
 
-Before the first run has ended the costs are those of `search.protocols.expected_cost`; after that they are measured.
+Before the first trial has ended the costs are those of `search.protocols.expected_cost`; after that they are measured.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HEAD_SECONDS = 1e-4
 
 @dataclass
 class CostModel:
-    """Seconds of one epoch of one fold, by unfreeze depth; it learns from every finished run.
+    """Seconds of one epoch of one fold, by unfreeze depth; it learns from every finished trial.
 
     Attributes:
         rough: What is believed before anything was measured.
@@ -50,13 +50,8 @@ class CostModel:
         """Whether there is anything to estimate from."""
         return bool(self.rough or self._epochs)
 
-    @property
-    def is_measured(self) -> bool:
-        """Whether a run has ended."""
-        return bool(self._epochs)
-
     def learn(self, depth: int, fold_epochs: int, seconds: float) -> None:
-        """A run of this depth took so long for so many epochs, folds counted."""
+        """A trial of this depth took so long for so many epochs, folds counted."""
         if fold_epochs > 0:
             self._seconds[depth] += seconds
             self._epochs[depth] += fold_epochs
@@ -109,49 +104,42 @@ def remaining_work(
     depth_of: Mapping[int, int],
     depths: Sequence[int],
 ) -> dict[int, float]:
-    """Epochs that no run has begun yet, by unfreeze depth; what is not decided yet is shared among the candidates.
+    """Epochs that no trial has begun yet, by unfreeze depth; what is not decided yet is shared among the candidates.
 
     Args:
         plan: The plan.
-        records: Finished runs.
-        running: Runs in flight, whose epochs are not counted here.
+        records: Finished trials.
+        running: Trials in flight, whose epochs are not counted here.
         depth_of: Configuration to its unfreeze depth, as far as they are drawn.
         depths: Unfreeze depths of the space.
 
     Returns:
-        Unfreeze depth to epochs of a run, folds not counted.
+        Unfreeze depth to epochs of a trial, folds not counted.
     """
     work: defaultdict[int, float] = defaultdict(float)
     any_depth = {depth: 1 / len(depths) for depth in depths}
-    fresh = sum(record.rung == 0 for record in records) + sum(run.rung == 0 for run in running.values())
     for bracket_position, bracket in enumerate(plan.brackets):
-        below: dict[int, float] = {}
-        promoted: list[int] | None = None
+        below = any_depth
+        # Who is to come: the bracket's own configurations in their order, later the best, as soon as they are known.
+        coming: Sequence[int] = plan.configurations_of(bracket_position)
         for rung_position, rung in enumerate(bracket.rungs):
             place = (bracket_position, rung_position)
-            done = [r for r in records if (r.bracket, r.rung) == place and r.status == "completed"]
-            flying = [run for run in running.values() if (run.bracket, run.rung) == place]
-            missing = max(0, rung.runs - len(done) - len(flying))
-            tried = {*(record.configuration for record in done), *(run.configuration for run in flying)}
-            begun = [depth_of[number] for number in tried if number in depth_of]
-            if rung_position == 0:
-                to_come = [depth_of[number] for number in range(fresh, fresh + missing) if number in depth_of]
-                fresh += missing
-                shares = _shares(to_come) or any_depth
-            elif promoted is not None:
-                left = [depth_of[number] for number in promoted if number not in tried and number in depth_of]
-                shares = _shares(left) or below
-            else:
-                shares = below
+            ended = [record for record in records if (record.bracket, record.rung) == place]
+            done = [record for record in ended if record.status == "completed"]
+            flying = [assignment for assignment in running.values() if (assignment.bracket, assignment.rung) == place]
+            missing = max(0, rung.trials - len(done) - len(flying))
+            flown = [assignment.configuration for assignment in flying]
+            begun = [depth_of[number] for number in [*(r.configuration for r in done), *flown] if number in depth_of]
+            tried = {*(record.configuration for record in ended), *flown}
+            left = [number for number in coming if number not in tried][:missing]
+            shares = _shares([depth_of[number] for number in left if number in depth_of]) or below
             for depth, share in shares.items():
                 work[depth] += missing * share * (rung.epochs - rung.initial_epoch)
             mixed = {depth: begun.count(depth) + missing * shares.get(depth, 0.0) for depth in {*begun, *shares}}
             total = sum(mixed.values())
             below = {depth: count / total for depth, count in mixed.items()} if total else any_depth
-            promoted = None
-            if not missing and not flying and rung_position + 1 < len(bracket.rungs):
-                best = sorted(done, key=lambda record: (-(record.objective or 0.0), record.run))
-                promoted = [record.configuration for record in best[: bracket.rungs[rung_position + 1].runs]]
+            best = sorted(done, key=lambda record: (-(record.objective or 0.0), record.trial))
+            coming = () if missing or flying else [record.configuration for record in best]
     return dict(work)
 
 

@@ -1,7 +1,4 @@
-"""What a protocol makes of a search's plan: how many searches, and how long the nested one would take.
-
-The plan of a configuration, in words and as JSON.
-"""
+"""Plan of a configuration and of its protocol, in words and as JSON, and how long the nested one would take."""
 
 from __future__ import annotations
 
@@ -44,7 +41,7 @@ def protocol_table(plan: HyperbandPlan, config: Config) -> dict[str, Any]:
         table["nested"] = {
             "outer_folds": config.split.outer_folds,
             "searches": count,
-            "runs": count * plan.runs,
+            "runs": count * plan.trials,
             "epochs": count * plan.epochs,
         }
     return table
@@ -58,7 +55,8 @@ def describe_protocol(plan: HyperbandPlan, config: Config) -> str:
     count = searches(config)
     return (
         f"Nested: {count} searches of this plan, one for each of {config.split.outer_folds} outer folds on the other "
-        f"folds' patients and one on all for the model: {count * plan.runs} runs, {count * plan.epochs} epochs\n{text}"
+        f"folds' patients and one on all for the model: {count * plan.trials} trials, {count * plan.epochs} epochs\n"
+        f"{text}"
     )
 
 
@@ -70,7 +68,7 @@ def nested_seconds(records: Iterable[TrialRecord], config: Config, *, other_seco
     does.
 
     Args:
-        records: The runs of the hold-out search.
+        records: The trials of the hold-out search.
         config: Its configuration.
         other_seconds: What retraining, evaluation and report took; counted for every search.
     """
@@ -123,18 +121,18 @@ def plan_table(plan: HyperbandPlan) -> dict[str, Any]:
     """The plan as a JSON-able dict: totals, and a row a rung."""
     return {
         "max_trials": plan.max_trials,
-        "runs": plan.runs,
+        "runs": plan.trials,
         "configurations": plan.configurations,
         "spare_configurations": plan.spares,
         "epochs": plan.epochs,
-        "full_budget_runs": plan.full_budget_runs,
+        "full_budget_runs": plan.full_budget_trials,
         "max_epochs": plan.max_epochs,
         "factor": plan.factor,
         "rungs": [
             {
                 "bracket": bracket_position,
                 "rung": rung_position,
-                "runs": rung.runs,
+                "runs": rung.trials,
                 "initial_epoch": rung.initial_epoch,
                 "epochs": rung.epochs,
             }
@@ -148,11 +146,11 @@ def describe_plan(plan: HyperbandPlan) -> str:
     """The plan as lines of text."""
     kind = f"Hyperband, factor {plan.factor}" if plan.factor > 1 else "No promotions"
     lines = [
-        f"{kind}: {plan.runs} runs of at most {plan.max_trials}, "
+        f"{kind}: {plan.trials} trials of at most {plan.max_trials}, "
         f"{plan.configurations} configurations, {plan.epochs} epochs, "
-        f"{plan.full_budget_runs} runs at the full {plan.max_epochs} epochs"
+        f"{plan.full_budget_trials} trials at the full {plan.max_epochs} epochs"
     ]
     for position, bracket in enumerate(plan.brackets):
-        rungs = " → ".join(f"{rung.runs} × {rung.epochs} epochs" for rung in bracket.rungs)
+        rungs = " → ".join(f"{rung.trials} × {rung.epochs} epochs" for rung in bracket.rungs)
         lines.append(f"  bracket {position}: {rungs}")
     return "\n".join(lines)

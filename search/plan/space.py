@@ -1,7 +1,4 @@
-"""The search space, in KerasTuner's terms, and the configurations that are drawn from it.
-
-The space of a run as the reports take it, from what its manifest says.
-"""
+"""Search space, in KerasTuner's terms and in the reports', and the configurations that are drawn from it."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ def checkpoint_peak(plan: HyperbandPlan) -> int:
     """Most runs whose checkpoints are kept at a time: two rungs' promotions, and the run in flight."""
     kept = [0]
     for bracket in plan.brackets:
-        promoted = [rung.runs for rung in bracket.rungs[1:]]
+        promoted = [rung.trials for rung in bracket.rungs[1:]]
         kept += [sum(promoted[rung : rung + 2]) for rung in range(len(promoted))]
     return max(kept) + 1 if len(kept) > 1 else 0
 

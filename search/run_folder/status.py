@@ -208,7 +208,7 @@ def _best(records: Sequence[TrialRecord]) -> BestSoFar | None:
     if not leading or leading[0].objective is None:
         return None
     best = leading[0]
-    return BestSoFar(best.run, leading[0].objective, best.epochs, best.best_epoch, dict(best.hyperparameters))
+    return BestSoFar(best.trial, leading[0].objective, best.epochs, best.best_epoch, dict(best.hyperparameters))
 
 
 def _seconds_left(

@@ -1,8 +1,11 @@
-"""trials.jsonl: one line a finished run, only ever appended.
+"""trials.jsonl: one line a finished trial, only ever appended.
 
 Schema of a line: ``{"crc32": "8 hex digits of the record's JSON", "record": {the fields of TrialRecord}}``. NaN
-(a metric that a fold does not define) is written as null. Runs are numbered from 0 without gaps; a line with a number
-that is there already takes back that run and all after it, which is how runs are tried again (`run_failures`).
+(a metric that a fold does not define) is written as null. The lines stand in the order in which the plan is carried
+out, whatever the order in which trials end, parents before their promotions. A trial is there once, but for those whose
+failures in a row have stopped the search: what is recorded later has a higher ``attempt``, which takes the row back.
+
+Lines of earlier versions have ``run`` for ``trial`` and no ``attempt``; there a number that comes again says the same.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
@@ -49,15 +53,26 @@ def read_records(path: Path) -> tuple[TrialRecord, ...]:
     records: list[TrialRecord] = []
     for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
         record = _record(path, number, line)
-        if record.run > len(records) or (record.parent is not None and record.parent >= record.run):
-            raise _damaged(path, number, f"run {record.run} after {len(records)} runs")
-        del records[record.run :]
+        says_so = b'"attempt": ' not in line and record.trial in {before.trial for before in records}
+        if says_so or (records and record.attempt > records[-1].attempt):
+            del records[len(records) - last_failures(records) :]
+        numbers = {before.trial for before in records}
+        if record.trial in numbers:
+            raise _damaged(path, number, f"trial {record.trial} again, which does not say that it is tried again")
+        if record.parent is not None and record.parent not in numbers:
+            raise _damaged(path, number, f"trial {record.trial} before trial {record.parent}, which it goes on from")
         records.append(record)
     return tuple(records)
 
 
+def last_failures(records: Sequence[TrialRecord]) -> int:
+    """How many trials in a row, up to the last one, ended in an exception or without a defined objective."""
+    good = (record.status != "failed" or record.diverged_epoch is not None for record in reversed(records))
+    return next((count for count, is_good in enumerate(good) if is_good), len(records))
+
+
 def drop_torn_line(path: Path) -> bool:
-    """Cut off a last line that a crash left half-written; its run is trained again.
+    """Cut off a last line that a crash left half-written; its trial is trained again.
 
     Returns:
         Whether there was one.
@@ -84,7 +99,8 @@ def _record(path: Path, number: int, line: bytes) -> TrialRecord:
     known = {field.name for field in fields(TrialRecord)}
     # The checksum is no proof of who wrote the line: what is in it is checked as well.
     try:
-        values = {name: value for name, value in parsed["record"].items() if name in known}
+        written = {"trial": parsed["record"].get("run"), **parsed["record"]}
+        values = {name: value for name, value in written.items() if name in known}
         values["curves"] = {
             name: tuple(tuple(math.nan if value is None else float(value) for value in fold) for fold in folds)
             for name, folds in values.get("curves", {}).items()
@@ -93,8 +109,8 @@ def _record(path: Path, number: int, line: bytes) -> TrialRecord:
         if not all(name.isprintable() for name in (*record.hyperparameters, *record.curves, record.status)):
             raise ValueError("names that steer a terminal")
     except (ValueError, TypeError, AttributeError):
-        raise _damaged(path, number, "not a record of a run") from None
-    if min(record.run, record.configuration, record.bracket, record.rung, record.initial_epoch) < 0:
+        raise _damaged(path, number, "not a record of a trial") from None
+    if min(record.trial, record.configuration, record.bracket, record.rung, record.initial_epoch) < 0:
         raise _damaged(path, number, "a negative number")
     return record
 
@@ -110,7 +126,7 @@ def _damaged(path: Path, number: int, found: str) -> RunError:
     return RunError(
         expected="a record with its checksum",
         found=f"{path} line {number}, {found}",
-        remedy="Restore the file, or delete that line and all after it: these runs are then trained again.",
+        remedy="Restore the file, or delete that line and all after it: these trials are then trained again.",
     )
 
 
@@ -123,7 +139,7 @@ def _without_nan(value: Any) -> Any:
 
 
 def recorded(directory: RunDirectory) -> tuple[TrialRecord, ...]:
-    """The runs of a search that have ended; none where none has.
+    """The trials of a search that have ended; none where none has.
 
     Raises:
         RunError: If trials.jsonl is damaged.

@@ -100,8 +100,8 @@ def runs_table(board: SearchClock, *, rows: int, width: int, now: float = 0.0, f
     in_flight = list(board.running.values())[: max(1, rows - 2)] if flying else []
     free = max(0, rows - len(in_flight))
     best = best_runs(board.records)[: min(5, max(1, free // 2)) if flying else rows]
-    shown = {record.run for record in best}
-    last = [record for record in board.records if record.run not in shown][-(free - len(best)) :] if flying else []
+    shown = {record.trial for record in best}
+    last = [record for record in board.records if record.trial not in shown][-(free - len(best)) :] if flying else []
     listed = [
         (record, "done" if place else "best", "green" if place else "bold green") for place, record in enumerate(best)
     ]
@@ -123,7 +123,7 @@ def counts_line(board: SearchClock) -> Text:
     others = (
         (len(board.records) - done, "failed", "red"),
         (running, "running", "cyan"),
-        (max(0, board.plan.runs - done - running), "to come", "dim"),
+        (max(0, board.plan.trials - done - running), "to come", "dim"),
     )
     for count, state, style in others:
         if count:
@@ -138,8 +138,8 @@ def best_runs(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """
     completed = [record for record in records if record.status == "completed"]
     continued = {record.parent for record in completed}
-    scored = [record for record in completed if record.objective is not None and record.run not in continued]
-    return sorted(scored, key=lambda record: (-record.epochs, -(record.objective or 0.0), record.run))
+    scored = [record for record in completed if record.objective is not None and record.trial not in continued]
+    return sorted(scored, key=lambda record: (-record.epochs, -(record.objective or 0.0), record.trial))
 
 
 def _search_bars(bars: Table, board: SearchClock, now: float) -> None:
@@ -155,7 +155,7 @@ def _search_bars(bars: Table, board: SearchClock, now: float) -> None:
         left = board.run_seconds_left(flight, now)
         others = f" (and {len(board.running) - 1} more)" if len(board.running) > 1 else ""
         bars.add_row(
-            f"run {flight.run}{others}",
+            f"run {flight.trial}{others}",
             ProgressBar(total=total, completed=flight.fold_epochs),
             f"fold {flight.fold + 1}/{board.folds} epoch {flight.epoch}/{flight.assignment.epochs}",
             f"{duration(left)} left" if left is not None else "",
@@ -190,7 +190,7 @@ def _row(
     """What stands in each column."""
     objective, spread = (run.objective, spread_text(run)) if isinstance(run, TrialRecord) else (None, "")
     return {
-        "run": str(run.run),
+        "run": str(run.trial),
         "state": state,
         "bracket": str(place.bracket),
         "rung": str(place.rung),
@@ -221,7 +221,8 @@ def run_line(record: TrialRecord, runs: int) -> str:
     result = f"failed: {record.error}" if record.status == "failed" else f"AUC {objective_text(record)}"
     width = len(str(runs))
     return (
-        f"run {record.run:>{width}}  {record.run + 1:>{width}}/{runs}  bracket {record.bracket} rung {record.rung}  "
+        f"run {record.trial:>{width}}  {record.trial + 1:>{width}}/{runs}  "
+        f"bracket {record.bracket} rung {record.rung}  "
         f"epochs {record.initial_epoch:>2}→{record.epochs:<2}  {result}  depth {values['unfreeze_depth']}  "
         f"width {values['head_width']:<4}  dropout {values['dropout']:<5.3g}  l2 {values['l2']:<8.2g}  "
         f"lr {values['learning_rate']:<8.2g}  {record.seconds:6.1f} s"

@@ -140,7 +140,7 @@ class RunProgress:
             with self._lock:
                 self._board = None
 
-    def run_begins(self, run: int, assignment: Assignment, configuration: Configuration) -> None:
+    def trial_begins(self, run: int, assignment: Assignment, configuration: Configuration) -> None:
         """A run starts."""
         with self._lock:
             if self._board is not None:
@@ -154,17 +154,17 @@ class RunProgress:
                 board.epoch_ended(run, fold, epoch, time.monotonic())
         if self._detail == "verbose" and board is not None and run in board.running:
             self.say(
-                f"run {run}  {run + 1}/{board.plan.runs}  fold {fold + 1}/{board.folds}  "
+                f"run {run}  {run + 1}/{board.plan.trials}  fold {fold + 1}/{board.folds}  "
                 f"epoch {epoch}/{board.running[run].assignment.epochs}"
             )
 
-    def run_ended(self, record: TrialRecord) -> None:
+    def trial_ended(self, record: TrialRecord) -> None:
         """A run is finished."""
         with self._lock:
             board = self._board
             if board is not None:
                 board.end(record)
-        line = run_line(record, board.plan.runs if board is not None else record.run + 1)
+        line = run_line(record, board.plan.trials if board is not None else record.trial + 1)
         self._record(line)
         if not self._live:
             self._print(Text(line))

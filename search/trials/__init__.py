@@ -1,1 +1,1 @@
-"""One trial: data, head, tail, compiled steps, schedule, cross-validation, checkpoints."""
+"""Trials: data, head, tail, compiled steps, schedule, cross-validation, checkpoints, worker."""

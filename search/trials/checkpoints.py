@@ -1,14 +1,14 @@
-"""checkpoints/RUN/fold-K.safetensors: where a run stopped, for its promotion to go on from.
+"""Checkpoints: what trials leave on the disk to go on from.
 
-A file holds every variable of the tail, its optimizer and its random generator, and nothing of the frozen trunk.
-safetensors carries arrays only, so that reading one can't run code; a damaged file (see `tensor_file`) counts as one
-that was not kept. Files are written by a thread while the next fold trains; what can't be promoted any more is deleted.
+``checkpoints/TRIAL/fold-K.safetensors`` is where a trial stopped, for its promotion: every variable of the tail, its
+optimizer and its random generator, and nothing of the frozen trunk. Files are written by a thread while the next fold
+trains; what can't be promoted any more is deleted.
 
-in_flight/: the folds that the run in progress has finished, so that an interrupted run goes on at the next one.
+``in_flight/TRIAL/fold-K.npz`` is a finished fold of a trial that is not in trials.jsonl yet, so that an interrupted
+search goes on at the next one: ``logits`` float32 [epochs, images, classes], one float64 array [epochs] a curve, named
+``curve/NAME``, and ``key``, the text of the trial's assignment.
 
-``fold-K.npz`` holds ``logits`` float32 [epochs, images, classes], one float64 array [epochs] a curve, named
-``curve/NAME``, and ``key``, the text that names run and assignment (with the checksum of `tensor_file`). What is
-damaged or carries another run's key does not count: the fold is trained again, to the same bits.
+What is damaged (both kinds carry a checksum, see `search.files.tensors`) or of another trial counts as not kept.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CheckpointStore:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
         self._pending: list[Future[None]] = []
 
-    def save(self, run: int, fold: int, state: State) -> None:
+    def save(self, trial: int, fold: int, state: State) -> None:
         """Write the state of one fold in the background; the arrays must not change any more.
 
         Raises:
@@ -51,12 +51,12 @@ class CheckpointStore:
         # A slow disk must not pile up states in memory: beyond a few the training waits.
         while len(self._pending) >= _STATES_IN_FLIGHT:
             self._pending.pop(0).result()
-        self._pending.append(self._writer.submit(self._write, self._path(run, fold), state))
+        self._pending.append(self._writer.submit(self._write, self._path(trial, fold), state))
 
-    def load(self, run: int, fold: int) -> State | None:
+    def load(self, trial: int, fold: int) -> State | None:
         """Read the state of one fold; None where it was not kept or is damaged."""
         self.wait()
-        return load_checked_safetensors(self._path(run, fold))
+        return load_checked_safetensors(self._path(trial, fold))
 
     def wait(self) -> None:
         """Return when everything is on the disk.
@@ -67,25 +67,13 @@ class CheckpointStore:
         while self._pending:
             self._pending.pop(0).result()
 
-    def keep_only(self, runs: Collection[int]) -> None:
-        """Delete the checkpoints of all other runs."""
-        self.wait()
-        kept = {self._folder(run).name for run in runs}
-        if self.directory.is_dir():
-            for folder in self.directory.iterdir():
-                if folder.is_dir() and folder.name not in kept:
-                    shutil.rmtree(folder)
-
     def close(self) -> None:
         """Wait for the writes and end the thread."""
         self.wait()
         self._writer.shutdown()
 
-    def _folder(self, run: int) -> Path:
-        return self.directory / f"{run:04d}"
-
-    def _path(self, run: int, fold: int) -> Path:
-        return self._folder(run) / f"fold-{fold}.safetensors"
+    def _path(self, trial: int, fold: int) -> Path:
+        return self.directory / f"{trial:04d}" / f"fold-{fold}.safetensors"
 
     def _write(self, path: Path, state: State) -> None:
         # One level: where the search's folder has vanished, it must not come back with this alone in it.
@@ -93,8 +81,16 @@ class CheckpointStore:
         save_checked_safetensors(path, state)
 
 
+def keep_only(directory: Path, trials: Collection[int]) -> None:
+    """Delete the checkpoints of all other trials; nothing may be on its way to the disk."""
+    kept = {f"{trial:04d}" for trial in trials}
+    for folder in directory.glob("*/"):
+        if folder.name not in kept:
+            shutil.rmtree(folder)
+
+
 class FoldsInFlight:
-    """Finished folds of the run in progress.
+    """Finished folds of trials that are not recorded yet.
 
     Args:
         directory: The ``in_flight`` folder of the run.
@@ -103,31 +99,34 @@ class FoldsInFlight:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def save(self, run: int, assignment: Assignment, fold: int, result: FoldResult) -> None:
-        """Keep a finished fold."""
-        arrays: dict[str, Any] = {_CURVE + name: np.array(curve) for name, curve in result.curves.items()}
-        arrays |= {"key": np.array(_key(run, assignment)), "logits": result.logits}
-        save_checked_npz(self._path(fold), arrays)
+    @property
+    def trials(self) -> frozenset[int]:
+        """Those that have a folder."""
+        return frozenset(int(folder.name) for folder in self._directory.glob("*/") if folder.name.isdecimal())
 
-    def load(self, run: int, assignment: Assignment, fold: int) -> FoldResult | None:
-        """A fold that an interrupted attempt at this very run has finished, or None."""
-        arrays = load_checked_npz(self._path(fold))
-        if arrays is None or str(arrays["key"]) != _key(run, assignment):
+    def save(self, assignment: Assignment, fold: int, result: FoldResult) -> None:
+        """Keep a finished fold."""
+        self._directory.mkdir(exist_ok=True)  # not its parents: no run goes on in the ruins of its folder
+        arrays: dict[str, Any] = {_CURVE + name: np.array(curve) for name, curve in result.curves.items()}
+        save_checked_npz(
+            self._path(assignment, fold), arrays | {"key": np.array(str(assignment)), "logits": result.logits}
+        )
+
+    def load(self, assignment: Assignment, fold: int) -> FoldResult | None:
+        """A fold that an interrupted attempt at this very trial has finished, or None."""
+        arrays = load_checked_npz(self._path(assignment, fold))
+        if arrays is None or str(arrays["key"]) != str(assignment):
             return None
         curves = {
-            name.removeprefix(_CURVE): tuple(float(value) for value in values)
+            name.removeprefix(_CURVE): tuple(values.tolist())
             for name, values in arrays.items()
             if name.startswith(_CURVE)
         }
         return FoldResult(curves, arrays["logits"])
 
-    def clear(self) -> None:
-        """Forget all folds."""
-        shutil.rmtree(self._directory, ignore_errors=True)
+    def forget(self, trial: int) -> None:
+        """Delete the folds of a trial that is recorded."""
+        shutil.rmtree(self._directory / f"{trial:04d}", ignore_errors=True)
 
-    def _path(self, fold: int) -> Path:
-        return self._directory / f"fold-{fold}.npz"
-
-
-def _key(run: int, assignment: Assignment) -> str:
-    return f"{run} {assignment}"
+    def _path(self, assignment: Assignment, fold: int) -> Path:
+        return self._directory / f"{assignment.trial:04d}" / f"fold-{fold}.npz"

@@ -1,4 +1,4 @@
-"""One trial: a configuration trained on every fold, scored by the mean curve.
+"""Cross-validation of a trial: a configuration trained on every fold, scored by the mean curve.
 
 The objective is the maximum over the epochs of the mean over the folds of the macro one-vs-rest AUC: one epoch for
 all folds, so that no fold picks its own best moment.
@@ -16,14 +16,12 @@ from mammo_data.training.sampling import epoch_rows
 from reports.metrics.calibration import log_loss, softmax
 from reports.metrics.confusion import balanced_accuracy, confusion_matrices
 from reports.metrics.table import macro_ovr_auc
+from reports.trials import OBJECTIVE_CURVE
 from search.plan.space import Configuration
 from search.seeding import generator
-from search.trials.class_emphasis import class_emphasis
-from search.trials.data import TrainingSettings, TrialData
+from search.trials.data import TrainingSettings, TrialData, class_emphasis
 from search.trials.schedule import learning_rates
 from search.trials.tail import State, TailTrainer
-
-OBJECTIVE = "val_macro_auc"
 
 
 class DivergedError(Exception):
@@ -41,16 +39,39 @@ class DivergedError(Exception):
 
 
 @dataclass(frozen=True)
-class FoldResult:
-    """One fold after a run.
+class FoldFailure:
+    """Why a fold came to no result.
 
     Attributes:
-        curves: Metric name to its value after each epoch trained in this run.
+        error: One line.
+        traceback: Where it happened; "" where training diverged, which is no fault of the program.
+        diverged_epoch: Epoch in which the loss or the logits were not finite, from 1; None where nothing diverged.
+    """
+
+    error: str
+    traceback: str = ""
+    diverged_epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """One fold after a trial.
+
+    Attributes:
+        curves: Metric name to its value after each epoch trained in this trial; none where it failed.
         logits: Validation logits after each of these epochs, float32 [epochs, images, classes].
+        failure: Why there are none.
+        seconds: Wall time.
+        arithmetic_seconds: The part of it that was training and validation arithmetic.
+        build_seconds: The part of it that went into building the network and making its graphs.
     """
 
     curves: dict[str, tuple[float, ...]]
     logits: NDArray[np.float32]
+    failure: FoldFailure | None = None
+    seconds: float = 0.0
+    arithmetic_seconds: float = 0.0
+    build_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +98,7 @@ def score(fold_curves: Sequence[Sequence[float]]) -> Score:
     return Score(float(means[best]), best + 1)
 
 
-def train_fold(
+def train_on_fold(
     trainer: TailTrainer,
     configuration: Configuration,
     data: TrialData,
@@ -111,7 +132,7 @@ def train_fold(
         trainer.begin(configuration, settings.seed, "fold", fold, head_init=settings.head_init)
     else:
         trainer.restore(parent)
-    curves: dict[str, list[float]] = {name: [] for name in ("loss", "val_loss", OBJECTIVE, "val_balanced_accuracy")}
+    measured: list[dict[str, float]] = []
     logits = []
     labels = data.labels[validation]
     for epoch in range(initial_epoch + 1, epochs + 1):
@@ -119,12 +140,11 @@ def train_fold(
         outputs = trainer.logits(bank.values, bank.offsets[validation])
         if not np.isfinite(outputs).all():
             raise DivergedError("validation logits that are not finite", epoch, f"fold {fold + 1}")
-        for name, value in {"loss": loss, **validation_metrics(labels, outputs)}.items():
-            curves[name].append(value)
+        measured.append({"loss": loss, **validation_metrics(labels, outputs)})
         logits.append(outputs)
         if on_epoch:
             on_epoch(epoch)
-    return FoldResult({name: tuple(curve) for name, curve in curves.items()}, np.stack(logits))
+    return FoldResult({name: tuple(each[name] for each in measured) for name in measured[0]}, np.stack(logits))
 
 
 def validation_metrics(labels: NDArray[np.int64], logits: NDArray[np.float32]) -> dict[str, float]:
@@ -141,22 +161,9 @@ def validation_metrics(labels: NDArray[np.int64], logits: NDArray[np.float32]) -
     matrix = confusion_matrices(labels, probabilities.argmax(axis=1), logits.shape[1], unweighted)
     return {
         "val_loss": float(log_loss(labels, probabilities, unweighted)[0]),
-        OBJECTIVE: macro_ovr_auc(labels, probabilities),
+        OBJECTIVE_CURVE: macro_ovr_auc(labels, probabilities),
         "val_balanced_accuracy": float(balanced_accuracy(matrix)[0]),
     }
-
-
-@dataclass(frozen=True)
-class EpochDraw:
-    """What one epoch trains on.
-
-    Attributes:
-        images: Positions among the training images, int64 [steps, batch].
-        views: Which stored view of each, int64 [steps, batch].
-    """
-
-    images: NDArray[np.int64]
-    views: NDArray[np.int64]
 
 
 def draw_epoch(
@@ -165,7 +172,7 @@ def draw_epoch(
     settings: TrainingSettings,
     epoch: int,
     *purpose: str | int,
-) -> EpochDraw:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw the images and views of one epoch; they depend on (seed, purpose, epoch) and the training set alone.
 
     Args:
@@ -174,12 +181,15 @@ def draw_epoch(
         settings: Seed, steps, batch size and minority handling.
         epoch: From 1.
         purpose: Names the draw, for example ``("fold", 3)``.
+
+    Returns:
+        Positions among the training images and which stored view of each, both int64 [steps, batch].
     """
     rng = generator(settings.seed, *purpose, "epoch", epoch)
     shape = (settings.steps_per_epoch, settings.batch_size)
     images = epoch_rows(labels, draws=shape[0] * shape[1], rng=rng, minority=settings.minority)
     views = rng.integers(view_counts[images])
-    return EpochDraw(images.reshape(shape), views.reshape(shape))
+    return images.reshape(shape), views.reshape(shape)
 
 
 def train_epoch(
@@ -200,8 +210,8 @@ def train_epoch(
         DivergedError: If it is not finite.
     """
     bank = data.banks[configuration.unfreeze_depth]
-    drawn = draw_epoch(data.labels[training], bank.view_counts[training], settings, epoch, *purpose)
-    images = training[drawn.images]
+    drawn, views = draw_epoch(data.labels[training], bank.view_counts[training], settings, epoch, *purpose)
+    images = training[drawn]
     rates = learning_rates(
         settings.schedule,
         configuration.learning_rate,
@@ -213,7 +223,7 @@ def train_epoch(
     emphasis = class_emphasis(settings.minority, data.labels[training], len(data.class_names))
     loss = trainer.train(
         bank.values,
-        bank.offsets[images] + drawn.views,
+        bank.offsets[images] + views,
         data.labels[images],
         rates,
         emphasis,

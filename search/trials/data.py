@@ -1,28 +1,29 @@
-"""What every trial of a search reads: banks, labels and folds of the development patients, nothing else.
-
-Whether a search can have an objective at all: some fold that trials use has to validate on every class.
+"""Data of a search's trials: banks, labels and folds of the development patients, nothing else, and what classes weigh.
 
 A macro AUC has no value in a fold that lacks a class, and a search averages over the folds that have one. Where none
-has, every run would be trained to its end and then have no score; the labels say so before anything is computed.
+has, every trial would be trained to its end and then have no score; the labels say so before anything is computed.
+
+One choice of minority handling acts at one place: the balanced sampler draws (``mammo_data.training.sampling``), class
+weights and logit adjustment change the loss (`class_emphasis`), and in all three the network learns to answer for a
+world in which the classes are equally frequent. `training_shares` says so to whoever corrects the probabilities.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
 from mammo_data.preparation.prepared import PreparedSet
 from mammo_data.splits import Split, fold_positions
 from search.boundary.values import BoundaryBank, BoundaryValues
 
-if TYPE_CHECKING:
-    from mammo_data.cases import CaseTable
-    from mammo_data.splits import Split
+_UNSEEN = 0.5
+"""Stands for the count of a class without a training image, which no logarithm and no division could take."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,10 @@ class TrainingSettings:
         batch_size: Images a step.
         steps_per_epoch: Optimizer steps an epoch.
         full_epochs: Epochs of the full budget; schedules are functions of it.
-        schedule: Learning-rate schedule, see ``search.schedule``.
+        schedule: Learning-rate schedule, see `search.trials.schedule`.
         head_init: Start of the head's last layer, "glorot" or "zeros".
         backbone_lr_factor: Factor on the learning rate of the unfrozen backbone variables.
-        minority: How rare classes are handled, see `mammo_data.training.sampling` and `search.trials.class_emphasis`.
+        minority: How rare classes are handled, see `mammo_data.training.sampling` and `class_emphasis`.
     """
 
     seed: int
@@ -120,7 +121,7 @@ def require_scorable(table: CaseTable, split: Split, *, folds: int) -> None:
         for names in dict.fromkeys(used)
     )
     raise DataError(
-        expected="a fold whose validation patients are of every class, or no run of the search has a score",
+        expected="a fold whose validation patients are of every class, or no trial of the search has a score",
         found=f"{found or 'no fold'} (of {len(split.folds)}, {len(used)} in use)",
         remedy=f"{remedy[0].upper()}{remedy[1:]}.",
     )
@@ -131,3 +132,44 @@ def _missing(table: CaseTable, split: Split, fold: int) -> tuple[str, ...]:
     _, validation = split.fold_rows(table, fold)
     counts = np.bincount(table.labels[validation], minlength=len(table.class_names))
     return tuple(name for name, count in zip(table.class_names, counts, strict=True) if not count)
+
+
+@dataclass(frozen=True)
+class ClassEmphasis:
+    """Weights and offsets of the cross-entropy.
+
+    Attributes:
+        weights: Factor on the loss of an image of each class, float32 [classes].
+        logit_offset: Added to the logits in training only, float32 [classes].
+    """
+
+    weights: NDArray[np.float32]
+    logit_offset: NDArray[np.float32]
+
+
+def class_emphasis(minority: str, labels: NDArray[np.int64], n_classes: int) -> ClassEmphasis:
+    """Weights and offsets of one training fold.
+
+    Args:
+        minority: "class_weights": n / (classes · count), so that a fold's weights average 1; "logit_adjustment": the
+            log of the class shares is added to the logits (Menon et al., ICLR 2021, with τ = 1); any other choice
+            leaves the loss alone.
+        labels: Class index of each image of the training fold, int64 [n], n above 0; nothing else is looked at.
+        n_classes: Number of classes.
+    """
+    counts = np.maximum(np.bincount(labels, minlength=n_classes), _UNSEEN)
+    weights, offset = np.ones(n_classes), np.zeros(n_classes)
+    if minority == "class_weights":
+        weights = len(labels) / (np.count_nonzero(counts >= 1) * counts)
+    elif minority == "logit_adjustment":
+        offset = np.log(counts / counts.sum())
+    return ClassEmphasis(weights.astype(np.float32), offset.astype(np.float32))
+
+
+def training_shares(minority: str, n_classes: int) -> tuple[float, ...] | None:
+    """The class shares that a trained network answers for.
+
+    Returns:
+        Equal ones, or None where the classes were left at their natural prevalence and nothing is to be corrected.
+    """
+    return None if minority == "none" else (1 / n_classes,) * n_classes

@@ -1,4 +1,4 @@
-"""The classification head, and the layers whose strength is a run-time value.
+"""Head: the classification layers, with strengths that are run-time values or numbers.
 
 Pooled features → batch norm → dense (L2) → batch norm → ReLU → dropout → dense (L2) → logits.
 
@@ -17,21 +17,15 @@ BATCH_NORM_MOMENTUM = 0.9
 """Keras's 0.99 leaves the moving statistics at their start values for the 30 or so steps of a low rung."""
 
 
-@keras.saving.register_keras_serializable(package="mammo_search")
 class RuntimeDropout(keras.layers.Layer):
     """Dropout whose rate is a scalar variable, ``rate``, in [0, 1).
 
     The same uniform draws serve every rate, so that configurations with different rates meet the same luck.
-
-    Args:
-        seed: Seed of the layer's generator.
     """
 
-    def __init__(self, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self.supports_masking = True
+        self.seed_generator = keras.random.SeedGenerator(0)
 
     def build(self, input_shape: Any) -> None:
         """Create the rate."""
@@ -45,16 +39,7 @@ class RuntimeDropout(keras.layers.Layer):
         kept = ops.cast(draws >= self.rate, inputs.dtype)
         return inputs * kept / ops.cast(1.0 - self.rate, inputs.dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The input's shape."""
-        return input_shape
 
-    def get_config(self) -> dict[str, Any]:
-        """The arguments."""
-        return {**super().get_config(), "seed": self.seed}
-
-
-@keras.saving.register_keras_serializable(package="mammo_search")
 class RuntimeL2Dense(keras.layers.Dense):
     """Dense layer that adds ``l2 · Σ kernel²`` to the loss, as ``keras.regularizers.L2`` does, ``l2`` a variable."""
 

@@ -1,14 +1,14 @@
-"""oof/RUN.npz: the validation logits of every epoch of a run.
+"""Out-of-fold logits: oof/TRIAL.npz holds those of every epoch of a trial.
 
-Arrays: ``logits`` float32 [epochs, rows, classes]; ``epoch`` int32 [epochs], from 1, those trained in this run (its
+Arrays: ``logits`` float32 [epochs, rows, classes]; ``epoch`` int32 [epochs], from 1, those trained in this trial (its
 parents' are in their own files); ``image`` and ``patient`` str [rows]; ``fold`` int32 [rows]; ``label`` int64 [rows].
 Rows are the validation images of all folds, fold by fold. Calibration and operating points read nothing else. A damaged
-file is told by its checksum (see `tensor_file`); its run is trained again when the search is resumed.
+file is told by its checksum (see `search.files.tensors`); its trial is trained again when the search is resumed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from search.trials.data import TrialData
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Out-of-fold predictions of one run.
+    """Out-of-fold predictions of one trial.
 
     Attributes:
         predictions: Of each validation image, fold by fold.
@@ -39,7 +39,7 @@ class OutOfFold:
 
 @dataclass(frozen=True)
 class OutOfFoldEpochs:
-    """Out-of-fold predictions of one run after each of its epochs.
+    """Out-of-fold predictions of one trial after each of its epochs.
 
     Attributes:
         probabilities: Those of its parents' epochs first, float64 [epochs, images, classes].
@@ -54,20 +54,17 @@ class OutOfFoldEpochs:
     folds: NDArray[np.int32]
 
 
-def out_of_fold_file(directory: Path, run: int) -> Path:
-    """Where a run's logits lie under the folder ``oof``."""
-    return directory / f"{run:04d}.npz"
+def out_of_fold_file(directory: Path, trial: int) -> Path:
+    """Where a trial's logits lie under the folder ``oof``."""
+    return directory / f"{trial:04d}.npz"
 
 
-def write_out_of_fold(
-    path: Path, data: TrialData, folds: Sequence[FoldResult], *, initial_epoch: int, epochs: int
-) -> None:
-    """Write the logits of one run."""
+def write_out_of_fold(directory: Path, data: TrialData, record: TrialRecord, folds: Sequence[FoldResult]) -> None:
+    """Write the logits of one trial."""
     rows = _rows(data)
-    logits = np.concatenate([result.logits for result in folds], axis=1)
     arrays = {
-        "logits": logits,
-        "epoch": np.arange(initial_epoch + 1, epochs + 1, dtype=np.int32),
+        "logits": np.concatenate([result.logits for result in folds], axis=1),
+        "epoch": np.arange(record.initial_epoch + 1, record.epochs + 1, dtype=np.int32),
         "image": np.array(data.image_ids)[rows],
         "patient": np.array(data.patient_ids)[rows],
         "fold": np.concatenate(
@@ -75,12 +72,12 @@ def write_out_of_fold(
         ),
         "label": data.labels[rows],
     }
-    save_checked_npz(path, arrays)
+    save_checked_npz(out_of_fold_file(directory, record.trial), arrays)
 
 
-def is_intact(path: Path, data: TrialData, record: TrialRecord) -> bool:
-    """Whether a file is what `write_out_of_fold` writes for this run on these data."""
-    arrays = load_checked_npz(path)
+def is_intact(directory: Path, data: TrialData, record: TrialRecord) -> bool:
+    """Whether a trial's file is what `write_out_of_fold` writes for it on these data."""
+    arrays = load_checked_npz(out_of_fold_file(directory, record.trial))
     return (
         arrays is not None
         and arrays["image"].tolist() == np.array(data.image_ids)[_rows(data)].tolist()
@@ -91,21 +88,19 @@ def is_intact(path: Path, data: TrialData, record: TrialRecord) -> bool:
 def read_out_of_fold(
     directory: Path, record: TrialRecord, records: Sequence[TrialRecord], class_names: Sequence[str]
 ) -> OutOfFold:
-    """Out-of-fold predictions of a run at its best epoch.
+    """Out-of-fold predictions of a trial at its best epoch.
 
     Args:
         directory: The folder ``oof`` of the search.
-        record: The run; it has a best epoch.
-        records: All runs, by their number: an epoch that a parent has trained is in the parent's file.
+        record: The trial; it has a best epoch.
+        records: All trials: an epoch that a parent has trained is in the parent's file.
         class_names: Ordered class names.
 
     Raises:
         RunError: If the file is missing or damaged.
     """
     epoch = record.best_epoch or record.epochs
-    while epoch <= record.initial_epoch and record.parent is not None:
-        record = records[record.parent]
-    arrays = _written(directory, record)
+    arrays = _written(directory, next(each for each in _lineage(record, records) if each.initial_epoch < epoch))
     predictions = Predictions(
         image_ids=tuple(arrays["image"].tolist()),
         patient_ids=tuple(arrays["patient"].tolist()),
@@ -117,30 +112,36 @@ def read_out_of_fold(
 
 
 def read_every_epoch(directory: Path, record: TrialRecord, records: Sequence[TrialRecord]) -> OutOfFoldEpochs:
-    """Out-of-fold predictions of a run after each epoch from the first, those before a promotion included.
+    """Out-of-fold predictions of a trial after each epoch from the first, those before a promotion included.
 
     Args:
         directory: The folder ``oof`` of the search.
-        record: The run.
-        records: All runs, by their number: the epochs that its parents have trained are in their files.
+        record: The trial.
+        records: All trials: the epochs that its parents have trained are in their files.
 
     Raises:
-        RunError: If a file of the run or of a parent is missing or damaged.
+        RunError: If a file of the trial or of a parent is missing or damaged.
     """
-    files = [_written(directory, record)]
-    while record.parent is not None:
-        record = records[record.parent]
-        files.insert(0, _written(directory, record))
+    files = [_written(directory, each) for each in _lineage(record, records)]
     return OutOfFoldEpochs(
-        probabilities=softmax(np.concatenate([file["logits"] for file in files])),
-        labels=files[-1]["label"],
-        patient_ids=tuple(files[-1]["patient"].tolist()),
-        folds=files[-1]["fold"],
+        probabilities=softmax(np.concatenate([file["logits"] for file in reversed(files)])),
+        labels=files[0]["label"],
+        patient_ids=tuple(files[0]["patient"].tolist()),
+        folds=files[0]["fold"],
     )
 
 
+def _lineage(record: TrialRecord, records: Sequence[TrialRecord]) -> Iterator[TrialRecord]:
+    """The trial, its parent, and so on up to one of the first rung."""
+    by_number = {each.trial: each for each in records}
+    yield record
+    while record.parent is not None:
+        record = by_number[record.parent]
+        yield record
+
+
 def _written(directory: Path, record: TrialRecord) -> Arrays:
-    path = out_of_fold_file(directory, record.run)
+    path = out_of_fold_file(directory, record.trial)
     arrays = load_checked_npz(path)
     if arrays is None:
         raise RunError(

@@ -1,6 +1,6 @@
-"""Learning-rate schedules as functions of the position in the full budget.
+"""Learning-rate schedules: functions of the position in the full budget.
 
-A schedule never looks at where a rung ends: a run that is promoted later is on the same curve as one that was trained
+A schedule never looks at where a rung ends: a trial that is promoted later is on the same curve as one that was trained
 straight through, and a low rung's score is that of the same training, cut short.
 
 BiT's own transfer recipe, as functions of the position in the full budget.

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from search.trials.class_emphasis import ClassEmphasis
+from search.trials.data import ClassEmphasis
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The part of the network that a search trains, built and compiled once for all configurations that share a shape.
+"""Tail: the part of the network that a search trains, compiled once for all configurations that share a shape.
 
 A tail reaches from the boundary of the frozen trunk to the logits. Configurations of one (unfreeze depth, head width,
 optimizer) differ in three numbers, which are variables; so one graph serves them all, over trials and folds, and a
@@ -24,7 +24,7 @@ from search.bit.weights import BitWeights
 from search.boundary.values import BoundaryValues
 from search.plan.space import Configuration
 from search.seeding import generator
-from search.trials.class_emphasis import ClassEmphasis
+from search.trials.data import ClassEmphasis
 from search.trials.head import keras_initializer, runtime_head
 from search.trials.steps import CompiledSteps, ParameterGroup
 
@@ -91,10 +91,6 @@ class TailTrainer:
         groups = _parameter_groups(self.model, self.tail, optimizer)
         self._is_backbone = np.arange(len(groups)) > 0
         self._steps = CompiledSteps(self.model, groups)
-        self._strengths = {
-            "dropout": [self.model.get_layer("head_dropout").rate],
-            "l2": [self.model.get_layer("head_dense").l2, self.model.get_layer("head_logits").l2],
-        }
         assign_official(self.tail, weights.arrays)
         slots = [variable for group in groups for variable in group.optimizer.variables]
         self._variables = _unique_names([*self.model.variables, *slots])
@@ -102,7 +98,7 @@ class TailTrainer:
 
     @property
     def build_seconds(self) -> float:
-        """Time spent so far in making graphs, which is once for all runs that share them."""
+        """Time spent so far in making graphs, which is once for all trials that share them."""
         return self._steps.build_seconds
 
     def begin(self, configuration: Configuration, seed: int, *purpose: str | int, head_init: str = "glorot") -> None:
@@ -121,21 +117,17 @@ class TailTrainer:
         zeros = keras_initializer(head_init) == "zeros"
         self.restore(self._start)
         for layer_name in ("head_dense", "head_logits"):
-            kernel = self.model.get_layer(layer_name).kernel
+            layer = self.model.get_layer(layer_name)
+            layer.l2.assign(configuration.l2)
+            kernel = layer.kernel
             limit = math.sqrt(6.0 / sum(kernel.shape))  # Glorot and Bengio 2010, Keras's default for dense layers
             rng = generator(seed, *purpose, layer_name)
             drawn = rng.uniform(-limit, limit, kernel.shape).astype(np.float32)
             kernel.assign(np.zeros_like(drawn) if zeros and layer_name == "head_logits" else drawn)
-        dropout_state = self.model.get_layer("head_dropout").seed_generator.state
+        dropout = self.model.get_layer("head_dropout")
+        dropout.rate.assign(configuration.dropout)
+        dropout_state = dropout.seed_generator.state
         dropout_state.assign(generator(seed, *purpose, "dropout").integers(2**31, size=2).astype(dropout_state.dtype))
-        self.configure(configuration)
-
-    def configure(self, configuration: Configuration) -> None:
-        """Set the run-time strengths."""
-        for variable in self._strengths["dropout"]:
-            variable.assign(configuration.dropout)
-        for variable in self._strengths["l2"]:
-            variable.assign(configuration.l2)
 
     def train(
         self,
@@ -215,12 +207,9 @@ class TailTrainer:
     @property
     def head_weights(self) -> dict[str, list[NDArray[np.float32]]]:
         """Weights of each head layer, in the order in which Keras's own layers of the same name take them."""
-        return {
-            "head_input_norm": self.model.get_layer("head_input_norm").get_weights(),
-            "head_dense": self.model.get_layer("head_dense").get_weights()[:2],
-            "head_norm": self.model.get_layer("head_norm").get_weights(),
-            "head_logits": self.model.get_layer("head_logits").get_weights()[:2],
-        }
+        names = ("head_input_norm", "head_dense", "head_norm", "head_logits")
+        # Of a dense layer kernel and bias alone: its third variable is the strength of the penalty.
+        return {name: self.model.get_layer(name).get_weights()[: None if "norm" in name else 2] for name in names}
 
 
 def _parameter_groups(model: keras.Model, tail: keras.Model, optimizer: str) -> list[ParameterGroup]:

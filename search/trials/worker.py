@@ -1,11 +1,26 @@
-"""Compiled tails that a process that trains trials holds."""
+"""Worker: what a process that trains trials holds, and its unit of work, one fold of one trial."""
 
 from __future__ import annotations
 
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+
+from mammo_data.errors import DataError
 from search.bit.architecture import BitArchitecture
 from search.bit.weights import BitWeights
+from search.errors import UserError
+from search.machine.failures import first_line, is_disk_failure, is_out_of_memory, smaller_batch
+from search.plan.execution import Assignment
 from search.plan.space import Configuration
-from search.trials.data import TrialData
+from search.trials.checkpoints import CheckpointStore, FoldsInFlight
+from search.trials.cross_validation import DivergedError, FoldFailure, FoldResult, train_on_fold
+from search.trials.data import TrainingSettings, TrialData
 from search.trials.tail import TailTrainer
 
 
@@ -29,25 +44,126 @@ class TrainerPool:
         optimizer: str,
         dtype: str = "float32",
     ) -> None:
-        self._architecture = architecture
-        self._weights = weights
-        self._data = data
-        self._optimizer = optimizer
-        self._dtype = dtype
+        self._built = partial(
+            TailTrainer, architecture, weights, n_classes=len(data.class_names), optimizer=optimizer, dtype=dtype
+        )
+        self._shapes = {depth: bank.shape for depth, bank in data.banks.items()}
         self._trainers: dict[tuple[int, int], TailTrainer] = {}
 
     def __call__(self, configuration: Configuration) -> TailTrainer:
         """The tail of the configuration's shape."""
-        shape = (configuration.unfreeze_depth, configuration.head_width)
+        depth, width = shape = configuration.unfreeze_depth, configuration.head_width
         if shape not in self._trainers:
-            self._trainers[shape] = TailTrainer(
-                self._architecture,
-                self._weights,
-                depth=configuration.unfreeze_depth,
-                boundary_shape=self._data.banks[configuration.unfreeze_depth].shape,
-                head_width=configuration.head_width,
-                n_classes=len(self._data.class_names),
-                optimizer=self._optimizer,
-                dtype=self._dtype,
-            )
+            self._trainers[shape] = self._built(depth=depth, boundary_shape=self._shapes[depth], head_width=width)
         return self._trainers[shape]
+
+
+@dataclass(frozen=True)
+class FoldWork:
+    """One fold of one trial.
+
+    Attributes:
+        assignment: The trial: its number, from whose state it goes on, over which epochs.
+        configuration: What to train.
+        fold: Position in the data's folds.
+    """
+
+    assignment: Assignment
+    configuration: Configuration
+    fold: int
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a process that trains trials holds.
+
+    Attributes:
+        data: Development data.
+        settings: What is constant over the trials.
+        trainers: Gives the compiled tail for a configuration; the same one for the same shape.
+        run_directory: The run's folder.
+        on_epoch: Called with (trial, fold, epoch) after each epoch.
+    """
+
+    data: TrialData
+    settings: TrainingSettings
+    trainers: Callable[[Configuration], TailTrainer]
+    run_directory: Path
+    on_epoch: Callable[[int, int, int], None]
+
+    @cached_property
+    def checkpoints(self) -> CheckpointStore:
+        """Where trials stopped."""
+        return CheckpointStore(self.run_directory / "checkpoints")
+
+    @property
+    def in_flight(self) -> FoldsInFlight:
+        """Finished folds of trials that are not recorded yet."""
+        return FoldsInFlight(self.run_directory / "in_flight")
+
+
+def train_fold(work: FoldWork, worker: Worker) -> FoldResult:
+    """Train one fold of one trial, unless an interrupted attempt at this very trial has finished it.
+
+    Its logits and curves are in ``in_flight`` when this returns, its state is on its way to ``checkpoints``. What is
+    missing or damaged of what an earlier part of the search has left is trained again, to the same bits.
+
+    Raises:
+        UserError: What says itself what the user has to do, and every other fold would meet as well; DataError as well.
+        OSError: If a file can't be read or written.
+    """
+    kept = worker.in_flight.load(work.assignment, work.fold)
+    if kept is not None:
+        return kept
+    clock = time.perf_counter()
+    trainer, arithmetic, build = None, 0.0, 0.0
+    try:
+        trainer = worker.trainers(work.configuration)
+        arithmetic, build = trainer.arithmetic_seconds, trainer.build_seconds - (time.perf_counter() - clock)
+        result = _trained(work, worker, trainer)
+    except (UserError, DataError):
+        raise
+    except Exception as error:
+        if is_disk_failure(error):
+            raise
+        nothing = np.empty((0, 0, 0), np.float32)
+        result = FoldResult({}, nothing, _failure(error, work.configuration, worker.settings.batch_size))
+    return replace(
+        result,
+        seconds=time.perf_counter() - clock,
+        arithmetic_seconds=trainer.arithmetic_seconds - arithmetic if trainer else 0.0,
+        build_seconds=trainer.build_seconds - build if trainer else 0.0,
+    )
+
+
+def _trained(work: FoldWork, worker: Worker, trainer: TailTrainer) -> FoldResult:
+    assignment, fold, state = work.assignment, work.fold, None
+    train = partial(train_on_fold, trainer, work.configuration, worker.data, worker.settings, fold=fold)
+    if assignment.parent is not None:
+        state = worker.checkpoints.load(assignment.parent, fold)
+        if state is None or not trainer.fits(state):
+            # Nobody expected the parent to be promoted, or what it left is lost.
+            train(initial_epoch=0, epochs=assignment.initial_epoch)
+            state = trainer.state()
+    result = train(
+        initial_epoch=assignment.initial_epoch,
+        epochs=assignment.epochs,
+        parent=state,
+        on_epoch=partial(worker.on_epoch, assignment.trial, fold),
+    )
+    if assignment.epochs < worker.settings.full_epochs:
+        worker.checkpoints.save(assignment.trial, fold, trainer.state())
+    worker.in_flight.save(assignment, fold, result)
+    return result
+
+
+def _failure(error: Exception, configuration: Configuration, batch_size: int) -> FoldFailure:
+    if isinstance(error, DivergedError):
+        return FoldFailure(str(error), diverged_epoch=error.epoch)
+    text = first_line(error)
+    if is_out_of_memory(error):
+        text = (
+            f"out of memory with {batch_size} images a step at unfreeze depth {configuration.unfreeze_depth}; "
+            f"try {smaller_batch(batch_size)}, as a run of another --name"
+        )
+    return FoldFailure(text, "".join(traceback.format_exception(error)))

@@ -1,1 +1,1 @@
-"""Which trial is next, and where it runs."""
+"""Tuner: which trial is next, and where it is trained."""

@@ -1,223 +1,220 @@
-"""KerasTuner's oracle, carrying out a plan instead of deciding as it goes.
-
-The oracle holds no state of its own beside KerasTuner's trials: which run comes next follows from the plan and the
-trials (``plan_execution``).
-
-What the tuner asks of an oracle, and how an oracle is brought to where an earlier part of a search has left it.
-
-``PlannedOracle`` carries out Hyperband, or random search as a plan without promotions; ``BayesianOracle`` is
-KerasTuner's own Gaussian process, every run at the full budget.
-"""
+"""Oracles: which trial is next, in KerasTuner's terms, and how a search gets back to where it was."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, Literal, Protocol
+from dataclasses import asdict, fields
+from typing import Any, Literal
 
 import keras_tuner
+import numpy as np
 
-from reports.trials import TrialRecord
+from reports.trials import OBJECTIVE_CURVE, TrialRecord
 from search.errors import RunError
-from search.plan.execution import Assignment, RunState, TimeBound, next_assignment, promotable_runs
+from search.plan.execution import (
+    Assignment,
+    TimeBound,
+    TrialState,
+    next_assignment,
+    next_in_bracket,
+    promotable_trials,
+)
 from search.plan.hyperband import HyperbandPlan
 from search.plan.space import Configuration
-from search.trials.cross_validation import OBJECTIVE
 
-NEVER = 2**31
-"""The tuner counts failures in a row itself; KerasTuner would count diverged runs, and those before a resumption."""
-_BARRIER_POLL_SECONDS = 0.05
-_STATUS: dict[str, Literal["running", "completed", "failed"]] = {
-    "RUNNING": "running",
-    "COMPLETED": "completed",
-    "FAILED": "failed",
-    "INVALID": "failed",
-}
+_NEVER = 2**31
 
 
-class PlannedOracle(keras_tuner.Oracle):
-    """Hands out the runs of a plan.
+class SearchOracle(keras_tuner.Oracle):
+    """What every oracle of a search has beside KerasTuner's: numbers by the plan, a bound of time, a way back.
+
+    Args:
+        hyperparameters: The declared space.
+        seed: Seed of the search.
+        bound: When no further trial is started.
+        options: KerasTuner's own.
+
+    Attributes:
+        assignments: What each trial that was started trains, by its number.
+    """
+
+    trials: dict[str, Any]
+    ongoing_trials: dict[str, Any]
+
+    def __init__(
+        self, *, hyperparameters: keras_tuner.HyperParameters, seed: int, bound: TimeBound | None = None, **options: Any
+    ) -> None:
+        super().__init__(
+            objective=keras_tuner.Objective(OBJECTIVE_CURVE, direction="max"),
+            hyperparameters=hyperparameters,
+            allow_new_entries=False,
+            tune_new_entries=False,
+            seed=seed + 1,  # KerasTuner takes 0 for "draw one"
+            # The tuner counts failures in a row; KerasTuner would count diverged trials, and those before a resumption.
+            max_consecutive_failed_trials=_NEVER,
+            **options,
+        )
+        self.verbose = 0
+        self.bound = bound or TimeBound()
+        self.assignments: dict[int, Assignment] = {}
+
+    def coming(self) -> Assignment | Literal["wait", "done"]:
+        """The next trial to start whatever the time, "wait" while that depends on those in training, or "done"."""
+        raise NotImplementedError
+
+    def values_of(self, assignment: Assignment) -> dict[str, Any] | None:
+        """The values that KerasTuner keeps of a trial; None where the space holds no others."""
+        raise NotImplementedError
+
+    def fits(self, record: TrialRecord) -> bool:
+        """Whether this search, after the trials that it has, may have carried out the recorded one."""
+        return True
+
+    def next_to_write(self, written: Sequence[TrialRecord]) -> int | None:
+        """Number of the trial that follows the written ones, whichever have ended; None at the end of the plan."""
+        return len(written)
+
+    @property
+    def promotable(self) -> frozenset[int]:
+        """Trials whose state a later one may go on from."""
+        return frozenset()
+
+    def create_trial(self, tuner_id: str) -> Any:
+        """KerasTuner's trial for the next place of the plan, whose number it takes, not that of the order of starting.
+
+        Args:
+            tuner_id: Whoever carries it out; one that has a trial out is given that again.
+        """
+        if tuner_id in self.ongoing_trials:
+            return self.ongoing_trials[tuner_id]
+        coming = "done" if self.bound.is_reached(len(self.trials)) else self.coming()
+        values = self.values_of(coming) if isinstance(coming, Assignment) else None
+        if not isinstance(coming, Assignment) or values is None:
+            status = "IDLE" if coming == "wait" else "STOPPED"
+            return keras_tuner.engine.trial.Trial(hyperparameters=self.get_space(), status=status)
+        trial = self._started(coming, values)
+        self.ongoing_trials[tuner_id] = trial
+        self.save()
+        return trial
+
+    def end(self, trial: Any, record: TrialRecord) -> None:
+        """Tell KerasTuner how a trial has ended, by what is recorded of it."""
+        if record.status == "completed" and record.objective is not None:
+            step = record.best_epoch or 0
+            metrics = {
+                name: float(np.nanmean([fold[step - 1] for fold in folds])) for name, folds in record.curves.items()
+            }
+            self.update_trial(trial.trial_id, {**metrics, OBJECTIVE_CURVE: record.objective}, step=step)
+            trial.status = "COMPLETED"
+        else:
+            trial.status, trial.message = "FAILED", record.error
+        self.end_trial(trial)
+
+    def restore(self, finished: Sequence[TrialRecord]) -> None:
+        """Put the trials of an earlier part of a search into a fresh oracle, as if it had carried them out.
+
+        The oracle is asked for each of them again: one that draws as it goes is then where it was.
+
+        Args:
+            finished: The trials, as trials.jsonl has them; the project folder is set.
+
+        Raises:
+            RunError: If a plan has another trial in the place of one of them.
+        """
+        for record in finished:
+            if not self.fits(record):
+                raise RunError(
+                    expected="finished trials that the plan of this search has",
+                    found=f"another one in trials.jsonl as trial {record.trial}",
+                    remedy="Restore the file, or search again with --fresh.",
+                )
+            assignment = record_assignment(record)
+            self.end(self._started(assignment, (self.values_of(assignment) or {}) | record.hyperparameters), record)
+
+    def _started(self, assignment: Assignment, values: dict[str, Any]) -> Any:
+        hyperparameters = self.get_space()
+        hyperparameters.values = values
+        trial = keras_tuner.engine.trial.Trial(
+            hyperparameters=hyperparameters, trial_id=f"{assignment.trial:04d}", status="RUNNING"
+        )
+        self.assignments[assignment.trial] = assignment
+        self.trials[trial.trial_id] = trial
+        self.start_order.append(trial.trial_id)
+        self._record_values(trial)
+        self._save_trial(trial)
+        return trial
+
+
+class PlannedOracle(SearchOracle):
+    """Hyperband as a plan, or random search as one without promotions: which trial is next follows from the history.
 
     Args:
         plan: The plan.
         configurations: The drawn configurations, spares at the end.
-        hyperparameters: The declared space.
-        seed: Seed of the search; nothing is drawn here, it is only recorded.
-        bound: When no further run is started.
+        options: `SearchOracle`'s; nothing is drawn here, the seed is only recorded.
     """
 
-    def __init__(
-        self,
-        plan: HyperbandPlan,
-        configurations: Sequence[Configuration],
-        *,
-        hyperparameters: keras_tuner.HyperParameters,
-        seed: int,
-        bound: TimeBound | None = None,
-    ) -> None:
-        super().__init__(
-            objective=keras_tuner.Objective(OBJECTIVE, direction="max"),
-            hyperparameters=hyperparameters,
-            allow_new_entries=False,
-            tune_new_entries=False,
-            # KerasTuner takes 0 for "draw one".
-            seed=seed + 1,
-            max_consecutive_failed_trials=NEVER,
-        )
-        self.plan = plan
+    def __init__(self, plan: HyperbandPlan, configurations: Sequence[Configuration], **options: Any) -> None:
+        super().__init__(**options)
+        self.plan = plan.limited_to(len(configurations))
         self.configurations = tuple(configurations)
-        self.bound = bound or TimeBound()
-
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """The values of the next run, IDLE at a barrier, STOPPED at the end of the plan."""
-        coming = self._coming()
-        if coming == "done" or self.bound.is_reached(len(self.trials)):
-            return {"status": "STOPPED", "values": None}
-        if not isinstance(coming, Assignment):
-            # KerasTuner's loop asks again at once, which would keep a core busy.
-            time.sleep(_BARRIER_POLL_SECONDS)
-            return {"status": "IDLE", "values": None}
-        values = {**asdict(self.configurations[coming.configuration]), **assignment_values(coming)}
-        return {"status": "RUNNING", "values": values}
 
     @property
-    def is_done(self) -> bool:
-        """Whether the plan has been carried out."""
-        return self._coming() == "done"
-
-    def _coming(self) -> Assignment | Literal["wait", "done"]:
-        return next_assignment(self.plan, self.history, drawn=len(self.configurations))
-
-    @property
-    def history(self) -> list[RunState]:
-        """All runs started so far, in the order of their numbers."""
+    def history(self) -> list[TrialState]:
+        """All trials started so far."""
         return [
-            RunState(
-                run=int(trial_id),
-                configuration=trial.hyperparameters.values["tuner/configuration"],
-                bracket=trial.hyperparameters.values["tuner/bracket"],
-                rung=trial.hyperparameters.values["tuner/round"],
-                status=_STATUS[trial.status],
-                objective=trial.score,
-            )
-            for trial_id, trial in sorted(self.trials.items(), key=lambda item: int(item[0]))
+            _state(assignment, self.trials[f"{number:04d}"].status.lower(), self.trials[f"{number:04d}"].score)
+            for number, assignment in self.assignments.items()
         ]
 
-    @property
-    def promotable(self) -> frozenset[int]:
-        """Runs that can still be promoted."""
-        return promotable_runs(self.plan, self.history, drawn=len(self.configurations))
+    def coming(self) -> Assignment | Literal["wait", "done"]:
+        """The plan's next trial."""
+        return next_assignment(self.plan, self.history)
 
-    def assignment(self, trial: Any) -> Assignment:
-        """The assignment that a trial carries in its values."""
-        values = trial.hyperparameters.values
-        parent = values.get("tuner/trial_id")
-        return Assignment(
-            configuration=values["tuner/configuration"],
-            bracket=values["tuner/bracket"],
-            rung=values["tuner/round"],
-            parent=None if parent is None else int(parent),
-            initial_epoch=values["tuner/initial_epoch"],
-            epochs=values["tuner/epochs"],
+    def values_of(self, assignment: Assignment) -> dict[str, Any]:
+        """The configuration, and the assignment by the names that KerasTuner's Hyperband uses where it has them."""
+        parent = {} if assignment.parent is None else {"tuner/trial_id": f"{assignment.parent:04d}"}
+        return (
+            asdict(self.configurations[assignment.configuration])
+            | parent
+            | {
+                "tuner/configuration": assignment.configuration,
+                "tuner/bracket": assignment.bracket,
+                "tuner/round": assignment.rung,
+                "tuner/initial_epoch": assignment.initial_epoch,
+                "tuner/epochs": assignment.epochs,
+            }
         )
 
-    def configuration_of(self, trial: Any) -> Configuration:
-        """The configuration of a trial."""
-        return self.configurations[trial.hyperparameters.values["tuner/configuration"]]
+    def fits(self, record: TrialRecord) -> bool:
+        """Whether the record is of the next trial of its bracket."""
+        assignment = record_assignment(record)
+        return (
+            record.bracket < len(self.plan.brackets)
+            and assignment == next_in_bracket(self.plan, record.bracket, self.history)
+            and asdict(self.configurations[record.configuration]) == record.hyperparameters
+        )
 
-
-def assignment_values(assignment: Assignment) -> dict[str, Any]:
-    """An assignment as values of a trial, by the names that KerasTuner's Hyperband uses where it has them."""
-    values: dict[str, Any] = {
-        "tuner/configuration": assignment.configuration,
-        "tuner/bracket": assignment.bracket,
-        "tuner/round": assignment.rung,
-        "tuner/initial_epoch": assignment.initial_epoch,
-        "tuner/epochs": assignment.epochs,
-    }
-    if assignment.parent is not None:
-        values["tuner/trial_id"] = f"{assignment.parent:04d}"
-    return values
-
-
-class SearchOracle(Protocol):
-    """What the tuner needs beside KerasTuner's own interface."""
-
-    verbose: int
-    bound: TimeBound
-
-    def save(self) -> None:
-        """Write KerasTuner's own state."""
-
-    def assignment(self, trial: Any) -> Assignment:
-        """Which configuration a trial trains, from whose state, over which epochs."""
-
-    def configuration_of(self, trial: Any) -> Configuration:
-        """Its configuration."""
-
-    @property
-    def is_done(self) -> bool:
-        """Whether all that was planned has been handed out, whatever the time."""
+    def next_to_write(self, written: Sequence[TrialRecord]) -> int | None:
+        """What the plan carries out one after the other."""
+        states = [_state(record_assignment(record), record.status, record.objective) for record in written]
+        coming = next_assignment(self.plan, states)
+        return coming.trial if isinstance(coming, Assignment) else None
 
     @property
     def promotable(self) -> frozenset[int]:
-        """Runs whose state a later run may go on from."""
+        """Trials that can still be promoted."""
+        return promotable_trials(self.plan, self.history)
 
 
-def restore_trials(oracle: SearchOracle, finished: Sequence[TrialRecord]) -> None:
-    """Put the runs of an earlier part of a search into a fresh oracle, as if it had carried them out.
-
-    The oracle is asked for each of them again: one that draws as it goes is then where it was.
-
-    Args:
-        oracle: Without trials, its project folder set.
-        finished: The runs, in their order.
-
-    Raises:
-        RunError: If a plan has another run in the place of one of them.
-    """
-    # What has been carried out is asked for whatever the time.
-    bound, oracle.bound = oracle.bound, TimeBound()
-    try:
-        for record in finished:
-            _restore_trial(oracle, record)
-    finally:
-        oracle.bound = bound
-    oracle.save()
-
-
-def _restore_trial(oracle: Any, record: TrialRecord) -> None:
-    trial_id = f"{record.run:04d}"
-    hyperparameters = oracle.get_space()
-    hyperparameters.values = dict(record.hyperparameters)
-    if isinstance(oracle, PlannedOracle):
-        hyperparameters.values |= assignment_values(record_assignment(record))
-    proposed = oracle.populate_space(trial_id)
-    if isinstance(oracle, PlannedOracle) and proposed["values"] != hyperparameters.values:
-        raise RunError(
-            expected="finished runs that the plan of this search has",
-            found=f"another one in trials.jsonl as run {record.run}",
-            remedy="Restore the file, or search again with --fresh.",
-        )
-    # Earlier versions recorded a run whose objective is not defined as completed; to KerasTuner it had failed.
-    has_score = record.status == "completed" and record.objective is not None
-    trial = keras_tuner.engine.trial.Trial(
-        hyperparameters=hyperparameters, trial_id=trial_id, status="COMPLETED" if has_score else "FAILED"
+def _state(assignment: Assignment, status: Any, objective: float | None) -> TrialState:
+    # A completed trial without an objective, as old versions recorded it, had failed to KerasTuner.
+    status = "failed" if status == "completed" and objective is None else status
+    return TrialState(
+        assignment.trial, assignment.configuration, assignment.bracket, assignment.rung, status, objective
     )
-    trial.score, trial.best_step, trial.message = record.objective, record.best_epoch or 0, record.error
-    if record.objective is not None:
-        trial.metrics.register(OBJECTIVE, direction="max")
-        trial.metrics.update(OBJECTIVE, record.objective, step=trial.best_step)
-    oracle.trials[trial.trial_id] = trial
-    oracle.start_order.append(trial.trial_id)
-    oracle.end_order.append(trial.trial_id)
-    oracle._record_values(trial)
-    oracle._save_trial(trial)
 
 
 def record_assignment(record: TrialRecord) -> Assignment:
-    """The assignment that a run carried out."""
-    return Assignment(
-        record.configuration, record.bracket, record.rung, record.parent, record.initial_epoch, record.epochs
-    )
+    """The assignment that a trial carried out."""
+    return Assignment(**{field.name: getattr(record, field.name) for field in fields(Assignment)})

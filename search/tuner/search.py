@@ -1,8 +1,8 @@
-"""The search itself: plan and development data in, trial records and the winner out."""
+"""Search: plan and development data in, trial records and the winner out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -15,8 +15,10 @@ from search.plan.execution import SearchListener, SearchOutcome, TimeBound, time
 from search.plan.hyperband import HyperbandPlan
 from search.plan.space import Configuration, declare_space, draw_configurations, known_configurations
 from search.trials.data import TrainingSettings, TrialData
-from search.trials.worker import TrainerPool
+from search.trials.worker import TrainerPool, Worker
 from search.tuner.bayesian import BayesianOracle
+from search.tuner.executors.base import Executor
+from search.tuner.executors.in_process import InProcessExecutor
 from search.tuner.failures import without_last_failures
 from search.tuner.oracle import PlannedOracle, SearchOracle
 from search.tuner.tuner import MammoTuner
@@ -33,6 +35,7 @@ def run_search(
     listener: SearchListener,
     finished: Sequence[TrialRecord] = (),
     ended_after: int | None = None,
+    executor_of: Callable[[Worker], Executor] = InProcessExecutor,
 ) -> SearchOutcome:
     """Carry out a plan.
 
@@ -43,58 +46,48 @@ def run_search(
         settings: What is constant over them.
         trainers: Compiled tails.
         run_directory: Where it is written down.
-        listener: Is told of every epoch and run.
-        finished: Runs of an earlier part of the search.
-        ended_after: How many runs there were when the search ended by the time, if it has.
+        listener: Is told of every epoch and trial.
+        finished: Trials of an earlier part of the search, as trials.jsonl has them.
+        ended_after: How many trials there were when the search ended by the time, if it has.
+        executor_of: Makes the executor of the folds, given what this process holds.
 
     Raises:
-        RunError: If three runs in a row failed, or the run's folder can't be written; either way the search can go on
+        RunError: If three trials in a row failed, or the run's folder can't be written; either way the search can go on
             when the cause is mended.
-        ReportError: If no run ended with a score.
+        ReportError: If no trial ended with a score.
     """
     keras.utils.set_random_seed(settings.seed)
-    bound = time_bound(config.search.max_minutes, finished, runs=ended_after)
-    with machine_failures_in_one_line(run_directory, batch_size=settings.batch_size):
-        oracle = build_oracle(plan, config, seed=settings.seed, bound=bound)
+    bound = time_bound(config.search.max_minutes, finished, trials=ended_after)
+    oracle = build_oracle(plan, config, seed=settings.seed, bound=bound)
+    kept = without_last_failures(finished) if ended_after is None else tuple(finished)
+    worker = Worker(data, settings, trainers, run_directory, listener.epoch_ended)
+    with (
+        machine_failures_in_one_line(run_directory, batch_size=settings.batch_size),
+        executor_of(worker) as executor,
+    ):
         tuner = MammoTuner(
             oracle,
-            trainer_of=trainers,
+            executor=executor,
             data=data,
-            settings=settings,
             run_directory=run_directory,
             listener=listener,
-            finished=without_last_failures(finished) if ended_after is None else finished,
+            finished=kept,
+            attempt=max((record.attempt for record in finished), default=0) + (len(kept) < len(finished)),
         )
-        try:
-            tuner.search(verbose=0)
-        except keras_tuner.errors.FatalError as fatal:
-            raise (fatal.__cause__ or fatal) from None
+        tuner.search()
     winner = best_run(tuner.records)
-    return SearchOutcome(
-        tuple(tuner.records),
-        winner,
-        Configuration.from_values(winner.hyperparameters),
-        cut_short=not oracle.is_done and bound.is_reached(len(tuner.records)),
-    )
+    configuration = Configuration.from_values(winner.hyperparameters)
+    cut_short = bound.is_reached(len(tuner.records)) and oracle.coming() != "done"
+    return SearchOutcome(tuple(tuner.records), winner, configuration, cut_short)
 
 
 def build_oracle(plan: HyperbandPlan, config: Config, *, seed: int, bound: TimeBound | None = None) -> SearchOracle:
     """The oracle that a configuration asks for."""
     hyperparameters = keras_tuner.HyperParameters()
     declare_space(hyperparameters, config.space)
+    common = {"hyperparameters": hyperparameters, "seed": seed, "bound": bound}
     if config.search.tuner == "bayesian":
-        return BayesianOracle(
-            hyperparameters=hyperparameters,
-            max_trials=plan.runs,
-            epochs=plan.max_epochs,
-            seed=seed,
-            known=known_configurations(config.space),
-            bound=bound,
-        )
-    return PlannedOracle(
-        plan,
-        draw_configurations(config.space, plan.configurations + plan.spares, seed=seed),
-        hyperparameters=hyperparameters,
-        seed=seed,
-        bound=bound,
-    )
+        known = known_configurations(config.space)
+        return BayesianOracle(max_trials=plan.trials, epochs=plan.max_epochs, known=known, **common)
+    drawn = draw_configurations(config.space, plan.configurations + plan.spares, seed=seed)
+    return PlannedOracle(plan, drawn, **common)

@@ -1,53 +1,68 @@
-"""KerasTuner's tuner over cross-validated trials that share compiled tails."""
+"""Tuner: asks the oracle for trials, submits their folds, and records what comes back in the order of the plan."""
 
 from __future__ import annotations
 
 import datetime
 import errno
+import itertools
 import shutil
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
 import keras_tuner
 import numpy as np
 
-from mammo_data.errors import DataError
-from reports.trials import TrialRecord
-from search.errors import UserError
+from reports.trials import OBJECTIVE_CURVE, TrialRecord
+from search.errors import RunError
 from search.files.atomic import make_durable_folder
-from search.machine.failures import is_disk_failure
 from search.plan.execution import Assignment, SearchListener
 from search.plan.space import Configuration
-from search.run_folder.trial_log import append_record
-from search.trials.cross_validation import OBJECTIVE, DivergedError, FoldResult, score
-from search.trials.data import TrainingSettings, TrialData
-from search.trials.fold_runner import FoldRunner
-from search.trials.tail import TailTrainer
-from search.tuner.failures import IN_A_ROW, describe_failure, last_failures, stopped_by_failures
-from search.tuner.oracle import SearchOracle, record_assignment, restore_trials
+from search.run_folder.trial_log import append_record, last_failures
+from search.trials.checkpoints import FoldsInFlight, keep_only
+from search.trials.cross_validation import FoldResult, score
+from search.trials.data import TrialData
+from search.trials.out_of_fold import is_intact, write_out_of_fold
+from search.trials.worker import FoldWork
+from search.tuner.executors.base import Executor, carry_out
+from search.tuner.failures import IN_A_ROW, describe_failure, stopped_by_failures
+from search.tuner.oracle import SearchOracle, record_assignment
 
-NO_OBJECTIVE = f"{OBJECTIVE} is defined in no epoch: no fold has an image of every class to validate on"
+NO_OBJECTIVE = f"{OBJECTIVE_CURVE} is defined in no epoch: no fold has an image of every class to validate on"
+Curves = dict[str, tuple[tuple[float, ...], ...]]
 
 
-class MammoTuner(keras_tuner.Tuner):
-    """Runs an oracle's trials.
+@dataclass(frozen=True)
+class _Out:
+    """A trial whose folds are being trained."""
+
+    trial: Any
+    assignment: Assignment
+    configuration: Configuration
+    started: datetime.datetime
+    results: dict[int, FoldResult] = field(default_factory=dict)
+
+
+class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
+    """Carries out an oracle's trials.
 
     Args:
-        oracle: Hands out the runs.
-        trainer_of: Gives the compiled tail for a configuration; the same one for the same shape.
+        oracle: Hands out the trials.
+        executor: Trains their folds.
         data: Development data.
-        settings: What is constant over the trials.
-        run_directory: The run's folder: trials.jsonl, oof/, checkpoints/ and search/ are written in it.
+        run_directory: The run's folder: trials.jsonl, oof/, failures/ and search/ are written in it; what the executor
+            leaves in in_flight/ and checkpoints/ is deleted when nobody needs it any more.
         listener: Shows the progress.
-        finished: Runs of an earlier part of the same search, in their order; they are not run again, except where
-            their out-of-fold logits are missing or damaged.
+        finished: Trials of an earlier part of the same search, as trials.jsonl has them; they are not trained again,
+            except where their out-of-fold logits are missing or damaged.
+        attempt: How often failures in a row have stopped the search before.
+
+    Attributes:
+        records: All trials in the order of the plan, as far as all before them have ended.
 
     Raises:
-        RunError: If they are not of this search.
+        RunError: If the finished trials are not of this search.
     """
 
     oracle: SearchOracle
@@ -56,146 +71,179 @@ class MammoTuner(keras_tuner.Tuner):
         self,
         oracle: SearchOracle,
         *,
-        trainer_of: Callable[[Configuration], TailTrainer],
+        executor: Executor,
         data: TrialData,
-        settings: TrainingSettings,
         run_directory: Path,
         listener: SearchListener,
         finished: Sequence[TrialRecord] = (),
+        attempt: int = 0,
     ) -> None:
-        self._trainer_of = trainer_of
-        self._batch_size = settings.batch_size
+        self._executor = executor
+        self._data = data
         self._run_directory = run_directory
         self._listener = listener
+        self._attempt = attempt
         make_durable_folder(run_directory)
         self._folder_identity = _identity(run_directory)
-        self._folds = FoldRunner(data, settings, run_directory)
-        self._curves = {record.run: record.curves for record in finished}
+        self._oof = run_directory / "oof"
+        self._in_flight = FoldsInFlight(run_directory / "in_flight")
+        self._asked = itertools.count()
+        self._out: dict[int, _Out] = {}
+        self._early: dict[int, tuple[TrialRecord, list[FoldResult]]] = {}
+        self._curves = {record.trial: record.curves for record in finished}
         self.records = list(finished)
-        oracle.verbose = 0
         # trials.jsonl is what is true of a search; KerasTuner's files are made anew from it.
         shutil.rmtree(run_directory / "search", ignore_errors=True)
         super().__init__(oracle=oracle, directory=str(run_directory), project_name="search")
-        restore_trials(oracle, finished)
-        for record in finished:
-            if record.status == "completed" and not self._folds.has_out_of_fold(record):
-                trainer = trainer_of(Configuration.from_values(record.hyperparameters))
-                self._folds.mend_out_of_fold(record, record_assignment(record), trainer)
+        oracle.restore(finished)
 
     def _populate_initial_space(self) -> None:
         # The space is declared; KerasTuner would build a model to find it.
         return
 
-    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Train and score one run on every fold.
-
-        Returns:
-            The mean fold curves since epoch 1, as KerasTuner takes them from ``Model.fit``.
+    def search(self, *args: Any, **kwargs: Any) -> None:
+        """Carry out what is left of the search; KerasTuner's own loop has one trial out at a time.
 
         Raises:
-            FailedTrialError: If the run has failed and is recorded as such; the search goes on.
-            FatalError: With any other exception as its cause; a run that is not recorded must end the search, for
-                KerasTuner would count it and a resumed search would not. So does the third failure in a row.
+            RunError: If three trials in a row failed, or logits of a finished trial can't be made anew.
+            UserError: As the executor; so do DataError and OSError.
         """
-        try:
-            return self._run(trial)
-        except keras_tuner.errors.FailedTrialError:
-            raise
-        except Exception as error:
-            raise keras_tuner.errors.FatalError(str(error)) from error
+        for record in self.records:
+            self._in_flight.forget(record.trial)
+            if record.status == "completed" and not is_intact(self._oof, self._data, record):
+                self._mend_out_of_fold(record)
+        while True:
+            while self._executor.has_room and self._begin():
+                pass
+            if not self._out:
+                break
+            work, result = self._executor.next_result()
+            out = self._out.get(work.assignment.trial)
+            if out is not None:  # else a fold behind one that has failed
+                out.results[work.fold] = result
+                self._end_if_decided(out)
+        # Where time has ended the search, a trial before these was never begun.
+        left = [record for record, _ in self._early.values()]
+        for record in sorted(left, key=lambda record: (record.bracket, record.rung, record.trial)):
+            self._record(*self._early[record.trial])
+        self._executor.flush()
+        self._delete_checkpoints()
+        shutil.rmtree(self._run_directory / "in_flight", ignore_errors=True)
 
-    def _run(self, trial: Any) -> keras.callbacks.History:
-        run, assignment = int(trial.trial_id), self.oracle.assignment(trial)
-        configuration = self.oracle.configuration_of(trial)
-        self._listener.run_begins(run, assignment, configuration)
-        started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-        arithmetic, build, trainer = 0.0, 0.0, None
-        error, diverged_epoch, results = None, None, []
-        try:
-            trainer = self._trainer_of(configuration)
-            arithmetic, build = trainer.arithmetic_seconds, trainer.build_seconds - (time.perf_counter() - clock)
-            results = self._folds.train(run, assignment, configuration, trainer, partial(self._epoch, run))
-        except DivergedError as divergence:
-            error, diverged_epoch = str(divergence), divergence.epoch
-        except (UserError, DataError):
-            raise  # says itself what the user has to do, and the next run would meet it as well
-        except Exception as failure:
-            if is_disk_failure(failure):
-                raise
-            error = describe_failure(failure, self._run_directory, run, assignment, configuration, self._batch_size)
-        curves = self._joined_curves(assignment, results) if results else {}
-        outcome = score(curves[OBJECTIVE]) if results else None
-        if outcome and outcome.objective is None:
-            # To KerasTuner it has failed; the record, which is all that a resumed search knows, has to agree.
-            error = NO_OBJECTIVE
-        seconds = time.perf_counter() - clock
-        arithmetic = trainer.arithmetic_seconds - arithmetic if trainer else 0.0
-        build = trainer.build_seconds - build if trainer else 0.0
-        record = TrialRecord(
-            run=run,
-            configuration=assignment.configuration,
-            bracket=assignment.bracket,
-            rung=assignment.rung,
-            parent=assignment.parent,
-            initial_epoch=assignment.initial_epoch,
-            epochs=assignment.epochs,
-            hyperparameters={
-                name: value for name, value in trial.hyperparameters.values.items() if not name.startswith("tuner/")
-            },
+    def _begin(self) -> bool:
+        """Submit the next trial, if one can start now."""
+        self._require_folder()
+        trial = self.oracle.create_trial(
+            f"tuner{next(self._asked)}"
+        )  # one each: KerasTuner gives a tuner its own again
+        if trial.status != "RUNNING":
+            return False
+        number, configuration = int(trial.trial_id), Configuration.from_values(trial.hyperparameters.values)
+        assignment = self.oracle.assignments[number]
+        self._out[number] = _Out(trial, assignment, configuration, datetime.datetime.now(datetime.UTC))
+        self._listener.trial_begins(number, assignment, configuration)
+        for fold in range(len(self._data.folds)):
+            self._executor.submit(FoldWork(assignment, configuration, fold))
+        return True
+
+    def _end_if_decided(self, out: _Out) -> None:
+        """A trial has ended with its last fold, or when all folds before one that has failed are there."""
+        number, folds = out.assignment.trial, len(self._data.folds)
+        failed = min((fold for fold, result in out.results.items() if result.failure), default=None)
+        if failed is not None:
+            self._executor.cancel(number, after=failed)
+            folds = failed + 1
+        if not all(fold in out.results for fold in range(folds)):
+            return
+        del self._out[number]
+        results = [out.results[fold] for fold in range(folds)]
+        record = self._recorded(out, results)
+        self._executor.flush()
+        self._require_folder()  # KerasTuner's files come next, and would make it anew
+        self._curves[number] = record.curves
+        self.oracle.end(out.trial, record)
+        self.save()
+        self._early[number] = record, results
+        while (turn := self.oracle.next_to_write(self.records)) in self._early:
+            self._record(*self._early.pop(turn))
+        self._delete_checkpoints()
+
+    def _delete_checkpoints(self) -> None:
+        """Delete those that nobody will go on from; on the disk is what the executor was asked to flush."""
+        parents = {out.assignment.parent for out in self._out.values() if out.assignment.parent is not None}
+        needed = self.oracle.promotable | self._out.keys() | parents | self._in_flight.trials
+        keep_only(self._run_directory / "checkpoints", needed)
+
+    def _recorded(self, out: _Out, results: Sequence[FoldResult]) -> TrialRecord:
+        assignment, failure = out.assignment, results[-1].failure
+        error, curves, outcome = None, {}, None
+        if failure is not None:
+            error = describe_failure(
+                failure, self._run_directory, FoldWork(assignment, out.configuration, len(results) - 1)
+            )
+        else:
+            curves = self._joined_curves(assignment, results)
+            outcome = score(curves[OBJECTIVE_CURVE])
+            if outcome.objective is None:
+                error = NO_OBJECTIVE
+        seconds = sum(result.seconds for result in results)
+        build = sum(result.build_seconds for result in results)
+        return TrialRecord(
+            **asdict(assignment),
+            hyperparameters=asdict(out.configuration),
             status="failed" if error else "completed",
             objective=outcome.objective if outcome else None,
             best_epoch=outcome.best_epoch if outcome else None,
             curves=curves,
-            started=started.isoformat(timespec="milliseconds"),
+            started=out.started.isoformat(timespec="milliseconds"),
             seconds=round(seconds, 3),
-            overhead_seconds=round(seconds - arithmetic - build, 3),
+            overhead_seconds=round(seconds - sum(result.arithmetic_seconds for result in results) - build, 3),
             build_seconds=round(build, 3),
             error=error,
-            diverged_epoch=diverged_epoch,
+            diverged_epoch=failure.diverged_epoch if failure else None,
+            attempt=self._attempt,
         )
-        self._folds.wait()
+
+    def _record(self, record: TrialRecord, results: Sequence[FoldResult]) -> None:
+        """Write down a trial whose turn it is."""
         self._require_folder()
+        if results[-1].failure is None:
+            write_out_of_fold(self._oof, self._data, record, results)
         append_record(self._run_directory / "trials.jsonl", record)
-        self._folds.forget_folds_in_flight()
-        self._curves[run] = curves
+        self._in_flight.forget(record.trial)
         self.records.append(record)
-        self._listener.run_ended(record)
-        self._require_folder()  # KerasTuner's files come next, and would make it anew
+        self._listener.trial_ended(record)
         if last_failures(self.records) >= IN_A_ROW:
             raise stopped_by_failures(self.records)
-        if error:
-            raise keras_tuner.errors.FailedTrialError(error)
-        return _history(curves)
 
-    def pre_create_trial(self) -> None:
-        """Before KerasTuner writes anything: make sure that it is still into the folder that the search began in."""
-        self._require_folder()
-
-    def on_trial_end(self, trial: Any) -> None:
-        """Close the trial, then delete what can't be promoted any more."""
-        super().on_trial_end(trial)
-        self._folds.keep_only(self.oracle.promotable)
-
-    def on_search_end(self) -> None:
-        """Wait for what is still being written."""
-        self._folds.close()
+    def _mend_out_of_fold(self, record: TrialRecord) -> None:
+        """Make the logits of a finished trial anew, by training it again to the same bits."""
+        configuration = Configuration.from_values(record.hyperparameters)
+        assignment = record_assignment(record)
+        works = [FoldWork(assignment, configuration, fold) for fold in range(len(self._data.folds))]
+        results = carry_out(self._executor, works)
+        again = [result.curves.get(OBJECTIVE_CURVE, ()) for result in results]
+        before = [curve[record.initial_epoch :] for curve in record.curves[OBJECTIVE_CURVE]]
+        if not np.array_equal(np.array(again), np.array(before), equal_nan=True):
+            raise RunError(
+                expected=f"the logits of trial {record.trial} as they were written",
+                found="a missing or damaged file, and other values when the trial was trained again",
+                remedy="Restore the folder oof, or search again with --fresh.",
+            )
+        write_out_of_fold(self._oof, self._data, record, results)
+        self._in_flight.forget(record.trial)
 
     def load_model(self, trial: Any) -> Any:
         """Not offered: a trial has one model a fold, and none is the final one."""
         raise NotImplementedError("A cross-validated trial has no single model; `mammo-search run` retrains one.")
-
-    def _epoch(self, run: int, fold: int, epoch: int) -> None:
-        self._listener.epoch_ended(run, fold, epoch)
 
     def _require_folder(self) -> None:
         """Make sure that the folder is the one that the search began in; nothing may go on in the ruins of it."""
         if _identity(self._run_directory) != self._folder_identity:
             raise FileNotFoundError(errno.ENOENT, "the folder has vanished", str(self._run_directory))
 
-    def _joined_curves(
-        self, assignment: Assignment, results: list[FoldResult]
-    ) -> dict[str, tuple[tuple[float, ...], ...]]:
-        """The parent's curves with this run's behind them."""
+    def _joined_curves(self, assignment: Assignment, results: Sequence[FoldResult]) -> Curves:
+        """The parent's curves with this trial's behind them."""
         before = self._curves[assignment.parent] if assignment.parent is not None else {}
         return {
             name: tuple(
@@ -211,9 +259,3 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _history(curves: dict[str, tuple[tuple[float, ...], ...]]) -> keras.callbacks.History:
-    history = keras.callbacks.History()
-    history.history = {name: np.nanmean(np.array(folds), axis=0).tolist() for name, folds in curves.items()}
-    return history

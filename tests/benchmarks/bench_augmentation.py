@@ -80,6 +80,7 @@ def objectives(depth: int, seed: int, workspace: Path) -> tuple[float, float]:
     from mammo_data.preparation.settings import AugmentationSettings, PreparationSettings
     from mammo_data.sources.open import open_source
     from mammo_data.splits import patient_split
+    from reports.trials import OBJECTIVE_CURVE
     from search.bit.architecture import SMALL
     from search.bit.weights import random_weights
     from search.boundary.banks import boundary_shapes, boundary_values
@@ -88,7 +89,7 @@ def objectives(depth: int, seed: int, workspace: Path) -> tuple[float, float]:
     from search.boundary.values import BoundaryBank, bank_dtype
     from search.boundary.views import stored_views
     from search.plan.space import Configuration
-    from search.trials.cross_validation import OBJECTIVE, score, train_fold
+    from search.trials.cross_validation import score, train_on_fold
     from search.trials.data import TrainingSettings, development_data
     from search.trials.worker import TrainerPool
 
@@ -128,8 +129,8 @@ def objectives(depth: int, seed: int, workspace: Path) -> tuple[float, float]:
     found = []
     for source in (data, anew):
         curves = [
-            train_fold(trainer, configuration, source, settings, fold=fold, initial_epoch=0, epochs=EPOCHS).curves[
-                OBJECTIVE
+            train_on_fold(trainer, configuration, source, settings, fold=fold, initial_epoch=0, epochs=EPOCHS).curves[
+                OBJECTIVE_CURVE
             ]
             for fold in range(FOLDS)
         ]

@@ -65,13 +65,14 @@ def differences(
     """Objective from float32 and from float16 values, for each configuration."""
     from dataclasses import replace
 
+    from reports.trials import OBJECTIVE_CURVE
     from search.bit.architecture import R50X1
     from search.bit.weights import random_weights
     from search.boundary.values import BoundaryBank
     from search.config.schema import SpaceSection
     from search.machine.libraries import start_tensorflow
     from search.plan.space import draw_configurations
-    from search.trials.cross_validation import OBJECTIVE, score, train_fold
+    from search.trials.cross_validation import score, train_on_fold
     from search.trials.data import TrainingSettings
     from search.trials.worker import TrainerPool
 
@@ -92,9 +93,9 @@ def differences(
                     configuration
                 )
                 curves = [
-                    train_fold(
+                    train_on_fold(
                         trainer, configuration, source, settings, fold=fold, initial_epoch=0, epochs=epochs
-                    ).curves[OBJECTIVE]
+                    ).curves[OBJECTIVE_CURVE]
                     for fold in range(folds)
                 ]
                 objectives.append(score(curves).objective or float("nan"))

@@ -34,11 +34,11 @@ class Watching:
         self.memory: list[int] = []
         self.disk = 0
 
-    def run_begins(self, run: int, assignment: object, configuration: object) -> None: ...
+    def trial_begins(self, run: int, assignment: object, configuration: object) -> None: ...
 
     def epoch_ended(self, run: int, fold: int, epoch: int) -> None: ...
 
-    def run_ended(self, record: Any) -> None:
+    def trial_ended(self, record: Any) -> None:
         from tests.benchmarks.usage import anonymous_memory, folder_size
 
         self.memory.append(anonymous_memory())
@@ -113,7 +113,7 @@ def measure(runs: int, depths: tuple[int, ...], epochs: int, side: int) -> dict[
     seconds = sum(record.seconds for record in records)
     trained = sum(record.epochs for record in records) * FOLDS * settings.steps_per_epoch * settings.batch_size
     builds = [record.build_seconds for record in records if record.build_seconds > 0.1]
-    last_build = max(record.run for record in records if record.build_seconds > 0.1)
+    last_build = max(record.trial for record in records if record.build_seconds > 0.1)
     return {
         "runs": len(records),
         "seconds": seconds,

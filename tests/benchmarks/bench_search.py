@@ -80,14 +80,14 @@ def compare_full(workspace: Path, *, mixed_only: bool) -> dict[str, Any]:
     plain, mixed = (
         side(each, "full", MIXED, workspace / "mixed", one_run_a_depth=True) for each in ("plain", "engine")
     )
-    projected = engine_seconds(mixed, runs=plan.runs, epochs=plan.epochs, graphs=len(graphs))
+    projected = engine_seconds(mixed, runs=plan.trials, epochs=plan.epochs, graphs=len(graphs))
     answer: dict[str, Any] = {}
     if not mixed_only:
         alone = side("engine", "full", (0,), workspace / "alone", one_run_a_depth=False)
         answer["depth 0"] = {
             "how": f"engine run from start to end, bank included: {alone['runs']} runs, {alone['epochs']} epochs; "
             f"plain projected from its run of {EPOCHS_A_DEPTH} epochs",
-            **comparison(plain_seconds(plain, (0,), runs=plan.runs, epochs=plan.epochs), alone["wall"]),
+            **comparison(plain_seconds(plain, (0,), runs=plan.trials, epochs=plan.epochs), alone["wall"]),
             **figures(plain, alone),
         }
     return answer | {
@@ -98,9 +98,9 @@ def compare_full(workspace: Path, *, mixed_only: bool) -> dict[str, Any]:
             **figures(plain, mixed),
         },
         "depths 0 to 3": {
-            "how": f"projected on both sides from the runs above: {plan.runs} runs, {plan.epochs} epochs, "
+            "how": f"projected on both sides from the runs above: {plan.trials} runs, {plan.epochs} epochs, "
             f"{len(graphs)} graphs",
-            **comparison(plain_seconds(plain, MIXED, runs=plan.runs, epochs=plan.epochs), projected),
+            **comparison(plain_seconds(plain, MIXED, runs=plan.trials, epochs=plan.epochs), projected),
         },
     }
 

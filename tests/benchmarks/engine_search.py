@@ -60,13 +60,13 @@ class Clocks:
         depth = configuration.unfreeze_depth
         return ClockedTrainer(self._trainers(configuration), self.train[depth], self.validate[depth])
 
-    def run_begins(self, run: int, assignment: object, configuration: Any) -> None:
+    def trial_begins(self, run: int, assignment: object, configuration: Any) -> None:
         self._depth = configuration.unfreeze_depth
 
     def epoch_ended(self, run: int, fold: int, epoch: int) -> None:
         self.checkpoints = max(self.checkpoints, len(list(self._run_directory.glob("checkpoints/*"))))
 
-    def run_ended(self, record: object) -> None:
+    def trial_ended(self, record: object) -> None:
         self.products[self._depth].measure()
 
 

@@ -134,5 +134,5 @@ def test_a_record_that_was_never_made_by_this_plan_is_refused(tmp_path, engine):
     (tmp_path / "two").mkdir()
     forged = replace(first, hyperparameters={**first.hyperparameters, "learning_rate": 0.5}, objective=0.999)
     append_record(tmp_path / "two" / "trials.jsonl", forged)
-    with pytest.raises(RunError, match=r"another one in trials\.jsonl as run 0"):
+    with pytest.raises(RunError, match=r"another one in trials\.jsonl as trial 0"):
         search(tmp_path / "two")

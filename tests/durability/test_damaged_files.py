@@ -54,7 +54,7 @@ def kinds(engine, finished):
     config, result = finished
     run = result.directory
     records = read_records(run.trials_file)
-    assignment = Assignment(0, 0, 0, None, 0, 3)
+    assignment = Assignment(0, 0, 0, 0, None, 0, 3)
     key = BankKey(weights="w", prepared="p", views="v", depth=1, batch_size=4)
 
     def copied(file):
@@ -69,8 +69,8 @@ def kinds(engine, finished):
 
     def in_flight(folder):
         result = FoldResult({"loss": (0.1, 0.2, 0.3)}, np.arange(18, dtype=np.float32).reshape(3, 2, 3))
-        FoldsInFlight(folder).save(0, assignment, 0, result)
-        return folder / "fold-0.npz"
+        FoldsInFlight(folder / "in_flight").save(assignment, 0, result)
+        return folder / "in_flight" / "0000" / "fold-0.npz"
 
     def checkpoint(folder):
         store = CheckpointStore(folder)
@@ -116,7 +116,7 @@ def kinds(engine, finished):
         return dict(found.arrays), found.genuine
 
     def read_oof(file):
-        first = next(record for record in records if record.run == 0)
+        first = next(record for record in records if record.trial == 0)
         found = read_out_of_fold(file.parent, first, records, ("normal", "benign", "malignant")).predictions
         return found.image_ids, found.patient_ids, found.labels, found.probabilities
 
@@ -154,7 +154,7 @@ def kinds(engine, finished):
             copied(run.split_file), lambda file: Split.read_csv(file).fingerprint == result_split(run) or NOTICED
         ),
         "oof": Kind(copied(run.path / "oof" / "0000.npz"), read_oof),
-        "in_flight": Kind(in_flight, lambda file: FoldsInFlight(file.parent).load(0, assignment, 0) or NOTICED),
+        "in_flight": Kind(in_flight, lambda file: FoldsInFlight(file.parents[1]).load(assignment, 0) or NOTICED),
         "checkpoint": Kind(checkpoint, lambda file: CheckpointStore(file.parents[1]).load(0, 0) or NOTICED),
         "bank values": Kind(bank("values.npy"), lambda file: none_is_noticed(read_bank(file))),
         "bank.json": Kind(bank("bank.json"), lambda file: none_is_noticed(read_bank(file))),

@@ -19,7 +19,7 @@ IN_SEARCH = (
     "split.csv",
     "trials.jsonl",
     "oof/*.npz",
-    "in_flight/*.npz",
+    "in_flight/*/*.npz",
     "checkpoints/*/*.safetensors",
     "search/oracle.json",
     "search/trial_*/trial.json",

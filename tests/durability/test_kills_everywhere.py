@@ -164,4 +164,4 @@ def test_fifty_kills_at_random_instants_of_one_search(server, phantom, tmp_path)
 def state(directory):
     """Finished runs, and finished folds of the one in progress."""
     runs = len(read_records(directory.trials_file)) if directory.trials_file.is_file() else 0
-    return runs, len(list((directory.path / "in_flight").glob("fold-*.npz")))
+    return runs, len(list((directory.path / "in_flight").glob("*/fold-*.npz")))

@@ -83,12 +83,12 @@ class Meddler:
     def __init__(self, run, what):
         self._run, self._what = run, what
 
-    def run_begins(self, run, assignment, configuration): ...
+    def trial_begins(self, run, assignment, configuration): ...
 
     def epoch_ended(self, run, fold, epoch): ...
 
-    def run_ended(self, record):
-        if record.run == self._run:
+    def trial_ended(self, record):
+        if record.trial == self._run:
             self._what()
 
 

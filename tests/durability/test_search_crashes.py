@@ -19,11 +19,11 @@ class Crash(BaseException):
 
 
 class Silent:
-    def run_begins(self, run, assignment, configuration): ...
+    def trial_begins(self, run, assignment, configuration): ...
 
     def epoch_ended(self, run, fold, epoch): ...
 
-    def run_ended(self, record): ...
+    def trial_ended(self, record): ...
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_many_crashes_in_one_search_change_nothing(search, uninterrupted, tmp_pa
     assert search(tmp_path) == uninterrupted
 
 
-PATTERNS = ("checkpoints/*/*", "in_flight/*", "oof/*", "search/*.json", "search/*/*.json")
+PATTERNS = ("checkpoints/*/*", "in_flight/*/*", "oof/*", "search/*.json", "search/*/*.json")
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,10 @@ def test_only_full_budget_runs_can_win() -> None:
 
 def test_of_two_equal_runs_the_lower_number_wins_whatever_the_order() -> None:
     records = [replace(record, objective=0.7) for record in simulated_trials(failed=())]
-    full = [record.run for record in records if record.epochs == 30]
+    full = [record.trial for record in records if record.epochs == 30]
     random.Random(0).shuffle(records)
-    assert best_run(records).run == min(full)
-    assert [record.run for record in ranked(records)] == full
+    assert best_run(records).trial == min(full)
+    assert [record.trial for record in ranked(records)] == full
 
 
 def test_a_search_without_a_full_run_compares_its_longest_ones() -> None:

@@ -58,6 +58,6 @@ def out_of_fold_at(
     while epoch <= record.initial_epoch:
         assert record.parent is not None
         record = records[record.parent]
-    with np.load(directory.path / "oof" / f"{record.run:04d}.npz", allow_pickle=False) as oof:
+    with np.load(directory.path / "oof" / f"{record.trial:04d}.npz", allow_pickle=False) as oof:
         logits = oof["logits"][epoch - 1 - record.initial_epoch].astype(np.float64)
         return oof["image"].tolist(), logits, oof["fold"]

@@ -87,11 +87,11 @@ def simulated_trials(*, folds: int = 5, seed: int = 0, failed: tuple[int, ...] =
             broken = run in failed
             mean = auc.mean(axis=0)
             record = TrialRecord(
-                run=run,
+                trial=run,
                 configuration=configuration,
                 bracket=bracket,
                 rung=rung,
-                parent=None if parent is None else parent.run,
+                parent=None if parent is None else parent.trial,
                 initial_epoch=before,
                 epochs=after,
                 hyperparameters=hyperparameters,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reports.trials import TrialRecord
 from search.plan.clock import SearchClock
-from search.plan.execution import Assignment, RunState, next_assignment
+from search.plan.execution import Assignment, TrialState, next_assignment
 from search.plan.hyperband import plan_hyperband
 from search.plan.space import Configuration
 from search.screen.output import messages
@@ -28,21 +28,21 @@ def play(progress: RunProgress, pause: float, endless: int = 0) -> None:
     """A search of 15 runs, of which the second fails."""
     plan = plan_hyperband(16, max_epochs=18)
     board = SearchClock(plan, FOLDS, [], depths=(0, 1, 2, 3))
-    history: list[RunState] = []
+    history: list[TrialState] = []
     with progress.search(board):
-        while isinstance(assignment := next_assignment(plan, history, drawn=20), Assignment):
-            run, chosen = len(history), configuration(assignment.configuration)
-            progress.run_begins(run, assignment, chosen)
+        while isinstance(assignment := next_assignment(plan, history), Assignment):
+            run, chosen = assignment.trial, configuration(assignment.configuration)
+            progress.trial_begins(run, assignment, chosen)
             for fold in range(FOLDS):
                 for epoch in range(assignment.initial_epoch + 1, assignment.epochs + 1):
                     time.sleep(pause)
                     progress.epoch_ended(run, fold, epoch)
                 if run + 1 == endless and fold == 1:
                     time.sleep(3600)
-            progress.run_ended(record(run, assignment, chosen))
+            progress.trial_ended(record(run, assignment, chosen))
             status, objective = ("failed", None) if run == 1 else ("completed", 0.5 + 0.01 * run)
             history.append(
-                RunState(run, assignment.configuration, assignment.bracket, assignment.rung, status, objective)
+                TrialState(run, assignment.configuration, assignment.bracket, assignment.rung, status, objective)
             )
 
 
@@ -50,7 +50,7 @@ def record(run: int, assignment: Assignment, chosen: Configuration) -> TrialReco
     failed = run == 1
     curve = tuple(tuple(0.5 + 0.01 * run + 0.01 * fold for _ in range(assignment.epochs)) for fold in range(FOLDS))
     return TrialRecord(
-        run=run,
+        trial=run,
         configuration=assignment.configuration,
         bracket=assignment.bracket,
         rung=assignment.rung,

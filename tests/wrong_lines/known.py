@@ -58,11 +58,11 @@ KNOWN = (
     WrongLine("train_epoch", "settings.full_epochs * settings", "(settings.full_epochs + 1) * settings"),
     WrongLine("train_epoch", "(epoch - 1) * settings", "epoch * settings"),
     WrongLine(
-        "train_fold",
+        "train_on_fold",
         'trainer.begin(configuration, settings.seed, "fold", fold,',
         'trainer.begin(configuration, settings.seed, "fold", 0,',
     ),
-    WrongLine("train_fold", 'epoch, "fold", fold)', 'epoch, "fold", 0)'),
+    WrongLine("train_on_fold", 'epoch, "fold", fold)', 'epoch, "fold", 0)'),
     WrongLine(
         "score",
         "means = np.where(counts > 0, np.where(defined, curves, 0.0).sum(axis=0) / np.maximum(counts, 1), -np.inf)",
@@ -88,8 +88,8 @@ KNOWN = (
     WrongLine("write_out_of_fold", "data.labels[rows]", "data.labels[np.roll(rows, 1)]"),
     WrongLine(
         "write_out_of_fold",
-        "np.arange(initial_epoch + 1, epochs + 1, dtype=np.int32)",
-        "np.arange(initial_epoch + 1, epochs + 1, dtype=np.int32)[::-1]",
+        "np.arange(record.initial_epoch + 1, record.epochs + 1, dtype=np.int32)",
+        "np.arange(record.initial_epoch + 1, record.epochs + 1, dtype=np.int32)[::-1]",
     ),
     WrongLine("read_out_of_fold", "record.best_epoch or record.epochs", "record.epochs"),
     # Around the run.

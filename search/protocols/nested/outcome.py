@@ -16,7 +16,7 @@ from reports.page.run_summary import AuditResult
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
 from search.bit.resolve import Backbone
-from search.boundary.pooled import pooled_features
+from search.boundary.trunk import pooled_features
 from search.cohort import Cohort
 from search.export.describe import write_run_metadata
 from search.files.atomic import replacing, write_atomic
@@ -109,7 +109,7 @@ def finish_nested(
             everyone.films,
             everyone.prepared,
             outer,
-            features=pooled_features(data, backbone.architecture, backbone.weights),
+            features=pooled_features(data.banks, backbone.architecture, backbone.weights),
             probes=probes,
             seed=outer.seed,
         )

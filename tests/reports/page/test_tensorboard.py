@@ -104,7 +104,7 @@ def until(question: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
 
 def test_tensorboard_shows_every_fold_and_every_session(address: str) -> None:
     records = simulated_trials()
-    expected = {f"trial_{record.run:04d}" for record in records}
+    expected = {f"trial_{record.trial:04d}" for record in records}
     tags = until(lambda: ask(f"{address}/data/plugin/scalars/tags"), lambda found: expected <= set(found))
     folds = {f"{curve}/fold_{number}" for curve in records[3].curves for number in range(1, 6)}
     assert set(tags["trial_0003"]) == {*records[3].curves, *folds, "objective", "best_epoch", "seconds"}

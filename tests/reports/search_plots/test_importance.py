@@ -24,7 +24,8 @@ def runs(count: int, *, seed: int, noise: float) -> list[TrialRecord]:
             "unfreeze_depth": int(rng.choice([0, 1, 2, 3])),
         }
         score = 0.8 - 0.1 * abs(np.log10(values["learning_rate"]) + 3.5) + noise * rng.normal()
-        records.append(replace(template, run=run, configuration=run, epochs=1, objective=score, hyperparameters=values))
+        scored = replace(template, epochs=1, objective=score, hyperparameters=values)
+        records.append(replace(scored, trial=run, configuration=run))
     return records
 
 

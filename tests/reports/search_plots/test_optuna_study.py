@@ -24,7 +24,7 @@ def test_a_study_holds_the_runs_of_one_budget_alone() -> None:
         expected = [r for r in trials if r.epochs == epochs and r.status == "completed"]
         study = study_at(trials, epochs, SPACE)
         assert [trial.value for trial in study.trials] == [record.objective for record in expected]
-        assert [trial.user_attrs["trial"] for trial in study.trials] == [record.run for record in expected]
+        assert [trial.user_attrs["trial"] for trial in study.trials] == [record.trial for record in expected]
         assert [trial.params for trial in study.trials] == [record.hyperparameters for record in expected]
         assert study.best_value == max(record.objective or 0 for record in expected)
 
@@ -54,7 +54,7 @@ def test_the_exported_file_is_opened_by_optuna_with_every_score_in_its_place(tmp
     states = [trial.state.name for trial in whole.trials]
     assert (states.count("COMPLETE"), states.count("PRUNED"), states.count("FAIL")) == (10, 17, 1)
     assert whole.best_value == max(r.objective or 0 for r in trials if r.epochs == 30)
-    by_run = {record.run: record for record in trials}
+    by_run = {record.trial: record for record in trials}
     for trial in whole.trials:
         record = by_run[trial.user_attrs["trial"]]
         assert trial.params == record.hyperparameters

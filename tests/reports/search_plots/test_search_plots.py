@@ -92,9 +92,9 @@ def test_ranks_show_each_pair_once_and_the_history_numbers_the_trials() -> None:
         x, y = bottom_left.get_xlabel().replace(" ", "_"), bottom_left.get_ylabel().replace(" ", "_")
         drawn = np.asarray(bottom_left.collections[0].get_offsets())
         np.testing.assert_allclose(drawn, [(r.hyperparameters[x], r.hyperparameters[y]) for r in runs])
-        history = draw_history(plots, study, [record.run for record in runs], "10 trials of 30 epochs")
+        history = draw_history(plots, study, [record.trial for record in runs], "10 trials of 30 epochs")
         (axes,) = history.axes
-        assert [label.get_text() for label in axes.get_xticklabels()] == [str(record.run) for record in runs]
+        assert [label.get_text() for label in axes.get_xticklabels()] == [str(record.trial) for record in runs]
         np.testing.assert_allclose(axes.lines[0].get_ydata(), np.maximum.accumulate([r.objective for r in runs]))
 
 
@@ -130,13 +130,13 @@ def test_too_little_draws_less_and_never_fails(tmp_path: Path) -> None:
     assert write_plain_plots((), tmp_path) == {}
     assert list(write_plain_plots([replace(TRIALS[7], started="")], tmp_path)) == []
     assert list(write_plain_plots(TRIALS[7:8], tmp_path)) == ["timeline"]
-    one = [replace(r, hyperparameters={**TRIALS[0].hyperparameters, "dropout": r.run / 100}) for r in TRIALS[:6]]
+    one = [replace(r, hyperparameters={**TRIALS[0].hyperparameters, "dropout": r.trial / 100}) for r in TRIALS[:6]]
     assert list(write_budget_plots(one, (), 4, tmp_path)) == [
         "history_4_epochs",
         "parallel_coordinates_4_epochs",
         "slice_4_epochs",
     ]
-    text = [replace(r, hyperparameters={"a": "xyz"[r.run % 3], "b": r.run % 2}) for r in TRIALS[:6]]
+    text = [replace(r, hyperparameters={"a": "xyz"[r.trial % 3], "b": r.trial % 2}) for r in TRIALS[:6]]
     assert len(write_budget_plots(text, (), 4, tmp_path)) == 4
 
 

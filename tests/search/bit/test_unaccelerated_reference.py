@@ -14,8 +14,9 @@ import pytest
 
 from reports.metrics.calibration import softmax
 from reports.metrics.table import macro_ovr_auc
+from reports.trials import OBJECTIVE_CURVE
 from search.plan.space import Configuration
-from search.trials.cross_validation import OBJECTIVE, draw_epoch, score, train_fold
+from search.trials.cross_validation import draw_epoch, score, train_on_fold
 
 SIDE, EPOCHS = 48, 4
 
@@ -72,9 +73,9 @@ class Trial:
         )
 
     def engine_curve(self):
-        return train_fold(
+        return train_on_fold(
             self.trainer, self.configuration, self.data, self.settings, fold=self.fold, initial_epoch=0, epochs=EPOCHS
-        ).curves[OBJECTIVE]
+        ).curves[OBJECTIVE_CURVE]
 
     def reference_curve(self, model, read):
         """The same training with ``train_on_batch``; ``read`` gives the model's inputs of stored views."""
@@ -83,8 +84,9 @@ class Trial:
         training, validation = data.folds[fold]
         curve = []
         for epoch in range(1, EPOCHS + 1):
-            drawn = draw_epoch(data.labels[training], bank.view_counts[training], self.settings, epoch, "fold", fold)
-            for images, views in zip(training[drawn.images], drawn.views, strict=True):
+            counts = bank.view_counts[training]
+            drawn, seen = draw_epoch(data.labels[training], counts, self.settings, epoch, "fold", fold)
+            for images, views in zip(training[drawn], seen, strict=True):
                 model.train_on_batch(read(bank.offsets[images] + views), data.labels[images])
             logits = model.predict_on_batch(read(bank.offsets[validation]))
             curve.append(macro_ovr_auc(data.labels[validation], softmax(logits)))

@@ -94,8 +94,7 @@ def test_recomputed_values_are_the_stored_ones(engine, trunks, pixels, tmp_path)
     recomputed = RecomputedValues(
         trunks([1]),
         lambda views: pixels[views],
-        views=VIEWS,
-        shape=stored.shape[1:],
+        shape=stored.shape,
         dtype=bank_dtype(1),
         batch_size=BATCH,
     )
@@ -119,8 +118,7 @@ def test_values_too_large_for_float16_are_kept_in_float32(tmp_path, sign):
     rounded = RecomputedValues(
         lambda batch: [batch],
         lambda views: values[views],
-        views=VIEWS,
-        shape=(1,),
+        shape=(VIEWS, 1),
         dtype=bank_dtype(1),
         batch_size=BATCH,
     )

@@ -42,7 +42,7 @@ def test_trials_lists_every_run_best_first_within_100_columns(workspace, finishe
     assert max(map(len, lines)) <= 100
     winner = finished[1].outcome.winner
     first = next(line for line in lines if line.split()[:1] == ["1"])
-    assert first.split()[1] == str(winner.run)
+    assert first.split()[1] == str(winner.trial)
     assert f"{winner.objective:.3f}" in first
     rows = [line for line in lines if any(f" {r.objective:.3f} " in line for r in finished[1].outcome.records)]
     assert len(rows) == len(finished[1].outcome.records)
@@ -61,11 +61,11 @@ def test_trials_as_json_has_the_schema_lineage_and_ranks(workspace, finished):
     found = json.loads(ask(workspace, "trials", "first", "--json", "--sort", "run").stdout)
     assert_described("trials", found)
     assert (found["run"], found["objective"], found["plots"], found["export"]) == ("first", "val_macro_auc", {}, None)
-    assert [trial["run"] for trial in found["trials"]] == [record.run for record in records]
+    assert [trial["run"] for trial in found["trials"]] == [record.trial for record in records]
     for trial, record in zip(found["trials"], records, strict=True):
         assert trial["hyperparameters"] == record.hyperparameters
         assert trial["lineage"][:1] == ([] if record.parent is None else [record.parent])
-    assert [t["run"] for t in found["trials"] if t["rank"] == 1] == [finished[1].outcome.winner.run]
+    assert [t["run"] for t in found["trials"] if t["rank"] == 1] == [finished[1].outcome.winner.trial]
     best = json.loads(ask(workspace, "trials", "--best", "1", "--json").stdout)["trials"]
     assert [trial["rank"] for trial in best] == [1]
 
@@ -107,7 +107,7 @@ def test_status_of_a_complete_run(workspace, finished):
     assert_described("status RUN", found)
     assert (found["state"], found["resume"], found["error"]) == ("complete", None, None)
     assert found["progress"]["runs"] == found["progress"]["planned_runs"] == len(records)
-    assert found["best"]["run"] == finished[1].outcome.winner.run
+    assert found["best"]["run"] == finished[1].outcome.winner.trial
     assert found["seconds_spent"] == pytest.approx(sum(record.seconds for record in records))
     text = ask(workspace, "status", "first").stdout
     assert "complete" in text
@@ -166,7 +166,7 @@ def tensorboard(workspace):
 def test_tensorboard_serves_the_run_on_loopback_until_ctrl_c(tensorboard, finished):
     process, address = tensorboard
     assert address.startswith("http://127.0.0.1:")
-    expected = {f"trial_{record.run:04d}" for record in finished[1].outcome.records}
+    expected = {f"trial_{record.trial:04d}" for record in finished[1].outcome.records}
     runs: set[str] = set()
     end = time.monotonic() + 60
     while not expected <= runs and time.monotonic() < end:  # it reads events in the background

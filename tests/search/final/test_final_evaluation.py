@@ -111,7 +111,7 @@ def development(finished, phantom):
     """The winner's out-of-fold logits at its best epoch, and the labels, joined by image id."""
     _, result = finished
     records = read_records(result.directory.trials_file)
-    winner = records[result.outcome.winner.run]
+    winner = records[result.outcome.winner.trial]
     assert winner.best_epoch < winner.epochs, "or it would not be seen which epoch is read"
     names, logits, _ = out_of_fold_at(result.directory, winner, records, winner.best_epoch)
     return logits, truth_in(phantom / "Info.txt").of(names)

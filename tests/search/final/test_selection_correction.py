@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from reports.trials import TrialRecord
+from reports.trials import OBJECTIVE_CURVE, TrialRecord
 from search.errors import RunError
 from search.final.held_out import selection_correction
-from search.trials.cross_validation import OBJECTIVE, FoldResult, score, validation_metrics
+from search.trials.cross_validation import FoldResult, score, validation_metrics
 from search.trials.data import TrialData
 from search.trials.out_of_fold import out_of_fold_file, write_out_of_fold
 
@@ -34,29 +34,28 @@ def noisy_search(folder, seed, *, configurations=5, patients=90):
             parent = records[configuration] if rung else None
             logits = [rng.normal(size=(last - first, len(rows), 3)).astype(np.float32) for _, rows in data.folds]
             curves = tuple(
-                (parent.curves[OBJECTIVE][fold] if parent else ())
-                + tuple(validation_metrics(labels[rows], epoch)[OBJECTIVE] for epoch in logits[fold])
+                (parent.curves[OBJECTIVE_CURVE][fold] if parent else ())
+                + tuple(validation_metrics(labels[rows], epoch)[OBJECTIVE_CURVE] for epoch in logits[fold])
                 for fold, (_, rows) in enumerate(data.folds)
             )
             run, found = len(records), score(curves)
             results = [FoldResult({}, each) for each in logits]
-            write_out_of_fold(out_of_fold_file(folder, run), data, results, initial_epoch=first, epochs=last)
-            records.append(
-                TrialRecord(
-                    run=run,
-                    configuration=configuration,
-                    bracket=0,
-                    rung=rung,
-                    parent=parent.run if parent else None,
-                    initial_epoch=first,
-                    epochs=last,
-                    hyperparameters={},
-                    status="completed",
-                    objective=found.objective,
-                    best_epoch=found.best_epoch,
-                    curves={OBJECTIVE: curves},
-                )
+            record = TrialRecord(
+                trial=run,
+                configuration=configuration,
+                bracket=0,
+                rung=rung,
+                parent=parent.trial if parent else None,
+                initial_epoch=first,
+                epochs=last,
+                hyperparameters={},
+                status="completed",
+                objective=found.objective,
+                best_epoch=found.best_epoch,
+                curves={OBJECTIVE_CURVE: curves},
             )
+            write_out_of_fold(folder, data, record, results)
+            records.append(record)
     return records
 
 

@@ -6,7 +6,7 @@ from reports.trials import TrialRecord
 from search.bit.architecture import R50X1
 from search.plan.clock import SearchClock
 from search.plan.cost import CostModel, epoch_costs, remaining_work
-from search.plan.execution import Assignment, RunState, next_assignment
+from search.plan.execution import Assignment, TrialState, next_assignment
 from search.plan.hyperband import plan_hyperband
 from search.plan.space import Configuration
 from search.screen.layout import counts_line
@@ -23,7 +23,7 @@ def configuration(number):
 def search(plan, folds, board):
     """Carry a plan out on a clock of its own; yields the time after each event, and at the end the whole time."""
     now, history, built = 0.0, [], set()
-    while isinstance(assignment := next_assignment(plan, history, drawn=plan.configurations), Assignment):
+    while isinstance(assignment := next_assignment(plan, history), Assignment):
         run, chosen = len(history), configuration(assignment.configuration)
         board.begin(run, assignment, chosen, now)
         began = now
@@ -37,11 +37,11 @@ def search(plan, folds, board):
                 yield now
         objective = 0.5 + 0.01 * assignment.configuration
         history.append(
-            RunState(run, assignment.configuration, assignment.bracket, assignment.rung, "completed", objective)
+            TrialState(run, assignment.configuration, assignment.bracket, assignment.rung, "completed", objective)
         )
         board.end(
             TrialRecord(
-                run=run,
+                trial=run,
                 configuration=assignment.configuration,
                 bracket=assignment.bracket,
                 rung=assignment.rung,
@@ -75,7 +75,7 @@ def test_the_estimate_is_learned_from_the_runs_of_the_search(rough):
         whole = now
         if event % 20 == 0:
             estimates.append((now, board.seconds_left(now)))
-    assert counts_line(board).plain == f"{plan.runs} done"
+    assert counts_line(board).plain == f"{plan.trials} done"
     assert board.epochs_done == plan.epochs
     for now, left in estimates:
         # Which runs are promoted, and so at which depth, is not known before a rung has ended.

@@ -18,7 +18,7 @@ def test_the_nested_plan_is_shown_without_starting_anything(tmp_path, monkeypatc
     assert plan["nested"] == {"outer_folds": 5, "searches": 6, "runs": 228, "epochs": 2520}
     text = CliRunner().invoke(app, arguments).stdout
     assert "6 searches" in text
-    assert "228 runs" in text
+    assert "228 trials" in text
     assert not list(tmp_path.iterdir())
 
 

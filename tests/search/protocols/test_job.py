@@ -77,7 +77,7 @@ def test_out_of_fold_logits_give_every_curve_and_the_objective_again(finished, p
     truth, sides = truth_in(phantom / "Info.txt"), sides_in(result.directory.split_file)
     records = read_records(result.directory.trials_file)
     for record in records:
-        with np.load(result.directory.path / "oof" / f"{record.run:04d}.npz", allow_pickle=False) as oof:
+        with np.load(result.directory.path / "oof" / f"{record.trial:04d}.npz", allow_pickle=False) as oof:
             images, labels, folds = oof["image"].tolist(), truth.of(oof["image"].tolist()), oof["fold"]
             assert sorted(images) == sorted(image for image, (_, side) in sides.items() if side in ("0", "1"))
             assert [*zip(oof["patient"].tolist(), map(str, folds), strict=True)] == [sides[image] for image in images]
@@ -135,7 +135,7 @@ def test_more_time_gives_no_other_winner_once_the_search_has_ended(phantom, tmp_
     more = config.model_copy(update={"search": config.search.model_copy(update={"max_minutes": 1000})})
     result = run_job(Job(more, name="timed"))
     assert result.directory.read_manifest().ended_after == 1
-    assert [record.run for record in result.outcome.records] == [0]
+    assert [record.trial for record in result.outcome.records] == [0]
 
 
 def test_boundary_values_that_are_not_kept_give_the_same_search(finished, phantom, tmp_path):

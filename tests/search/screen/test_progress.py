@@ -47,10 +47,10 @@ def test_a_terminal_shows_the_runs_two_bars_and_the_time_left(staged, columns, r
     assert heads[2:5] == ["bracket", "rung", "epochs"]
     assert ("dropout" in heads) == (columns == 120)
     best = [line for line in lines if " best " in line]
-    assert re.search(r"^ *9 best +0 +2 +6→18 +0\.590 +0\.010 ", best[0])
+    assert re.search(r"^ *8 best +0 +2 +6→18 +0\.580 +0\.010 ", best[0])
     (running,) = [line for line in lines if " running " in line and "→" in line]
     assert running.split()[0] == "11"
-    assert "10 done, 1 failed, 1 running, 4 to come" in text
+    assert "11 done, 1 failed, 1 running, 3 to come" in text
     assert re.search(r"^search .*epoch \d+/98 +\d+ s left$", text, re.MULTILINE)
     assert re.search(r"^run 11 .*fold 2/3 epoch 6/6 +\d+ s left$", text, re.MULTILINE)
     assert [line for line in lines if line].index(lines[0]) == 0
@@ -111,7 +111,7 @@ def test_a_file_gets_lines_as_many_as_were_asked_for(tmp_path, detail, runs, epo
 def board_with(runs):
     board = SearchClock(plan_hyperband(40), 5, [])
     for run in range(runs):
-        assignment = Assignment(run, 0, 0, None, 0, 4)
+        assignment = Assignment(run, run, 0, 0, None, 0, 4)
         board.begin(run, assignment, staged_search.configuration(run), 0.0)
         board.epoch_ended(run, 0, 1, 1.0)
         board.epoch_ended(run, 0, 2, 2.0)

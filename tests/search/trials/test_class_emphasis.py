@@ -8,7 +8,7 @@ import pytest
 from reports.evaluation.probabilities import corrected_predictions, fit_correction
 from reports.predictions import Predictions
 from search.plan.space import Configuration
-from search.trials.class_emphasis import class_emphasis, training_shares
+from search.trials.data import class_emphasis, training_shares
 
 CHOICES = ("balanced", "class_weights", "logit_adjustment", "none")
 LABELS = np.repeat([0, 1, 2], [30, 6, 4])

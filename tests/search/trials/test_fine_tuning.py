@@ -39,7 +39,7 @@ def weights_of(trainer):
 
 def one_step(trainer, engine, factor, **begin):
     """What moved in one optimizer step, backbone and head."""
-    from search.trials.class_emphasis import class_emphasis
+    from search.trials.data import class_emphasis
 
     trainer.begin(CONFIGURATION, 0, "fold", 0, **begin)
     before = weights_of(trainer)
@@ -69,7 +69,7 @@ def test_the_backbones_steps_are_scaled_under_every_optimizer_and_the_heads_are_
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_a_factor_of_one_is_one_optimizer_over_all_variables_to_the_bit(trainers, engine, optimizer):
-    from search.trials.class_emphasis import class_emphasis
+    from search.trials.data import class_emphasis
     from search.trials.steps import CompiledSteps, ParameterGroup
     from search.trials.tail import build_optimizer
 
@@ -105,7 +105,7 @@ def test_a_zero_start_gives_equal_probabilities_and_leaves_the_rest_of_the_head_
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_from_a_zero_start_the_last_layer_goes_first_and_everything_after_it(trainers, engine, optimizer):
     """Nothing but the last layer has a gradient of the loss in the first step; in the second all have one."""
-    from search.trials.class_emphasis import class_emphasis
+    from search.trials.data import class_emphasis
 
     trainer = trainers[optimizer]
     trainer.begin(replace(CONFIGURATION, l2=0.0), 0, "fold", 0, head_init="zeros")

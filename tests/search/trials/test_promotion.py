@@ -36,7 +36,7 @@ def trainer_for(engine, depth, optimizer, dtype="float32"):
 )
 def test_a_promoted_run_ends_in_the_bits_of_an_uninterrupted_one(engine, tmp_path, depth, optimizer, dtype, choices):
     from search.trials.checkpoints import CheckpointStore
-    from search.trials.cross_validation import train_fold
+    from search.trials.cross_validation import train_on_fold
 
     trainer = trainer_for(engine, depth, optimizer, dtype)
     configuration = Configuration(16, dropout=0.3, l2=1e-3, learning_rate=1e-2, unfreeze_depth=depth)
@@ -44,7 +44,7 @@ def test_a_promoted_run_ends_in_the_bits_of_an_uninterrupted_one(engine, tmp_pat
     settings = replace(engine.settings, **choices)
 
     def train(what, initial_epoch, epochs, parent=None):
-        result = train_fold(
+        result = train_on_fold(
             trainer, what, engine.data, settings, fold=1, initial_epoch=initial_epoch, epochs=epochs, parent=parent
         )
         return result, trainer.state()
@@ -65,11 +65,11 @@ def test_a_promoted_run_ends_in_the_bits_of_an_uninterrupted_one(engine, tmp_pat
 
 
 def test_training_learns_and_moves_only_the_tail(engine):
-    from search.trials.cross_validation import train_fold
+    from search.trials.cross_validation import train_on_fold
 
     trainer = trainer_for(engine, 1, "adam")
     configuration = Configuration(16, dropout=0.0, l2=1e-6, learning_rate=1e-2, unfreeze_depth=1)
-    result = train_fold(trainer, configuration, engine.data, engine.settings, fold=0, initial_epoch=0, epochs=9)
+    result = train_on_fold(trainer, configuration, engine.data, engine.settings, fold=0, initial_epoch=0, epochs=9)
     assert result.curves["loss"][-1] < result.curves["loss"][0]
     moved = {
         name
@@ -81,13 +81,13 @@ def test_training_learns_and_moves_only_the_tail(engine):
 
 def test_strengths_act_at_run_time(engine):
     """Dropout and L2 reach the loss although the graph is compiled once."""
-    from search.trials.cross_validation import train_fold
+    from search.trials.cross_validation import train_on_fold
 
     trainer = trainer_for(engine, 0, "sgd")
 
     def loss(dropout, l2):
         configuration = Configuration(16, dropout=dropout, l2=l2, learning_rate=1e-4, unfreeze_depth=0)
-        result = train_fold(trainer, configuration, engine.data, engine.settings, fold=0, initial_epoch=0, epochs=1)
+        result = train_on_fold(trainer, configuration, engine.data, engine.settings, fold=0, initial_epoch=0, epochs=1)
         return result.curves["loss"][0]
 
     plain = loss(0.0, 0.0)
@@ -99,12 +99,12 @@ def test_strengths_act_at_run_time(engine):
 
 
 def test_a_loss_that_leaves_the_real_numbers_is_named(engine):
-    from search.trials.cross_validation import DivergedError, train_fold
+    from search.trials.cross_validation import DivergedError, train_on_fold
 
     trainer = trainer_for(engine, 0, "sgd")
     wild = Configuration(16, dropout=0.0, l2=1e30, learning_rate=1e30, unfreeze_depth=0)
     with pytest.raises(DivergedError, match="epoch 1 of fold 1"):
-        train_fold(trainer, wild, engine.data, engine.settings, fold=0, initial_epoch=0, epochs=2)
+        train_on_fold(trainer, wild, engine.data, engine.settings, fold=0, initial_epoch=0, epochs=2)
 
 
 def test_the_objective_is_the_maximum_of_the_mean_curve():

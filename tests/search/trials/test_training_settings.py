@@ -56,7 +56,7 @@ def documented(schedule, step, steps, steps_per_epoch):
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "bit"])
 def test_every_step_of_a_full_budget_has_the_documented_rate(trainer, engine, schedule):
-    from search.trials.cross_validation import train_fold
+    from search.trials.cross_validation import train_on_fold
 
     steps_per_epoch, batch_size = 4, 6
     settings = replace(
@@ -69,7 +69,7 @@ def test_every_step_of_a_full_budget_has_the_documented_rate(trainer, engine, sc
     )
     expected = [documented(schedule, step, 40, steps_per_epoch) for step in range(40)]
     trainer.rates, trainer.batches, ends = [], [], []
-    train_fold(
+    train_on_fold(
         trainer,
         CONFIGURATION,
         engine.data,
@@ -103,12 +103,12 @@ def test_a_final_model_is_trained_at_the_rates_of_the_full_budget_up_to_its_epoc
 
 
 def test_strengths_are_the_configurations_own(trainer, engine):
-    from search.trials.cross_validation import train_fold
+    from search.trials.cross_validation import train_on_fold
 
     trainer.rates, trainer.batches = [], []
     for dropout, l2 in ((0.5, 0.0), (0.0, 0.01)):
         chosen = replace(CONFIGURATION, dropout=dropout, l2=l2)
-        train_fold(trainer, chosen, engine.data, engine.settings, fold=0, initial_epoch=0, epochs=1)
+        train_on_fold(trainer, chosen, engine.data, engine.settings, fold=0, initial_epoch=0, epochs=1)
         for value, found in ((dropout, of_optimizers(trainer, "rate")), (l2, of_optimizers(trainer, "l2"))):
             np.testing.assert_allclose(found, [value] * len(found), rtol=1e-6)
         assert len(of_optimizers(trainer, "rate")) == 1
@@ -117,7 +117,7 @@ def test_strengths_are_the_configurations_own(trainer, engine):
 
 def test_both_dense_layers_are_penalised_and_units_are_dropped(trainer, engine):
     """A step's loss beside the cross-entropy that the layers' own weights give."""
-    from search.trials.class_emphasis import class_emphasis
+    from search.trials.data import class_emphasis
 
     bank, labels = engine.data.banks[1].values, engine.data.labels[:6]
 
@@ -139,13 +139,13 @@ def test_both_dense_layers_are_penalised_and_units_are_dropped(trainer, engine):
 def test_a_fold_begins_from_its_own_draws(trainer, engine):
     """At a rate of next to nothing the head's kernels are where the fold's own seeds put them."""
     from search.seeding import generator
-    from search.trials.cross_validation import train_fold
+    from search.trials.cross_validation import train_on_fold
 
     kernels = []
     trainer.rates, trainer.batches = [], []
     for fold in (0, 1):
         still = replace(CONFIGURATION, learning_rate=1e-12)
-        train_fold(trainer, still, engine.data, engine.settings, fold=fold, initial_epoch=0, epochs=1)
+        train_on_fold(trainer, still, engine.data, engine.settings, fold=fold, initial_epoch=0, epochs=1)
         kernels.append({name: trainer.head_weights[name][0] for name in ("head_dense", "head_logits")})
         for name, kernel in kernels[-1].items():
             limit = math.sqrt(6 / sum(kernel.shape))
@@ -188,7 +188,7 @@ def test_a_search_trains_with_what_is_configured(engine, tmp_path):
     from search.run_folder.directory import RunDirectory
     from search.screen.output import messages
     from search.screen.progress import RunProgress
-    from search.trials.cross_validation import train_fold
+    from search.trials.cross_validation import train_on_fold
     from search.trials.data import TrainingSettings
     from search.trials.tail import TailTrainer
 
@@ -226,7 +226,8 @@ def test_a_search_trains_with_what_is_configured(engine, tmp_path):
         optimizer="adamw",
     )
     for fold in (0, 1):
-        curves = train_fold(by_hand, CONFIGURATION, engine.data, settings, fold=fold, initial_epoch=0, epochs=3).curves
+        given = {"fold": fold, "initial_epoch": 0, "epochs": 3}
+        curves = train_on_fold(by_hand, CONFIGURATION, engine.data, settings, **given).curves
         assert {name: curve[fold] for name, curve in record.curves.items()} == curves
 
 

@@ -70,7 +70,7 @@ def test_one_step_moves_the_depths_variables_and_all_of_them(depth, narrow_weigh
 @pytest.mark.parametrize("depth", [1, 3, 16, 17])
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_one_step_of_the_search_moves_them_at_full_size(depth, dtype, tensorflow_started):
-    from search.trials.class_emphasis import class_emphasis
+    from search.trials.data import class_emphasis
     from search.trials.tail import TailTrainer
 
     weights = random_weights(R50X1, 1)

@@ -6,13 +6,11 @@ from dataclasses import asdict
 import keras_tuner
 import pytest
 
-from reports.trials import TrialRecord
+from reports.trials import OBJECTIVE_CURVE, TrialRecord
 from search.config.schema import SpaceSection
 from search.plan.execution import TimeBound
-from search.plan.space import declare_space, known_configurations
-from search.trials.cross_validation import OBJECTIVE
+from search.plan.space import Configuration, declare_space, known_configurations
 from search.tuner.bayesian import BayesianOracle
-from search.tuner.oracle import restore_trials
 
 DISCRETE = {
     "head_width": (8, 16, 32, 64),
@@ -39,7 +37,6 @@ def oracle_of(folder, max_trials, **choices):
         known=known_configurations(space),
         bound=choices.get("bound"),
     )
-    oracle.verbose = 0
     oracle._set_project_dir(folder, "search")
     return oracle
 
@@ -48,13 +45,17 @@ def objective(configuration):
     return 0.9 - abs(configuration.head_width - 32) / 100 - configuration.unfreeze_depth / 100
 
 
+def configuration_of(trial):
+    return Configuration.from_values(trial.hyperparameters.values)
+
+
 def carry_out(oracle):
     """All its runs, or the rest of them; the configurations that were tried, in their order."""
     while (trial := oracle.create_trial("tuner")).status != "STOPPED":
-        oracle.update_trial(trial.trial_id, {OBJECTIVE: objective(oracle.configuration_of(trial))})
+        oracle.update_trial(trial.trial_id, {OBJECTIVE_CURVE: objective(configuration_of(trial))})
         trial.status = "COMPLETED"
         oracle.end_trial(trial)
-    return [oracle.configuration_of(trial) for trial in oracle.trials.values()]
+    return [configuration_of(trial) for trial in oracle.trials.values()]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_a_resumed_search_proposes_what_it_would_have(exhausted, tmp_path):
     resumed = oracle_of(tmp_path, 40, known=KNOWN, **DISCRETE)
     records = [
         TrialRecord(
-            run=run,
+            trial=run,
             configuration=run,
             bracket=0,
             rung=0,
@@ -90,7 +91,7 @@ def test_a_resumed_search_proposes_what_it_would_have(exhausted, tmp_path):
         )
         for run, configuration in enumerate(exhausted[:16])
     ]
-    restore_trials(resumed, records)
+    resumed.restore(records)
     assert carry_out(resumed) == exhausted
 
 

@@ -19,11 +19,11 @@ class Screen:
     def __init__(self):
         self.lines = []
 
-    def run_begins(self, run, assignment, configuration): ...
+    def trial_begins(self, run, assignment, configuration): ...
 
     def epoch_ended(self, run, fold, epoch): ...
 
-    def run_ended(self, record):
+    def trial_ended(self, record):
         from search.screen.progress import run_line
 
         self.lines.append(run_line(record, 9))
@@ -84,7 +84,7 @@ def cut_short(engine, depth):
 def planned_runs(max_trials=4):
     from search.plan.hyperband import plan_hyperband
 
-    return plan_hyperband(max_trials, max_epochs=3).runs
+    return plan_hyperband(max_trials, max_epochs=3).trials
 
 
 def test_an_exception_in_one_run_is_one_line_and_the_search_goes_on(engine, search, tmp_path):
@@ -119,7 +119,7 @@ def test_three_in_a_row_stop_the_search_and_mended_it_goes_on_as_if_nothing_had_
 
 def test_two_failures_of_different_times_are_no_row(engine, search):
     spoilt = [known(unfreeze_depth=1), known(unfreeze_depth=1, dropout=0.2), known(), known(unfreeze_depth=1, l2=0.1)]
-    outcome = search(data=cut_short(engine, 1), space__known=spoilt, search__max_trials=6)
+    outcome = search(data=cut_short(engine, 1), space__known=spoilt, search__tuner="random")
     assert [record.status for record in outcome.records[:4]] == ["failed", "failed", "completed", "failed"]
 
 
@@ -136,7 +136,7 @@ def test_a_learning_rate_that_diverges_is_recorded_with_its_epoch_and_never_stop
         assert record.objective is None
     promoted = {record.parent for record in outcome.records} - {None}
     assert promoted
-    assert not promoted & {record.run for record in failed}
+    assert not promoted & {record.trial for record in failed}
     assert outcome.winner.epochs == 3
     assert not (tmp_path / "run" / "failures").exists(), "it is an outcome, no fault of the program"
 
@@ -144,7 +144,7 @@ def test_a_learning_rate_that_diverges_is_recorded_with_its_epoch_and_never_stop
 def test_a_gaussian_process_takes_a_diverged_run_for_the_worst(engine, search):
     wild = {"space__learning_rate": {"min": 1e-3, "max": 1e20, "sampling": "log"}}
     outcome = search(search__tuner="bayesian", search__max_trials=19, search__max_epochs=1, **wild)
-    late = [record for record in outcome.records if record.run >= 15]
+    late = [record for record in outcome.records if record.trial >= 15]
     assert any(record.diverged_epoch for record in outcome.records)
     assert sum(record.diverged_epoch is None for record in late) >= len(late) / 2
 
@@ -186,7 +186,6 @@ def test_runs_without_a_defined_objective_have_failed_live_and_resumed(engine, s
 def test_a_completed_record_without_an_objective_is_restored_as_the_failure_it_was(tmp_path):
     from reports.trials import TrialRecord
     from search.config.schema import Config
-    from search.tuner.oracle import restore_trials
     from search.tuner.search import build_oracle
 
     config = Config()
@@ -195,7 +194,7 @@ def test_a_completed_record_without_an_objective_is_restored_as_the_failure_it_w
     oracle._set_project_dir(tmp_path, "search")
     values = vars(oracle.configurations[0])
     first = plan.brackets[0].rungs[0]
-    restore_trials(oracle, [TrialRecord(0, 0, 0, 0, None, 0, first.epochs, values, "completed", None, None)])
+    oracle.restore([TrialRecord(0, 0, 0, 0, None, 0, first.epochs, values, "completed", None, None)])
     assert [(state.status, state.objective) for state in oracle.history] == [("failed", None)]
 
 
@@ -220,8 +219,8 @@ def little_memory():
 @pytest.mark.slow
 def test_out_of_memory_names_the_batch_size_to_try(engine, search, trainers, little_memory):
     class Lifting(Screen):
-        def run_ended(self, record):
-            super().run_ended(record)
+        def trial_ended(self, record):
+            super().trial_ended(record)
             little_memory()
 
     # The batch itself fits; what the widest head makes of it, 8 GiB at a time, does not. Something smaller might fit

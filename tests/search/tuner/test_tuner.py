@@ -12,11 +12,11 @@ from search.plan.protocol import plan_search
 
 
 class Silent:
-    def run_begins(self, run, assignment, configuration): ...
+    def trial_begins(self, run, assignment, configuration): ...
 
     def epoch_ended(self, run, fold, epoch): ...
 
-    def run_ended(self, record): ...
+    def trial_ended(self, record): ...
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +141,9 @@ def test_a_diverging_configuration_fails_alone_and_a_spare_takes_its_place(engin
     wild = {"head_width": 16, "dropout": 0.0, "l2": 1e30, "learning_rate": 1e30, "unfreeze_depth": 0}
     outcome = search(engine, trainers, tmp_path, space__known=[wild])
     failed = [record for record in outcome.records if record.status == "failed"]
-    assert [record.run for record in failed] == [0]
+    assert [record.trial for record in failed] == [0]
     assert "epoch 1 of fold 1" in failed[0].error
-    assert len(outcome.records) - len(failed) == plan_hyperband(9, max_epochs=9).runs
+    assert len(outcome.records) - len(failed) == plan_hyperband(9, max_epochs=9).trials
 
 
 def test_a_parent_whose_checkpoint_is_gone_is_trained_again_to_the_same_bits(engine, trainers, tmp_path, monkeypatch):

@@ -1,0 +1,1 @@
+"""Executors: where folds of trials are trained."""
