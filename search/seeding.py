@@ -23,10 +23,5 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     return np.random.default_rng([seed, *(_number(part) for part in purpose)])
 
 
-def derived_seed(seed: int, *purpose: str | int) -> int:
-    """A seed in [0, 2^31) for libraries that take an integer."""
-    return int(generator(seed, *purpose).integers(2**31))
-
-
 def _number(part: str | int) -> int:
     return zlib.crc32(part.encode()) if isinstance(part, str) else part

@@ -1,13 +1,11 @@
-"""Numbers, sizes, durations and intervals as words.
-
-How this program is typed, for commands that are shown to be typed next.
-"""
+"""Words of the screen: sizes, durations and intervals as text, this program's version and how it is typed."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
+VERSION = "0.1.0"
 _CONTROL = {number: "?" for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"}
 UV_RUN = "UV_RUN_RECURSION_DEPTH"
 """What `uv run` sets for the programs that it starts, which are then not on the shell's path."""

@@ -13,7 +13,6 @@ import typer
 
 from mammo_data.errors import DataError
 from reports.errors import ReportError
-from search import __version__
 from search.cli import data as data_audit
 from search.cli import data as data_commands
 from search.cli import doctor, init, report, status, tensorboard, trials, weights
@@ -24,7 +23,7 @@ from search.cli import run as run_command
 from search.cli.help import Command, CommandGroup
 from search.errors import UserError
 from search.screen.output import complain, show
-from search.text import program
+from search.text import VERSION, program
 
 INTERRUPTED = 130
 
@@ -59,7 +58,7 @@ app.add_typer(weights.app, name="weights")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        show(f"mammo-search {__version__}")
+        show(f"mammo-search {VERSION}")
         raise typer.Exit
 
 

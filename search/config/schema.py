@@ -160,16 +160,13 @@ class KnownConfiguration(Section):
     unfreeze_depth: Annotated[int, Field(ge=0, le=64)]
 
 
+HeadWidths = Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)]
+
+
 class SpaceSection(Section):
     """The five hyperparameters that are searched."""
 
-    head_width: Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)] = (
-        64,
-        128,
-        256,
-        512,
-        1024,
-    )
+    head_width: HeadWidths = (64, 128, 256, 512, 1024)
     dropout: Interval = Interval(min=0.0, max=0.6)
     l2: Interval = Interval(min=1e-6, max=1e-2, sampling="log")
     learning_rate: Interval = Interval(min=1e-4, max=1e-1, sampling="log")

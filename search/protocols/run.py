@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mammo_data.errors import DataError
-from search import __version__
 from search import cohort as demo
 from search.cohort import prepare_films, require_sound
 from search.config.schema import cache_directory
@@ -20,6 +19,7 @@ from search.run_folder.interruption import interrupted_once, interruptible
 from search.run_folder.lock import owned
 from search.screen.output import messages
 from search.screen.progress import RunProgress
+from search.text import VERSION
 
 if TYPE_CHECKING:
     from search.final.stage import FinalModel
@@ -53,7 +53,7 @@ def _run(request: JobRequest) -> FinalModel:
         library_noise_in(directory.log_file) as terminal,
         RunProgress(messages(terminal), log=directory.log_file, detail=request.detail).shown() as progress,
     ):
-        progress.say(f"[bold]mammo-search {__version__}[/bold]")
+        progress.say(f"[bold]mammo-search {VERSION}[/bold]")
         if request.demo:
             progress.say(f"[yellow]{demo.NOTICE}[/yellow]")
         progress.fact("folder", str(directory.path))
