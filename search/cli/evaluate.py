@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from search.cli.completion import complete_run
+from search.cli.settings import Info, Json
+from search.errors import ConfigError
+from search.screen.output import show, show_json
 
 
 def evaluate(
@@ -20,12 +23,12 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="Labelled images of others.", show_default="the run's held-out patients")
     ] = None,
-    info: Annotated[Path | None, typer.Option(help="Info.txt, where it lies elsewhere.")] = None,
+    info: Info = None,
     leave_out_known: Annotated[
         bool, typer.Option("--leave-out-known", help="Leave out the model's own patients.")
     ] = False,
     predictions: Annotated[Path | None, typer.Option(help="Also write the probabilities.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print all metrics as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Evaluate a model on labelled images.
 
@@ -34,9 +37,7 @@ def evaluate(
 
     Example: mammo-search evaluate demo --data my-films/
     """
-    from search.errors import ConfigError
     from search.predict.evaluate import evaluate_model
-    from search.screen.output import show, show_json
 
     if data is None and (info is not None or leave_out_known):
         raise ConfigError(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,14 +15,6 @@ if TYPE_CHECKING:
     from mammo_data.sources.image_files import ImageFile
 
 
-class RowFormat(StrEnum):
-    """What --format takes; the schema of the last two is in `search.predict.rows`."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSONL = "jsonl"
-
-
 def predict(
     model: Annotated[
         str,
@@ -31,7 +22,7 @@ def predict(
     ],
     images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Images, folders, archives, or -.")],
     format: Annotated[
-        RowFormat | None,
+        Literal["table", "csv", "jsonl"] | None,
         typer.Option(metavar="FORMAT", help="table, csv or jsonl.", show_default="csv; on a terminal table"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
@@ -47,10 +38,9 @@ def predict(
     """
     from search.predict.predict import predict_to_rows
 
-    usual = RowFormat.TABLE if out is None and sys.stdout.isatty() else RowFormat.CSV
-    kind = RowFormat.JSONL if json else format or usual
-    all_failed = predict_to_rows(model, _files(images), format=kind.value, out=out, cam=cam)
-    if all_failed:
+    usual = "table" if out is None and sys.stdout.isatty() else "csv"
+    kind = "jsonl" if json else format or usual
+    if predict_to_rows(model, _files(images), format=kind, out=out, cam=cam):  # not one could be read
         raise typer.Exit(3)
 
 

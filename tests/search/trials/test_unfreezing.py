@@ -80,14 +80,14 @@ def test_the_readmes_table_is_the_codes():
 
 
 def test_the_command_shows_the_table_of_each_backbone():
-    from search.cli.weights import app
+    from search.cli.main import app
 
     runner = CliRunner()
-    text = runner.invoke(app, ["depths"]).stdout.splitlines()
+    text = runner.invoke(app, ["weights", "depths"]).stdout.splitlines()
     assert len(text) == 1 + R50X1.max_depth + 1
     assert text[2].split() == ["1", "block4/unit03", "4,466,688"]
     for name in (*FAMILY, SMALL_BACKBONE):
-        answer = json.loads(runner.invoke(app, ["depths", "--backbone", name, "--json"]).stdout)
+        answer = json.loads(runner.invoke(app, ["weights", "depths", "--backbone", name, "--json"]).stdout)
         assert_described("weights depths", answer)
         assert [row["depth"] for row in answer] == list(range(architecture_of(name).max_depth + 1))
         assert answer[0] == {"depth": 0, "from_unit": None, "parameters": 0}
