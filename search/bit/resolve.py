@@ -195,7 +195,6 @@ def resolve_weights(
     """
     if spec == "random":
         return random_weights(arch, seed)
-    pass  # FIXME empty import
 
     return imported_weights(spec, arch, cache)
 

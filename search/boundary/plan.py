@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,6 @@ from numpy.typing import NDArray
 from mammo_data.training.augmentation import views_per_class
 from search.boundary.store import bank_bytes
 from search.text import size_text
-
-if TYPE_CHECKING:
-    pass  # FIXME empty import
 
 
 @dataclass(frozen=True)

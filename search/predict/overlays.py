@@ -37,7 +37,6 @@ class OverlayWriter:
     """
 
     def __init__(self, model: ExportedModel, folder: Path) -> None:
-        pass  # FIXME empty import
 
         self._saliency = ExportedSaliency(model.keras_model)
         self._names = model.metadata.class_names

@@ -1,5 +1,6 @@
 """Caches that were damaged are made anew, and what nobody wrote is not believed."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -54,6 +55,54 @@ def test_a_damaged_unfinished_bank_is_filled_from_the_beginning(tmp_path, monkey
     values = fill(lambda first: (asked.append(first), pixels(first))[1])
     assert asked == [0]
     assert np.array_equal(values, np.concatenate(batches).astype(np.float16))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_bank_with_any_byte_changed_is_not_read(tmp_path, dtype):
+    from search.boundary.store import BankKey, BankStore
+
+    key = BankKey(weights="w", prepared="p", views="v", depth=0 if dtype == np.float32 else 1, batch_size=4)
+    store = BankStore(tmp_path, max_bytes=10**9)
+    values = np.arange(24, dtype=np.float32).reshape(4, 6)
+    store.ensure(
+        {key.depth: key},
+        trunk_of=lambda depths: lambda batch: [batch],
+        pixels_from=lambda first: [values],
+        views=4,
+        shapes={key.depth: (6,)},
+    )
+    file = tmp_path / key.fingerprint / "values.npy"
+    content = file.read_bytes()
+    assert store.load(key).dtype == dtype
+    for place in range(len(content) - 24 * np.dtype(dtype).itemsize, len(content)):
+        file.write_bytes(flipped(content, place, place % 8))
+        assert store.load(key) is None, place
+    written = values.astype(dtype)
+    for other in (written.reshape(6, 4), written.view(np.uint32 if dtype == np.float32 else np.uint16)):
+        np.save(file, other)  # the same bytes under another header
+        assert store.load(key) is None, (other.dtype, other.shape)
+    file.write_bytes(content)
+    manifest = file.with_name("bank.json")
+    text = manifest.read_text()
+    for field, value in (("prepared", "q"), ("code", 2)):
+        manifest.write_text(json.dumps({**json.loads(text), field: value}))
+        assert store.load(key) is None, field
+    manifest.write_text(text)
+    assert np.array_equal(store.load(key), values)
+
+
+def test_a_prepared_set_with_any_pixel_changed_is_not_read(phantom, tmp_path):
+    from mammo_data.errors import DataError
+    from mammo_data.preparation.prepared import PreparationSettings, PreparedSet, prepare
+    from mammo_data.sources.open import open_source
+
+    made = prepare(open_source(phantom), PreparationSettings(image_size=32), tmp_path)
+    file, size = made.directory / "images.npy", made.images.size
+    content = file.read_bytes()
+    for place in np.random.default_rng(0).integers(len(content) - size, len(content), 20):
+        file.write_bytes(flipped(content, int(place), 0))
+        with pytest.raises(DataError, match="damaged pixels"):
+            PreparedSet.load(made.directory)
 
 
 def test_a_record_that_was_never_made_by_this_plan_is_refused(tmp_path, engine):

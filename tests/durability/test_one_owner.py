@@ -11,8 +11,9 @@ import threading
 import pytest
 
 from search.errors import RunError
+from search.protocols.run import JobRequest, run_job
 from search.run_folder.directory import RunDirectory, open_run_directory
-from search.run_folder.lock import SESSION, begin_session, owned, read_session, require_no_other_host
+from search.run_folder.lock import SESSION, begin_session, is_locked, owned, read_session, require_no_other_host
 from tests.conftest import ROOT
 
 HOLDER = (
@@ -72,6 +73,46 @@ def test_the_lock_of_a_killed_process_is_free_at_once(run, holder):
     with owned(run.path):
         assert read_session(run.path).pid == os.getpid()
     assert read_session(run.path) is None
+
+
+@pytest.mark.parametrize("failure", [RunError(expected="a", found="b", remedy="C."), KeyboardInterrupt("stopped")])
+def test_a_folder_is_free_again_when_its_owner_fails(tmp_path, failure):
+    assert not is_locked(tmp_path)
+    with pytest.raises(type(failure)) as error, owned(tmp_path):
+        assert is_locked(tmp_path)
+        raise failure
+    assert not is_locked(tmp_path), "though what failed is still looked at"
+    assert read_session(tmp_path).error == " ".join(str(error.value).split())
+    with owned(tmp_path):
+        assert is_locked(tmp_path)
+    assert not is_locked(tmp_path)
+    assert read_session(tmp_path) is None
+
+
+def moved(config, run):
+    """The configuration of the finished run, for its copy."""
+    return config.model_copy(update={"output": config.output.model_copy(update={"runs": run.path.parent})})
+
+
+def test_a_job_does_not_touch_a_run_that_is_at_work(finished, run, holder):
+    def content():
+        return {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+
+    before = content()
+    with pytest.raises(RunError, match=f"process {holder.pid}"):
+        run_job(JobRequest(moved(finished[0], run), name="mine"))
+    assert content() == before
+
+
+def test_a_job_frees_its_folder_at_its_end_and_when_it_fails(finished, run):
+    config, result = finished
+    assert not is_locked(result.directory.path)
+    assert read_session(result.directory.path) is None
+    other = moved(config, run).model_copy(update={"search": config.search.model_copy(update={"seed": 7})})
+    with pytest.raises(RunError, match=r"search\.seed 0 → 7") as error:
+        run_job(JobRequest(other, name="mine"))
+    assert not is_locked(run.path)
+    assert read_session(run.path).error == str(error.value)
 
 
 def test_a_run_is_replaced_at_once_or_not_at_all(run, monkeypatch):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from mammo_data.splits import Split
+from search.run_folder.directory import RunDirectory
 
 
 def with_other_held_out_patients(phantom: Path, folder: Path, split_file: Path, severities: str = "BM") -> Path:
@@ -42,3 +45,26 @@ def with_other_held_out_patients(phantom: Path, folder: Path, split_file: Path, 
     ]
     (folder / "Info.txt").write_text("\n".join(kept + added), encoding="latin-1")
     return folder
+
+
+def fitted_on_development(directory: RunDirectory) -> dict[str, Any]:
+    """All that a finished run evaluates with and has from its development patients: other held-out ones change none."""
+    metrics = json.loads((directory.best / "metrics.json").read_text())
+    model = json.loads(directory.model_file.with_name(f"{directory.model_file.name}.json").read_text())
+    calibration = ("temperature", "log_prior_shift", "prior_shift", "cases")
+    point = (
+        "endpoint",
+        "target_specificity",
+        "threshold",
+        "development_specificity",
+        "development_sensitivity",
+    )
+    return {
+        "calibration": {name: metrics["calibration"][name] for name in calibration},
+        "operating points": [{name: each[name] for name in point} for each in metrics["operating_points"]],
+        "selection": metrics["selection"],
+        "radius terciles": [each["level"] for each in metrics["subgroups"] if each["group"] == "radius"],
+        "kind of map": {name: metrics["localisation"][name] for name in ("method", "chosen_on", "chosen_on_images")},
+        "exact fold models": metrics["ensemble"]["exact"],
+        "shipped": {name: model[name] for name in ("preparation", "calibration", "operating_points", "development")},
+    }

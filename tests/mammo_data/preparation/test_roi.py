@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mammo_data.cases import CaseTable
+from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
 from mammo_data.preparation.breast import find_breast
 from mammo_data.preparation.lesion_density import BreastFrame, LesionDensity
@@ -18,6 +19,7 @@ from mammo_data.preparation.prepared import PreparationSettings, PreparedSet, pr
 from mammo_data.preparation.roi import RoiSet, RoiSettings, cut_regions, film_settings
 from mammo_data.sources.open import open_source
 from mammo_data.splits import Split, patient_split
+from tests.support.every_setting import each_field_changed
 
 SMALL = PreparationSettings(image_size=48)
 
@@ -146,6 +148,23 @@ def test_clahe_reaches_the_crops_and_moves_none(films: PreparedSet, split: Split
     lifted = cut_regions(films, split, RoiSettings(), replace(SMALL, clahe=True))
     np.testing.assert_array_equal(lifted.positions, regions.positions)
     assert not np.array_equal(lifted.images, regions.images)
+
+
+def test_crops_are_told_by_all_that_they_are_cut_from_and_how(films: PreparedSet, split: Split) -> None:
+    roi = RoiSettings(window=64)
+    others = [cut_regions(films, split, each, SMALL) for each in each_field_changed(roi).values()]
+    others += [cut_regions(films, split, roi, each) for each in each_field_changed(SMALL).values()]
+    others += [cut_regions(films, patient_split(films.table, folds=3, seed=1), roi, SMALL)]
+    others += [cut_regions(replace(films, fingerprint="0" * 64), split, roi, SMALL)]
+    assert len({each.fingerprint for each in (cut_regions(films, split, roi, SMALL), *others)}) == 12
+
+
+def test_films_to_cut_from_are_whole_and_cleaned_as_configured(phantom: Path) -> None:
+    source = open_source(phantom)
+    side = max(decode_grey(source.read(source.image_ids[0]), "").shape)
+    for remove_labels in (True, False):
+        found = film_settings(source, remove_labels=remove_labels)
+        assert found == PreparationSettings(image_size=side, crop=False, remove_labels=remove_labels)
 
 
 def test_without_any_located_lesion_there_are_no_crops(films: PreparedSet, split: Split) -> None:

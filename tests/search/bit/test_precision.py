@@ -1,17 +1,20 @@
 """What each precision costs, what stays float32 under all of them, and how `auto` is settled."""
 
 import json
+import os
 from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from search.bit.backbone import R50X1, SMALL, assign_official, boundary_key, build_tail, build_trunk, official_variables
 from search.bit.layers import ChannelMomentsGroupNorm
 from search.bit.precision import MEASURED_DEVIATION, choose_precision, has_bfloat16_instructions
 from search.bit.weights import random_weights
 from search.errors import RunError
+from search.machine.device import processor_name
 from search.plan.space import Configuration
 from tests.support.official_features import official_features, official_pixels, relative
 
@@ -135,6 +138,7 @@ def test_the_probe_is_asked_once_a_machine(tmp_path):
     assert "times float32's speed" in first.reason
     file = tmp_path / "bfloat16-probe.json"
     known = json.loads(file.read_text())
+    assert known["machine"] == [processor_name(), f"{os.cpu_count()} cores", tf.__version__]
     for gain, name in ((1.19, "float32"), (1.21, "bfloat16-tail")):
         file.write_text(json.dumps({**known, "gain": gain}))
         assert choose_precision("auto", cache=tmp_path, cpuinfo=able).name == name

@@ -103,9 +103,10 @@ def test_recomputed_values_are_the_stored_ones(engine, trunks, pixels, tmp_path)
     assert np.array_equal(recomputed[rows], stored[rows])
 
 
-def test_values_too_large_for_float16_are_kept_in_float32(tmp_path):
+@pytest.mark.parametrize("sign", [1, -1])
+def test_values_too_large_for_float16_are_kept_in_float32(tmp_path, sign):
     store = BankStore(tmp_path, max_bytes=10**9)
-    values = np.arange(VIEWS, dtype=np.float32)[:, None] * FLOAT16_LIMIT / 20
+    values = sign * np.arange(VIEWS, dtype=np.float32)[:, None] * FLOAT16_LIMIT / 20
     found = store.ensure(
         {1: replace(KEY, depth=1)},
         trunk_of=lambda depths: lambda batch: [batch],

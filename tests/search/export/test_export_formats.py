@@ -10,7 +10,7 @@ import pytest
 from mammo_data.preparation.prepared import PreparedSet
 from mammo_data.splits import Split
 from search.errors import RunError
-from search.export.export import export_run
+from search.export.export import comparison_images, export_run, run_model_metadata
 from search.export.formats import FORMATS
 from search.export.metadata import metadata_file, read_metadata
 from tests.support.command_line import typed
@@ -120,6 +120,29 @@ def test_an_export_that_differs_is_not_kept_and_the_one_before_it_stays(finished
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.keras", "model.keras.json"]
     assert target.read_bytes() == before
     read_metadata(target)
+
+
+@pytest.mark.parametrize("kind", ["savedmodel", "onnx"])
+def test_a_difference_of_twice_the_bound_is_refused(finished, tmp_path, monkeypatch, kind):
+    """A changed last bias moves the probabilities of some image by 2e-4, and of none by more."""
+    from search.export.model import load_exported, save_model
+
+    directory, model = finished[1].directory, load_exported(finished[1].directory.model_file)
+    images, _ = comparison_images(directory, run_model_metadata(directory))
+    worst = model.predict_on_batch(images)[:, 2]
+    kernel, bias = model.get_layer("head_logits").get_weights()
+    # d softmax / d logit is p (1 - p).
+    model.get_layer("head_logits").set_weights([kernel, bias + np.array([0, 0, 2e-4 / (worst * (1 - worst)).max()])])
+    save_model(model, tmp_path / "changed.keras")
+
+    def with_other_bias(model_file, path, metadata, write=FORMATS[kind].write):
+        write(tmp_path / "changed.keras", path, metadata)
+
+    monkeypatch.setitem(FORMATS, kind, replace(FORMATS[kind], write=with_other_bias))
+    target = tmp_path / f"model{FORMATS[kind].suffix}"
+    with pytest.raises(RunError, match=r"within 0\.0001 of Keras's.* a difference of 0\.0002"):
+        export_run(directory, kind, target)
+    assert not target.exists()
 
 
 def test_a_file_of_another_kind_is_never_replaced(finished, tmp_path, capsys):

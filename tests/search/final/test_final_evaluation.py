@@ -5,12 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+from sklearn.metrics import log_loss, roc_auc_score
 
 from mammo_data.splits import Split
 from reports.metrics.table import classification_metrics, metric_values
 from reports.metrics.table_intervals import paired_difference
 from reports.predictions import Predictions
 from search.run_folder.trial_log import read_records
+from tests.support.read_anew import out_of_fold_at, sides_in, truth_in
 
 
 @pytest.fixture(scope="module")
@@ -102,12 +106,135 @@ def tail_of_the_exported_model(finished, best):
     return found
 
 
-def test_thresholds_come_from_one_side_and_their_worth_from_the_other(metrics):
-    points = metrics["operating_points"]
-    endpoints = {(point["endpoint"], point["target_specificity"]) for point in points}
-    names = ("malignant versus rest", "abnormal versus normal")
-    assert endpoints == {(name, target) for name in names for target in (0.9, 0.95)}
-    assert all(point["development_specificity"] >= point["target_specificity"] for point in points)
+@pytest.fixture(scope="module")
+def development(finished, phantom):
+    """The winner's out-of-fold logits at its best epoch, and the labels, joined by image id."""
+    _, result = finished
+    records = read_records(result.directory.trials_file)
+    winner = records[result.outcome.winner.run]
+    assert winner.best_epoch < winner.epochs, "or it would not be seen which epoch is read"
+    names, logits, _ = out_of_fold_at(result.directory, winner, records, winner.best_epoch)
+    return logits, truth_in(phantom / "Info.txt").of(names)
+
+
+def test_calibration_is_fitted_on_the_winner_s_out_of_fold_logits(best, metrics, development):
+    logits, labels = development
+    natural = np.log(np.bincount(labels) / len(labels)) - np.log(1 / 3)
+    fits = []
+    for shift in (natural, np.zeros(3)):
+
+        def loss(log_temperature, shift=shift):
+            return log_loss(labels, softmax(logits / np.exp(log_temperature) + shift, axis=1))
+
+        found = minimize_scalar(loss, bounds=np.log([0.02, 50]), method="bounded", options={"xatol": 1e-8})
+        fits.append((found.fun, np.exp(found.x), shift))
+    _, temperature, shift = min(fits, key=lambda fit: fit[0])
+    calibration = metrics["calibration"]
+    assert calibration["cases"] == len(labels)
+    assert calibration["temperature"] == pytest.approx(temperature, rel=1e-4)
+    assert calibration["log_prior_shift"] == pytest.approx(shift)
+    assert calibration["prior_shift"] == bool(np.any(shift))
+    plain, corrected = (Predictions.read_csv(best / f"predictions{kind}.csv") for kind in ("", "_corrected"))
+    expected = softmax(np.log(plain.probabilities) / temperature + shift, axis=1)
+    np.testing.assert_allclose(corrected.probabilities, expected, atol=1e-5)
+
+
+def test_thresholds_come_from_one_side_and_their_worth_from_the_other(best, metrics, development, phantom):
+    logits, labels = development
+    calibration = metrics["calibration"]
+    inner = softmax(logits / calibration["temperature"] + calibration["log_prior_shift"], axis=1)
+    corrected = Predictions.read_csv(best / "predictions_corrected.csv")
+    truth = truth_in(phantom / "Info.txt").of(list(corrected.image_ids))
+    points = iter(metrics["operating_points"])
+    for endpoint, worst in (("malignant versus rest", 2), ("abnormal versus normal", 1)):
+        positive, scores = labels >= worst, inner[:, worst:].sum(axis=1)
+        called_positive, held_out_scores = truth >= worst, corrected.probabilities[:, worst:].sum(axis=1)
+        for target in (0.9, 0.95):
+            point = next(points)
+            assert (point["endpoint"], point["target_specificity"]) == (endpoint, target)
+            threshold = min(each for each in scores if np.mean(scores[~positive] < each) >= target)
+            assert point["threshold"] == pytest.approx(threshold, rel=1e-9)
+            assert point["development_specificity"] == pytest.approx(np.mean(scores[~positive] < threshold))
+            assert point["development_sensitivity"] == pytest.approx(np.mean(scores[positive] >= threshold))
+            called = held_out_scores >= threshold
+            assert point["true_positives"] == np.count_nonzero(called & called_positive)
+            assert point["false_positives"] == np.count_nonzero(called & ~called_positive)
+            assert (point["positives"], point["negatives"]) == (called_positive.sum(), (~called_positive).sum())
+    assert next(points, None) is None
+
+
+@pytest.fixture(scope="module")
+def retrained(finished):
+    """The winner, trained on all development images once more for its best epoch: by its trainer, two seeds."""
+    from mammo_data.preparation.prepared import PreparedSet
+    from search.bit.architecture import SMALL
+    from search.bit.weights import random_weights
+    from search.boundary.banks import boundary_shapes, boundary_values
+    from search.boundary.plan import plan_banks
+    from search.boundary.views import stored_views
+    from search.final.retrain import retrain
+    from search.plan.protocol import plan_search
+    from search.protocols.stages import training_settings
+    from search.trials.data import development_data
+    from search.trials.worker import TrainerPool
+
+    config, result = finished
+    (prepared,) = (PreparedSet.load(path) for path in (config.output.cache / "prepared").iterdir())
+    split, outcome = Split.read_csv(result.directory.split_file), result.outcome
+    assert outcome.winner.best_epoch < outcome.winner.epochs, "or it would not be seen which of them is taken"
+    augmentation, weights = config.augmentation, random_weights(SMALL, config.backbone.weights_seed)
+    plan = plan_banks(
+        prepared.table.labels[split.development_rows(prepared.table)],
+        3,
+        boundary_shapes(SMALL, config.space.depths, prepared.settings.image_size),
+        base_views=augmentation.views,
+        most_views=augmentation.most_views,
+        max_bytes=10**10,
+    )
+    views = stored_views(prepared, split, plan, seed=config.search.seed, augmentation=augmentation.settings())
+    banks = config.output.cache / "banks"
+    values = boundary_values(views, plan, architecture=SMALL, weights=weights, cache=banks, max_bytes=10**10)
+    data = development_data(values, views.offsets, prepared, split, folds=config.search.folds)
+    return retrain(
+        TrainerPool(SMALL, weights, data, optimizer=config.search.optimizer)(outcome.configuration),
+        outcome.configuration,
+        data,
+        training_settings(config, plan_search(config.search), data),
+        epochs=outcome.winner.best_epoch,
+        seeds=config.retrain.seeds,
+    )
+
+
+def test_the_exported_weights_are_the_first_seed_s_after_the_best_epoch(finished, retrained):
+    import keras
+
+    model = keras.saving.load_model(finished[1].directory.model_file)
+    for name, values in retrained[0].head.items():
+        for exported, trained in zip(model.get_layer(name).get_weights(), values, strict=True):
+            np.testing.assert_array_equal(exported, trained, err_msg=name)
+
+
+def test_the_other_seeds_are_evaluated_as_they_were_retrained(finished, best, metrics, retrained):
+    from mammo_data.preparation.prepared import PreparedSet
+    from search.bit.architecture import SMALL
+    from search.bit.weights import random_weights
+    from search.final.inference import tail_probabilities
+
+    config, result = finished
+    (prepared,) = (PreparedSet.load(path) for path in (config.output.cache / "prepared").iterdir())
+    found = tail_probabilities(
+        SMALL,
+        random_weights(SMALL, config.backbone.weights_seed),
+        prepared.images[Split.read_csv(result.directory.split_file).test_rows(prepared.table)],
+        retrained,
+        depth=result.outcome.configuration.unfreeze_depth,
+        head_width=result.outcome.configuration.head_width,
+        n_classes=3,
+    )
+    labels = Predictions.read_csv(best / "predictions.csv").labels
+    for seed, probabilities in enumerate(found):
+        expected = roc_auc_score(labels == 2, probabilities[:, 2])
+        assert metrics["final_seeds"]["primary_auc"][seed] == pytest.approx(expected)
 
 
 def test_small_slices_of_the_held_out_patients_are_listed_without_a_value(metrics):
@@ -145,10 +272,14 @@ def test_the_report_names_its_errors_and_holds_no_picture_of_the_data(best, metr
     assert html.count("data:image/png") == len(figures)
 
 
-def test_the_pointing_game_is_played_on_held_out_lesions(finished, metrics):
+def test_the_pointing_game_is_played_on_held_out_lesions(finished, metrics, phantom):
     game = metrics["localisation"]
+    sides, located = sides_in(finished[1].directory.split_file), truth_in(phantom / "Info.txt").located
+    held_out = {image for image, (_, side) in sides.items() if side == "test"}
+    assert game["all"]["images"] == len(located & held_out)
+    # The phantom's mdb015 has its circle off the breast, as a film of MIAS has.
+    assert game["chosen_on_images"] == len(located - held_out - {"mdb015"})
     assert game["all"]["images"] == sum(part["images"] for part in game["by_class"].values())
-    assert game["chosen_on_images"] > 0
     assert game["method"] in game["chosen_on"]
     assert 0 < game["all"]["random"]["value"] < 0.5
 

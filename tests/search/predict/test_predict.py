@@ -12,6 +12,7 @@ import pytest
 
 from mammo_data.splits import Split
 from reports.predictions import Predictions
+from search.export.opened import BATCH
 from tests.support.case_folders import write_case_folder
 from tests.support.command_line import typed
 from tests.support.json_answers import assert_described
@@ -44,6 +45,43 @@ def test_held_out_films_get_the_predictions_that_the_run_has_stored(run, phantom
     column = f"{point['endpoint']} at {point['target_specificity']:.2f}".replace(" ", "_")
     called = sum(found[image][column] == "positive" for image in plain.image_ids)
     assert called == point["true_positives"] + point["false_positives"]
+
+
+def test_films_keep_their_rows_in_any_order_and_beside_films_that_fail(run, phantom, tmp_path, capsys):
+    """More than one batch, shuffled, a bad image in each."""
+    corrected = Predictions.read_csv(run.best / "predictions_corrected.csv")
+    plain = Predictions.read_csv(run.best / "predictions.csv")
+    assert len(plain) > BATCH
+    assert len(np.unique(plain.probabilities.round(3), axis=0)) > len(plain) // 2, "films are told apart"
+    (tmp_path / "letter.png").write_text("Dear reader")
+    films = [phantom / f"{image}.pgm" for image in np.random.default_rng(0).permutation(plain.image_ids)]
+    films[3:3] = films[11:11] = [tmp_path / "letter.png"]
+    answer = typed(capsys, "predict", run.path, *films, "--format", "jsonl")
+    assert answer.code == 0, answer.err
+    rows = [json.loads(line) for line in answer.out.splitlines()]
+    assert [row["image"] for row in rows] == [str(film) for film in films]
+    expected = {
+        image: values
+        for image, *values in zip(plain.image_ids, plain.probabilities, corrected.probabilities, strict=True)
+    }
+    for row, film in zip(rows, films, strict=True):
+        if film.suffix == ".png":
+            assert film.name in row["error"]
+            continue
+        own, calibrated = expected[film.stem]
+        np.testing.assert_allclose([row["uncalibrated"][name] for name in plain.class_names], own, atol=1e-4)
+        np.testing.assert_allclose([row["probabilities"][name] for name in plain.class_names], calibrated, atol=1e-4)
+
+
+def test_a_score_at_the_threshold_is_positive():
+    from search.export.metadata import OperatingThreshold
+
+    probabilities = {"normal": 0.5, "benign": 0.125, "malignant": 0.375}
+    for classes, score in ((("malignant",), 0.375), (("benign", "malignant"), 0.5)):
+        at, above, never = (OperatingThreshold("", classes, 0.9, limit) for limit in (score, score + 2**-20, None))
+        assert at.is_positive(probabilities)
+        assert not above.is_positive(probabilities)
+        assert not never.is_positive(probabilities)
 
 
 def test_every_format_and_every_bad_image_in_one_batch(run, phantom, tmp_path, capsys):

@@ -9,13 +9,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import softmax
+from sklearn.metrics import roc_auc_score
 
 from mammo_data.splits import Split
 from search.errors import ConfigError, RunError
 from search.protocols.run import JobRequest, run_job
 from search.run_folder.ledger import readings
 from search.run_folder.trial_log import read_records
-from tests.support.held_out_changes import with_other_held_out_patients
+from tests.support.held_out_changes import fitted_on_development, with_other_held_out_patients
+from tests.support.read_anew import out_of_fold_at, sides_in, truth_in
 from tests.support.tiny import tiny_config
 
 CLOCKS = ("started", "seconds", "overhead_seconds")
@@ -67,20 +70,27 @@ def test_the_search_keeps_its_bound_and_promotes(finished):
     assert any(record.epochs == config.search.max_epochs for record in records)
 
 
-def test_out_of_fold_logits_give_the_objective_again(finished):
-    from reports.metrics.table import macro_ovr_auc
-    from search.trials.cross_validation import softmax
-
+def test_out_of_fold_logits_give_every_curve_and_the_objective_again(finished, phantom):
+    """Joined by image id with Info.txt's labels and the split's folds: a file tells whose logits it holds, and when."""
     _, result = finished
-    split = Split.read_csv(result.directory.split_file)
-    for record in read_records(result.directory.trials_file):
+    truth, sides = truth_in(phantom / "Info.txt"), sides_in(result.directory.split_file)
+    records = read_records(result.directory.trials_file)
+    for record in records:
         with np.load(result.directory.path / "oof" / f"{record.run:04d}.npz", allow_pickle=False) as oof:
-            assert not set(oof["patient"]) & set(split.test_patients)
-            if record.best_epoch not in oof["epoch"]:
-                continue
-            probabilities = softmax(oof["logits"][list(oof["epoch"]).index(record.best_epoch)])
-            aucs = [macro_ovr_auc(oof["label"][of], probabilities[of]) for of in (oof["fold"] == k for k in range(2))]
-            assert np.mean(aucs) == pytest.approx(record.objective, abs=1e-12)
+            images, labels, folds = oof["image"].tolist(), truth.of(oof["image"].tolist()), oof["fold"]
+            assert sorted(images) == sorted(image for image, (_, side) in sides.items() if side in ("0", "1"))
+            assert [*zip(oof["patient"].tolist(), map(str, folds), strict=True)] == [sides[image] for image in images]
+            assert oof["label"].tolist() == labels.tolist()
+            assert oof["epoch"].tolist() == list(range(record.initial_epoch + 1, record.epochs + 1))
+        for epoch in range(1, record.epochs + 1):
+            names, logits, of_fold = out_of_fold_at(result.directory, record, records, epoch)
+            aucs = [
+                roc_auc_score(truth.of(names)[rows], softmax(logits[rows], axis=1), multi_class="ovr")
+                for rows in (of_fold == fold for fold in range(2))
+            ]
+            assert aucs == pytest.approx([curve[epoch - 1] for curve in record.curves["val_macro_auc"]], abs=1e-12)
+            if epoch == record.best_epoch:
+                assert np.mean(aucs) == pytest.approx(record.objective, abs=1e-12)
 
 
 def test_predictions_are_of_the_held_out_patients_alone(finished):
@@ -93,9 +103,12 @@ def test_predictions_are_of_the_held_out_patients_alone(finished):
 def test_readings_of_the_held_out_patients_are_counted(finished):
     config, result = finished
     split = Split.read_csv(result.directory.split_file)
-    before = len(readings(config.output.runs, split.test_fingerprint))
+    before = readings(config.output.runs, split.test_fingerprint)
+    assert "first" in {reading.run for reading in before}
     again = run_job(JobRequest(config, name="second"))
-    assert again.metrics["holdout_readings"] == before + 1
+    after = readings(config.output.runs, split.test_fingerprint)
+    assert [reading.run for reading in after] == [*(reading.run for reading in before), "second"]
+    assert again.metrics["holdout_readings"] == len(after)
     assert table_without_clocks(again.directory) == table_without_clocks(result.directory)
 
 
@@ -157,7 +170,7 @@ def test_the_exported_file_predicts_the_same_in_a_fresh_process_without_this_pac
 
 
 def test_nothing_before_the_evaluation_reads_the_held_out_patients(finished, phantom, tmp_path):
-    """Other pixels and other labels for the test patients, same split: same table, same choice, same weights."""
+    """Other pixels and labels for them, same split: same table, choice, weights, calibration and thresholds."""
     import keras
 
     _, result = finished
@@ -169,6 +182,7 @@ def test_nothing_before_the_evaluation_reads_the_held_out_patients(finished, pha
     models = [keras.saving.load_model(run.directory.model_file) for run in (result, other)]
     for first, second in zip(*(model.weights for model in models), strict=True):
         assert np.array_equal(np.asarray(first), np.asarray(second)), first.path
+    assert fitted_on_development(other.directory) == fitted_on_development(result.directory)
     assert result.metrics["primary_auc"] != other.metrics["primary_auc"]
 
 

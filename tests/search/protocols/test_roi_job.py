@@ -15,7 +15,7 @@ from search.cli.data import audit
 from search.cli.run import next_commands
 from search.config.writing import to_toml
 from search.protocols.run import JobRequest, run_job
-from tests.support.held_out_changes import with_other_held_out_patients
+from tests.support.held_out_changes import fitted_on_development, with_other_held_out_patients
 from tests.support.tiny import tiny_config
 
 CROPS = {"data__mode": "roi", "search__minority": "logit_adjustment", "space__unfreeze_depth": [1]}
@@ -66,6 +66,7 @@ def test_nothing_before_the_evaluation_reads_the_held_out_patients(finished, pha
     other = run_job(JobRequest(config, name="changed"))
     assert table_without_clocks(other.directory) == table_without_clocks(result.directory)
     assert other.outcome.configuration == result.outcome.configuration
+    assert fitted_on_development(other.directory) == fitted_on_development(result.directory)
 
 
 def test_the_audit_of_a_run_has_an_answer_to_each_question(finished):

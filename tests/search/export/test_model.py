@@ -1,0 +1,65 @@
+"""The exported network against the trainable one: pixels scaled, kernels folded, the head put in its place."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+from scipy.special import softmax
+
+from search.bit.architecture import SMALL
+from search.bit.backbone import assign_official, build_backbone
+from search.bit.weights import random_weights
+from search.export.model import assemble_model, predict_images
+from search.trials.head import plain_head
+from search.trials.tail import TrainedTail
+
+SIDE = 48
+
+
+def trained_looking_head(model, pixels, rng):
+    """Give a model's head weights of which none is neutral, and logits of about 1 on these pixels."""
+    head = {}
+    for layer in model.layers:
+        if layer.name.startswith("head_") and layer.weights:
+            shapes = [each.shape for each in layer.get_weights()]
+            head[layer.name] = [
+                (rng.uniform(0.5, 1.5, shape) if len(shape) == 1 else rng.normal(size=shape)).astype(np.float32)
+                for shape in shapes
+            ]
+            layer.set_weights(head[layer.name])
+    logits = model.predict_on_batch(pixels)
+    kernel, bias = head["head_logits"]
+    spread = logits.std(axis=0)
+    head["head_logits"] = [kernel / spread, (bias - logits.mean(axis=0)) / spread]
+    model.get_layer("head_logits").set_weights(head["head_logits"])
+    return head
+
+
+def test_the_exported_network_is_the_trainable_one_from_pixels_to_probabilities():
+    """With kernels as small as genuine ones, and smaller: the epsilon of their standardisation is a part of them."""
+    rng = np.random.default_rng(0)
+    weights = random_weights(SMALL, 0)
+    arrays = {
+        name: values * np.float32(1e-5 / values.std() if "standardized_conv2d" in name else 1)
+        for name, values in weights.arrays.items()
+    }
+    pixels = keras.Input((SIDE, SIDE, 3))
+    backbone = build_backbone(SMALL, SIDE)
+    assign_official(backbone, arrays)
+    trained = keras.Model(pixels, plain_head(backbone(pixels), width=16, n_classes=3))
+    images = (rng.integers(0, 256, (6, SIDE, SIDE)) * np.linspace(0.2, 1, 6)[:, None, None]).astype(np.uint8)
+    grey = images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    colours = np.repeat(grey[..., None], 3, axis=-1)
+    head = trained_looking_head(trained, colours, rng)
+    exported = assemble_model(
+        SMALL,
+        replace(weights, arrays=arrays),
+        TrainedTail({}, head, ()),
+        image_size=SIDE,
+        head_width=16,
+        n_classes=3,
+    )
+    expected = softmax(trained.predict_on_batch(colours).astype(np.float64), axis=1)
+    assert np.ptp(expected, axis=0).max() > 0.1, "the images are told apart"
+    order = np.array([4, 0, 5, 2])
+    np.testing.assert_allclose(predict_images(exported, images, order), expected[order], atol=2e-5)
