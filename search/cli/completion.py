@@ -1,4 +1,4 @@
-"""What the shell offers behind the Tab key: names of runs, and paths of settings.
+"""Offers of the shell behind the Tab key: names of runs, and paths of settings.
 
 Each Tab starts a new process, so nothing here imports more than it needs, and whatever goes wrong offers nothing: a
 shell shows no errors while it completes.

@@ -7,19 +7,13 @@ from typing import Annotated
 
 import typer
 
-from search.cli.completion import complete_run
-from search.cli.settings import Info, Json
+from search.cli.settings import Info, Json, run_argument
 from search.errors import ConfigError
 from search.screen.output import show, show_json
 
 
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="A run, or a .keras file with its .json beside it.", autocompletion=complete_run
-        ),
-    ],
+    model: Annotated[str, run_argument("A run, or a .keras file with its .json beside it.", "MODEL")],
     data: Annotated[
         Path | None, typer.Option(help="Labelled images of others.", show_default="the run's held-out patients")
     ] = None,

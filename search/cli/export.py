@@ -7,17 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from search.cli.completion import complete_run
-from search.cli.settings import Json
+from search.cli.settings import Json, run_argument
 from search.machine.libraries import quiet_libraries, start_tensorflow
 from search.run_folder.lookup import find_run
 from search.screen.output import messages, show, show_json
 
 
 def export(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Name of a run, or its folder.", autocompletion=complete_run)
-    ],
+    run: Annotated[str, run_argument("Name of a run, or its folder.")],
     format: Annotated[
         Literal["keras", "savedmodel", "onnx"],
         typer.Option(metavar="FORMAT", help="keras, savedmodel, or onnx (an extra)."),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import typer
@@ -33,21 +33,10 @@ from search.screen.output import complain, show
 from search.text import VERSION, program
 
 INTERRUPTED = 130
-Commands = dict[str, Callable[..., None]]
-COMMANDS: Commands = {
-    "run": run,
-    "init": init,
-    "status": status,
-    "trials": trials,
-    "tensorboard": tensorboard,
-    "export": export,
-    "evaluate": evaluate,
-    "predict": predict,
-    "report": report,
-    "doctor": doctor,
-}
-DATA: Commands = {"fetch": fetch, "check": check, "preview": preview, "phantom": phantom, "audit": audit}
-WEIGHTS: Commands = {"fetch": fetch_weights, "verify": verify, "depths": depths, "list": list_weights}
+COMMANDS = (run, init, status, trials, tensorboard, export, evaluate, predict, report, doctor)
+DATA_COMMANDS = (fetch, check, preview, phantom, audit)
+WEIGHTS_COMMANDS = (fetch_weights, verify, depths, list_weights)
+"""Each is typed like its function, without what stands behind an underscore."""
 
 
 class _Command(TyperCommand):
@@ -72,11 +61,11 @@ def _with_bare_flags(parameters: list[Any]) -> list[Any]:
     return parameters
 
 
-def _group(help: str, commands: Commands, **others: Any) -> typer.Typer:
+def _group(help: str, commands: Iterable[Callable[..., None]], **others: Any) -> typer.Typer:
     # Markdown: paragraphs are filled, and square brackets stay what they are.
     group = typer.Typer(cls=_Group, help=help, no_args_is_help=True, rich_markup_mode="markdown", **others)
-    for name, command in commands.items():
-        group.command(name, cls=_Command)(command)
+    for command in commands:
+        group.command(command.__name__.partition("_")[0], cls=_Command)(command)
     return group
 
 
@@ -87,8 +76,8 @@ app = _group(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(_group("Fetch, check and preview films, or make synthetic ones.", DATA), name="data")
-app.add_typer(_group("Fetch and verify weights; see what each depth trains.", WEIGHTS), name="weights")
+app.add_typer(_group("Fetch, check and preview films, or make synthetic ones.", DATA_COMMANDS), name="data")
+app.add_typer(_group("Fetch and verify weights; see what each depth trains.", WEIGHTS_COMMANDS), name="weights")
 
 
 def _print_version(wanted: bool) -> None:

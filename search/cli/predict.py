@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from search.cli.completion import complete_run
+from search.cli.settings import run_argument
 
 if TYPE_CHECKING:
     from mammo_data.sources.image_files import ImageFile
 
 
 def predict(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="A run, or a .keras file with its .json.", autocompletion=complete_run),
-    ],
+    model: Annotated[str, run_argument("A run, or a .keras file with its .json.", "MODEL")],
     images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Images, folders, archives, or -.")],
     format: Annotated[
         Literal["table", "csv", "jsonl"] | None,

@@ -18,15 +18,13 @@ from search.config.reading import DEFAULT_FILE, load_config
 from search.config.schema import Config
 from search.errors import ConfigError
 
-RunArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="RUN",
-        help="Name of a run, or its folder; default: the newest.",
-        show_default=False,
-        autocompletion=complete_run,
-    ),
-]
+
+def run_argument(help: str, metavar: str = "RUN") -> Any:
+    """An argument that names a run."""
+    return typer.Argument(metavar=metavar, help=help, show_default=False, autocompletion=complete_run)
+
+
+RunArgument = Annotated[str | None, run_argument("Name of a run, or its folder; default: the newest.")]
 """The RUN of a command that takes the newest run where none is named."""
 Data = Annotated[Path | None, typer.Option(help="Folder or archive of the images.")]
 Info = Annotated[Path | None, typer.Option(help="Info.txt, if it lies elsewhere.")]

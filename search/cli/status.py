@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
-from search.cli.completion import complete_run
-from search.cli.settings import Json
+from search.cli.settings import Json, run_argument
 from search.run_folder.lookup import find_run, runs_folder
 from search.run_folder.status import Progress, RunStatus, all_statuses, run_status
 from search.screen.output import show, show_json, show_table
@@ -21,15 +19,7 @@ _STYLES = {"running": "bold green", "starting": "green", "interrupted": "yellow"
 
 
 def status(
-    run: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RUN",
-            help="Name of a run, or its folder; default: all runs.",
-            show_default=False,
-            autocompletion=complete_run,
-        ),
-    ] = None,
+    run: Annotated[str | None, run_argument("Name of a run, or its folder; default: all runs.")] = None,
     json: Json = False,
 ) -> None:
     """Say how far a run is, and how to go on with it.

@@ -1,7 +1,7 @@
 """The schema of tuner_config.toml: every setting, its default, its range and what it means.
 
 Unknown keys are forbidden. Sections are frozen: a run's configuration is written into its folder as it was resolved
-and never changes. `config_file` reads the file, `config_toml` writes it.
+and never changes. `search.config.reading` reads the file, `search.config.writing` writes it.
 """
 
 from __future__ import annotations
