@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+LARGEST_SIDE = 16_384
+"""Pixels; a full-field mammogram at 50 µm has about 6,000. Larger headers are refused before any allocation."""
+
 MIAS_CLASSES = ("normal", "benign", "malignant")
 """Ordered from harmless to worst: the index is the label, and the worst finding decides an image's."""
 
@@ -34,6 +37,13 @@ class Finding:
     y: float | None = None
     radius: float | None = None
     film_radius: float | None = None
+
+    @property
+    def circle(self) -> tuple[float, float, float] | None:
+        """(x, y, radius), or None for a finding without a place."""
+        if self.x is None or self.y is None or self.radius is None:
+            return None
+        return self.x, self.y, self.radius
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +90,7 @@ class CaseTable:
     @property
     def labels(self) -> NDArray[np.int64]:
         """Class index of each case, int64 [n]."""
-        index = {name: position for position, name in enumerate(self.class_names)}
-        return np.array([index[case.label] for case in self.cases], dtype=np.int64)
+        return np.array([self.class_names.index(case.label) for case in self.cases], dtype=np.int64)
 
     def take(self, rows: Iterable[int]) -> CaseTable:
         """The cases at ``rows``, in that order."""
@@ -90,5 +99,5 @@ class CaseTable:
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything in the table; equal tables have equal fingerprints."""
-        text = json.dumps([list(self.class_names), [asdict(case) for case in self.cases]], sort_keys=True)
+        text = json.dumps([self.class_names, [asdict(case) for case in self.cases]], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -1,6 +1,14 @@
-"""The one error that a user's data can raise."""
+"""The one error that a user's data can raise, and those of the libraries that it replaces."""
 
 from __future__ import annotations
+
+import struct
+
+MISREAD = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError, TypeError),
+    *(ValueError, struct.error),
+)
+"""What libraries raise for bytes that have changed: whichever field was hit, another one."""
 
 
 class DataError(Exception):

@@ -6,9 +6,9 @@ A `Split` holds patient ids, so a woman's two breasts can't part; rows of a case
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
-import os
+import io
+import itertools
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
+from mammo_data.files import sha256_of, write_whole
 from mammo_data.truth.patient_key import spelled, two_spellings
 
 _COLUMNS = ("image_id", "patient_id", "label", "side", "seed")
@@ -45,25 +46,23 @@ class Split:
     seed: int
 
     def __post_init__(self) -> None:
-        seen: set[str] = set()
-        for patient in [*self.test_patients, *(patient for fold in self.folds for patient in fold)]:
-            if patient in seen:
-                raise DataError(
-                    expected="each patient on one side of the split",
-                    found=f"patient {patient} on two",
-                    remedy="Make the split anew.",
-                )
-            seen.add(patient)
+        counts = Counter([*self.test_patients, *itertools.chain(*self.folds)])
+        if twice := [patient for patient, count in counts.items() if count > 1]:
+            raise DataError(
+                expected="each patient on one side of the split",
+                found=f"patient {twice[0]} on two",
+                remedy="Make the split anew.",
+            )
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of who is on which side; the seed does not count."""
-        return hashlib.sha256(json.dumps([self.test_patients, self.folds]).encode()).hexdigest()
+        return sha256_of([self.test_patients, self.folds])
 
     @property
     def test_fingerprint(self) -> str:
         """SHA-256 (hex) of who is held out, however the others are dealt into folds."""
-        return hashlib.sha256(json.dumps(sorted(self.test_patients)).encode()).hexdigest()
+        return sha256_of(sorted(self.test_patients))
 
     def test_rows(self, table: CaseTable) -> NDArray[np.int64]:
         """Rows of ``table`` that belong to test patients, ascending, int64."""
@@ -84,16 +83,13 @@ class Split:
         side = dict.fromkeys(self.test_patients, _TEST)
         for number, fold in enumerate(self.folds):
             side.update(dict.fromkeys(fold, str(number)))
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_COLUMNS)
-            for case in table.cases:
-                where = side.get(case.patient_id, _TRAINING)
-                writer.writerow((case.image_id, case.patient_id, case.label, where, self.seed))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for case in table.cases:
+            where = side.get(case.patient_id, _TRAINING)
+            writer.writerow((case.image_id, case.patient_id, case.label, where, self.seed))
+        write_whole(path, text.getvalue().encode())
 
     @classmethod
     def read_csv(cls, path: Path) -> Split:
@@ -181,15 +177,12 @@ def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int =
 
 
 def _given_test_patients(table: CaseTable) -> set[str]:
-    sides: dict[str, set[str]] = {}
+    test = {case.patient_id for case in table.cases if case.side == _TEST}
     for case in table.cases:
-        sides.setdefault(case.patient_id, set()).add(case.side)
-    test = {patient for patient, found in sides.items() if "test" in found}
-    for patient in sorted(test):
-        if len(sides[patient]) > 1:
+        if case.patient_id in test and case.side != _TEST:
             raise DataError(
                 expected="each patient on one side of the split",
-                found=f"patient {patient} with images in test and outside it",
+                found=f"patient {case.patient_id} with images in test and outside it",
                 remedy="Correct the split column.",
             )
     return test

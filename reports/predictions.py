@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,13 +98,8 @@ class Predictions:
     def take(self, rows: Iterable[int]) -> Predictions:
         """The cases at ``rows`` (unique positions from 0), in that order."""
         chosen = [int(row) for row in rows]
-        return Predictions(
-            image_ids=tuple(self.image_ids[row] for row in chosen),
-            patient_ids=tuple(self.patient_ids[row] for row in chosen),
-            labels=self.labels[chosen],
-            probabilities=self.probabilities[chosen],
-            class_names=self.class_names,
-        )
+        images, patients = (tuple(ids[row] for row in chosen) for ids in (self.image_ids, self.patient_ids))
+        return Predictions(images, patients, self.labels[chosen], self.probabilities[chosen], self.class_names)
 
     def write_csv(self, path: Path, *, outer_folds: Sequence[int] | None = None) -> Path:
         """Writes the table as the module's docstring describes, atomically.
@@ -119,11 +115,10 @@ class Predictions:
         writer = csv.writer(text, lineterminator="\n")
         last = [] if outer_folds is None else [OUTER_FOLD]
         writer.writerow([*LEADING_COLUMNS, *(PROBABILITY_PREFIX + name for name in self.class_names), *last])
-        for row, (image, patient) in enumerate(zip(self.image_ids, self.patient_ids, strict=True)):
-            label, predicted = self.class_names[self.labels[row]], self.class_names[self.predicted[row]]
-            numbers = [repr(float(p)) for p in self.probabilities[row]]
+        labels, predicted = (np.array(self.class_names)[index].tolist() for index in (self.labels, self.predicted))
+        for row, names in enumerate(zip(self.image_ids, self.patient_ids, labels, predicted, strict=True)):
             fold = [] if outer_folds is None else [int(outer_folds[row])]
-            writer.writerow([image, patient, label, predicted, *numbers, *fold])
+            writer.writerow([*names, *self.probabilities[row].tolist(), *fold])
         return write_atomically(path, text.getvalue())
 
     @classmethod
@@ -196,8 +191,7 @@ def _check_names(table: Predictions) -> None:
                 expected=f"{kind} names of printable characters", found=repr(bad[0]), remedy=f"Rename the {kind}."
             )
     if len(set(table.image_ids)) != len(table.image_ids):
-        seen: set[str] = set()
-        twice = next(name for name in table.image_ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        twice = Counter(table.image_ids).most_common(1)[0][0]
         raise ReportError(
             expected="every image once",
             found=f"{twice} more than once",
@@ -207,12 +201,9 @@ def _check_names(table: Predictions) -> None:
 
 def _check_distributions(image_ids: tuple[str, ...], probabilities: NDArray[np.float64]) -> None:
     sums = probabilities.sum(axis=1)
+    # Neither NaN nor an infinity comes through both.
     with np.errstate(invalid="ignore"):
-        good = (
-            np.isfinite(probabilities).all(axis=1)
-            & (probabilities >= 0).all(axis=1)
-            & (np.abs(sums - 1) <= ROW_SUM_TOLERANCE)
-        )
+        good = (probabilities >= 0).all(axis=1) & (np.abs(sums - 1) <= ROW_SUM_TOLERANCE)
     if not good.all():
         row = int(np.flatnonzero(~good)[0])
         raise ReportError(

@@ -15,7 +15,7 @@ from search.screen.progress import RunProgress
 
 if TYPE_CHECKING:
     from mammo_data.preparation.prepared import PreparedSet
-    from mammo_data.sources.open import ImageSource
+    from mammo_data.sources.base import ImageSource
     from mammo_data.splits import Split
 
 

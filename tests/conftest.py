@@ -43,7 +43,7 @@ def mias_archive() -> Path:
 
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory) -> Path:
-    from mammo_data.phantom.dataset import write_phantom
+    from mammo_data import write_phantom
 
     return write_phantom(tmp_path_factory.mktemp("phantom") / "images", patients=32, seed=1, image_size=128)
 

@@ -87,13 +87,13 @@ TARGETS = {
 """Figure to the most that it may be."""
 
 TODAY = {
-    "Python files": 249,
+    "Python files": 236,
     "Python files of search": 142,
-    "imports from file to file": 1_083,
-    "longest chain of imports": 25,
-    "imports in functions of search": 147,
-    "imports in functions outside of cli and the gate": 122,
-    "code lines": 15_583,
+    "imports from file to file": 1_095,
+    "longest chain of imports": 26,
+    "imports in functions of search": 135,
+    "imports in functions outside of cli and the gate": 118,
+    "code lines": 14_862,
     "circles": 1,
     "README bytes": 26_289,
 }

@@ -1,6 +1,6 @@
-"""Images that show the same film: turned, mirrored, resized or re-encoded copies, found by their thumbnails.
+"""Duplicates: images that show the same film, turned, mirrored, resized or re-encoded, found by their thumbnails.
 
-The same image under two names: what makes a held-out patient a training patient in disguise.
+The same image under two names is what makes a held-out patient a training patient in disguise.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:
         image: uint8 [height, width].
     """
     small = cv2.resize(image, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    small -= small.mean()
-    norm = float(np.linalg.norm(small))
-    return (small / norm if norm > 0 else small).astype(np.float32)
+    return _standardised(small)
 
 
 def near_duplicates(thumbnails: NDArray[np.float32], threshold: float = SAME_FILM) -> list[tuple[int, int, float]]:
@@ -93,18 +91,8 @@ def duplicate_pairs(images: NDArray[np.uint8], patient_ids: Sequence[str]) -> tu
     """
     thumbnails = np.stack([_fine_structure(np.asarray(image)) for image in images])
     flat = thumbnails.reshape(len(thumbnails), -1)
-    likeness = np.max(
-        [
-            flat @ np.ascontiguousarray(turned).reshape(flat.shape).T
-            for turned in (
-                thumbnails,
-                thumbnails[:, ::-1],
-                thumbnails[:, :, ::-1],
-                thumbnails[:, ::-1, ::-1],
-            )
-        ],
-        axis=0,
-    )
+    mirrored = (thumbnails, thumbnails[:, ::-1], thumbnails[:, :, ::-1], thumbnails[:, ::-1, ::-1])
+    likeness = np.max([flat @ np.ascontiguousarray(turned).reshape(flat.shape).T for turned in mirrored], axis=0)
     patients = np.array(patient_ids)
     rows, columns = np.nonzero(np.triu(likeness > SAME_ABOVE, 1) & (patients[:, None] != patients[None, :]))
     return tuple(
@@ -120,7 +108,11 @@ def _fine_structure(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     fine = small - cv2.GaussianBlur(small, (0, 0), _COARSE)
     # The skin line would outweigh everything else.
     tissue = cv2.erode((small > FILM_BACKGROUND).astype(np.uint8), np.ones((_SKIN, _SKIN), np.uint8))
-    fine = np.where(tissue > 0, fine, 0)
-    fine -= fine.mean()
-    length = float(np.linalg.norm(fine))
-    return (fine / length if length > 0 else fine).astype(np.float32)
+    return _standardised(np.where(tissue > 0, fine, 0))
+
+
+def _standardised(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean 0 and norm 1; all 0 for an even image."""
+    image = image - image.mean()
+    norm = float(np.linalg.norm(image))
+    return (image / norm if norm > 0 else image).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The integrity check: everything that can be wrong with a set of films, found before the work, named one by one.
+"""The integrity check of a set: everything that can be wrong with it, found before the work, named one by one.
 
 Facts are counted, problems listed. What is known of the genuine set and can't be mended (its six findings without a
 place) is a fact there; the same in another set is a problem.
@@ -7,25 +7,127 @@ place) is a fact there; the same in another set is a problem.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.cases import Case, CaseTable
 from mammo_data.checks.duplicates import near_duplicates, thumbnail
-from mammo_data.checks.integrity_report import INSIDE, IntegrityReport, Problem
 from mammo_data.decoding.decode import decode_grey, encode_pgm, is_truncated
 from mammo_data.errors import DataError
 from mammo_data.preparation.breast import circle_coverage, find_breast
 from mammo_data.preparation.standardise import UNLOCATABLE_COVERAGE
-from mammo_data.sources.base import ImageSource
+from mammo_data.sources.base import ImageSource, work_on_films
 from mammo_data.sources.film_names import film_name
-from mammo_data.sources.film_work import work_on_films
 from mammo_data.truth import mias as mias_facts
 from mammo_data.truth.info_txt import parse_info
+
+INSIDE = 0.95
+"""Part of a circle on the breast from which it counts as inside."""
+
+MOST_NAMES = 12
+"""Unlocatable images that the text names; Kaggle's HDF5 file has no place of any finding. JSON has all."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong.
+
+    Attributes:
+        kind: missing, unlisted, truncated, undecodable, wrong-size, altered, duplicate, look-alike, stray-image,
+            mislabelled-folder, unlocatable or labels.
+        subject: The image (or file) it is about.
+        detail: What is wrong with it.
+        blocks: Whether a search on such data would be wrong, so that a run refuses them; a file that is not used, or a
+            circle beside the breast, does no harm.
+    """
+
+    kind: str
+    subject: str
+    detail: str
+    blocks: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.subject}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class IntegrityReport:
+    """What a set is made of, and what is wrong with it.
+
+    Attributes:
+        location: Where it lies.
+        mias: Whether it lists exactly the films of mini-MIAS.
+        images: Number of images.
+        patients: Number of women.
+        labels: Images by label, in the order of the classes.
+        findings: Number of findings.
+        circles: How many of them have a place and a radius.
+        circles_inside: How many circles lie at least 95 % on the breast.
+        unlocatable: Images with a finding without a place, or with its circle in the background.
+        chest_wall: Films by number (odd, even) and side of the chest wall, as "odd right"; {} for other sets.
+        matching_checksums: Images whose SHA-256 is the known one (`truth.mias.CHECKSUM_NOTE`); a conversion counts as
+            the P5 file that its pixels make.
+        problems: What is wrong, sorted; empty for a sound set.
+    """
+
+    location: str
+    mias: bool
+    images: int
+    patients: int
+    labels: dict[str, int]
+    findings: int
+    circles: int
+    circles_inside: int
+    unlocatable: tuple[str, ...]
+    chest_wall: dict[str, int]
+    matching_checksums: int
+    problems: tuple[Problem, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as one JSON document."""
+        return asdict(self) | {
+            "checksums_confirmed_by_a_second_copy": mias_facts.CONFIRMED_BY_A_SECOND_COPY,
+            "checksums_note": mias_facts.CHECKSUM_NOTE,
+        }
+
+    def as_text(self) -> str:
+        """The facts in a few lines."""
+        labels = ", ".join(f"{count} {label}" for label, count in self.labels.items())
+        unlocatable = ", ".join(self.unlocatable[:MOST_NAMES]) or "none"
+        if self.unlocatable[MOST_NAMES:]:
+            unlocatable += f" and {len(self.unlocatable) - MOST_NAMES} more"
+        lines = [
+            f"{self.location}: {self.images} images of {self.patients} patients ({labels})",
+            f"{self.findings} findings, {self.circles} with a circle, {self.circles_inside} of these at least "
+            f"{INSIDE:.0%} on the breast; not to be located: {unlocatable}",
+        ]
+        if self.mias:
+            lines.append(f"{self.matching_checksums} of {mias_facts.IMAGES} images have the {mias_facts.CHECKSUM_NOTE}")
+        count = len(self.problems)
+        lines.append(f"{count} problem{'s' if count > 1 else ''}" if count else "no problems")
+        return "\n".join(lines)
+
+    def require_sound(self) -> None:
+        """Refuse the set for a search.
+
+        Raises:
+            DataError: There is a problem that would make a search on it wrong.
+        """
+        blocking = [problem for problem in self.problems if problem.blocks]
+        more = f" and {len(blocking) - 1} more problem{'s' if len(blocking) > 2 else ''}" if blocking[1:] else ""
+        if blocking:
+            raise DataError(
+                expected="a set that `data check` finds nothing wrong with",
+                found=f"{blocking[0]}{more} in {self.location}",
+                remedy=f"See all with `mammo-search data check {self.location}`; mend the set, or, if you know better, "
+                "accept it with --set data.accept_problems=true.",
+            )
 
 
 @dataclass(frozen=True)
@@ -39,14 +141,11 @@ class _Film:
     chest_wall: str = ""
 
 
-def check(
-    source: ImageSource, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
-) -> IntegrityReport:
+def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = None) -> IntegrityReport:
     """Check a set.
 
     Args:
         source: The set.
-        workers: Threads; as many as there are cores by default.
         progress: Called with (images done, images in all).
 
     Returns:
@@ -68,34 +167,44 @@ def check(
         digest = hashlib.sha256(data if _is_pgm(source, image_id) else encode_pgm(image)).hexdigest()
         region = find_breast(image)
         findings = cases[image_id].findings if image_id in cases else ()
-        coverages = tuple(
-            circle_coverage(region.mask, finding.x, finding.y, finding.radius)
-            if finding.x is not None and finding.y is not None and finding.radius is not None
-            else None
-            for finding in findings
-        )
+        coverages = tuple(f.circle and circle_coverage(region.mask, *f.circle) for f in findings)
         pixels = hashlib.sha256(image.tobytes()).hexdigest()
         return _Film(digest, None, image.shape, pixels, thumbnail(image), coverages, region.chest_wall)
 
-    films: dict[str, _Film] = {}
-    for image_id, film in work_on_films(source, examine, workers=workers):
-        films[image_id] = film
-        if progress is not None:
-            progress(len(films), len(source.image_ids))
-    mias = source.case_table is None and mias_facts.claims_to_be_mias(table, source.info_text)
+    films = work_on_films(source, examine, progress=progress)
+    mias = source.case_table is None and mias_facts.claims_to_be_mias(table.image_ids, source.info_text)
     problems = [*_of_the_listing(source, table, films, mias), *_of_the_films(source, films, mias)]
-    problems += [*_of_the_labels(source, table, films, mias), *_duplicates(cases, films)]
-    return _report(source, table, films, mias, problems)
+    problems += [*_of_the_labels(source, table, films, mias), *_of_copies(cases, films)]
+    coverages = [value for film in films.values() for value in film.coverages if value is not None]
+    known = mias_facts.known_checksums()
+    present = [case for case in table.cases if case.image_id in films]
+    sides = Counter(
+        f"{('even', 'odd')[int(image_id[3:]) % 2]} {film.chest_wall}"
+        for image_id, film in films.items()
+        if film.chest_wall and source.case_table is None
+    )
+    return IntegrityReport(
+        location=source.location,
+        mias=mias,
+        images=len(films),
+        patients=len({case.patient_id for case in present}),
+        labels={name: sum(case.label == name for case in present) for name in table.class_names},
+        findings=sum(len(case.findings) for case in present),
+        circles=len(coverages),
+        circles_inside=sum(value >= INSIDE for value in coverages),
+        unlocatable=tuple(_unlocatable(films)),
+        chest_wall=dict(sorted(sides.items())),
+        matching_checksums=sum(known.get(f"{image_id}.pgm") == film.sha256 for image_id, film in films.items()),
+        problems=tuple(sorted(problems, key=lambda problem: (problem.kind, problem.subject))),
+    )
 
 
 def _frame_height(source: ImageSource) -> int:
     """Height of the first image that can be decoded: the frame that Info.txt's y counts in."""
     for image_id in source.image_ids:
-        try:
+        # A damaged one is listed as a problem later; the next one will tell.
+        with suppress(DataError):
             return decode_grey(source.read(image_id), image_id).shape[0]
-        except DataError:
-            # It is listed as a problem later; the next one will tell.
-            continue
     return mias_facts.SIDE
 
 
@@ -135,27 +244,23 @@ def _of_the_labels(source: ImageSource, table: CaseTable, films: dict[str, _Film
             name = film_name(path)
             if name is not None and name.claims - true:
                 yield Problem("mislabelled-folder", path, f"the truth table says {case.label}")
-    known = mias_facts.UNLOCATABLE if mias else ()
-    for image_id in _unlocatable(table, films):
+    for image_id, film in films.items():
         # A finding that was never given a place is the source's own statement; a circle off the breast is not.
-        if image_id not in known and any(_off_the_breast(value) for value in films[image_id].coverages):
+        if any(map(_off_the_breast, film.coverages)) and not (mias and image_id in mias_facts.UNLOCATABLE):
             yield Problem("unlocatable", image_id, "a finding's circle lies in the background", blocks=False)
 
 
-def _duplicates(cases: Mapping[str, Case], films: dict[str, _Film]) -> Iterator[Problem]:
+def _of_copies(cases: Mapping[str, Case], films: dict[str, _Film]) -> Iterator[Problem]:
     def harm(first: str, second: str) -> bool:
         one, other = cases.get(first), cases.get(second)
         # Twice in one woman's images it can't come to stand on two sides.
         return one is None or other is None or (one.patient_id, one.label) != (other.patient_id, other.label)
 
-    by_pixels: dict[str, list[str]] = defaultdict(list)
-    for image_id, film in sorted(films.items()):
-        if film.pixels_sha256:
-            by_pixels[film.pixels_sha256].append(image_id)
-    for first, *copies in by_pixels.values():
-        for copy in copies:
-            yield Problem("duplicate", copy, f"the same pixels as {first}", harm(first, copy))
+    originals: dict[str, str] = {}
     seen = [(image_id, film) for image_id, film in sorted(films.items()) if film.thumbnail is not None]
+    for image_id, film in seen:
+        if (original := originals.setdefault(film.pixels_sha256, image_id)) != image_id:
+            yield Problem("duplicate", image_id, f"the same pixels as {original}", harm(original, image_id))
     if not seen:
         return
     thumbnails = np.stack([film.thumbnail for _, film in seen if film.thumbnail is not None])
@@ -165,12 +270,11 @@ def _duplicates(cases: Mapping[str, Case], films: dict[str, _Film]) -> Iterator[
             yield Problem("look-alike", seen[j][0], detail, harm(seen[i][0], seen[j][0]))
 
 
-def _unlocatable(table: CaseTable, films: dict[str, _Film]) -> list[str]:
+def _unlocatable(films: dict[str, _Film]) -> list[str]:
     return sorted(
-        case.image_id
-        for case in table.cases
-        if case.image_id in films
-        and any(value is None or _off_the_breast(value) for value in films[case.image_id].coverages)
+        image_id
+        for image_id, film in films.items()
+        if any(value is None or _off_the_breast(value) for value in film.coverages)
     )
 
 
@@ -181,32 +285,3 @@ def _off_the_breast(coverage: float | None) -> bool:
 def _is_pgm(source: ImageSource, image_id: str) -> bool:
     # Kaggle's scans come as the P5 files that they were made from.
     return source.paths(image_id)[0].lower().endswith((".pgm", ".h5", ".hdf5"))
-
-
-def _report(
-    source: ImageSource, table: CaseTable, films: dict[str, _Film], mias: bool, problems: list[Problem]
-) -> IntegrityReport:
-    coverages = [value for film in films.values() for value in film.coverages if value is not None]
-    known = mias_facts.known_checksums()
-    present = [case for case in table.cases if case.image_id in films]
-    labels = Counter(case.label for case in present)
-    numbered = {} if source.case_table is not None else films
-    sides = Counter(
-        f"{('even', 'odd')[int(image_id[3:]) % 2]} {film.chest_wall}"
-        for image_id, film in numbered.items()
-        if film.chest_wall
-    )
-    return IntegrityReport(
-        location=source.location,
-        mias=mias,
-        images=len(films),
-        patients=len({case.patient_id for case in present}),
-        labels={name: labels[name] for name in table.class_names},
-        findings=sum(len(case.findings) for case in present),
-        circles=len(coverages),
-        circles_inside=sum(value >= INSIDE for value in coverages),
-        unlocatable=tuple(_unlocatable(table, films)),
-        chest_wall=dict(sorted(sides.items())),
-        matching_checksums=sum(known.get(f"{image_id}.pgm") == film.sha256 for image_id, film in films.items()),
-        problems=tuple(sorted(problems, key=lambda problem: (problem.kind, problem.subject))),
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 from mammo_data.cases import CaseTable, Finding
 from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
+from mammo_data.files import write_whole
 from mammo_data.preparation.breast import find_breast
-from mammo_data.sources.base import ImageSource
-from mammo_data.sources.film_work import work_on_films
+from mammo_data.sources.base import ImageSource, work_on_films
 
 # Blue, green, red.
 MASK_COLOUR = (200, 160, 0)
@@ -78,9 +77,7 @@ def contact_sheet(
         where = (left, top + side + _CAPTION - 4)
         cv2.putText(sheet, caption, where, cv2.FONT_HERSHEY_SIMPLEX, 0.33, colour, 1, cv2.LINE_AA)
 
-    for done, _ in enumerate(work_on_films(source, draw), start=1):
-        if progress is not None:
-            progress(done, len(source.image_ids))
+    work_on_films(source, draw, progress=progress)
     return sheet
 
 
@@ -91,11 +88,9 @@ def write_contact_sheet(sheet: NDArray[np.uint8], path: Path) -> Path:
         DataError: The file can't be written.
     """
     _, data = cv2.imencode(".png", sheet)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data.tobytes())
-        temporary.replace(path)
+        write_whole(path, data.tobytes())
     except OSError as error:
         raise DataError(
             expected="a place to write the sheet", found=f"{error.strerror} at {path}", remedy="Name another file."
@@ -117,10 +112,10 @@ def _thumbnail(
     left, top, right, bottom = (round(edge * scale) for edge in region.box)
     cv2.rectangle(small, (left, top), (right - 1, bottom - 1), BOX_COLOUR, 1)
     for finding in findings:
-        if finding.x is not None and finding.y is not None and finding.radius is not None:
-            centre = (round(finding.x * scale), round(finding.y * scale))
+        if finding.circle:
+            x, y, radius = (round(value * scale) for value in finding.circle)
             colour = _class_colour(finding.severity, class_names)
-            cv2.circle(small, centre, max(2, round(finding.radius * scale)), colour, 1, cv2.LINE_AA)
+            cv2.circle(small, (x, y), max(2, radius), colour, 1, cv2.LINE_AA)
     canvas: NDArray[np.uint8] = np.zeros((side, side, 3), np.uint8)
     canvas[: size[1], : size[0]] = small
     return canvas

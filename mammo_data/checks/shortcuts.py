@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.preparation.breast import FILM_BACKGROUND
+from mammo_data.preparation.standardise import resized
 
 WARN_ABOVE = 0.60
 """AUC. Crops that were cut in proportion to the lesion's radius reached 0.77 by trivial statistics alone."""
@@ -95,9 +96,8 @@ def grouped_scores(
     if folds < 2:
         return None
     scores = np.full(len(positive), 0.5)
-    for training, held_out in StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(
-        values, positive, patients
-    ):
+    parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    for training, held_out in parts.split(values, positive, patients):
         if len(held_out) == 0 or len(set(positive[training].tolist())) < 2:
             continue
         model = ExtraTreesClassifier(_TREES, min_samples_leaf=_LEAF, class_weight="balanced", random_state=seed)
@@ -125,24 +125,18 @@ def _pixel_statistics(image: NDArray[np.uint8]) -> list[float]:
 def _extent(image: NDArray[np.uint8]) -> list[float]:
     """Width, height and centre of gravity of what is not black, as parts of the side."""
     bright = image > FILM_BACKGROUND
-    columns, rows = np.flatnonzero(bright.any(axis=0)), np.flatnonzero(bright.any(axis=1))
-    if columns.size == 0:
+    if not bright.any():
         return [0.0, 0.0, 0.5, 0.5]
     height, width = image.shape
-    across, down = bright.mean(axis=0), bright.mean(axis=1)
-    return [
-        (columns[-1] - columns[0] + 1) / width,
-        (rows[-1] - rows[0] + 1) / height,
-        float(np.average(np.arange(width), weights=across)) / width,
-        float(np.average(np.arange(height), weights=down)) / height,
-    ]
+    _, _, across, down = cv2.boundingRect(bright.view(np.uint8))
+    centre_x = float(np.average(np.arange(width), weights=bright.mean(axis=0)))
+    centre_y = float(np.average(np.arange(height), weights=bright.mean(axis=1)))
+    return [across / width, down / height, centre_x / width, centre_y / height]
 
 
 def _texture(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Grey quantiles of the tissue, energy in five octaves, and local binary patterns (Ojala et al., PAMI 2002)."""
-    side = _TEXTURE_SIDE
-    shrinks = side < image.shape[0]
-    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    small = resized(image, (_TEXTURE_SIDE, _TEXTURE_SIDE))
     tissue = small > FILM_BACKGROUND
     if not tissue.any():
         tissue = np.ones_like(tissue)

@@ -1,4 +1,4 @@
-"""Encoded image bytes to grey pixels, strict enough that a damaged file can't pass for another image.
+"""The decoder: encoded bytes to grey pixels, strict enough that a damaged file can't pass for another image.
 
 More than 8 bits become 8 by the bit depth: a P5 file states its maxval and a DICOM file its BitsStored or its table's
 bits; a 16-bit PNG or TIFF states nothing, so the least of 8, 10, 12, 14 and 16 bits that holds its largest value is
@@ -8,15 +8,15 @@ taken.
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mammo_data.cases import LARGEST_SIDE
 from mammo_data.decoding.headers import encoded_size, is_cut_short, is_white_zero
 from mammo_data.errors import DataError
-
-LARGEST_SIDE = 16_384
-"""Pixels; a full-field mammogram at 50 µm has about 6,000. Larger headers are refused before any allocation."""
 
 _MAGICS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
@@ -48,18 +48,23 @@ def decode_grey(data: bytes, name: str) -> NDArray[np.uint8]:
     if data[:2] == b"P5":
         return _decode_pgm(data, name)
     if data[128:132] == b"DICM":
-        from mammo_data.decoding.dicom import decode_dicom
-
-        return to_eight_bits(*decode_dicom(data, name, LARGEST_SIDE))
+        try:
+            from mammo_data.decoding.dicom import decode_dicom
+        except ImportError as error:
+            raise DataError(
+                expected="pydicom, which reads DICOM files",
+                found=f"no such module for {name}",
+                remedy="Install it with: pip install 'mammo-search[dicom]'.",
+            ) from error
+        return to_eight_bits(*decode_dicom(data, name))
     return _decode_with_opencv(data, name)
 
 
 def is_truncated(data: bytes) -> bool:
     """Whether undecodable bytes are the beginning of a good image, as a broken download leaves them."""
-    header = _HEADER.match(data[:_LONGEST_HEADER])
-    if header is None:
+    if (header := _HEADER.match(data[:_LONGEST_HEADER])) is None:
         return is_cut_short(data)
-    width, height, maxval = (int(group) for group in header.groups())
+    width, height, maxval = map(int, header.groups())
     # A header that states an absurd size is a damaged one, whatever follows.
     plausible = width <= LARGEST_SIDE and height <= LARGEST_SIDE
     return plausible and len(data) - header.end() < width * height * (1 if maxval < 256 else 2)
@@ -88,7 +93,7 @@ def _decode_pgm(data: bytes, name: str) -> NDArray[np.uint8]:
     header = _HEADER.match(data[:_LONGEST_HEADER])
     if header is None:
         raise _damaged(name, "a P5 header with width, height and maxval", repr(data[:20]))
-    width, height, maxval = (int(group) for group in header.groups())
+    width, height, maxval = map(int, header.groups())
     _require_size(name, width, height)
     if not 0 < maxval < 65_536:
         raise _damaged(name, "a maxval of 1 to 65535", f"{maxval}")
@@ -105,8 +110,6 @@ def _decode_pgm(data: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
-    import cv2
-
     kind = next((kind for magic, kind in _MAGICS.items() if data.startswith(magic)), None)
     size = encoded_size(data)
     if kind is None or size is None:
@@ -114,11 +117,7 @@ def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
     _require_size(name, *size)
     if is_cut_short(data):
         raise _damaged(name, f"a complete {kind} file", f"{len(data)} bytes without its end")
-    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-    except cv2.error as error:
-        raise _damaged(name, "an image that can be decoded", f"{len(data)} bytes that OpenCV refuses") from error
+    pixels = _by_opencv(data, cv2.IMREAD_GRAYSCALE)
     if pixels is None or pixels.shape != (size[1], size[0]):
         raise _damaged(name, f"a {kind} image that can be decoded", f"{len(data)} damaged bytes")
     if _is_coloured(data):
@@ -133,21 +132,23 @@ def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
     return to_eight_bits(pixels, int(_guessed_white(pixels)))
 
 
+def _by_opencv(data: bytes, colours: int) -> NDArray[Any] | None:
+    """Pixels at the file's own depth and as they are stored, not as a camera was held; None where OpenCV refuses."""
+    try:
+        flags = colours | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+        return cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    except cv2.error:
+        return None
+
+
 def _is_coloured(data: bytes) -> bool:
     """Whether the channels differ: grey films are often stored with three equal ones, photographs are no films."""
-    import cv2
-
     if data.startswith(b"\x89PNG") and data[_PNG_COLOUR_TYPE : _PNG_COLOUR_TYPE + 1] in _PNG_GREY:
         return False
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-    except cv2.error:
-        return False
+    pixels = _by_opencv(data, cv2.IMREAD_ANYCOLOR)
     if pixels is None or pixels.ndim == 2:
         return False
-    levels = pixels.astype(np.int32)
-    spread = float((levels.max(axis=2) - levels.min(axis=2)).mean())
+    spread = float(np.ptp(pixels, axis=2).mean())
     # JPEG's own rounding makes grey a little coloured.
     return spread > _MOST_SPREAD * float(np.iinfo(pixels.dtype).max)
 

@@ -22,15 +22,15 @@ def encoded_size(data: bytes) -> tuple[int, int] | None:
     """
     try:
         if data.startswith(_PNG):
-            return _two(struct.unpack_from(">II", data, 16))
+            width, height = struct.unpack_from(">II", data, 16)
+            return width, height
         if data.startswith(b"\xff\xd8"):
             return _jpeg_size(data)
-        if data[:4] in _TIFF_ORDER:
-            return _tiff_size(data, _TIFF_ORDER[data[:4]])
     except struct.error:
         # The header ends before its fields do.
         return None
-    return None
+    fields = _tiff_fields(data)
+    return (fields[_TIFF_WIDTH], fields[_TIFF_HEIGHT]) if {_TIFF_WIDTH, _TIFF_HEIGHT} <= fields.keys() else None
 
 
 def is_white_zero(data: bytes) -> bool:
@@ -39,12 +39,7 @@ def is_white_zero(data: bytes) -> bool:
     Args:
         data: The encoded file.
     """
-    try:
-        if data[:4] in _TIFF_ORDER:
-            return _tiff_fields(data, _TIFF_ORDER[data[:4]]).get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO
-    except struct.error:
-        return False
-    return False
+    return _tiff_fields(data).get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO
 
 
 def is_cut_short(data: bytes) -> bool:
@@ -66,7 +61,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
             place += 1 if marker == 0xFF else 2
             continue
         if 0xC0 <= marker <= 0xCF and marker not in _JPEG_NO_FRAME:
-            height, width = _two(struct.unpack_from(">HH", data, place + 5))
+            height, width = struct.unpack_from(">HH", data, place + 5)
             return width, height
         (length,) = struct.unpack_from(">H", data, place + 2)
         if length < 2:
@@ -75,27 +70,20 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _tiff_size(data: bytes, order: str) -> tuple[int, int] | None:
-    fields = _tiff_fields(data, order)
-    if _TIFF_WIDTH not in fields or _TIFF_HEIGHT not in fields:
-        return None
-    return fields[_TIFF_WIDTH], fields[_TIFF_HEIGHT]
-
-
-def _tiff_fields(data: bytes, order: str) -> dict[int, int]:
-    """Width, height and photometric interpretation of the first image, by tag, as far as they are there."""
-    (directory,) = struct.unpack_from(f"{order}I", data, 4)
-    (count,) = struct.unpack_from(f"{order}H", data, directory)
+def _tiff_fields(data: bytes) -> dict[int, int]:
+    """Width, height and photometric interpretation of a TIFF's first image by tag, as far as they are there."""
+    order = _TIFF_ORDER.get(data[:4])
+    if order is None:
+        return {}
     found: dict[int, int] = {}
-    for entry in range(count):
-        place = directory + 2 + 12 * entry
-        tag, kind = struct.unpack_from(f"{order}HH", data, place)
-        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_PHOTOMETRIC):
-            form = f"{order}H" if kind == _TIFF_SHORT else f"{order}I"
-            (found[tag],) = struct.unpack_from(form, data, place + 8)
+    try:
+        (directory,) = struct.unpack_from(f"{order}I", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, directory)
+        for place in range(directory + 2, directory + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", data, place)
+            if tag in (_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_PHOTOMETRIC):
+                form = f"{order}H" if kind == _TIFF_SHORT else f"{order}I"
+                (found[tag],) = struct.unpack_from(form, data, place + 8)
+    except struct.error:
+        return {}
     return found
-
-
-def _two(values: tuple[int, ...]) -> tuple[int, int]:
-    first, second = values
-    return first, second

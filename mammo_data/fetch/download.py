@@ -1,25 +1,31 @@
-"""Fetching mini-MIAS: download, verification of every file in it, and the films laid out as a flat folder.
-
-Where the mini-MIAS archive can be had, and under what terms: the one table to change when an address does.
-"""
+"""The fetching of mini-MIAS: where it can be had and under what terms, verification of every file, a flat folder."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mammo_data.errors import DataError
 from mammo_data.fetch.resuming import ResumingDownload
+from mammo_data.files import write_whole
 from mammo_data.sources.archive_members import archive_members
 from mammo_data.truth.mias import CHECKSUM_NOTE, CONFIRMED_BY_A_SECOND_COPY, known_checksums
 
 ARCHIVE = "all-mias.tar.gz"
+MIRRORS = ("http://peipa.essex.ac.uk/pix/mias/all-mias.tar.gz",)
+"""Tried in this order. PEIPA, University of Essex, is the original place; the archive's own SHA-256 is not known, those
+of the files in it are. Kaggle's mirror needs an account, and the 50 µm release at Cambridge is another set."""
+LICENCE_NAME = "LICENCE-NOTICE.txt"
+LICENCE_NOTICE = """\
+The mini-MIAS database belongs to the Mammographic Image Analysis Society. By fetching it you accept the agreement that
+comes with it (Licence.txt): use for research purposes only; no renting, leasing or selling; no warranty. Publications
+that use it must cite: J Suckling et al (1994), The Mammographic Image Analysis Society Digital Mammogram Database,
+Excerpta Medica, International Congress Series 1069, pp 375-378.
+"""
 _DOWNLOADING = ".downloading"
 
 
@@ -41,17 +47,14 @@ class Fetched:
 
     def as_json(self) -> dict[str, Any]:
         """As one JSON document."""
-        return {
+        return asdict(self) | {
             "directory": str(self.directory),
-            "files": self.files,
-            "downloaded": self.downloaded,
-            "url": self.url,
             "checksums_confirmed_by_a_second_copy": CONFIRMED_BY_A_SECOND_COPY,
             "checksums_note": CHECKSUM_NOTE,
         }
 
 
-def fetch(
+def fetch_mias(
     directory: Path,
     *,
     urls: tuple[str, ...] = (),
@@ -76,7 +79,7 @@ def fetch(
     known = known_checksums() if known is None else known
     if _all_there(directory, known):
         return Fetched(directory, len(known), downloaded=False, url="")
-    urls = urls or tuple(mirror.url for mirror in MIRRORS)
+    urls = urls or MIRRORS
     for url in urls:
         if not url.lower().startswith(("http://", "https://")):
             raise DataError(expected="an http or https address", found=repr(url), remedy="Correct --url.")
@@ -103,34 +106,17 @@ def fetch(
 def _download(
     urls: tuple[str, ...], working: Path, timeout: float, progress: Callable[[int, int], None] | None
 ) -> tuple[Path, str]:
-    import pooch
-
     failures: list[DataError] = []
     for url in urls:
         # Parts of different places must not be joined.
-        name = f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{ARCHIVE}"
-        download = ResumingDownload(working / f"{name}.part", timeout=timeout, progress=progress)
+        archive = working / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{ARCHIVE}"
         try:
-            with _quiet_pooch():
-                path = pooch.retrieve(url, known_hash=None, fname=name, path=working, downloader=download)
-            return Path(path), url
+            if not archive.is_file():
+                ResumingDownload(url, archive, timeout=timeout, progress=progress).finish()
+            return archive, url
         except DataError as error:
             failures.append(error)
     raise failures[-1]
-
-
-@contextmanager
-def _quiet_pooch() -> Iterator[None]:
-    """Without pooch's advice to note the archive's hash: each file in it is verified."""
-    import pooch
-
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _lay_out(archive: Path, directory: Path, known: Mapping[str, str]) -> None:
@@ -141,10 +127,9 @@ def _lay_out(archive: Path, directory: Path, known: Mapping[str, str]) -> None:
             seen.add(name)
             if hashlib.sha256(data).hexdigest() != known[name]:
                 wrong.append(name)
-        missing = sorted(set(known) - seen)
-        if wrong or missing:
-            found = [f"{len(wrong)} with another, {wrong[0]} first"] if wrong else []
-            found += [f"{len(missing)} missing, {missing[0]} first"] if missing else []
+        faults = {"with another": wrong, "missing": sorted(set(known) - seen)}
+        found = [f"{len(names)} {fault}, {names[0]} first" for fault, names in faults.items() if names]
+        if found:
             raise DataError(
                 expected=f"{len(known)} files with the known SHA-256 in the archive",
                 found=" and ".join(found),
@@ -154,9 +139,7 @@ def _lay_out(archive: Path, directory: Path, known: Mapping[str, str]) -> None:
         archive.unlink()
         raise
     for name, data in _known_files(archive, known):
-        temporary = directory / f".{name}.part"
-        temporary.write_bytes(data)
-        temporary.replace(directory / name)
+        write_whole(directory / name, data)
 
 
 def _known_files(archive: Path, known: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
@@ -168,39 +151,6 @@ def _known_files(archive: Path, known: Mapping[str, str]) -> Iterator[tuple[str,
 
 
 def _all_there(directory: Path, known: Mapping[str, str]) -> bool:
-    paths = [(directory / name, digest) for name, digest in known.items()]
-    if not all(path.is_file() for path, _ in paths):
+    if not all((directory / name).is_file() for name in known):
         return False
-    return all(hashlib.sha256(path.read_bytes()).hexdigest() == digest for path, digest in paths)
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """A place that offers the archive.
-
-    Attributes:
-        name: Who runs it.
-        url: The archive, http or https.
-        note: What is particular about it.
-    """
-
-    name: str
-    url: str
-    note: str
-
-
-MIRRORS = (
-    Mirror(
-        "PEIPA, University of Essex",
-        "http://peipa.essex.ac.uk/pix/mias/all-mias.tar.gz",
-        "the original place; the archive's own SHA-256 is not known, those of the files in it are",
-    ),
-)
-"""Tried in this order. Kaggle's mirror needs an account, and the 50 µm release at Cambridge is another set."""
-LICENCE_NAME = "LICENCE-NOTICE.txt"
-LICENCE_NOTICE = """\
-The mini-MIAS database belongs to the Mammographic Image Analysis Society. By fetching it you accept the agreement that
-comes with it (Licence.txt): use for research purposes only; no renting, leasing or selling; no warranty. Publications
-that use it must cite: J Suckling et al (1994), The Mammographic Image Analysis Society Digital Mammogram Database,
-Excerpta Medica, International Congress Series 1069, pp 375-378.
-"""
+    return all(hashlib.sha256((directory / name).read_bytes()).hexdigest() == sha for name, sha in known.items())

@@ -1,4 +1,4 @@
-"""A download that goes on where it was cut off: pooch's downloader, with HTTP range requests.
+"""A download that goes on where it was cut off, with HTTP range requests.
 
 What has arrived is kept as ``NAME.part`` with the server's validator (ETag or Last-Modified) in ``NAME.part.json``;
 without a validator nobody could tell whether the rest belongs to the same file, and the download starts anew.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import requests
 import urllib3
@@ -20,53 +19,69 @@ LARGEST_DOWNLOAD = 4 * 2**30
 """Bytes; the archive has 0.06 GiB."""
 _CHUNK = 2**16
 _ATTEMPTS = 3
+_REASONS = {
+    requests.TooManyRedirects: "redirects without an end",
+    requests.Timeout: "no answer in time",
+    urllib3.exceptions.TimeoutError: "no answer in time",
+    urllib3.exceptions.ProtocolError: "a connection that ended before the file did",
+}
 
 
 class ResumingDownload:
-    """Callable as pooch wants it: ``(url, output_file, pooch)``.
+    """One file from one address.
 
     Args:
-        part: Where the unfinished file is kept between calls.
+        url: The address.
+        target: Where the file goes once it is whole; the part of it is kept beside it between calls.
         timeout: Seconds to wait for a connection, and for each further piece.
         progress: Called with (bytes there, bytes in all; 0 where the server does not say).
     """
 
     def __init__(
-        self, part: Path, *, timeout: float = 30.0, progress: Callable[[int, int], None] | None = None
+        self, url: str, target: Path, *, timeout: float = 30.0, progress: Callable[[int, int], None] | None = None
     ) -> None:
-        self._part = part
-        self._validator_file = part.with_name(f"{part.name}.json")
-        self._timeout = timeout
-        self._progress = progress
+        self._url, self._target = url, target
+        self._part = target.with_name(f"{target.name}.part")
+        self._validator_file = target.with_name(f"{target.name}.part.json")
+        self._timeout, self._progress = timeout, progress
 
-    def __call__(self, url: str, output_file: str, pooch: Any = None) -> None:
-        """Download ``url`` to ``output_file``.
+    def finish(self) -> None:
+        """Download what is missing.
 
         Raises:
             DataError: No connection, an error status, a timeout or an end before the end, also after retries.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                self._attempt(url)
+                self._attempt()
                 break
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 if not _may_pass(error):
-                    raise _failed(url, _reason(error), self._kept()) from error
+                    raise self._failed(_reason(error)) from error
                 if attempt == _ATTEMPTS:
-                    raise _failed(url, f"{_reason(error)}, {attempt} times", self._kept()) from error
-        self._part.replace(output_file)
+                    raise self._failed(f"{_reason(error)}, {attempt} times") from error
+        self._part.replace(self._target)
         self._validator_file.unlink(missing_ok=True)
+
+    def _failed(self, found: str) -> DataError:
+        kept = self._kept()
+        again = f"Try again: {kept} bytes are kept and the download goes on from there" if kept else "Try again"
+        return DataError(
+            expected=f"the archive from {self._url}",
+            found=found,
+            remedy=f"{again}; or name another address with --url, or put the archive there yourself.",
+        )
 
     def _kept(self) -> int:
         return self._part.stat().st_size if self._part.is_file() else 0
 
-    def _attempt(self, url: str) -> None:
+    def _attempt(self) -> None:
         start, validator = self._state()
         # A packed transfer would be unpacked on the way, and its ranges would count other bytes.
         headers = {"Accept-Encoding": "identity"}
         if start:
             headers |= {"Range": f"bytes={start}-", "If-Range": validator}
-        with requests.get(url, headers=headers, stream=True, timeout=self._timeout) as answer:
+        with requests.get(self._url, headers=headers, stream=True, timeout=self._timeout) as answer:
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
                 self._part.unlink(missing_ok=True)
                 raise requests.ConnectionError("the part that was kept does not fit the file any more")
@@ -117,21 +132,7 @@ def _may_pass(error: Exception) -> bool:
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"status {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.TooManyRedirects):
-        return "redirects without an end"
-    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
-        return "no answer in time"
-    if isinstance(error, urllib3.exceptions.ProtocolError):
-        return "a connection that ended before the file did"
     if isinstance(error, requests.ConnectionError) and "NewConnectionError" in str(error):
         return "no connection"
-    return " ".join(str(error).split())[:160] or type(error).__name__
-
-
-def _failed(url: str, found: str, kept: int) -> DataError:
-    again = f"Try again: {kept} bytes are kept and the download goes on from there" if kept else "Try again"
-    return DataError(
-        expected=f"the archive from {url}",
-        found=found,
-        remedy=f"{again}; or name another address with --url, or put the archive there yourself.",
-    )
+    known = next((words for kind, words in _REASONS.items() if isinstance(error, kind)), "")
+    return known or " ".join(str(error).split())[:160] or type(error).__name__

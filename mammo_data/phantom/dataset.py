@@ -3,15 +3,16 @@
 It looks like mammograms from afar and has nothing to do with any woman. What it shares with MIAS is what software must
 cope with: P5 files on black padding, Info.txt with prose, y from the bottom, several rows an image, findings without
 or with a wrong place, odd and even pairs with the chest wall right and left, labels, wedges, a white frame, stray
-pixels. The class follows from the shape of what is in the breast (`phantom_lesions`), not from brightness, size, black
-area or file number; unlike MIAS's, its file order is random.
+pixels. The class follows from the shape of what is in the breast (`mammo_data.phantom.lesions`), not from brightness,
+size, black area or file number; unlike MIAS's, its file order is random.
 """
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -19,58 +20,22 @@ import numpy as np
 from mammo_data.cases import MIAS_CLASSES, Finding
 from mammo_data.decoding.decode import encode_pgm
 from mammo_data.errors import DataError
-from mammo_data.phantom.film import Film, render_film
+from mammo_data.files import write_whole
+from mammo_data.phantom.film import render_film
 from mammo_data.truth.info_txt import rows_checksum
 from mammo_data.truth.mias import PHANTOM_MARK
-
-MARK = PHANTOM_MARK
-"""A folder without it in its Info.txt is never written to."""
 
 LARGEST = 499
 """Patients; a reference number has three digits."""
 
 # How MIAS's 161 women divide, by the labels of their two breasts.
-_PAIRS = ((("normal", "normal"), 53), (("benign", "normal"), 55), (("malignant", "normal"), 46))
-_RARE_PAIRS = ((("benign", "malignant"), 6), (("benign", "benign"), 1))
+_PAIRS = {
+    **{("normal", "normal"): 53, ("benign", "normal"): 55, ("malignant", "normal"): 46},
+    **{("benign", "malignant"): 6, ("benign", "benign"): 1},
+}
 
 _KINDS = {"benign": ("CIRC", "CIRC", "MISC"), "malignant": ("SPIC", "SPIC", "ARCH", "CALC")}
 _CODES = {"benign": "B", "malignant": "M"}
-
-_PROSE = f"""\
-              {MARK}
-                  in the format of the MiniMammographic Database
-
-=================================================================
-
-CREDITS:
-
-Truth-Data: C R M Nobody
-
-=================================================================
-
-INFORMATION:
-
-1st column: reference number.
-2nd column: Character of background tissue:
-                F - Fatty
-                G - Fatty-glandular
-                D - Dense-glandular
-3rd column: Class of abnormality present:
-                CALC - Calcification
-                NORM - Normal
-4th column: Severity of abnormality;
-                B - Benign
-                M - Malignant
-5th,6th columns: x,y image-coordinates of centre of abnormality.
-7th column: Approximate radius (in pixels) of a circle enclosing
-\t    the abnormality.
-NOTES
-=====
-3) Coordinate system origin is the bottom-left corner.
-
-=================================================================
-
-"""
 
 
 @dataclass(frozen=True)
@@ -105,42 +70,34 @@ def write_phantom(
     _clear(directory)
     women = _women(patients, seed)
 
-    def write(image: tuple[_Woman, int]) -> tuple[str, Film]:
+    def write(image: tuple[_Woman, int]) -> tuple[str, tuple[Finding, ...]]:
         woman, side = image
         image_id = f"mdb{2 * woman.number + side + 1:03d}"
         rng = np.random.default_rng((seed, woman.number, side))
         kinds = _kinds_of(woman.labels[side], rng)
         film = render_film(image_size, kinds, woman.tissue, woman.size, chest_wall=("right", "left")[side], rng=rng)
-        _write(directory / f"{image_id}.pgm", encode_pgm(film.pixels))
-        return image_id, replace(film, pixels=film.pixels[:0])
+        write_whole(directory / f"{image_id}.pgm", encode_pgm(film.pixels))
+        return image_id, film.findings
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        films = dict(pool.map(write, [(woman, side) for woman in women for side in (0, 1)]))
-    findings = {image_id: film.findings for image_id, film in films.items()}
-    tissues = {image_id: women[(int(image_id[3:]) - 1) // 2].tissue for image_id in films}
+        findings = dict(pool.map(write, [(woman, side) for woman in women for side in (0, 1)]))
+    tissues = {image_id: women[(int(image_id[3:]) - 1) // 2].tissue for image_id in findings}
     # Info.txt is written last: with it the set is complete.
-    _write(directory / "Info.txt", _info(findings, tissues, image_size).encode("ascii"))
+    write_whole(directory / "Info.txt", _info(findings, tissues, image_size).encode("ascii"))
     return directory
 
 
 def _women(patients: int, seed: int) -> list[_Woman]:
     rng = np.random.default_rng((seed, patients))
-    pairs: list[tuple[str, str]] = []
-    kinds = [*_PAIRS, *_RARE_PAIRS]
-    total = sum(count for _, count in kinds)
-    for position in range(patients):
-        # Evenly spaced quantiles of MIAS's distribution: any number of patients has close to its proportions.
-        quantile, below = (position + 0.5) / patients * total, 0
-        for labels, count in kinds:
-            below += count
-            if quantile < below:
-                pairs.append(labels)
-                break
+    # Evenly spaced quantiles of MIAS's distribution: any number of patients has close to its proportions.
+    below = np.cumsum(list(_PAIRS.values()))
+    quantiles = (np.arange(patients) + 0.5) / patients * below[-1]
+    pairs = [list(_PAIRS)[kind] for kind in np.searchsorted(below, quantiles, side="right")]
     women = []
     for number, position in enumerate(rng.permutation(patients)):
         labels = pairs[int(position)]
         if rng.random() < 0.5:
-            labels = (labels[1], labels[0])
+            labels = labels[::-1]
         women.append(_Woman(number, "FGD"[int(rng.integers(3))], float(rng.uniform(0.75, 1.0)), labels))
     return women
 
@@ -168,11 +125,12 @@ def _info(findings: dict[str, tuple[Finding, ...]], tissues: dict[str, str], ima
             row = f"{image_id} {tissue} {finding.abnormality} {_CODES[finding.severity]}"
             if image_id in placeless:
                 rows.append(row + placeless[image_id])
-            elif finding.x is not None and finding.y is not None and finding.radius is not None:
-                y = image_size - 1 - round(finding.y)
-                rows.append(f"{row} {round(finding.x)} {y} {round(finding.radius)}")
+            elif finding.circle:
+                x, y, radius = map(round, finding.circle)
+                rows.append(f"{row} {x} {image_size - 1 - y} {radius}")
     text = "\n".join(rows)
-    return f"{_PROSE}ROWS-SHA-256: {rows_checksum(text)}\n\n{text}\n\n{'=' * 65}\n"
+    prose = resources.files("mammo_data.phantom").joinpath("info_prose.txt").read_text(encoding="ascii")
+    return f"{prose}ROWS-SHA-256: {rows_checksum(text)}\n\n{text}\n\n{'=' * 65}\n"
 
 
 def _quirks(findings: dict[str, tuple[Finding, ...]]) -> dict[str, str]:
@@ -195,7 +153,7 @@ def _clear(directory: Path) -> None:
     if not present:
         return
     info = directory / "Info.txt"
-    if not info.is_file() or MARK.encode() not in info.read_bytes():
+    if not info.is_file() or PHANTOM_MARK.encode() not in info.read_bytes():
         raise DataError(
             expected="an empty folder or an older phantom",
             found=f"{present[0]} in {directory}",
@@ -203,9 +161,3 @@ def _clear(directory: Path) -> None:
         )
     for path in directory.glob("mdb[0-9][0-9][0-9].pgm"):
         path.unlink()
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(data)
-    temporary.replace(path)

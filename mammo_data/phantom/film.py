@@ -1,12 +1,12 @@
 """One synthetic film: a breast on its strip of film, with labels, wedges, frame, grain and stray pixels around it.
 
-Shortcuts are closed by construction (see `phantom_breast`): strip, labels and frame are drawn without regard to the
-class, and so is the grain, which swamps the texture at the scale of the film.
+Shortcuts are closed by construction (see `mammo_data.phantom.breast`): strip, labels and frame are drawn without
+regard to the class, and so is the grain, which swamps the texture at the scale of the film.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -57,7 +57,25 @@ def render_film(
     strip = round(side * float(rng.choice(_STRIPS)))
     image, breast, findings = render_breast(side, strip, kinds, tissue, size, rng)
     film = _film_around(image, breast, strip, rng)
-    return _finish(film, breast, findings, image_size, strip, chest_wall, rng)
+    # Enlarged, with grain, on its padding and with the chest wall at its side.
+    scale = image_size / film.shape[0]
+    full = (image_size, image_size)
+    if scale != 1:
+        film = np.asarray(cv2.resize(film, full, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+        breast = cv2.resize(breast.view(np.uint8), full, interpolation=cv2.INTER_NEAREST).astype(bool)
+    width = round(strip * scale)
+    grain = rng.standard_normal(full, dtype=np.float32)
+    # Off the breast little grain, so that the background stays as dark as a film's.
+    film = film + grain * np.where(breast, np.float32(rng.uniform(5, 11)), np.float32(1.0))
+    pixels = np.clip(film, 0, 255).astype(np.uint8)
+    pixels[:, width:] = 0
+    _stray_pixels(pixels, width, rng)
+    start = (image_size - width) // 2
+    placed: NDArray[np.uint8] = np.zeros_like(pixels)
+    placed[:, start:] = pixels[:, : image_size - start]
+    if chest_wall == "right":
+        placed = np.ascontiguousarray(placed[:, ::-1])
+    return Film(placed, tuple(_on_film(finding, scale, start, image_size, chest_wall) for finding in findings))
 
 
 def _film_around(image: Field, breast: NDArray[np.bool_], strip: int, rng: np.random.Generator) -> Field:
@@ -80,36 +98,6 @@ def _film_around(image: Field, breast: NDArray[np.bool_], strip: int, rng: np.ra
     return np.where((marks > 0) & free, marks, film)
 
 
-def _finish(
-    film: Field,
-    breast: NDArray[np.bool_],
-    findings: tuple[Finding, ...],
-    image_size: int,
-    strip: int,
-    chest_wall: str,
-    rng: np.random.Generator,
-) -> Film:
-    """Enlarge, add grain, lay the strip on its padding and turn the chest wall to its side."""
-    scale = image_size / film.shape[0]
-    full = (image_size, image_size)
-    if scale != 1:
-        film = np.asarray(cv2.resize(film, full, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-        breast = cv2.resize(breast.view(np.uint8), full, interpolation=cv2.INTER_NEAREST).astype(bool)
-    width = round(strip * scale)
-    grain = rng.standard_normal(full, dtype=np.float32)
-    # Off the breast little grain, so that the background stays as dark as a film's.
-    film = film + grain * np.where(breast, np.float32(rng.uniform(5, 11)), np.float32(1.0))
-    pixels = np.clip(film, 0, 255).astype(np.uint8)
-    pixels[:, width:] = 0
-    _stray_pixels(pixels, width, rng)
-    start = (image_size - width) // 2
-    placed: NDArray[np.uint8] = np.zeros_like(pixels)
-    placed[:, start:] = pixels[:, : image_size - start]
-    if chest_wall == "right":
-        placed = np.ascontiguousarray(placed[:, ::-1])
-    return Film(placed, tuple(_on_film(finding, scale, start, image_size, chest_wall) for finding in findings))
-
-
 def _stray_pixels(pixels: NDArray[np.uint8], width: int, rng: np.random.Generator) -> None:
     """Half of the films have a few bright pixels in their padding, as half of MIAS's have."""
     draws = rng.random(1)
@@ -122,8 +110,7 @@ def _stray_pixels(pixels: NDArray[np.uint8], width: int, rng: np.random.Generato
 
 
 def _on_film(finding: Finding, scale: float, start: int, image_size: int, chest_wall: str) -> Finding:
-    if finding.x is None or finding.y is None or finding.radius is None:
-        return finding
-    x = start + (finding.x + 0.5) * scale - 0.5
+    x, y, radius = finding.circle or (0.0, 0.0, 0.0)
+    x = start + (x + 0.5) * scale - 0.5
     x = image_size - 1 - x if chest_wall == "right" else x
-    return Finding(finding.abnormality, finding.severity, x, (finding.y + 0.5) * scale - 0.5, finding.radius * scale)
+    return replace(finding, x=x, y=(y + 0.5) * scale - 0.5, radius=radius * scale)

@@ -1,4 +1,4 @@
-"""Where the breast is on a film: its mask, its bounding box and the side of the chest wall, all from the pixels.
+"""The breast on a film: its mask, bounding box, side of the chest wall and own coordinates, all from the pixels.
 
 The chest wall is at the right in every odd file of MIAS and at the left in every even one, so the side must not come
 from a name; nor is a box around "any pixel above 0" of use, for half the films have stray bright pixels in their
@@ -59,6 +59,46 @@ class BreastRegion:
         )
 
 
+@dataclass(frozen=True)
+class BreastFrame:
+    """Breast-relative coordinates of one image with the chest wall at the left.
+
+    A place is how far down the breast, and how far from the chest wall to the skin in that row: so it means the same in
+    a small and in a large breast.
+
+    Attributes:
+        top: First row of the breast.
+        left: First column of the breast in each of its rows, int64 [rows].
+        right: Last column of the breast in each of its rows, int64 [rows].
+    """
+
+    top: int
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> BreastFrame:
+        """The frame of a connected mask, bool [height, width], not empty."""
+        rows = np.flatnonzero(mask.any(axis=1))
+        inside = mask[rows[0] : rows[-1] + 1]
+        width = mask.shape[1]
+        return cls(int(rows[0]), inside.argmax(axis=1), width - 1 - inside[:, ::-1].argmax(axis=1))
+
+    def relative(self, x: float, y: float) -> tuple[float, float]:
+        """(depth, height) of a pixel, each in [0, 1]; depth counts from the chest wall, height from the top.
+
+        A place beside the breast counts as the nearest one of its row, or of the first or last row.
+        """
+        row = int(np.clip(round(y) - self.top, 0, len(self.left) - 1))
+        span = max(1, int(self.right[row] - self.left[row]))
+        return float(np.clip((x - self.left[row]) / span, 0.0, 1.0)), row / max(1, len(self.left) - 1)
+
+    def pixel(self, depth: float, height: float) -> tuple[float, float]:
+        """Column and row of a breast-relative position."""
+        row = round(height * (len(self.left) - 1))
+        return float(self.left[row] + depth * (self.right[row] - self.left[row])), float(self.top + row)
+
+
 def find_breast(image: NDArray[np.uint8]) -> BreastRegion:
     """Find the breast: threshold, opening, largest component, holes filled.
 
@@ -73,9 +113,9 @@ def find_breast(image: NDArray[np.uint8]) -> BreastRegion:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = _shrink(image, size) if scale < 1 else image
     component = _largest_component(small)
-    columns, rows = np.flatnonzero(component.any(axis=0)), np.flatnonzero(component.any(axis=1))
-    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    return BreastRegion(component, (height, width), box, chest_wall=_chest_wall(component))
+    left, top, across, down = cv2.boundingRect(component)
+    chest_wall = _chest_wall(component[top : top + down, left : left + across])
+    return BreastRegion(component, (height, width), (left, top, left + across, top + down), chest_wall)
 
 
 def circle_coverage(mask: NDArray[np.bool_], x: float, y: float, radius: float) -> float:
@@ -91,9 +131,9 @@ def circle_coverage(mask: NDArray[np.bool_], x: float, y: float, radius: float) 
     rows = np.arange(round(y) - reach, round(y) + reach + 1)
     columns = np.arange(round(x) - reach, round(x) + reach + 1)
     inside = (rows[:, None] - y) ** 2 + (columns[None, :] - x) ** 2 <= max(radius, 0.75) ** 2
-    on_image = ((rows >= 0) & (rows < mask.shape[0]))[:, None] & ((columns >= 0) & (columns < mask.shape[1]))[None, :]
-    window = mask[np.clip(rows, 0, mask.shape[0] - 1)[:, None], np.clip(columns, 0, mask.shape[1] - 1)[None, :]]
-    return float(np.count_nonzero(window & on_image & inside) / np.count_nonzero(inside))
+    on_rows, on_columns = (rows >= 0) & (rows < mask.shape[0]), (columns >= 0) & (columns < mask.shape[1])
+    covered = inside[np.ix_(on_rows, on_columns)] & mask[np.ix_(rows[on_rows], columns[on_columns])]
+    return float(np.count_nonzero(covered) / np.count_nonzero(inside))
 
 
 def _shrink(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -121,14 +161,12 @@ def _largest_component(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return filled
 
 
-def _chest_wall(breast: NDArray[np.uint8]) -> str:
+def _chest_wall(inside: NDArray[np.uint8]) -> str:
     """The side where the breast is taller: it narrows to the nipple, and is cut off straight at the chest.
 
     A breast that overflows the film on both sides (mdb151, mdb152: a difference of 0.14 of the height, all others of
     MIAS 0.45 and more) is decided by its top: in an oblique view it reaches up along the chest wall only.
     """
-    columns, rows = np.flatnonzero(breast.any(axis=0)), np.flatnonzero(breast.any(axis=1))
-    inside = breast[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     heights = inside.mean(axis=0)
     edge = max(1, heights.size // 10)
     excess = float(heights[-edge:].mean() - heights[:edge].mean())

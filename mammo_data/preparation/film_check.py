@@ -1,4 +1,4 @@
-"""Is an image a mammogram-like film at all? Asked before a model is let loose on pictures that nobody has looked at.
+"""The check that an image can be a film of a breast, before a model answers for pictures that nobody has looked at.
 
 A network answers for a blank page as readily as for a breast. What is refused here is what no film can be; the bounds
 lie far outside MIAS's 322 films, whose figures stand beside them.

@@ -8,52 +8,31 @@ the source's bytes, the settings, this format and OpenCV's version, so whatever 
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import json
 import os
 import shutil
-import tempfile
-import time
 import tokenize
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.cases import Case, CaseTable, Finding
 from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
+from mammo_data.errors import MISREAD, DataError
+from mammo_data.files import folder_to_fill, sha256_of, sync, write_whole
 from mammo_data.preparation.standardise import PreparationSettings, standardise
-from mammo_data.sources.base import ImageSource
-from mammo_data.sources.film_work import work_on_films
+from mammo_data.sources.base import ImageSource, work_on_films
 from mammo_data.sources.open import load_cases
-
-__all__ = ["PreparationSettings", "PreparedSet", "prepare"]
 
 FORMAT = 4
 """Raise it with every change to the code that changes a pixel or the manifest's keys."""
-
-# What json and numpy raise for a file whose bytes have changed: whichever field was hit, another one.
-_DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    OverflowError,
-    RecursionError,
-    SyntaxError,
-    tokenize.TokenError,
-)
-
-_STALE_SECONDS = 24 * 3600
-_BUILDING = ".preparing-"
 
 
 @dataclass(frozen=True)
@@ -94,13 +73,17 @@ class PreparedSet:
             manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
             if manifest["format"] != FORMAT:
                 raise _not_a_set(directory, f"format {manifest['format']}")
-            if manifest.pop("sha256") != _sha256(manifest):
+            if manifest.pop("sha256") != sha256_of(manifest):
                 raise _not_a_set(directory, "a damaged manifest.json")
             settings = PreparationSettings(**manifest["settings"])
-            table = CaseTable(tuple(_case(case) for case in manifest["cases"]), tuple(manifest["class_names"]))
+            cases = tuple(
+                Case(**case | {"findings": tuple(Finding(**finding) for finding in case["findings"])})
+                for case in manifest["cases"]
+            )
+            table = CaseTable(cases, tuple(manifest["class_names"]))
             images = np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False)
             fingerprint = str(manifest["fingerprint"])
-        except _DAMAGE as error:
+        except (*MISREAD, tokenize.TokenError) as error:
             raise _not_a_set(directory, f"{type(error).__name__} {error}") from error
         shape = (len(table), settings.image_size, settings.image_size)
         if images.shape != shape or images.dtype != np.uint8:
@@ -120,7 +103,7 @@ def prepare(
 ) -> PreparedSet:
     """The prepared set of a source: opened where it is on disk, else made.
 
-    Films are worked on by threads, a few at a time (`film_work`), so memory does not grow with their number.
+    Films are worked on by threads, a few at a time (`work_on_films`), so memory does not grow with their number.
 
     Args:
         source: The films.
@@ -132,17 +115,14 @@ def prepare(
     Raises:
         DataError: A film or the truth table can't be used; nothing is left behind then.
     """
-    fingerprint = _fingerprint(source, settings)
+    fingerprint = sha256_of([FORMAT, cv2.__version__, source.fingerprint, asdict(settings)])
     directory = cache_directory / f"prepared-{fingerprint[:16]}"
-    try:
-        kept = PreparedSet.load(directory)
-        if kept.fingerprint == fingerprint:
+    # Nothing there, or damaged: either way it is made now.
+    with suppress(DataError):
+        if (kept := PreparedSet.load(directory)).fingerprint == fingerprint:
             return kept
-    except DataError:
-        # Nothing there, or damaged: either way it is made now.
-        pass
     table = load_cases(source)
-    with _building_directory(cache_directory) as building:
+    with folder_to_fill(cache_directory) as building:
         cases, checksum = _write_images(source, table, settings, building / "images.npy", workers, progress)
         manifest = {
             "format": FORMAT,
@@ -152,11 +132,8 @@ def prepare(
             "cases": [asdict(case) for case in cases],
             "images_crc32c": checksum,
         }
-        manifest["sha256"] = _sha256(manifest)
-        with (building / "manifest.json").open("w", encoding="utf-8") as file:
-            json.dump(manifest, file)
-            file.flush()
-            os.fsync(file.fileno())
+        manifest["sha256"] = sha256_of(manifest)
+        write_whole(building / "manifest.json", json.dumps(manifest).encode())
         _publish(building, directory)
     return PreparedSet.load(directory)
 
@@ -184,14 +161,11 @@ def _write_images(
         images[row], findings = standardise(film, case.findings, settings)
         cases[row] = replace(case, findings=findings)
 
-    for done, _ in enumerate(work_on_films(source, work, workers=workers), start=1):
-        if progress is not None:
-            progress(done, len(table))
+    work_on_films(source, work, workers=workers, progress=progress)
     if source.case_table is None:
         _require_one_frame(frames, source.location)
     images.flush()
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(path)
     return cases, _crc32c(images)
 
 
@@ -203,18 +177,8 @@ def _claim_blocks(path: Path) -> None:
 
 
 def _crc32c(images: NDArray[np.uint8]) -> str:
-    import google_crc32c
-
-    total = 0
-    for image in images:
-        total = google_crc32c.extend(total, np.ascontiguousarray(image).tobytes())
+    total = functools.reduce(lambda total, image: google_crc32c.extend(total, image.tobytes()), images, 0)
     return f"{total:08x}"
-
-
-def _sha256(manifest: dict[str, Any]) -> str:
-    # By way of text: numbers and tuples as they are read.
-    content = json.loads(json.dumps(manifest))
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _require_one_frame(frames: dict[tuple[int, ...], str], location: str) -> None:
@@ -228,28 +192,9 @@ def _require_one_frame(frames: dict[tuple[int, ...], str], location: str) -> Non
         )
 
 
-def _fingerprint(source: ImageSource, settings: PreparationSettings) -> str:
-    parts = [FORMAT, cv2.__version__, source.fingerprint, asdict(settings)]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-@contextmanager
-def _building_directory(cache_directory: Path) -> Iterator[Path]:
-    cache_directory.mkdir(parents=True, exist_ok=True)
-    for left_over in cache_directory.glob(f"{_BUILDING}*"):
-        # A killed process can't clean up; another that is still at work is younger than this.
-        if time.time() - left_over.stat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(left_over, ignore_errors=True)
-    building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=cache_directory))
-    try:
-        yield building
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
 def _publish(building: Path, directory: Path) -> None:
     """Move a finished set to its name; of two processes that made the same one, the first wins."""
-    _sync_folder(building)
+    sync(building)
     try:
         building.rename(directory)
     except OSError:
@@ -258,21 +203,7 @@ def _publish(building: Path, directory: Path) -> None:
         except DataError:
             shutil.rmtree(directory)
             building.rename(directory)
-    _sync_folder(directory.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _case(fields: dict[str, Any]) -> Case:
-    findings = tuple(Finding(**finding) for finding in fields.pop("findings"))
-    return Case(**fields, findings=findings)
+    sync(directory.parent)
 
 
 def _not_a_set(directory: Path, found: str) -> DataError:

@@ -12,27 +12,28 @@ as large as the lesion against crops from the middle: AUC 0.77 from three trivia
 
 from __future__ import annotations
 
-import hashlib
-import json
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.cases import Case, CaseTable, Finding
-from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
-from mammo_data.preparation.breast import find_breast
-from mammo_data.preparation.lesion_density import BreastFrame, LesionDensity
+from mammo_data.files import sha256_of
+from mammo_data.preparation.breast import BreastFrame, find_breast
 from mammo_data.preparation.prepared import PreparedSet
-from mammo_data.preparation.standardise import PreparationSettings, equalise_contrast
-from mammo_data.sources.open import ImageSource
+from mammo_data.preparation.standardise import PreparationSettings, equalise_contrast, resized
+from mammo_data.sources.base import ImageSource
+from mammo_data.sources.open import first_frame
 from mammo_data.splits import Split
 
 FORMAT = 2
 """Raise it with every change to the code that changes a pixel."""
+
+BANDWIDTH = 0.3
+"""Of the kernel, in standard deviations of the positions. Scott's rule (0.48 for 90 positions) supposes one normal
+hump; lesions crowd into the upper outer quadrant, and smoothing by that much moves the normal centres out of it."""
 
 FILM_SIDE = 1024
 """Pixels of 0.2 mm along the side of a MIAS film; a window's size counts in these, whatever a film's own resolution."""
@@ -101,10 +102,7 @@ def film_settings(source: ImageSource, *, remove_labels: bool) -> PreparationSet
     Raises:
         DataError: There is no film, or the first can't be decoded.
     """
-    if not source.image_ids:
-        raise DataError(expected="films", found=f"none in {source.location}", remedy="Check --data.")
-    first = source.image_ids[0]
-    side = max(decode_grey(source.read(first), first).shape)
+    side = max(first_frame(source))
     return PreparationSettings(image_size=side, crop=False, remove_labels=remove_labels)
 
 
@@ -121,7 +119,7 @@ def cut_regions(films: PreparedSet, split: Split, roi: RoiSettings, preparation:
         DataError: No development patient has a lesion that can be located.
     """
     frames = [BreastFrame.of(find_breast(np.asarray(film)).mask) for film in films.images]
-    density = _density(films.table, frames, split)
+    density = LesionDensity.of_development(films.table, frames, split)
     affected = {case.patient_id for case in films.table.cases if case.label != films.table.class_names[0]}
     cases: list[Case] = []
     positions: list[tuple[float, float]] = []
@@ -156,7 +154,7 @@ def cut_regions(films: PreparedSet, split: Split, roi: RoiSettings, preparation:
         images=np.ascontiguousarray(context[:, inner, inner]),
         table=CaseTable(tuple(cases), films.table.class_names),
         settings=preparation,
-        fingerprint=_fingerprint(films, split, roi, preparation),
+        fingerprint=sha256_of([FORMAT, films.fingerprint, split.test_patients, asdict(roi), asdict(preparation)]),
         context=context,
         positions=np.array(positions),
         roi=roi,
@@ -197,47 +195,50 @@ class _Window:
         part = film[rows, columns]
         top, left = rows.start - self.top, columns.start - self.left
         window[top : top + part.shape[0], left : left + part.shape[1]] = part
-        shrinks = self.size < self.side
-        return np.asarray(
-            cv2.resize(window, (self.size, self.size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR),
-            dtype=np.uint8,
-        )
+        return resized(window, (self.size, self.size))
 
     def carry(self, finding: Finding) -> Finding:
         """The finding in pixels of the crop without its margin."""
         scale = self.size / self.side
-        x, y, radius = finding.x or 0.0, finding.y or 0.0, finding.radius or 0.0
-        return Finding(
-            finding.abnormality,
-            finding.severity,
-            (x + 0.5 - self.left) * scale - 0.5 - self.margin,
-            (y + 0.5 - self.top) * scale - 0.5 - self.margin,
-            radius * scale,
-            finding.film_radius,
+        x, y, radius = finding.circle or (0.0, 0.0, 0.0)
+        return replace(
+            finding,
+            x=(x + 0.5 - self.left) * scale - 0.5 - self.margin,
+            y=(y + 0.5 - self.top) * scale - 0.5 - self.margin,
+            radius=radius * scale,
         )
+
+
+@dataclass(frozen=True)
+class LesionDensity:
+    """A kernel-smoothed density of lesion positions (Parzen, 1962), Gaussian, reflected at the breast's edge.
+
+    Attributes:
+        positions: (depth, height) of each lesion, float64 [n, 2], n above 0.
+    """
+
+    positions: NDArray[np.float64]
+
+    def draw(self, rng: np.random.Generator) -> tuple[float, float]:
+        """One position: a lesion's, moved by the kernel."""
+        centre = self.positions[rng.integers(len(self.positions))]
+        moved = centre + rng.normal(size=2) * BANDWIDTH * self.positions.std(axis=0)
+        depth, height = 1 - np.abs(1 - np.abs(moved) % 2)
+        return float(depth), float(height)
+
+    @classmethod
+    def of_development(cls, table: CaseTable, frames: list[BreastFrame], split: Split) -> LesionDensity:
+        """That of the lesions which a split's development patients have in a table."""
+        rows = split.development_rows(table)
+        positions = [frames[row].relative(x, y) for row in rows for x, y, _ in _lesions(table.cases[row])]
+        if not positions:
+            raise DataError(
+                expected="lesions with a position among the development patients",
+                found="none",
+                remedy="Use whole images (--mode whole), or data with x, y and radius.",
+            )
+        return cls(np.array(positions))
 
 
 def _lesions(case: Case) -> list[tuple[float, float, Finding | None]]:
-    return [
-        (finding.x, finding.y, finding)
-        for finding in case.findings
-        if finding.x is not None and finding.y is not None and finding.radius is not None
-    ]
-
-
-def _density(table: CaseTable, frames: list[BreastFrame], split: Split) -> LesionDensity:
-    positions = [
-        frames[row].relative(x, y) for row in split.development_rows(table) for x, y, _ in _lesions(table.cases[row])
-    ]
-    if not positions:
-        raise DataError(
-            expected="lesions with a position among the development patients",
-            found="none",
-            remedy="Use whole images (--mode whole), or data with x, y and radius.",
-        )
-    return LesionDensity(np.array(positions))
-
-
-def _fingerprint(films: PreparedSet, split: Split, roi: RoiSettings, preparation: PreparationSettings) -> str:
-    parts = [FORMAT, films.fingerprint, split.test_patients, asdict(roi), asdict(preparation)]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return [(*finding.circle[:2], finding) for finding in case.findings if finding.circle]

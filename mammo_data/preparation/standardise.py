@@ -1,4 +1,4 @@
-"""One film to one square canvas: chest wall to the left, crop to the breast, resize with the aspect ratio kept.
+"""One film brought to one square canvas: chest wall left, cropped to the breast, resized with the aspect ratio kept.
 
 Every step depends on the one image alone, so preparing all images at once leaks nothing between the sides of a split.
 """
@@ -53,36 +53,33 @@ class Placement:
 
     Attributes:
         film_width: Width of the film in pixels.
-        mirrored: Whether the film was mirrored to bring the chest wall to the left.
-        left: First column of the crop, in the mirrored film.
-        top: First row of the crop.
-        scale_x: Canvas pixels a film pixel, across.
-        scale_y: The same, down; differs from ``scale_x`` by rounding to whole pixels only.
-        shift_x: First canvas column of the crop.
-        shift_y: First canvas row of the crop.
+        mirrored: Whether the film is mirrored to bring the chest wall to the left.
+        box: Left, top, right, bottom of the crop in the film as it is; right and bottom are exclusive.
+        size: Width and height of the crop on the canvas, whole pixels; it lies at the left edge.
+        top: First canvas row of the crop.
     """
 
     film_width: int
     mirrored: bool
-    left: int
+    box: tuple[int, int, int, int]
+    size: tuple[int, int]
     top: int
-    scale_x: float
-    scale_y: float
-    shift_x: int
-    shift_y: int
 
     def carry(self, finding: Finding) -> Finding:
         """The finding in canvas pixels; one without a place stays without."""
-        if finding.x is None or finding.y is None or finding.radius is None:
+        if finding.circle is None:
             return finding
-        x = self.film_width - 1 - finding.x if self.mirrored else finding.x
+        (x, y, radius), (left, top, right, bottom) = finding.circle, self.box
+        scale_x, scale_y = self.size[0] / (right - left), self.size[1] / (bottom - top)
+        if self.mirrored:
+            x, left = self.film_width - 1 - x, self.film_width - right
         # Coordinates name pixel centres, hence the halves.
         return replace(
             finding,
-            x=(x + 0.5 - self.left) * self.scale_x - 0.5 + self.shift_x,
-            y=(finding.y + 0.5 - self.top) * self.scale_y - 0.5 + self.shift_y,
-            radius=finding.radius * (self.scale_x * self.scale_y) ** 0.5,
-            film_radius=finding.radius,
+            x=(x + 0.5 - left) * scale_x - 0.5,
+            y=(y + 0.5 - top) * scale_y - 0.5 + self.top,
+            radius=radius * (scale_x * scale_y) ** 0.5,
+            film_radius=radius,
         )
 
 
@@ -102,24 +99,27 @@ def standardise(
     """
     region = find_breast(image)
     placement = _place(image.shape, region, settings)
-    left, top, right, bottom = _crop_box(image.shape, region, settings)
-    crop = image[top:bottom, left:right]
-    width = round(crop.shape[1] * placement.scale_x)
-    height = round(crop.shape[0] * placement.scale_y)
-    # INTER_AREA averages when it shrinks, so no small calcification falls between samples; it can't enlarge smoothly.
-    shrinks = width <= crop.shape[1]
-    resized = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    left, top, right, bottom = placement.box
+    small = resized(image[top:bottom, left:right], placement.size)
     # Labels go and sides change on the small image: the same, for a fraction of the work.
     if settings.remove_labels:
-        resized = cv2.bitwise_and(resized, resized, mask=_kept(region, settings, (width, height)))
+        small = cv2.bitwise_and(small, small, mask=_kept(region, settings, placement.size))
     if placement.mirrored:
-        resized = cv2.flip(resized, 1)
+        small = cv2.flip(small, 1)
     canvas: NDArray[np.uint8] = np.zeros((settings.image_size, settings.image_size), np.uint8)
-    x, y = placement.shift_x, placement.shift_y
-    canvas[y : y + height, x : x + width] = resized
+    canvas[placement.top : placement.top + small.shape[0], : small.shape[1]] = small
     if settings.clahe:
         canvas = equalise_contrast(canvas, settings.clahe_limit)
     return canvas, tuple(placement.carry(_if_locatable(finding, region)) for finding in findings)
+
+
+def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """An image in another size (width, height): by areas where it shrinks, linearly where it grows.
+
+    Areas are averaged, so that no small calcification falls between samples; they can't enlarge smoothly.
+    """
+    shrinks = size[0] <= image.shape[1]
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)
 
 
 def equalise_contrast(image: NDArray[np.uint8], limit: float) -> NDArray[np.uint8]:
@@ -137,25 +137,11 @@ def equalise_contrast(image: NDArray[np.uint8], limit: float) -> NDArray[np.uint
 
 
 def _place(shape: tuple[int, ...], region: BreastRegion, settings: PreparationSettings) -> Placement:
-    left, top, right, bottom = _crop_box(shape, region, settings)
-    width, height, size = right - left, bottom - top, settings.image_size
-    scale = size / max(width, height)
-    new_width, new_height = (min(size, max(1, round(side * scale))) for side in (width, height))
-    mirrored = region.chest_wall == "right"
-    return Placement(
-        film_width=shape[1],
-        mirrored=mirrored,
-        left=shape[1] - right if mirrored else left,
-        top=top,
-        scale_x=new_width / width,
-        scale_y=new_height / height,
-        shift_x=0,
-        shift_y=(size - new_height) // 2,
-    )
-
-
-def _crop_box(shape: tuple[int, ...], region: BreastRegion, settings: PreparationSettings) -> tuple[int, int, int, int]:
-    return region.box if settings.crop else (0, 0, shape[1], shape[0])
+    left, top, right, bottom = box = region.box if settings.crop else (0, 0, shape[1], shape[0])
+    size = settings.image_size
+    scale = size / max(right - left, bottom - top)
+    width, height = (min(size, max(1, round(side * scale))) for side in (right - left, bottom - top))
+    return Placement(shape[1], region.chest_wall == "right", box, (width, height), (size - height) // 2)
 
 
 def _kept(region: BreastRegion, settings: PreparationSettings, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -171,8 +157,6 @@ def _kept(region: BreastRegion, settings: PreparationSettings, size: tuple[int, 
 
 
 def _if_locatable(finding: Finding, region: BreastRegion) -> Finding:
-    if finding.x is None or finding.y is None or finding.radius is None:
-        return finding
-    if circle_coverage(region.mask, finding.x, finding.y, finding.radius) >= UNLOCATABLE_COVERAGE:
+    if finding.circle is None or circle_coverage(region.mask, *finding.circle) >= UNLOCATABLE_COVERAGE:
         return finding
     return replace(finding, x=None, y=None, radius=None)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 from mammo_data.errors import DataError
 from mammo_data.sources.archive_members import Member, archive_members
-from mammo_data.sources.base import FilmSource, choose_info, conflicting_copies, films_fingerprint
-from mammo_data.sources.film_names import INFO_NAME, film_name, is_h5, is_image, is_info, require_plain_films
+from mammo_data.sources.base import ImageSource, choose_info, conflicting_copies
+from mammo_data.sources.film_names import film_name, kind_of_file, require_plain_films
 
 
-class ArchiveSource(FilmSource):
+class ArchiveSource(ImageSource):
     """Films in an archive; nothing is unpacked to disk.
 
     Args:
@@ -29,52 +28,41 @@ class ArchiveSource(FilmSource):
     def __init__(self, path: Path, info: bytes | None = None, beside: bytes | None = None) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._cursor: Iterator[Member] | None = None
-        self._digests: dict[str, str] = {}
+        self._cursor: Iterator[Member] = iter(())
+        self.digests = {}
         infos: dict[str, bytes] = {}
-        paths: dict[str, tuple[str, ...]] = {}
-        others: list[str] = []
-        scans = ""
+        films: dict[str, list[str]] = {}
+        unused: dict[str, list[str]] = {"image": [], "h5": []}
         for member in archive_members(path):
-            if is_info(member.path):
-                infos[member.path] = member.read()
-            elif name := film_name(member.path):
+            if name := film_name(member.path):
+                films.setdefault(name.image_id, []).append(member.path)
                 digest = hashlib.sha256(member.read()).hexdigest()
-                known = paths.get(name.image_id, ())
-                if self._digests.setdefault(name.image_id, digest) != digest:
-                    raise conflicting_copies(name.image_id, known[0], member.path, str(path))
-                paths[name.image_id] = (*known, member.path)
-            elif is_image(member.path):
-                others.append(member.path)
-            elif is_h5(member.path):
-                scans = member.path
-        require_plain_films(len(paths), others, str(path))
-        if scans and not paths:
+                if self.digests.setdefault(name.image_id, digest) != digest:
+                    raise conflicting_copies(name.image_id, films[name.image_id][0], member.path, str(path))
+            elif (kind := kind_of_file(member.path)) == "info":
+                infos[member.path] = member.read()
+            elif kind in unused:
+                unused[kind].append(member.path)
+        require_plain_films(len(films), unused["image"], str(path))
+        if unused["h5"] and not films:
             raise DataError(
                 expected="films in the archive",
-                found=f"only {scans} in {path}",
+                found=f"only {unused['h5'][-1]} in {path}",
                 remedy="Unpack that file and point --data at it.",
             )
-        if not infos and beside is not None:
-            infos = {INFO_NAME: beside}
-        super().__init__(str(path), paths, choose_info(infos, info, str(path)), tuple(others))
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of all names and bytes, not of the archive: repacking changes nothing."""
-        return films_fingerprint(self._digests, self._info)
+        if info is None:
+            info = beside if beside is not None and not infos else choose_info(infos, str(path))
+        super().__init__(str(path), films, info, unused["image"])
 
     def read(self, image_id: str) -> bytes:
         """The encoded file of one film; cheap in the archive's order, a pass from its beginning otherwise."""
-        wanted = self._film_paths[image_id][0]
+        wanted = self._paths[image_id][0]
         with self._lock:
             for _ in range(2):
-                if self._cursor is None:
-                    self._cursor = archive_members(self._path)
                 for member in self._cursor:
                     if member.path == wanted:
                         return member.read()
-                self._cursor = None
+                self._cursor = archive_members(self._path)
         raise DataError(
             expected=f"{wanted} in {self._path}, as it was when it was opened",
             found="an archive that has changed since",
@@ -83,7 +71,7 @@ class ArchiveSource(FilmSource):
 
     def stream(self) -> Iterator[tuple[str, bytes]]:
         """All films in the archive's order, in one pass."""
-        firsts = {paths[0]: image_id for image_id, paths in self._film_paths.items()}
+        firsts = {paths[0]: image_id for image_id, paths in self._paths.items()}
         for member in archive_members(self._path):
             # A name may stand in an archive twice; its copies are equal, which was seen at the opening.
             if (image_id := firsts.pop(member.path, None)) is not None:

@@ -11,19 +11,18 @@ import functools
 import io
 import lzma
 import stat
-import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
-from mammo_data.errors import DataError
-from mammo_data.sources.base import LARGEST_FILE
-from mammo_data.sources.film_names import TAR_SUFFIXES, is_archive
+from mammo_data.errors import MISREAD, DataError
+from mammo_data.sources.base import LARGEST_FILE, first_bytes
+from mammo_data.sources.film_names import TAR_SUFFIXES, kind_of_file
 
 LARGEST_ARCHIVE = 4 * 2**30
 """Bytes after unpacking, nested archives counted twice; MIAS has 0.32 GiB, Kaggle's three copies of it 1 GiB."""
@@ -34,11 +33,8 @@ _LARGEST_HEADER = 2**20
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 _TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
 _HEADER_TYPES = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
 )
 
 
@@ -48,12 +44,10 @@ class Member:
 
     Attributes:
         path: Its path with slashes; that of a nested archive comes first.
-        size: In bytes, as declared.
         read: Its bytes; to be called before the next member is asked for.
     """
 
     path: str
-    size: int
     read: Callable[[], bytes]
 
 
@@ -62,18 +56,17 @@ class _Budget:
     location: str
     unpacked: int = 0
     members: int = 0
-    largest: int = field(default=LARGEST_ARCHIVE)
 
     def spend(self, path: str, size: int) -> None:
         self.unpacked += size
         self.members += 1
-        if not is_archive(path) and size > LARGEST_FILE:
+        if not _is_archive(path) and size > LARGEST_FILE:
             raise _hostile(self.location, f"{size} bytes at {path!r}", f"files of at most {LARGEST_FILE} bytes")
-        if self.unpacked > self.largest or self.members > MOST_MEMBERS:
+        if self.unpacked > LARGEST_ARCHIVE or self.members > MOST_MEMBERS:
             raise _hostile(
                 self.location,
                 f"{self.unpacked} bytes in {self.members} files up to {path!r}",
-                f"at most {self.largest} bytes unpacked, in at most {MOST_MEMBERS} files",
+                f"at most {LARGEST_ARCHIVE} bytes unpacked, in at most {MOST_MEMBERS} files",
             )
 
 
@@ -103,13 +96,13 @@ def archive_members(path: Path) -> Iterator[Member]:
 
 def is_archive_file(path: Path) -> bool:
     """Whether a file is an archive, by its first bytes (an old tar: by its name); tarfile's own test unpacks some."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(_TAR_MAGIC_AT + len(_TAR_MAGIC))
-    except OSError:
-        return False
+    start = first_bytes(path, _TAR_MAGIC_AT + len(_TAR_MAGIC))
     packed = start.startswith((*_ZIP_MAGICS, b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"))
-    return packed or start[_TAR_MAGIC_AT:] == _TAR_MAGIC or is_archive(path.name)
+    return packed or start[_TAR_MAGIC_AT:] == _TAR_MAGIC or _is_archive(path.name)
+
+
+def _is_archive(path: str) -> bool:
+    return kind_of_file(path) == "archive"
 
 
 @contextmanager
@@ -117,69 +110,57 @@ def readable_archive(location: str) -> Iterator[None]:
     """Turns what a damaged archive makes tarfile, zipfile, zlib and the system raise into a `DataError`."""
     try:
         yield
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        NotImplementedError,
-        OverflowError,
-        UnicodeError,
-        ValueError,
-        # A chain of extended headers makes tarfile call itself for each.
-        RecursionError,
-        # What tarfile and zipfile make of a header that ends early or has an impossible field.
-        LookupError,
-        TypeError,
-        struct.error,
-    ) as error:
+    # A chain of extended headers makes tarfile call itself for each: a RecursionError.
+    except (*MISREAD, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
         raise _hostile(location, str(error) or type(error).__name__, "a complete archive") from error
 
 
 def _members(file: IO[bytes], name: str, prefix: str, budget: _Budget, depth: int) -> Iterator[Member]:
     if depth > DEEPEST_NESTING:
         raise _hostile(budget.location, f"archives in archives at {prefix!r}", f"at most {DEEPEST_NESTING} levels")
-    if name.lower().endswith(".zip") or (depth == 0 and _is_zip(file)):
-        yield from _zip_members(file, prefix, budget, depth)
-    else:
-        yield from _tar_members(file, prefix, budget, depth)
+    is_zip = name.lower().endswith(".zip") or (depth == 0 and _is_zip(file))
+    for entry in _zip_entries(file) if is_zip else _tar_entries(file):
+        path = prefix + _plain(entry.name, budget.location)
+        if entry.fault:
+            raise _hostile(budget.location, f"{entry.fault}, {path!r}", "plain files and folders only")
+        budget.spend(path, entry.size)
+        if entry.is_folder:
+            continue
+        if _is_archive(path):
+            with entry.open() as content:
+                yield from _nested(content, entry.size, path, budget, depth)
+        else:
+            yield Member(path, functools.partial(_read, entry, budget.location))
 
 
-def _tar_members(file: IO[bytes], prefix: str, budget: _Budget, depth: int) -> Iterator[Member]:
+@dataclass(frozen=True)
+class _Entry:
+    """What tar and zip archives say of a member, in the same words; a fault is why it is refused."""
+
+    name: str
+    size: int
+    is_folder: bool
+    fault: str
+    open: Callable[[], IO[bytes]]
+
+
+def _tar_entries(file: IO[bytes]) -> Iterator[_Entry]:
     with tarfile.open(fileobj=file, mode="r|*", bufsize=2**20, tarinfo=_GuardedTarInfo) as archive:
         for entry in archive:
-            path = prefix + _plain(entry.name, budget.location)
-            if not (entry.isreg() or entry.isdir()) or entry.issparse():
-                raise _hostile(budget.location, f"a link, device or sparse file, {path!r}", "files and folders only")
-            budget.spend(path, entry.size)
-            content = archive.extractfile(entry) if entry.isreg() else None
-            if content is None:
-                continue
-            if is_archive(path):
-                yield from _nested(content, entry.size, path, budget, depth)
-            else:
-                yield Member(path, entry.size, functools.partial(_read, content.read, budget.location))
+            plain = (entry.isreg() or entry.isdir()) and not entry.issparse()
+            opened = cast("Callable[[], IO[bytes]]", functools.partial(archive.extractfile, entry))
+            yield _Entry(
+                entry.name, entry.size, entry.isdir(), "" if plain else "a link, device or sparse file", opened
+            )
 
 
-def _zip_members(file: IO[bytes], prefix: str, budget: _Budget, depth: int) -> Iterator[Member]:
+def _zip_entries(file: IO[bytes]) -> Iterator[_Entry]:
     with zipfile.ZipFile(file) as archive:
         for entry in archive.infolist():
-            path = prefix + _plain(entry.filename, budget.location)
-            if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _hostile(budget.location, f"a link or device, {path!r}", "files and folders only")
-            if entry.flag_bits & 0x1:
-                raise _hostile(budget.location, f"an encrypted file, {path!r}", "an archive without a password")
-            budget.spend(path, entry.file_size)
-            if entry.is_dir():
-                continue
-            if is_archive(path):
-                with archive.open(entry) as content:
-                    yield from _nested(content, entry.file_size, path, budget, depth)
-            else:
-                read = functools.partial(archive.read, entry)
-                yield Member(path, entry.file_size, functools.partial(_read, read, budget.location))
+            plain = stat.S_IFMT(entry.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+            fault = "a link or device" if not plain else "a file with a password" if entry.flag_bits & 0x1 else ""
+            opened = functools.partial(archive.open, entry)
+            yield _Entry(entry.filename, entry.file_size, entry.is_dir(), fault, opened)
 
 
 def _nested(content: IO[bytes], size: int, path: str, budget: _Budget, depth: int) -> Iterator[Member]:
@@ -191,10 +172,10 @@ def _nested(content: IO[bytes], size: int, path: str, budget: _Budget, depth: in
     yield from _members(content, path, f"{path}/", budget, depth + 1)
 
 
-def _read(read: Callable[[], bytes], location: str) -> bytes:
+def _read(entry: _Entry, location: str) -> bytes:
     # Called by whoever walks the members, outside the walk's own guard.
-    with readable_archive(location):
-        return read()
+    with readable_archive(location), entry.open() as content:
+        return content.read()
 
 
 def _is_zip(file: IO[bytes]) -> bool:

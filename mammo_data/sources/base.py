@@ -1,13 +1,16 @@
-"""What every packaging looks like from outside: named, encoded images and their truth table."""
+"""The image source: what every packaging looks like from outside, named, encoded images and their truth table."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import TypeVar
 
 from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
@@ -16,113 +19,116 @@ from mammo_data.truth.info_txt import decode_info
 LARGEST_FILE = 64 * 2**20
 """Bytes; MIAS's images have 1 MiB. A larger member of an archive is a bomb or no MIAS."""
 
+_Result = TypeVar("_Result")
 
-class ImageSource(Protocol):
-    """Encoded images and their truth table, wherever they lie."""
 
-    @property
-    def location(self) -> str:
-        """What to call the source in a message."""
+class ImageSource(ABC):
+    """Encoded images and their truth table; each packaging adds `read`.
 
-    @property
-    def image_ids(self) -> tuple[str, ...]:
-        """Sorted names of the images, lower case and without suffix."""
+    Args:
+        location: What to call the source in a message.
+        paths: For each image the paths it was found at, equal in bytes.
+        info: Bytes of the truth table.
+        others: Paths of images that are there and not used, for they have no film's name.
+        case_table: The cases, where the source states them itself, y from the top; None: they follow from `info_text`.
 
-    @property
+    Attributes:
+        image_ids: Sorted names of the images, for MIAS lower case and without suffix.
+    """
+
+    def __init__(
+        self,
+        location: str,
+        paths: Mapping[str, Sequence[str]],
+        info: bytes = b"",
+        others: Sequence[str] = (),
+        case_table: CaseTable | None = None,
+    ) -> None:
+        self.location = location
+        self.image_ids = tuple(sorted(paths))
+        self.others = tuple(others)
+        self.case_table = case_table
+        self._paths, self._info = paths, info
+
+    @cached_property
     def info_text(self) -> str:
         """The truth table; "" where `case_table` stands for it."""
+        return decode_info(self._info, f"Info.txt of {self.location}")
 
-    @property
-    def case_table(self) -> CaseTable | None:
-        """The cases, where the source states them itself, y from the top; None: they follow from `info_text`."""
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 (hex) of each image's bytes, by its name and in the order of names."""
+        # hashlib releases the GIL for large buffers, so threads share the work.
+        with ThreadPoolExecutor() as pool:
+            found = pool.map(lambda image_id: hashlib.sha256(self.read(image_id)).hexdigest(), self.image_ids)
+            return dict(zip(self.image_ids, found, strict=True))
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of all names and bytes; the same for every packaging of the same files."""
-
-    @property
-    def others(self) -> tuple[str, ...]:
-        """Paths of images that are there and not used, for they have no film's name."""
+        """SHA-256 (hex) of all names and bytes, the truth table's too; the same whatever they are packed in."""
+        lines = [f"{image_id} {self.digests[image_id]}" for image_id in self.image_ids]
+        return hashlib.sha256("\n".join([*lines, hashlib.sha256(self._info).hexdigest()]).encode()).hexdigest()
 
     def paths(self, image_id: str) -> tuple[str, ...]:
-        """Where an image lies in the source; more than one where it is there several times, equal in bytes."""
+        """Where an image lies in the source; more than one where it is there several times."""
+        return tuple(self._paths[image_id])
 
+    @abstractmethod
     def read(self, image_id: str) -> bytes:
         """The encoded file of one image; safe to call from several threads."""
 
     def stream(self) -> Iterator[tuple[str, bytes]]:
         """All images in whatever order is cheapest to read, each once."""
+        for image_id in self.image_ids:
+            yield image_id, self.read(image_id)
 
 
-class FilmSource:
-    """What the packagings of MIAS have in common; each adds `read`, `stream` and its digests.
-
-    Args:
-        location: What to call it in a message.
-        paths: For each film the paths it was found at.
-        info: Bytes of the truth table.
-        others: Further images.
-    """
-
-    case_table: CaseTable | None = None
-
-    def __init__(
-        self, location: str, paths: Mapping[str, tuple[str, ...]], info: bytes, others: tuple[str, ...] = ()
-    ) -> None:
-        self._location = location
-        self._film_paths = paths
-        self._info = info
-        self._others = others
-
-    @property
-    def location(self) -> str:
-        """The path of the folder or file."""
-        return self._location
-
-    @cached_property
-    def image_ids(self) -> tuple[str, ...]:
-        """Sorted names of the films."""
-        return tuple(sorted(self._film_paths))
-
-    @cached_property
-    def info_text(self) -> str:
-        """The truth table."""
-        return decode_info(self._info, f"Info.txt of {self._location}")
-
-    @property
-    def others(self) -> tuple[str, ...]:
-        """Paths of images that have no film's name."""
-        return self._others
-
-    def paths(self, image_id: str) -> tuple[str, ...]:
-        """Where a film lies in the packaging."""
-        return self._film_paths[image_id]
-
-
-def films_fingerprint(digests: Mapping[str, str], info: bytes) -> str:
-    """SHA-256 (hex) of films and truth table, whatever they are packed in.
+def work_on_films(
+    source: ImageSource,
+    work: Callable[[str, bytes], _Result],
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, _Result]:
+    """Do something with each film in threads (OpenCV and numpy release the GIL), with few films in memory at a time.
 
     Args:
-        digests: SHA-256 (hex) of each film's bytes by its name.
-        info: The truth table's bytes.
+        source: The films.
+        work: Called in a thread with a film's name and encoded bytes.
+        workers: Threads; as many as there are cores by default.
+        progress: Called with (films done, films in all), from the calling thread.
+
+    Returns:
+        The results by the films' names, in the order they were done.
     """
-    lines = [f"{image_id} {digests[image_id]}" for image_id in sorted(digests)]
-    return hashlib.sha256("\n".join([*lines, hashlib.sha256(info).hexdigest()]).encode()).hexdigest()
+    workers = workers or os.cpu_count() or 1
+    results: dict[str, _Result] = {}
+    with ThreadPoolExecutor(workers, thread_name_prefix="films") as pool:
+        films = source.stream()
+        pending = {pool.submit(work, *film): film[0] for film in islice(films, 2 * workers)}
+        try:
+            while pending:
+                for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    results[pending.pop(future)] = future.result()
+                    if progress is not None:
+                        progress(len(results), len(source.image_ids))
+                    pending |= {pool.submit(work, *film): film[0] for film in islice(films, 1)}
+        finally:
+            for future in pending:
+                future.cancel()
+    return results
 
 
-def choose_info(candidates: Mapping[str, bytes], given: bytes | None, location: str) -> bytes:
-    """The truth table to use: the one given, else the one nearest to the top.
+def choose_info(candidates: Mapping[str, bytes], location: str) -> bytes:
+    """The truth table to use where the user names none: the one nearest to the top.
 
     Args:
         candidates: Bytes by path of all that were found.
-        given: What the user named.
         location: What to call the set.
 
     Raises:
         DataError: There is none.
     """
-    if given is not None:
-        return given
     if not candidates:
         raise DataError(
             expected="MIAS's truth table Info.txt beside the images",
@@ -156,6 +162,15 @@ def read_file(path: Path, largest: int = LARGEST_FILE) -> bytes:
             remedy="Replace or remove that file.",
         )
     return data
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """The beginning of a file; nothing where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError:
+        return b""
 
 
 def conflicting_copies(image_id: str, one: str, other: str, location: str) -> DataError:

@@ -1,4 +1,4 @@
-"""What a file's name says: a MIAS film, the truth table, an archive, another image, or the 50 µm release."""
+"""File names and what they say: a MIAS film, the truth table, an archive, another image, or the 50 µm release."""
 
 from __future__ import annotations
 
@@ -11,17 +11,10 @@ from mammo_data.errors import DataError
 
 INFO_NAME = "info.txt"
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip")
-H5_SUFFIXES = (".h5", ".hdf5")
 IMAGE_SUFFIXES = (".pgm", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_KINDS = {"image": IMAGE_SUFFIXES, "archive": (*TAR_SUFFIXES, ".zip"), "h5": (".h5", ".hdf5")}
 
-_CLASS_WORDS = {
-    "normal": "normal",
-    "norm": "normal",
-    "benign": "benign",
-    "malignant": "malignant",
-    "abnormal": "abnormal",
-}
+_CLASS_WORDS = {word: word for word in ("normal", "benign", "malignant", "abnormal")} | {"norm": "normal"}
 _FILM = re.compile(rf"^(mdb[0-9]{{3}})(?:[-_ ]({'|'.join(_CLASS_WORDS)}))?$", re.IGNORECASE)
 # The 50 µm files carry the side (l, r) and the film's size (s, m, l, x) after the number.
 _FIFTY_MICRON_STEM = re.compile(r"^mdb[0-9]{3}[lr][smlx]?$", re.IGNORECASE)
@@ -50,31 +43,29 @@ def film_name(path: str) -> FilmName | None:
         path: A path with slashes, relative to the set.
     """
     pure = PurePosixPath(path)
-    if not is_image(path) or (match := _FILM.match(pure.stem)) is None:
+    match = _FILM.match(pure.stem)
+    if match is None or kind_of_file(path) != "image":
         return None
-    words = [match.group(2) or "", *pure.parts[:-1]]
-    claims = frozenset(_CLASS_WORDS[word.lower()] for word in words if word.lower() in _CLASS_WORDS)
-    return FilmName(match.group(1).lower(), claims)
+    words = [word.lower() for word in ((match[2] or ""), *pure.parts[:-1])]
+    return FilmName(match[1].lower(), frozenset(_CLASS_WORDS[word] for word in words if word in _CLASS_WORDS))
 
 
-def is_info(path: str) -> bool:
-    """Whether a path names the truth table."""
-    return _visible(path) and PurePosixPath(path).name.lower() == INFO_NAME
+def kind_of_file(path: str) -> str:
+    """What a path's name says: "image" (a film or not), "info" (the truth table), "archive", "h5", or "" for others.
+
+    Hidden files, and those in hidden folders, are none.
+    """
+    name = PurePosixPath(path).name.lower()
+    if is_hidden(path):
+        return ""
+    if name == INFO_NAME:
+        return "info"
+    return next((kind for kind, suffixes in _KINDS.items() if name.endswith(suffixes)), "")
 
 
-def is_archive(path: str) -> bool:
-    """Whether a path's name is an archive's."""
-    return _visible(path) and path.lower().endswith(ARCHIVE_SUFFIXES)
-
-
-def is_h5(path: str) -> bool:
-    """Whether a path's name is an HDF5 file's."""
-    return _visible(path) and path.lower().endswith(H5_SUFFIXES)
-
-
-def is_image(path: str) -> bool:
-    """Whether a path's name is an image's, a film's or not; hidden files, and those in hidden folders, are none."""
-    return _visible(path) and PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
+def is_hidden(path: str) -> bool:
+    """Whether a file or a folder that it lies in is one of those that systems hide, or keep beside the files."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts)
 
 
 def is_fifty_micron(path: str) -> bool:
@@ -110,8 +101,3 @@ def require_plain_films(films: int, others: Sequence[str], location: str) -> Non
             "before the split leak from training into test",
             remedy="Use the original 322 films (augmentation is done here, in training only), or a cases.csv.",
         )
-
-
-def _visible(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return not any(part.startswith(".") or part == "__MACOSX" for part in pure.parts)

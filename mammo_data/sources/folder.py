@@ -1,54 +1,33 @@
-"""Films as files in a folder or below it, class folders included."""
+"""Films as files in a folder or below it: MIAS's by their names, or any mammograms that a cases.csv lists."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from mammo_data.sources.base import FilmSource, choose_info, conflicting_copies, films_fingerprint, read_file
-from mammo_data.sources.film_names import film_name, is_archive, is_h5, is_image, is_info, require_plain_films
+from mammo_data.errors import DataError
+from mammo_data.files import sha256_of
+from mammo_data.sources.base import ImageSource, choose_info, conflicting_copies, read_file
+from mammo_data.sources.film_names import film_name, kind_of_file, require_plain_films
+from mammo_data.truth.cases_csv import parse_cases
+from mammo_data.truth.info_txt import decode_info
+
+CASES_NAME = "cases.csv"
+LARGEST_FILM = 512 * 2**20
+"""Bytes; an uncompressed 16-bit tomosynthesis slice or full-field mammogram has up to about 60 MiB."""
 
 
-@dataclass(frozen=True)
-class FolderListing:
-    """What lies in a folder or below it, by kind; paths with slashes, relative to the folder, sorted."""
-
-    films: Mapping[str, tuple[str, ...]]
-    infos: Sequence[str]
-    archives: Sequence[str]
-    h5_files: Sequence[str]
-    others: Sequence[str]
-
-
-def list_folder(directory: Path) -> FolderListing:
-    """List a folder; only names are looked at."""
-    films: dict[str, tuple[str, ...]] = {}
-    infos, archives, h5_files, others = [], [], [], []
+def list_folder(directory: Path) -> dict[str, list[str]]:
+    """What lies in a folder or below it by kind (see `kind_of_file`); sorted paths with slashes, relative to it."""
+    listing: dict[str, list[str]] = {"image": [], "info": [], "archive": [], "h5": []}
     for found in sorted(directory.rglob("*")):
         path = found.relative_to(directory).as_posix()
-        name = film_name(path)
-        wanted = name or is_info(path) or is_archive(path) or is_h5(path) or is_image(path)
-        if not wanted or not found.is_file():
-            continue
-        if is_info(path):
-            infos.append(path)
-        elif name is not None:
-            films[name.image_id] = (*films.get(name.image_id, ()), path)
-        elif is_image(path):
-            others.append(path)
-        elif is_archive(path):
-            archives.append(path)
-        else:
-            h5_files.append(path)
-    return FolderListing(films, infos, archives, h5_files, others)
+        if (kind := kind_of_file(path)) and found.is_file():
+            listing[kind].append(path)
+    return listing
 
 
-class FolderSource(FilmSource):
-    """Films as files.
+class FolderSource(ImageSource):
+    """MIAS's films as files.
 
     Args:
         directory: The folder.
@@ -59,29 +38,57 @@ class FolderSource(FilmSource):
         DataError: The folder holds something else, or a film twice with different bytes.
     """
 
-    def __init__(self, directory: Path, listing: FolderListing, info: bytes | None = None) -> None:
+    def __init__(self, directory: Path, listing: dict[str, list[str]], info: bytes | None = None) -> None:
         self._directory = directory
-        require_plain_films(len(listing.films), listing.others, str(directory))
-        for image_id, (first, *copies) in listing.films.items():
+        films: dict[str, list[str]] = {}
+        others: list[str] = []
+        for path in listing["image"]:
+            name = film_name(path)
+            (others if name is None else films.setdefault(name.image_id, [])).append(path)
+        require_plain_films(len(films), others, str(directory))
+        for image_id, (first, *copies) in films.items():
             for copy in copies:
                 if read_file(directory / copy) != read_file(directory / first):
                     raise conflicting_copies(image_id, first, copy, str(directory))
-        infos = {} if info is not None else {path: read_file(directory / path) for path in listing.infos}
-        super().__init__(str(directory), listing.films, choose_info(infos, info, str(directory)), tuple(listing.others))
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of all names and bytes."""
-        # hashlib releases the GIL for large buffers, so threads share the work.
-        with ThreadPoolExecutor() as pool:
-            digests = pool.map(lambda image_id: hashlib.sha256(self.read(image_id)).hexdigest(), self.image_ids)
-            return films_fingerprint(dict(zip(self.image_ids, digests, strict=True)), self._info)
+        if info is None:
+            info = choose_info({path: read_file(directory / path) for path in listing["info"]}, str(directory))
+        super().__init__(str(directory), films, info, others)
 
     def read(self, image_id: str) -> bytes:
         """The encoded file of one film."""
-        return read_file(self._directory / self._film_paths[image_id][0])
+        return read_file(self._directory / self._paths[image_id][0])
 
-    def stream(self) -> Iterator[tuple[str, bytes]]:
-        """All films in the order of their names."""
-        for image_id in self.image_ids:
-            yield image_id, self.read(image_id)
+
+class CaseFolder(ImageSource):
+    """Images that a table lists.
+
+    Args:
+        table: The table, usually ``cases.csv``; its paths start from the folder it lies in.
+
+    Raises:
+        DataError: The table can't be read, or names a file that is not there.
+    """
+
+    def __init__(self, table: Path) -> None:
+        self._directory = table.parent
+        listed = parse_cases(decode_info(read_file(table), str(table)), str(table))
+        missing = [path for path in listed.files.values() if not (table.parent / path).is_file()]
+        if missing:
+            more = f" and {len(missing) - 1} more missing" if missing[1:] else ""
+            raise DataError(
+                expected=f"the images that {table.name} lists",
+                found=f"no {missing[0]}{more} in {table.parent}",
+                remedy="Add the files or remove their lines.",
+            )
+        self._listed = listed.table
+        files = {image_id: (path,) for image_id, path in listed.files.items()}
+        super().__init__(str(table.parent), files, case_table=listed.table)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the table and of all images' bytes."""
+        return sha256_of([self._listed.fingerprint, list(self.digests.items())])
+
+    def read(self, image_id: str) -> bytes:
+        """The encoded file of one image."""
+        return read_file(self._directory / self._paths[image_id][0], LARGEST_FILM)

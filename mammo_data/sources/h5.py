@@ -6,20 +6,17 @@ bytes or str, a missing value "nan". A film with several annotations stands ther
 
 from __future__ import annotations
 
-import hashlib
-import math
 import threading
-from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mammo_data.decoding.decode import LARGEST_SIDE, encode_pgm
-from mammo_data.errors import DataError
+from mammo_data.cases import LARGEST_SIDE
+from mammo_data.decoding.decode import encode_pgm
+from mammo_data.errors import MISREAD, DataError
 from mammo_data.sources.archive_members import LARGEST_ARCHIVE
-from mammo_data.sources.base import FilmSource, conflicting_copies, films_fingerprint
+from mammo_data.sources.base import ImageSource, conflicting_copies
 from mammo_data.sources.film_names import film_name
 
 if TYPE_CHECKING:
@@ -30,7 +27,7 @@ _PLACE = ("X", "Y", "RADIUS")
 _MOST_ROWS = 100_000
 
 
-class H5Source(FilmSource):
+class H5Source(ImageSource):
     """Films in an HDF5 file, handed out as the P5 files they were made from.
 
     Args:
@@ -51,36 +48,25 @@ class H5Source(FilmSource):
             self._scans = _dataset(self._file, "scan", path)
             columns = {name: _column(self._file, name, path) for name in _TEXT}
             columns |= {name: _column(self._file, name, path) for name in _PLACE if name in self._file}
-        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        except MISREAD as error:
             raise _unusable(path, f"{type(error).__name__}: {error}") from error
-        self._check(columns)
+        rows, height, width = self._scans.shape if self._scans.ndim == 3 else (0, 0, 0)
+        sides_fit = 0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE
+        most = min(_MOST_ROWS, LARGEST_ARCHIVE // max(1, height * width))
+        if self._scans.dtype != np.uint8 or not sides_fit or not 0 < rows <= most:
+            raise _unusable(path, f"scan as {self._scans.dtype} {self._scans.shape}")
+        wrong = [name for name, values in columns.items() if len(values) != rows]
+        if wrong:
+            raise _unusable(path, f"{len(columns[wrong[0]])} values of {wrong[0]} for {rows} scans")
         self._rows: dict[str, list[int]] = {}
         for row, reference in enumerate(columns["REFNUM"]):
             name = film_name(f"{reference}.pgm")
             if name is None:
                 raise _unusable(path, f"REFNUM {reference[:20]!r} in row {row}")
             self._rows.setdefault(name.image_id, []).append(row)
-        own = "\n".join(_info_row(columns, row) for row in range(len(columns["REFNUM"]))).encode()
+        # Rows of Info.txt: what is missing is left out, so that the one parser judges all packagings.
+        own = "\n".join(" ".join(filter(None, cells)) for cells in zip(*columns.values(), strict=True)).encode()
         super().__init__(str(path), dict.fromkeys(self._rows, (path.name,)), own if info is None else info)
-
-    def _check(self, columns: dict[str, list[str]]) -> None:
-        scans = self._scans
-        if scans.dtype != np.uint8 or scans.ndim != 3:
-            raise _unusable(self._path, f"scan as {scans.dtype} {scans.shape}")
-        rows, height, width = scans.shape
-        if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE and 0 < rows <= _MOST_ROWS):
-            raise _unusable(self._path, f"scan of shape {scans.shape}")
-        if rows * height * width > LARGEST_ARCHIVE:
-            raise _unusable(self._path, f"scan of {rows * height * width} bytes")
-        wrong = [name for name, values in columns.items() if len(values) != rows]
-        if wrong:
-            raise _unusable(self._path, f"{len(columns[wrong[0]])} values of {wrong[0]} for {rows} scans")
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of all names and bytes; films as P5 files, so that it can equal that of the original folder."""
-        digests = {image_id: hashlib.sha256(data).hexdigest() for image_id, data in self.stream()}
-        return films_fingerprint(digests, self._info)
 
     def read(self, image_id: str) -> bytes:
         """One film as a P5 file."""
@@ -91,14 +77,9 @@ class H5Source(FilmSource):
                 for copy in copies:
                     if not np.array_equal(self._scans[copy], pixels):
                         raise conflicting_copies(image_id, f"row {first}", f"row {copy}", str(self._path))
-        except (OSError, RuntimeError, ValueError) as error:
+        except MISREAD as error:
             raise _unusable(self._path, f"{type(error).__name__}: {error}") from error
         return encode_pgm(pixels)
-
-    def stream(self) -> Iterator[tuple[str, bytes]]:
-        """All films in the order of their names."""
-        for image_id in self.image_ids:
-            yield image_id, self.read(image_id)
 
 
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
@@ -130,17 +111,10 @@ def _text(value: object) -> str:
     """A cell as Info.txt writes it; "" for a missing one."""
     if isinstance(value, bytes):
         value = value.decode("ascii", errors="replace")
-    if isinstance(value, float):
-        value = "" if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
     text = " ".join(str(value).split())
     if text.lower() == "nan":
         return ""
     return text[:-2] if text.endswith(".0") and text[:-2].isdigit() else text
-
-
-def _info_row(columns: dict[str, list[str]], row: int) -> str:
-    """A row of Info.txt: what is missing is left out, so that the one parser judges all packagings."""
-    return " ".join(cell for values in columns.values() if (cell := values[row]))
 
 
 def _unusable(path: Path, found: str) -> DataError:

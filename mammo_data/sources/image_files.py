@@ -11,14 +11,13 @@ from pathlib import Path, PurePosixPath
 
 from mammo_data.errors import DataError
 from mammo_data.sources.archive_members import archive_members, is_archive_file
-from mammo_data.sources.base import read_file
-from mammo_data.sources.case_folder import LARGEST_FILM
-from mammo_data.sources.film_names import IMAGE_SUFFIXES, is_h5
+from mammo_data.sources.base import first_bytes, read_file
+from mammo_data.sources.film_names import IMAGE_SUFFIXES, is_hidden, kind_of_file
+from mammo_data.sources.folder import LARGEST_FILM
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 _MAGICS = (b"P5", b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
-_DICOM_AT, _DICOM = 128, b"DICM"
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,22 @@ def image_files(paths: Iterable[Path]) -> Iterator[ImageFile]:
         The images; an unreadable one, a folder without any, or a damaged archive as an error.
     """
     for path in paths:
-        if path.is_dir():
-            yield from _of_folder(path)
-        elif path.is_file() and not is_h5(path.name) and is_archive_file(path):
-            yield from _of_archive(path)
-        else:
+        is_archive = path.is_file() and kind_of_file(path.name) != "h5" and is_archive_file(path)
+        if not path.is_dir() and not is_archive:
             yield ImageFile(str(path), _read(path))
+            continue
+        found = None
+        for found in _of_archive(path) if is_archive else _of_folder(path):
+            yield found
+        if found is None:
+            yield ImageFile(
+                str(path),
+                DataError(
+                    expected="images (PGM, PNG, JPEG, TIFF, DICOM)",
+                    found=f"none in {path}",
+                    remedy="Name the folder or archive that holds them.",
+                ),
+            )
 
 
 def paths_or_image(data: bytes) -> tuple[Path, ...] | bytes:
@@ -64,12 +73,9 @@ def paths_or_image(data: bytes) -> tuple[Path, ...] | bytes:
     """
     if data.startswith(_MAGICS) or _is_dicom(data):
         return data
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        text = "\0"
+    text = data.decode("utf-8", errors="replace")
     paths = tuple(Path(line.strip()) for line in text.splitlines() if line.strip())
-    if "\0" in text or not paths:
+    if not {"\0", "\N{REPLACEMENT CHARACTER}"}.isdisjoint(text) or not paths:
         raise DataError(
             expected="an image (PGM, PNG, JPEG, TIFF, DICOM) or a list of paths on standard input",
             found=f"{len(data)} bytes of something else",
@@ -79,41 +85,27 @@ def paths_or_image(data: bytes) -> tuple[Path, ...] | bytes:
 
 
 def _of_folder(folder: Path) -> Iterator[ImageFile]:
-    found = False
     for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if not _may_be_image(inside.as_posix()) or not path.is_file():
-            continue
-        if not inside.suffix and not _starts_as_dicom(path):
-            continue
-        found = True
-        yield ImageFile(inside.as_posix(), _read(path))
-    if not found:
-        yield _nothing_in(folder)
+        name = path.relative_to(folder).as_posix()
+        if _may_be_image(name) and path.is_file() and (path.suffix or _is_dicom(first_bytes(path, 132))):
+            yield ImageFile(name, _read(path))
 
 
 def _of_archive(path: Path) -> Iterator[ImageFile]:
-    found = False
     try:
         for member in archive_members(path):
-            if not _may_be_image(member.path):
-                continue
-            data = member.read()
-            if PurePosixPath(member.path).suffix or _is_dicom(data):
-                found = True
-                yield ImageFile(member.path, data)
+            if _may_be_image(member.path):
+                data = member.read()
+                if PurePosixPath(member.path).suffix or _is_dicom(data):
+                    yield ImageFile(member.path, data)
     except DataError as error:
         yield ImageFile(str(path), error)
-        return
-    if not found:
-        yield _nothing_in(path)
 
 
 def _may_be_image(path: str) -> bool:
     pure = PurePosixPath(path)
-    if any(part.startswith(".") or part == "__MACOSX" for part in pure.parts) or pure.name == "DICOMDIR":
-        return False
-    return pure.suffix.lower() in ("", *IMAGE_SUFFIXES, *DICOM_SUFFIXES)
+    wanted = pure.suffix.lower() in ("", *IMAGE_SUFFIXES, *DICOM_SUFFIXES)
+    return wanted and pure.name != "DICOMDIR" and not is_hidden(path)
 
 
 def _read(path: Path) -> bytes | DataError:
@@ -123,24 +115,5 @@ def _read(path: Path) -> bytes | DataError:
         return error
 
 
-def _starts_as_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return _is_dicom(file.read(_DICOM_AT + len(_DICOM)))
-    except OSError:
-        return False
-
-
 def _is_dicom(data: bytes) -> bool:
-    return data[_DICOM_AT : _DICOM_AT + len(_DICOM)] == _DICOM
-
-
-def _nothing_in(place: Path) -> ImageFile:
-    return ImageFile(
-        str(place),
-        DataError(
-            expected="images (PGM, PNG, JPEG, TIFF, DICOM)",
-            found=f"none in {place}",
-            remedy="Name the folder or archive that holds them.",
-        ),
-    )
+    return data[128:132] == b"DICM"

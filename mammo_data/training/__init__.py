@@ -1,1 +1,1 @@
-"""What training draws from a prepared set: balanced order, augmented views, tf.data."""
+"""The feed of training from a prepared set: balanced order, augmented views, tf.data."""

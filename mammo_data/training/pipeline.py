@@ -1,4 +1,4 @@
-"""tf.data over a prepared set: batches of pixels, decoded once, augmented for training only.
+"""The tf.data pipeline over a prepared set: batches of pixels, decoded once, augmented for training only.
 
 Pixels come out as BiT takes them: float32 [B, S, S, 3] in [-1, 1], grey in all three channels.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -63,8 +64,7 @@ def view_dataset(
         pixels = tf.numpy_function(batch, [rows, views], tf.uint8, stateful=False)
         return _to_network(tf.ensure_shape(pixels, (None, side, side)))
 
-    dataset = tf.data.Dataset.from_tensor_slices((row_array, view_array)).batch(batch_size)
-    return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    return _loaded(tf.data.Dataset.from_tensor_slices((row_array, view_array)).batch(batch_size), load)
 
 
 def training_dataset(
@@ -123,14 +123,9 @@ def training_dataset(
         drawn = tf.cast(tf.gather(tf.constant(label_array), rows), tf.int32)
         return _to_network(tf.ensure_shape(pixels, (batch_size, side, side))), drawn
 
-    signature = (
-        tf.TensorSpec((), tf.int64),
-        tf.TensorSpec((), tf.int64),
-        tf.TensorSpec((batch_size,), tf.int64),
-    )
+    signature = tuple(tf.TensorSpec(shape, tf.int64) for shape in ((), (), (batch_size,)))
     dataset = tf.data.Dataset.from_generator(draws, output_signature=signature)
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
+    return _loaded(dataset.apply(tf.data.experimental.assert_cardinality(steps)), load)
 
 
 def evaluation_dataset(images: NDArray[np.uint8], labels: NDArray[np.int64], *, batch_size: int) -> tf.data.Dataset:
@@ -146,15 +141,16 @@ def evaluation_dataset(images: NDArray[np.uint8], labels: NDArray[np.int64], *, 
     """
     if len(images) != len(labels):
         raise ValueError(f"received {len(images)} images and {len(labels)} labels")
-    side = images.shape[1]
+    n = len(images)
+    pixels = view_dataset(
+        images, range(n), [0] * n, [""] * n, batch_size=batch_size, seed=0, augmentation=AugmentationSettings()
+    )
+    classes = tf.data.Dataset.from_tensor_slices(np.asarray(labels, np.int32)).batch(batch_size)
+    return tf.data.Dataset.zip((pixels, classes))
 
-    def load(rows: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # By rows, so that a memory map stays on disk instead of becoming a constant of the graph.
-        pixels = tf.numpy_function(lambda rows: np.asarray(images[rows]), [rows], tf.uint8, stateful=False)
-        return _to_network(tf.ensure_shape(pixels, (None, side, side))), labels
 
-    slices = (np.arange(len(images), dtype=np.int64), np.asarray(labels, np.int32))
-    dataset = tf.data.Dataset.from_tensor_slices(slices).batch(batch_size)
+def _loaded(dataset: tf.data.Dataset, load: Callable[..., Any]) -> tf.data.Dataset:
+    """The data set with ``load`` done to each batch, in parallel and in order."""
     return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 

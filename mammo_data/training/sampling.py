@@ -1,4 +1,4 @@
-"""Which training images an epoch draws, and how often: the minority classes' sampler."""
+"""The sampler: which training images an epoch draws, and how often, where classes are rare."""
 
 from __future__ import annotations
 

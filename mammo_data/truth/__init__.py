@@ -1,1 +1,1 @@
-"""What is known of the films: Info.txt, cases.csv, the published facts of MIAS."""
+"""The ground truth of films: Info.txt, cases.csv, the published facts of MIAS."""

@@ -5,8 +5,8 @@ table's folder), ``patient``, ``label``, and where known ``tissue``, ``finding``
 (pixels of that image, y from the TOP) and ``split`` (test, or training or validation, which both mean development). One
 line an image, or several where it has several findings: then the worst label counts.
 
-The order of the classes, from harmless to worst, is that of `mammo_data.truth.class_words`; a word that it
-does not know is refused. The last class is the primary endpoint's.
+The order of the classes, from harmless to worst, is that of `mammo_data.truth.class_words`; a word that it does not
+know is refused. The last class is the primary endpoint's.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from mammo_data.cases import Case, CaseTable, Finding
-from mammo_data.decoding.decode import LARGEST_SIDE
+from mammo_data.cases import LARGEST_SIDE, Case, CaseTable, Finding
 from mammo_data.errors import DataError
 from mammo_data.truth.class_words import order_classes
 from mammo_data.truth.patient_key import spelled, two_spellings
@@ -27,15 +26,8 @@ OPTIONAL = ("tissue", "finding", "x", "y", "radius", "split")
 MOST_CLASSES = 20
 _PLACE = ("x", "y", "radius")
 _LONGEST_CELL = 500
-_SIDES = {
-    "": "",
-    "test": "test",
-    "training": "development",
-    "train": "development",
-    "validation": "development",
-    "val": "development",
-    "development": "development",
-}
+_DEVELOPMENT = ("training", "train", "validation", "val", "development")
+_SIDES = {"": "", "test": "test", **dict.fromkeys(_DEVELOPMENT, "development")}
 
 
 @dataclass(frozen=True)

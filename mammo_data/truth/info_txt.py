@@ -3,22 +3,19 @@
 A row is ``REFNUM TISSUE CLASS [SEVERITY [X Y RADIUS | *NOTE 3*]]``. Only lines that begin with a MIAS reference number
 are rows: the credits line "Truth-Data: C R M Boggis" would otherwise pass for a malignant finding.
 
-A label is one letter, so a damaged row can read as another label. The published table is known by its hash
-(`mias_facts`); a table of one's own may carry a line ``ROWS-SHA-256: <hex>`` (`rows_checksum`), which is then checked.
+A label is one letter, so a damaged row can read as another label. The published table is known by its hash (see
+`mammo_data.truth.mias`); a table of one's own may carry a line ``ROWS-SHA-256: <hex>`` (`rows_checksum`), which is then
+checked.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from mammo_data.cases import MIAS_CLASSES, Case, CaseTable, Finding
 from mammo_data.errors import DataError
-
-if TYPE_CHECKING:
-    pass
-
 
 _ROW = re.compile(r"^mdb[0-9]{3}$")
 _TISSUES = frozenset("FGD")
@@ -47,20 +44,18 @@ def decode_info(data: bytes, name: str = "Info.txt") -> str:
     Raises:
         DataError: The bytes hold a NUL or are not UTF-8 (MIAS's file is plain ASCII).
     """
-    if b"\0" in data:
-        raise DataError(
-            expected="a text file",
-            found=f"a NUL byte at offset {data.index(0)} of {name}",
-            remedy="Get a fresh copy of that file.",
-        )
+    place = data.find(b"\0")
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(
-            expected="UTF-8 text",
-            found=f"byte 0x{data[error.start]:02x} at offset {error.start} of {name}",
-            remedy="Get a fresh copy of that file, or save it as UTF-8.",
-        ) from error
+        place = error.start
+    if place < 0:
+        return text
+    raise DataError(
+        expected="UTF-8 text",
+        found=f"{f'byte 0x{data[place]:02x}' if data[place] else 'a NUL byte'} at offset {place} of {name}",
+        remedy="Get a fresh copy of that file, or save it as UTF-8.",
+    )
 
 
 def parse_info(text: str, image_height: int = 1024) -> CaseTable:
@@ -80,9 +75,7 @@ def parse_info(text: str, image_height: int = 1024) -> CaseTable:
     Raises:
         DataError: A row can't be understood, two rows contradict each other, or there is no row at all.
     """
-    tissues: dict[str, str] = {}
-    findings: dict[str, list[Finding]] = {}
-    declared_normal: set[str] = set()
+    rows: dict[str, list[tuple[str, Finding | None]]] = {}
     _require_checksum(text)
     for number, line in enumerate(text.splitlines(), start=1):
         tokens = line.split()
@@ -91,34 +84,25 @@ def parse_info(text: str, image_height: int = 1024) -> CaseTable:
         image_id = tokens[0].lower()
         if not _ROW.match(image_id) or image_id == "mdb000":
             raise _bad_row(number, line, "a reference number such as mdb001")
-        tissue, finding = _parse_row(number, line, tokens, image_height)
-        if tissues.setdefault(image_id, tissue) != tissue:
-            raise _bad_row(number, line, f"tissue {tissues[image_id]} as in the other row of {image_id}")
-        kept = findings.setdefault(image_id, [])
-        if finding is None:
-            declared_normal.add(image_id)
-        elif finding not in kept:
-            kept.append(finding)
-        if kept and image_id in declared_normal:
+        row = _parse_row(number, line, tokens, image_height)
+        kept = rows.setdefault(image_id, [row])
+        if kept[0][0] != row[0]:
+            raise _bad_row(number, line, f"tissue {kept[0][0]} as in the other row of {image_id}")
+        if (kept[0][1] is None) != (row[1] is None):
             raise _bad_row(number, line, f"{image_id} to be either NORM or abnormal, not both")
-    if not tissues:
+        if row not in kept:
+            kept.append(row)
+    if not rows:
         raise DataError(
             expected="rows such as 'mdb001 G CIRC B 535 425 197'",
             found="none in the truth table",
             remedy="Use the Info.txt that comes with the images.",
         )
-    return CaseTable(
-        tuple(
-            Case(
-                image_id=image_id,
-                patient_id=patient_of(image_id),
-                label=worst_label(findings[image_id]),
-                tissue=tissues[image_id],
-                findings=tuple(findings[image_id]),
-            )
-            for image_id in sorted(tissues)
-        )
-    )
+    cases = []
+    for image_id in sorted(rows):
+        findings = tuple(finding for _, finding in rows[image_id] if finding is not None)
+        cases.append(Case(image_id, patient_of(image_id), worst_label(findings), rows[image_id][0][0], findings))
+    return CaseTable(tuple(cases))
 
 
 def rows_checksum(text: str) -> str:
@@ -127,7 +111,7 @@ def rows_checksum(text: str) -> str:
     return hashlib.sha256("\n".join(" ".join([row[0].lower(), *row[1:]]) for row in rows).encode()).hexdigest()
 
 
-def worst_label(findings: list[Finding]) -> str:
+def worst_label(findings: Sequence[Finding]) -> str:
     """Class name of the worst finding; the first class where there is none."""
     return MIAS_CLASSES[max((MIAS_CLASSES.index(finding.severity) for finding in findings), default=0)]
 

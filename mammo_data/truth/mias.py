@@ -1,4 +1,4 @@
-"""What is known of the genuine mini-MIAS set: hashes of its files and its truth table, and its six placeless findings.
+"""Facts of the genuine mini-MIAS set: hashes of its files and its truth table, and its six placeless findings.
 
 Names and hashes only; none of the data itself. ``mias_checksums.json`` lists the SHA-256 of each file as measured on
 one complete copy; 115 of the images were found equal in a second, independent copy, but which was not recorded.
@@ -41,13 +41,8 @@ def known_checksums() -> Mapping[str, str]:
     return found
 
 
-def claims_to_be_mias(table: CaseTable, info_text: str) -> bool:
-    """Whether a table lists exactly MIAS's 322 films and does not say that it is a phantom's."""
-    return lists_mias_films(table.image_ids, info_text)
-
-
-def lists_mias_films(image_ids: tuple[str, ...], info_text: str) -> bool:
-    """As `claims_to_be_mias`, from sorted names alone."""
+def claims_to_be_mias(image_ids: tuple[str, ...], info_text: str) -> bool:
+    """Whether sorted names are exactly MIAS's 322 and the truth table does not say that it is a phantom's."""
     all_films = tuple(f"mdb{number:03d}" for number in range(1, IMAGES + 1))
     return image_ids == all_films and PHANTOM_MARK not in info_text
 
@@ -64,7 +59,7 @@ def require_published_size(image_ids: tuple[str, ...], info_text: str, shape: tu
     Raises:
         DataError: The films are MIAS's by name and not 1024 × 1024.
     """
-    if lists_mias_films(image_ids, info_text) and shape != (SIDE, SIDE):
+    if claims_to_be_mias(image_ids, info_text) and shape != (SIDE, SIDE):
         raise DataError(
             expected=f"MIAS's films of {SIDE} × {SIDE} pixels",
             found=f"{shape[1]} × {shape[0]} at {image_ids[0]} in {location}",
@@ -88,7 +83,7 @@ def require_published_labels(table: CaseTable, info_text: str, location: str) ->
     Raises:
         DataError: The table lists MIAS's films with other labels or places.
     """
-    if claims_to_be_mias(table, info_text) and not has_published_labels(table):
+    if claims_to_be_mias(table.image_ids, info_text) and not has_published_labels(table):
         raise DataError(
             expected="the truth table that MIAS published for its 322 films",
             found=f"one with another label, tissue or place in {location}",

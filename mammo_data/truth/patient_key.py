@@ -1,4 +1,4 @@
-"""What two spellings of one patient's id have in common."""
+"""The key of a patient's id: what two spellings of it have in common."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is said of a model: calibration, operating points, subgroups, localisation, the nested protocol."""
+"""Evaluation of a model: calibration, operating points, subgroups, localisation, the nested protocol."""

@@ -4,8 +4,8 @@ Tsamardinos, Greasidou & Borboudakis (Machine Learning 2018): bootstrap the out-
 together; choose the best candidate on the cases that were drawn, score it on those that were not; the mean over the
 resamples estimates what choosing yields. No model is trained again.
 
-A candidate is whatever was chosen among. A search takes the best epoch of the best run, so each epoch of each
-full-budget run is one: an epoch that was picked on all cases beforehand has seen those that are not drawn.
+A candidate is whatever was chosen among. A search takes the best epoch of the best trial, so each epoch of each
+full-budget trial is one: an epoch that was picked on all cases beforehand has seen those that are not drawn.
 
 Two deviations. Patients are drawn, not cases. And an AUC is computed within each fold and averaged over the folds that
 define it, as the search's objective is: scores of different fold models share no scale.
@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.errors import ReportError
-from reports.metrics.auc import Floats
-from reports.metrics.fold_auc import fold_averaged_macro_auc
-from reports.metrics.intervals import LEVEL, RESAMPLES, Interval, patient_weights
+from reports.metrics.auc import Floats, fold_averaged_macro_auc
+from reports.metrics.intervals import LEVEL, RESAMPLES, Interval, check_folds, patient_weights
 from reports.metrics.table import defined_or_none
 
 _CELLS = 2_000_000
@@ -38,17 +37,17 @@ class SelectionCorrection:
         winner: Its position among the candidates.
         corrected: BBC-CV's estimate with percentile limits.
         candidates: Number of candidates.
-        runs: Number of runs that they are epochs of.
-        corrected_for: What was chosen, in words: "run and epoch", or "run" where each run is one candidate.
+        trials: Number of trials that they are epochs of.
+        corrected_for: What was chosen, in words: "trial and epoch", or "trial" where each trial is one candidate.
         resamples: Bootstrap resamples of patients.
-        stability: Share of the resamples in which the same run was chosen, at whichever epoch.
+        stability: Share of the resamples in which the same trial was chosen, at whichever epoch.
     """
 
     selected: float | None
     winner: int
     corrected: Interval
     candidates: int
-    runs: int
+    trials: int
     corrected_for: str
     resamples: int
     stability: float
@@ -64,10 +63,9 @@ def bbc_cv(
     patient_ids: tuple[str, ...],
     folds: NDArray[np.integer],
     *,
-    runs: NDArray[np.integer] | None = None,
+    trials: NDArray[np.integer] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> SelectionCorrection:
     """Corrects the macro one-vs-rest AUC of the best of several candidates for the choice.
 
@@ -76,10 +74,9 @@ def bbc_cv(
         probabilities: Out-of-fold probabilities of each candidate, finite, float64 [candidates, n, classes].
         patient_ids: Patient of each case, n.
         folds: The fold that each case was validated in, int [n].
-        runs: The run that each candidate is an epoch of, int [candidates]; None: each is a run of its own.
+        trials: The trial that each candidate is an epoch of, int [candidates]; None: each is a trial of its own.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
-        level: Coverage.
 
     Returns:
         The correction; with a single candidate it is the out-of-bag score of that one.
@@ -92,27 +89,21 @@ def bbc_cv(
         raise ReportError(
             expected="probabilities [candidates, n, classes] and n labels, patients and folds",
             found=f"{list(scores.shape)}, {len(labels)}, {len(patient_ids)}, {len(folds)}",
-            remedy="Take the out-of-fold predictions of the full-budget runs, in one order of cases.",
+            remedy="Take the out-of-fold predictions of the full-budget trials, in one order of cases.",
         )
-    if len(set(zip(patient_ids, np.asarray(folds).tolist(), strict=True))) != len(set(patient_ids)):
+    check_folds(patient_ids, folds)
+    trial_of = np.arange(len(scores)) if trials is None else np.asarray(trials)
+    if trial_of.shape != (len(scores),):
         raise ReportError(
-            expected="each patient in one fold",
-            found="a patient in two folds",
-            remedy="Make the folds by patient; otherwise the out-of-fold score leaks.",
+            expected=f"a trial for each of {len(scores)} candidates",
+            found=f"{list(trial_of.shape)}",
+            remedy="Name the trial that each candidate is an epoch of.",
         )
-    run_of = np.arange(len(scores)) if runs is None else np.asarray(runs)
-    if run_of.shape != (len(scores),):
-        raise ReportError(
-            expected=f"a run for each of {len(scores)} candidates",
-            found=f"{list(run_of.shape)}",
-            remedy="Name the run that each candidate is an epoch of.",
-        )
-    n_runs = len(np.unique(run_of))
-    counts = {"candidates": len(scores), "runs": n_runs, "resamples": resamples}
-    corrected_for = "run and epoch" if n_runs < len(scores) else "run"
+    counts = {"candidates": len(scores), "trials": len(np.unique(trial_of)), "resamples": resamples}
+    corrected_for = "trial and epoch" if counts["trials"] < len(scores) else "trial"
     whole = fold_averaged_macro_auc(labels, scores, folds, np.ones((1, len(labels))))[:, 0]
     if np.isnan(whole).all():
-        empty = Interval(None, None, None, level, "bbc-cv", resamples)
+        empty = Interval(None, None, None, LEVEL, "bbc-cv", resamples)
         return SelectionCorrection(None, 0, empty, corrected_for=corrected_for, stability=0.0, **counts)
     drawn = patient_weights(patient_ids, resamples=resamples, seed=seed)
     chosen = _chosen(labels, scores, folds, drawn)
@@ -123,20 +114,14 @@ def bbc_cv(
         replicates[its] = fold_averaged_macro_auc(labels, scores[[candidate]], folds, outside)[0]
     good = replicates[np.isfinite(replicates)]
     winner = int(whole.argmax())
-    limits = np.quantile(good, [(1 - level) / 2, (1 + level) / 2]) if len(good) else [np.nan, np.nan]
+    lower, upper = np.quantile(good, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist() if len(good) else (None, None)
+    estimate = float(good.mean()) if len(good) else None
     return SelectionCorrection(
         selected=defined_or_none(whole[winner]),
         winner=winner,
-        corrected=Interval(
-            defined_or_none(good.mean() if len(good) else np.nan),
-            defined_or_none(limits[0]),
-            defined_or_none(limits[1]),
-            level,
-            "bbc-cv",
-            resamples - len(good),
-        ),
+        corrected=Interval(estimate, lower, upper, LEVEL, "bbc-cv", resamples - len(good)),
         corrected_for=corrected_for,
-        stability=float(((chosen >= 0) & (run_of[chosen] == run_of[winner])).mean()),
+        stability=float(((chosen >= 0) & (trial_of[chosen] == trial_of[winner])).mean()),
         **counts,
     )
 

@@ -1,9 +1,8 @@
-"""The cases that a reader should look at: the most confident right and wrong ones of each class."""
+"""Cases that a reader should look at: the most confident right and wrong ones of each class."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,10 +39,6 @@ class ConfidentCase:
         """Whether the most probable class is the true one."""
         return self.label == self.predicted
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return asdict(self)
-
 
 def confident_cases(
     predictions: Predictions, *, right: int = RIGHT_PER_CLASS, wrong: int = WRONG_PER_CLASS
@@ -78,13 +73,7 @@ def confident_errors(predictions: Predictions) -> tuple[ConfidentCase, ...]:
 
 def _case(predictions: Predictions, row: int, rank: int) -> ConfidentCase:
     names, predicted = predictions.class_names, predictions.predicted[row]
-    probabilities = tuple(float(value) for value in predictions.probabilities[row])
-    return ConfidentCase(
-        image_id=predictions.image_ids[row],
-        patient_id=predictions.patient_ids[row],
-        label=names[predictions.labels[row]],
-        predicted=names[predicted],
-        confidence=probabilities[predicted],
-        probabilities=probabilities,
-        rank=rank,
-    )
+    probabilities = tuple(predictions.probabilities[row].tolist())
+    image, patient = predictions.image_ids[row], predictions.patient_ids[row]
+    label = names[predictions.labels[row]]
+    return ConfidentCase(image, patient, label, names[predicted], probabilities[predicted], probabilities, rank)

@@ -24,7 +24,7 @@ class DecisionCurve:
     """Net benefit at each threshold probability, per image.
 
     Attributes:
-        thresholds: Threshold probabilities t, float64 [k].
+        thresholds: Threshold probabilities t in (0, 1), float64 [k].
         model: Net benefit of calling p ≥ t positive, float64 [k].
         lower: Pointwise lower limit, patient bootstrap, float64 [k].
         upper: Pointwise upper limit, float64 [k].
@@ -39,14 +39,7 @@ class DecisionCurve:
 
 
 def decision_curve(
-    predictions: Predictions,
-    positive: NDArray[np.bool_],
-    scores: Floats,
-    *,
-    thresholds: Floats = THRESHOLDS,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
+    predictions: Predictions, positive: NDArray[np.bool_], scores: Floats, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> DecisionCurve:
     """The curve of one endpoint with a pointwise band.
 
@@ -54,19 +47,17 @@ def decision_curve(
         predictions: The cases, for their patients.
         positive: Truth of the endpoint, bool [n].
         scores: Its probability, calibrated: a threshold means nothing on a score of another scale; float64 [n].
-        thresholds: In (0, 1).
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
-        level: Coverage of the band.
 
     Returns:
         The curve; all zero for a model that calls nothing positive.
     """
-    called = scores[:, None] >= thresholds[None, :]
-    odds = thresholds / (1 - thresholds)
+    called = scores[:, None] >= THRESHOLDS[None, :]
+    odds = THRESHOLDS / (1 - THRESHOLDS)
     gain = called * (positive[:, None] - (~positive)[:, None] * odds)
     weights = patient_weights(predictions.patient_ids, resamples=resamples, seed=seed)
     replicates = ratio(weights @ gain, weights.sum(axis=1, keepdims=True))
-    limits = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    limits = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     share = positive.mean()
-    return DecisionCurve(thresholds, gain.mean(axis=0), limits[0], limits[1], share - (1 - share) * odds)
+    return DecisionCurve(THRESHOLDS, gain.mean(axis=0), limits[0], limits[1], share - (1 - share) * odds)

@@ -11,7 +11,7 @@ limits were made), and these sections, each only where its inputs are given:
     decision_curve     thresholds, model, lower, upper, all_positive of the primary endpoint (corrected probabilities)
     subgroups          list of `reports.evaluation.subgroups.SubgroupResult`
     selection          `reports.evaluation.bbc_cv.SelectionCorrection`: the winner's inner score before and after the
-                       correction for the choice of run and epoch
+                       correction for the choice of trial and epoch
     final_seeds        primary_auc, macro_ovr_auc, balanced_accuracy: a list each, the exported model first
     ensemble           `reports.evaluation.final_models.ensemble_section`: the mean of the winner's fold models
     errors             list of `reports.evaluation.confident_cases.ConfidentCase`: the most confident errors a class
@@ -26,29 +26,22 @@ The plain metrics stay those of the model as it is exported; corrections stand b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from operator import attrgetter
+from dataclasses import asdict, dataclass
 from typing import Any
-
-import numpy as np
 
 from reports.evaluation.bbc_cv import SelectionCorrection
 from reports.evaluation.confident_cases import confident_errors
 from reports.evaluation.decision_curve import DecisionCurve, decision_curve
 from reports.evaluation.final_models import FoldEnsemble, ensemble_section, seed_scores
-from reports.evaluation.operating_points import operating_points
+from reports.evaluation.operating_points import OperatingThreshold, judged_fixed, operating_points
+from reports.evaluation.probabilities import ProbabilityCorrection, corrected_predictions, fit_correction
 from reports.evaluation.subgroups import CaseAttributes, SubgroupResult, subgroup_results
-from reports.evaluation.temperature import ProbabilityCorrection, fit_temperature, log_prior_shift
-from reports.metrics.auc import Floats
-from reports.metrics.intervals import RESAMPLES, Method
+from reports.metrics.intervals import RESAMPLES, patient_weights
 from reports.metrics.table import primary_scores
 from reports.metrics.table_intervals import metric_intervals, with_intervals
 from reports.predictions import Predictions
 
 CALIBRATION_METRICS = ("brier", "log_loss", "classwise_ece")
-
-SMALLEST_PROBABILITY = 1e-12
-"""Below float32's resolution near 1: a probability that was rounded to 0 has lost its logit, and this stands for it."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +77,6 @@ def evaluate(
     ensemble: FoldEnsemble | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    method: Method = "bca",
 ) -> Evaluation:
     """Evaluates held-out predictions with everything that the inputs allow.
 
@@ -101,7 +93,6 @@ def evaluate(
         ensemble: The winner's fold models.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draws.
-        method: How the limits of the plain metrics are found.
 
     Returns:
         The evaluation.
@@ -109,90 +100,78 @@ def evaluate(
     Raises:
         ReportError: If a patient is in both tables.
     """
-    table = with_intervals(held_out, resamples=resamples, seed=seed, method=method)
-    corrected: Predictions | None = None
-    curve: DecisionCurve | None = None
+    table = with_intervals(held_out, resamples=resamples, seed=seed)
+    corrected, curve = None, None
     if development is not None:
         correction = fit_correction(development, training_shares)
         if correction is not None:
-            corrected, inner = (
-                corrected_predictions(held_out, correction),
-                corrected_predictions(development, correction),
-            )
-            table["calibration"] = _calibration(table, corrected, correction, resamples, seed, method)
-            shifted = any(correction.log_prior_shift)
-            table["calibration"]["prior_shift"] = None if training_shares is None else shifted
+            corrected = corrected_predictions(held_out, correction)
+            development = corrected_predictions(development, correction)
+            shifted = None if training_shares is None else any(correction.log_prior_shift)
+            section = _calibration(table, corrected, correction, resamples, seed)
+            table["calibration"] = section | {"prior_shift": shifted}
             curve = decision_curve(corrected, *primary_scores(corrected), resamples=resamples, seed=seed)
             table["decision_curve"] = curve_section(curve)
-        else:
-            inner = development
-        points = operating_points(inner, corrected or held_out, resamples=resamples, seed=seed)
+        points = operating_points(development, corrected or held_out, resamples=resamples, seed=seed)
         table["operating_points"] = [point.as_dict() for point in points]
     slices: tuple[SubgroupResult, ...] = ()
     if attributes is not None:
         slices = subgroup_results(held_out, attributes, radius_cuts=radius_cuts, resamples=resamples, seed=seed)
-        table["subgroups"] = [result.as_dict() for result in slices]
+        table["subgroups"] = [asdict(result) for result in slices]
     if selection is not None:
-        table["selection"] = selection.as_dict()
+        table["selection"] = asdict(selection)
     table["final_seeds"] = seed_scores([held_out, *other_seeds])
     if ensemble is not None:
-        table["ensemble"] = ensemble_section(held_out, ensemble, resamples=resamples, seed=seed, method=method)
-    table["errors"] = [case.as_dict() for case in confident_errors(held_out)]
+        table["ensemble"] = ensemble_section(held_out, ensemble, resamples=resamples, seed=seed)
+    table["errors"] = [asdict(case) for case in confident_errors(held_out)]
     return Evaluation(table, held_out, corrected, curve, slices, ensemble)
+
+
+def evaluate_fixed(
+    predictions: Predictions,
+    *,
+    correction: ProbabilityCorrection | None,
+    thresholds: Sequence[OperatingThreshold] = (),
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Metrics of a model whose calibration and thresholds stand already: nothing is fitted on the cases at hand.
+
+    Args:
+        predictions: The model's own probabilities, of patients that it has not been developed on.
+        correction: From them to calibrated ones, fitted on development patients; None for none.
+        thresholds: On calibrated probabilities.
+        resamples: Bootstrap resamples of patients.
+        seed: Seed of the draws.
+
+    Returns:
+        Plain values that `json.dumps` takes: the table of metrics, ``calibration`` as the module's docstring has it
+        (without ``prior_shift``), and ``operating_points``, each with endpoint, target_specificity and threshold,
+        sensitivity and specificity with intervals, the four counts, and wilson_sensitivity.
+    """
+    table = with_intervals(predictions, resamples=resamples, seed=seed)
+    scored = predictions
+    if correction is not None:
+        scored = corrected_predictions(predictions, correction)
+        table["calibration"] = _calibration(table, scored, correction, resamples, seed)
+    weights = patient_weights(predictions.patient_ids, resamples=resamples, seed=seed)
+    table["operating_points"] = [judged_fixed(scored, threshold, weights) for threshold in thresholds]
+    return table
 
 
 def curve_section(curve: DecisionCurve) -> dict[str, list[float]]:
     """The decision curve as metrics.json holds it."""
-    return {name: getattr(curve, name).tolist() for name in ("thresholds", "model", "lower", "upper", "all_positive")}
-
-
-def fit_correction(
-    development: Predictions, training_shares: Sequence[float] | None = None
-) -> ProbabilityCorrection | None:
-    """Prior shift and temperature from out-of-fold predictions.
-
-    The shift supposes that a network trained on balanced classes answers for a balanced world. One that has learned to
-    be sure of most training images does not, and then the shift makes matters worse; so the temperature is fitted with
-    and without it, and what has the smaller out-of-fold log loss is kept.
-
-    Args:
-        development: See `evaluate`.
-        training_shares: See `evaluate`.
-
-    Returns:
-        The correction, or None where a class has no case: its prior and its temperature can't be known then.
-    """
-    counts = np.bincount(development.labels, minlength=len(development.class_names))
-    if not counts.all():
-        return None
-    logits = logits_of(development)
-    shifts = [None] if training_shares is None else [log_prior_shift(counts, training_shares), None]
-    return min((fit_temperature(logits, development.labels, shift=shift) for shift in shifts), key=attrgetter("loss"))
-
-
-def logits_of(predictions: Predictions) -> Floats:
-    """Logits up to a constant a row, which softmax does not see: the log of the probabilities, float64 [n, classes]."""
-    return np.log(np.maximum(predictions.probabilities, SMALLEST_PROBABILITY))
-
-
-def corrected_predictions(predictions: Predictions, correction: ProbabilityCorrection) -> Predictions:
-    """The same cases with corrected probabilities."""
-    return replace(predictions, probabilities=correction.probabilities(logits_of(predictions)))
+    return {name: values.tolist() for name, values in vars(curve).items()}
 
 
 def _calibration(
-    plain: Mapping[str, Any],
-    corrected: Predictions,
-    correction: ProbabilityCorrection,
-    resamples: int,
-    seed: int,
-    method: Method,
+    plain: Mapping[str, Any], corrected: Predictions, correction: ProbabilityCorrection, resamples: int, seed: int
 ) -> dict[str, Any]:
-    after = metric_intervals(corrected, resamples=resamples, seed=seed, method=method)
+    after = metric_intervals(corrected, resamples=resamples, seed=seed)
     return {
         "temperature": correction.temperature,
         "log_prior_shift": list(correction.log_prior_shift),
         "cases": correction.cases,
         "uncorrected": {metric: plain[metric] for metric in CALIBRATION_METRICS},
-        "corrected": {metric: after[metric,].as_dict() for metric in CALIBRATION_METRICS},
+        "corrected": {metric: asdict(after[metric,]) for metric in CALIBRATION_METRICS},
     }

@@ -1,4 +1,4 @@
-"""Beside the exported model: other seeds of the same training, and the ensemble of the winner's fold models.
+"""Models beside the exported one: other seeds of the same training, and the ensemble of the winner's fold models.
 
 How much the seed alone moves the score says how far the exported model's figures are its luck. The fold models have
 each left out a part of the development patients; their mean often ranks better than any one model, and is compared
@@ -8,14 +8,14 @@ with the exported one on the same resamples of patients. Neither is chosen: the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from reports.errors import ReportError
 from reports.metrics.auc import Floats
-from reports.metrics.intervals import RESAMPLES, Interval, Method
+from reports.metrics.intervals import RESAMPLES, Interval
 from reports.metrics.table import classification_metrics, metric_values
 from reports.metrics.table_intervals import metric_intervals, paired_difference
 from reports.predictions import Predictions
@@ -62,12 +62,7 @@ def seed_scores(tables: Sequence[Predictions]) -> dict[str, list[float | None]]:
 
 
 def ensemble_section(
-    exported: Predictions,
-    ensemble: FoldEnsemble,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    method: Method = "bca",
+    exported: Predictions, ensemble: FoldEnsemble, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Any]:
     """The ensemble's metrics and what it has over the exported model.
 
@@ -76,26 +71,23 @@ def ensemble_section(
         ensemble: The fold models.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draws.
-        method: How limits of the metrics are found.
 
     Returns:
         ``members``, ``exact``, ``metrics`` (name to interval) and ``difference`` (ensemble − exported on the same
         resamples, name to percentile interval).
     """
     mean = ensemble.mean
-    found = metric_intervals(mean, resamples=resamples, seed=seed, method=method)
+    found = metric_intervals(mean, resamples=resamples, seed=seed)
+
+    def difference(name: str) -> Interval:
+        def metric(table: Predictions, weights: Floats) -> Floats:
+            return metric_values(table, weights)[name,]
+
+        return paired_difference(mean, exported, metric, resamples=resamples, seed=seed)
+
     return {
         "members": len(ensemble.members),
         "exact": ensemble.exact,
-        "metrics": {name: found[name,].as_dict() for name in ENSEMBLE_METRICS},
-        "difference": {
-            name: _difference(mean, exported, name, resamples=resamples, seed=seed).as_dict() for name in COMPARED
-        },
+        "metrics": {name: asdict(found[name,]) for name in ENSEMBLE_METRICS},
+        "difference": {name: asdict(difference(name)) for name in COMPARED},
     }
-
-
-def _difference(mean: Predictions, exported: Predictions, name: str, *, resamples: int, seed: int) -> Interval:
-    def metric(table: Predictions, weights: Floats) -> Floats:
-        return metric_values(table, weights)[name,]
-
-    return paired_difference(mean, exported, metric, resamples=resamples, seed=seed)

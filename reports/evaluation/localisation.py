@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.metrics.auc import Floats, ratio
-from reports.metrics.intervals import LEVEL, RESAMPLES, Interval, interval, patient_weights, share
+from reports.metrics.intervals import RESAMPLES, Interval, interval, patient_weights, share
 
 Circle = tuple[float, float, float]
 """Centre (x, y) and radius in pixels of the prepared image, y from the top."""
@@ -98,9 +98,7 @@ class LocalisationResult:
 
 def hits(point: tuple[float, float] | None, circles: Sequence[Circle]) -> bool:
     """Whether a pixel (x, y) lies in one of the circles; None lies nowhere."""
-    if point is None:
-        return False
-    return any((point[0] - x) ** 2 + (point[1] - y) ** 2 <= radius**2 for x, y, radius in circles)
+    return point is not None and any((point[0] - x) ** 2 + (point[1] - y) ** 2 <= radius**2 for x, y, radius in circles)
 
 
 def covered_share(breast: NDArray[np.bool_], circles: Sequence[Circle]) -> float:
@@ -123,16 +121,13 @@ def share_of_hits(cases: Sequence[LocatedCase]) -> float:
     return float(np.mean([hits(case.peak, case.circles) for case in cases])) if cases else 0.0
 
 
-def pointing_game(
-    cases: Sequence[LocatedCase], *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
-) -> PointingGame:
+def pointing_game(cases: Sequence[LocatedCase], *, resamples: int = RESAMPLES, seed: int = 0) -> PointingGame:
     """Plays the game.
 
     Args:
         cases: At least one.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
-        level: Coverage of the percentile intervals.
 
     Returns:
         The shares.
@@ -155,25 +150,21 @@ def pointing_game(
     chance = np.array([covered_share(case.breast, case.circles) for case in cases])
 
     def mean(values: Floats) -> Interval:
-        return interval(float(values.mean()), ratio(weights @ values, weights.sum(axis=1)), level=level)
+        return interval(float(values.mean()), ratio(weights @ values, weights.sum(axis=1)))
 
-    found = {
-        "map": share(by_map, everyone, patients, weights, level=level),
-        "random": mean(chance),
-        "centre": share(by_centre, everyone, patients, weights, level=level),
-    }
+    def over(other: Interval, difference: Floats) -> Interval:
+        return _mover(of_map, other) if "wilson" in (of_map.method, other.method) else mean(difference)
 
-    def over(other: str, difference: Floats) -> Interval:
-        if "wilson" in (found["map"].method, found[other].method):
-            return _mover(found["map"], found[other])
-        return mean(difference)
-
+    of_map, of_centre = (share(hit, everyone, patients, weights) for hit in (by_map, by_centre))
+    random = mean(chance)
     return PointingGame(
         images=len(cases),
         patients=len(set(patients)),
-        **found,
-        map_over_random=over("random", by_map - chance),
-        map_over_centre=over("centre", by_map.astype(np.float64) - by_centre),
+        map=of_map,
+        random=random,
+        centre=of_centre,
+        map_over_random=over(random, by_map - chance),
+        map_over_centre=over(of_centre, by_map.astype(np.float64) - by_centre),
     )
 
 
@@ -207,14 +198,9 @@ def localisation_result(
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
     """
-    labels = sorted({case.label for case in cases})
-    return LocalisationResult(
-        method=method,
-        chosen_on=dict(chosen_on),
-        chosen_on_images=chosen_on_images,
-        all=pointing_game(cases, resamples=resamples, seed=seed),
-        by_class={
-            label: pointing_game([case for case in cases if case.label == label], resamples=resamples, seed=seed)
-            for label in labels
-        },
-    )
+    by_class = {
+        label: pointing_game([case for case in cases if case.label == label], resamples=resamples, seed=seed)
+        for label in sorted({case.label for case in cases})
+    }
+    everywhere = pointing_game(cases, resamples=resamples, seed=seed)
+    return LocalisationResult(method, dict(chosen_on), chosen_on_images, everywhere, by_class)

@@ -6,6 +6,7 @@ scores give the threshold, and the held-out patients tell what it is worth.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,11 +15,33 @@ from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.metrics.auc import Floats, ratio
-from reports.metrics.intervals import LEVEL, RESAMPLES, Interval, patient_weights, share, wilson
-from reports.metrics.table import abnormal_scores, defined_or_none, primary_scores
+from reports.metrics.intervals import RESAMPLES, Interval, patient_weights, share, wilson
+from reports.metrics.table import defined_or_none, endpoints
 from reports.predictions import Predictions
 
 SPECIFICITIES = (0.90, 0.95)
+
+
+@dataclass(frozen=True)
+class OperatingThreshold:
+    """Where scores are called positive, as chosen on development patients.
+
+    Attributes:
+        endpoint: For example "malignant versus rest".
+        classes: The positive classes; their calibrated probabilities are added up to the score.
+        target_specificity: What it was chosen for.
+        threshold: Scores of at least this are called positive; None: nothing is.
+    """
+
+    endpoint: str
+    classes: tuple[str, ...]
+    target_specificity: float
+    threshold: float | None
+
+    def is_positive(self, probabilities: Mapping[str, float]) -> bool:
+        """The decision for one image, from its calibrated probabilities by class name."""
+        score = sum(probabilities[name] for name in self.classes)
+        return self.threshold is not None and score >= self.threshold
 
 
 @dataclass(frozen=True)
@@ -86,23 +109,15 @@ def threshold_at_specificity(positive: NDArray[np.bool_], scores: Floats, specif
 
 
 def operating_points(
-    development: Predictions,
-    held_out: Predictions,
-    *,
-    specificities: tuple[float, ...] = SPECIFICITIES,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
+    development: Predictions, held_out: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[OperatingPoint, ...]:
     """Sensitivity at fixed specificities for the primary endpoint and for abnormal versus normal.
 
     Args:
         development: Out-of-fold probabilities of the development patients, made like those of ``held_out``.
         held_out: Probabilities of the held-out patients.
-        specificities: Targets.
         resamples: Bootstrap resamples of held-out patients; the threshold stays what it is.
         seed: Seed of the draw.
-        level: Coverage.
 
     Returns:
         One point an endpoint and target; endpoints without development negatives are left out.
@@ -118,34 +133,82 @@ def operating_points(
             remedy="Choose thresholds on out-of-fold predictions of the development patients.",
         )
     weights = patient_weights(held_out.patient_ids, resamples=resamples, seed=seed)
-    names = held_out.class_names
     points = []
-    for endpoint, scores_of in (
-        (f"{names[-1]} versus rest", primary_scores),
-        (f"abnormal versus {names[0]}", abnormal_scores),
-    ):
-        (positive, scores), (inner_positive, inner_scores) = scores_of(held_out), scores_of(development)
-        if inner_positive.all():
-            continue
-        for target in specificities:
-            threshold = threshold_at_specificity(inner_positive, inner_scores, target)
-            called, inner_called = scores >= threshold, inner_scores >= threshold
+    for (endpoint, _, positive, scores), inner in zip(endpoints(held_out), endpoints(development), strict=True):
+        for target in SPECIFICITIES if not inner.positive.all() else ():
+            threshold = threshold_at_specificity(inner.positive, inner.scores, target)
+            found = judged(scores >= threshold, positive, held_out.patient_ids, weights)
+            sensitivity = ratio((inner.scores[inner.positive] >= threshold).sum(), inner.positive.sum())
             points.append(
                 OperatingPoint(
                     endpoint=endpoint,
                     target_specificity=target,
                     threshold=threshold,
-                    development_specificity=float((~inner_called[~inner_positive]).mean()),
-                    development_sensitivity=defined_or_none(
-                        float(ratio(inner_called[inner_positive].sum(), inner_positive.sum()))
-                    ),
-                    sensitivity=share(called, positive, held_out.patient_ids, weights, level=level),
-                    specificity=share(~called, ~positive, held_out.patient_ids, weights, level=level),
-                    true_positives=int((called & positive).sum()),
-                    positives=int(positive.sum()),
-                    false_positives=int((called & ~positive).sum()),
-                    negatives=int((~positive).sum()),
-                    wilson_sensitivity=wilson(int((called & positive).sum()), int(positive.sum()), level=level),
+                    development_specificity=float((inner.scores[~inner.positive] < threshold).mean()),
+                    development_sensitivity=defined_or_none(float(sensitivity)),
+                    **found,
+                    wilson_sensitivity=wilson(found["true_positives"], found["positives"]),
                 )
             )
     return tuple(points)
+
+
+def fixed_thresholds(development: Predictions) -> tuple[OperatingThreshold, ...]:
+    """The thresholds alone, for a model that goes to other patients.
+
+    Args:
+        development: Calibrated out-of-fold probabilities.
+    """
+    found = []
+    for endpoint, classes, positive, scores in endpoints(development):
+        for target in SPECIFICITIES if not positive.all() else ():
+            threshold = threshold_at_specificity(positive, scores, target)
+            found.append(OperatingThreshold(endpoint, classes, target, threshold if np.isfinite(threshold) else None))
+    return tuple(found)
+
+
+def judged(
+    called: NDArray[np.bool_], positive: NDArray[np.bool_], patient_ids: tuple[str, ...], weights: Floats
+) -> dict[str, Any]:
+    """What calling some cases positive comes to.
+
+    Args:
+        called: Which are called positive, bool [n].
+        positive: Which are, bool [n].
+        patient_ids: Patient of each case, n.
+        weights: From `reports.metrics.intervals.patient_weights`, float64 [resamples, n].
+
+    Returns:
+        ``sensitivity`` and ``specificity`` (intervals), and the counts ``true_positives``, ``positives``,
+        ``false_positives`` and ``negatives``.
+    """
+    return {
+        "sensitivity": share(called, positive, patient_ids, weights),
+        "specificity": share(~called, ~positive, patient_ids, weights),
+        "true_positives": int((called & positive).sum()),
+        "positives": int(positive.sum()),
+        "false_positives": int((called & ~positive).sum()),
+        "negatives": int((~positive).sum()),
+    }
+
+
+def judged_fixed(predictions: Predictions, point: OperatingThreshold, weights: Floats) -> dict[str, Any]:
+    """What a threshold of other patients does on these, as metrics.json holds it.
+
+    Args:
+        predictions: Calibrated probabilities.
+        point: The threshold.
+        weights: From `reports.metrics.intervals.patient_weights`, float64 [resamples, n].
+    """
+    columns = [predictions.class_names.index(name) for name in point.classes]
+    threshold = np.inf if point.threshold is None else point.threshold
+    called = predictions.probabilities[:, columns].sum(axis=1) >= threshold
+    found = judged(called, np.isin(predictions.labels, columns), predictions.patient_ids, weights)
+    found["wilson_sensitivity"] = wilson(found["true_positives"], found["positives"])
+    names = ("endpoint", "target_specificity", "threshold")
+    return {name: getattr(point, name) for name in names} | plain(found)
+
+
+def plain(judgement: Mapping[str, Any]) -> dict[str, Any]:
+    """`judged` as `json.dumps` takes it."""
+    return {name: asdict(value) if isinstance(value, Interval) else value for name, value in judgement.items()}

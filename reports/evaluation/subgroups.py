@@ -13,8 +13,7 @@ An AUC of a slice with fewer than ten positives or negatives is a coin toss in p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +21,22 @@ from numpy.typing import NDArray
 from reports.errors import ReportError
 from reports.metrics.auc import Floats, WeightedRanking, ratio
 from reports.metrics.degenerate import independent_pairs, is_unmoved, unmoved_interval
-from reports.metrics.intervals import LEVEL, RESAMPLES, Interval, interval, jackknife_weights, patient_weights
-from reports.metrics.table import abnormal_scores, primary_scores
+from reports.metrics.intervals import RESAMPLES, Interval, interval, jackknife_weights, patient_weights
+from reports.metrics.table import Endpoint, endpoints
 from reports.predictions import Predictions
 
 LEAST_CASES = 10
+
+ABNORMALITIES = {
+    "CALC": "calcification",
+    "CIRC": "circumscribed mass",
+    "SPIC": "spiculated mass",
+    "ARCH": "architectural distortion",
+    "ASYM": "asymmetry",
+    "MISC": "other, ill-defined mass",
+}
+TISSUES = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
+"""The codes of MIAS (``Info.txt`` of the database) in words."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +80,6 @@ class SubgroupResult:
     auc: Interval
     suppressed: bool
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return asdict(self)
-
 
 def radius_terciles(attributes: Mapping[str, CaseAttributes]) -> tuple[float, float]:
     """The two radii that cut the located findings into three equal parts.
@@ -101,10 +107,8 @@ def subgroup_results(
     attributes: Mapping[str, CaseAttributes],
     *,
     radius_cuts: tuple[float, float] | None = None,
-    least: int = LEAST_CASES,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    level: float = LEVEL,
     folds: NDArray[np.integer] | None = None,
 ) -> tuple[SubgroupResult, ...]:
     """AUCs of all slices of the module's docstring.
@@ -113,10 +117,8 @@ def subgroup_results(
         predictions: The cases.
         attributes: Image id to attributes; images that it lacks are in no slice.
         radius_cuts: From `radius_terciles`; None leaves the radius out.
-        least: Positives and negatives that a slice must have to be shown.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
-        level: Coverage.
         folds: Outer fold of each case, int [n], where each fold has a model of its own: cases are compared within a
             fold only, all pairs of all folds with equal weight, and patients are drawn within folds.
 
@@ -126,11 +128,9 @@ def subgroup_results(
     known = [attributes.get(image) for image in predictions.image_ids]
     weights = patient_weights(predictions.patient_ids, resamples=resamples, seed=seed, folds=folds)
     fold_of = np.zeros(len(predictions), dtype=np.int64) if folds is None else np.asarray(folds)
-    names = predictions.class_names
-    primary, abnormal = f"{names[-1]} versus rest", f"abnormal versus {names[0]}"
-    is_worst, worst_scores = primary_scores(predictions)
-    is_abnormal, abnormal_score = abnormal_scores(predictions)
-    slices: list[tuple[str, str, str, NDArray[np.bool_]]] = []
+    primary, abnormal = endpoints(predictions)
+    is_abnormal = abnormal.positive
+    slices: list[tuple[str, str, Endpoint, NDArray[np.bool_]]] = []
     for tissue in sorted({item.tissue for item in known if item and item.tissue}):
         rows = np.array([item is not None and item.tissue == tissue for item in known])
         slices.append(("tissue", tissue, primary, rows))
@@ -138,67 +138,70 @@ def subgroup_results(
         has = np.array([item is not None and code in item.abnormalities for item in known])
         slices.append(("abnormality", code, abnormal, ~is_abnormal | has))
     if radius_cuts is not None:
-        for title, low, high in _radius_ranges(radius_cuts):
-            has = np.array([bool(item and item.radius is not None and low <= item.radius < high) for item in known])
-            slices.append(("radius", title, abnormal, ~is_abnormal | (has & is_abnormal)))
+        low, high = radius_cuts
+        radii = np.array([np.nan if item is None or item.radius is None else item.radius for item in known])
+        for title, inside in (
+            (f"under {low:.0f} px", (radii >= 0) & (radii < low)),
+            (f"{low:.0f} to {high:.0f} px", (radii >= low) & (radii < high)),
+            (f"{high:.0f} px and more", radii >= high),
+        ):
+            slices.append(("radius", title, abnormal, ~is_abnormal | (inside & is_abnormal)))
     affected = {patient for patient, bad in zip(predictions.patient_ids, is_abnormal, strict=True) if bad}
     women = np.array([patient in affected for patient in predictions.patient_ids])
     if 0 < women.sum() < len(women):
         slices.append(("other breast", "affected women", abnormal, women))
-    return tuple(
-        _slice_auc(
-            predictions,
-            (group, title, endpoint),
-            rows,
-            *((is_worst, worst_scores) if endpoint == primary else (is_abnormal, abnormal_score)),
-            fold_of,
-            weights,
-            least,
-            level,
+    found = []
+    for group, title, endpoint, rows in slices:
+        positive, patient_ids = endpoint.positive[rows], tuple(np.array(predictions.patient_ids)[rows].tolist())
+        positives, negatives = int(positive.sum()), int((~positive).sum())
+        suppressed = min(positives, negatives) < LEAST_CASES
+        auc = Interval(None, None, None)
+        if not suppressed:
+            auc = _auc_within_folds(positive, endpoint.scores[rows], patient_ids, fold_of[rows], weights[:, rows])
+        women_of = len(set(patient_ids))
+        found.append(
+            SubgroupResult(group, title, endpoint.name, len(positive), women_of, positives, negatives, auc, suppressed)
         )
-        for group, title, endpoint, rows in slices
-    )
+    return tuple(found)
 
 
-def _radius_ranges(cuts: tuple[float, float]) -> tuple[tuple[str, float, float], ...]:
-    low, high = cuts
-    return (
-        (f"under {low:.0f} px", 0.0, low),
-        (f"{low:.0f} to {high:.0f} px", low, high),
-        (f"{high:.0f} px and more", high, float("inf")),
-    )
-
-
-def _slice_auc(
-    predictions: Predictions,
-    titles: tuple[str, str, str],
-    rows: NDArray[np.bool_],
+def _auc_within_folds(
     positive: NDArray[np.bool_],
     scores: Floats,
+    patient_ids: tuple[str, ...],
     fold_of: NDArray[np.integer],
     weights: Floats,
-    least: int,
-    level: float,
-) -> SubgroupResult:
-    positives, negatives = int((rows & positive).sum()), int((rows & ~positive).sum())
-    suppressed = min(positives, negatives) < least
-    auc = Interval(None, None, None, level)
-    patient_ids = tuple(predictions.patient_ids[row] for row in np.flatnonzero(rows))
-    if not suppressed:
+) -> Interval:
+    def within_folds(cases: Floats) -> Floats:
+        parts = [
+            WeightedRanking.of(positive[here], scores[here], cases[:, here]).concordance()
+            for here in (np.flatnonzero(fold_of == fold) for fold in np.unique(fold_of))
+        ]
+        return ratio(sum(wins for wins, _ in parts), sum(pairs for _, pairs in parts))
 
-        def within_folds(cases: Floats) -> Floats:
-            parts = [
-                WeightedRanking.of(positive[rows][here], scores[rows][here], cases[:, here]).concordance()
-                for here in (np.flatnonzero(fold_of[rows] == fold) for fold in np.unique(fold_of[rows]))
-            ]
-            return ratio(sum(wins for wins, _ in parts), sum(pairs for _, pairs in parts))
+    value, replicates = float(within_folds(np.ones((1, len(patient_ids))))[0]), within_folds(weights)
+    if is_unmoved(value, replicates):
+        return unmoved_interval(value, independent_pairs(positive, patient_ids))
+    # Slices are small, and there the percentile method covers too little.
+    return interval(value, replicates, method="bca", jackknife=within_folds(jackknife_weights(patient_ids)))
 
-        value = float(within_folds(np.ones((1, len(patient_ids))))[0])
-        replicates = within_folds(weights[:, rows])
-        if is_unmoved(value, replicates):
-            auc = unmoved_interval(value, independent_pairs(positive[rows], patient_ids), level=level)
-        else:
-            # Slices are small, and there the percentile method covers too little.
-            jackknife = within_folds(jackknife_weights(patient_ids))
-            auc = interval(value, replicates, method="bca", level=level, jackknife=jackknife)
-    return SubgroupResult(*titles, int(rows.sum()), len(set(patient_ids)), positives, negatives, auc, suppressed)
+
+def abnormality(code: str) -> str:
+    """A kind of finding in words; what is no code of MIAS stays as it is."""
+    return ABNORMALITIES.get(code, code)
+
+
+def tissue(code: str) -> str:
+    """A background tissue in words with its code, for other data sets use the same letters in another sense."""
+    return f"{TISSUES[code]} ({code})" if code in TISSUES else code
+
+
+def slice_title(group: str, level: str) -> str:
+    """A subgroup's name, for example "tissue: fatty (F)".
+
+    Args:
+        group: "tissue", "abnormality", "radius" or "other breast".
+        level: Value within the group.
+    """
+    words = {"tissue": tissue, "abnormality": abnormality}.get(group, str)(level)
+    return "both breasts of affected women" if group == "other breast" else f"{group}: {words}"

@@ -1,4 +1,4 @@
-"""What all figures share: colours, type sizes, axes, and writing them to a file.
+"""Style that all figures share: colours, type sizes, axes; and writing them to a file.
 
 Figures are made through matplotlib's object-oriented interface with the Agg canvas: pyplot would choose a GUI backend
 and keep global state, and neither belongs in a library that runs on servers and in threads.
@@ -7,8 +7,9 @@ and keep global state, and neither belongs in a library that runs on servers and
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from reports.files import write_atomically
 
@@ -59,27 +60,22 @@ def dress(axes: Axes, *, title: str, x: str, y: str, grid: str | None = "both") 
     axes.set_xlabel(x, fontsize=LABEL, color=INK)
     axes.set_ylabel(y, fontsize=LABEL, color=INK)
     axes.tick_params(labelsize=TICK, colors=INK, length=3)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(FAINT)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
     if grid:
         axes.grid(visible=True, axis=grid, color=GRID, linewidth=0.8)  # type: ignore[arg-type]
         axes.set_axisbelow(True)
 
 
+def framed_legend(axes: Axes, place: Literal["upper left", "upper right", "lower right"]) -> None:
+    """A legend on the curves' own ground, over whatever runs there."""
+    axes.legend(loc=place, fontsize=NOTE + 0.5, frameon=True, framealpha=0.9, edgecolor="none")
+
+
 def not_defined(axes: Axes, why: str) -> None:
     """Says in the empty axes why there is nothing to see."""
-    axes.text(
-        0.5,
-        0.5,
-        f"not defined:\n{why}",
-        transform=axes.transAxes,
-        ha="center",
-        va="center",
-        fontsize=LABEL,
-        color=FAINT,
-    )
+    text = f"not defined:\n{why}"
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=LABEL, color=FAINT)
 
 
 def save(figure: Figure, path: Path, *, colours: int | None = None) -> Path:
@@ -98,6 +94,11 @@ def save(figure: Figure, path: Path, *, colours: int | None = None) -> Path:
     # Without the library's version in the file, only a changed picture changes the file.
     figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return write_atomically(path, _with_palette(stream, colours) if colours else stream.getvalue())
+
+
+def save_all(figures: Mapping[str, Figure], directory: Path, *, colours: int | None = None) -> dict[str, Path]:
+    """`save` for several figures, by name: name to file, in their order."""
+    return {name: save(figure, directory / f"{name}.png", colours=colours) for name, figure in figures.items()}
 
 
 def _with_palette(png: io.BytesIO, colours: int) -> bytes:

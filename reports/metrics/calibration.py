@@ -1,4 +1,4 @@
-"""How far probabilities can be taken at their word: Brier score, log loss, class-wise calibration error.
+"""Scores of probabilities taken at their word: Brier score, log loss, class-wise calibration error; and the softmax.
 
 As in `reports.metrics.auc`, the scores take case weights [resamples, n] and give one value a resample.
 """
@@ -6,11 +6,18 @@ As in `reports.metrics.auc`, the scores take case weights [resamples, n] and giv
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from reports.metrics.auc import Floats, ratio
 
 ECE_BINS = 10
+
+
+def softmax(logits: ArrayLike) -> Floats:
+    """Softmax over the last axis, without overflow, in float64 whatever the logits' type."""
+    scores = np.asarray(logits, np.float64)
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
 
 
 def brier(labels: NDArray[np.int64], probabilities: Floats, weights: Floats) -> Floats:

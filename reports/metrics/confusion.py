@@ -77,7 +77,6 @@ def quadratic_kappa(matrices: Floats) -> Floats:
     n_classes = matrices.shape[1]
     distance = np.subtract.outer(np.arange(n_classes), np.arange(n_classes)) ** 2.0
     chance = ratio(
-        matrices.sum(axis=2)[:, :, None] * matrices.sum(axis=1)[:, None, :],
-        matrices.sum(axis=(1, 2))[:, None, None],
+        matrices.sum(axis=2)[:, :, None] * matrices.sum(axis=1)[:, None, :], matrices.sum(axis=(1, 2))[:, None, None]
     )
     return 1 - ratio((matrices * distance).sum(axis=(1, 2)), (chance * distance).sum(axis=(1, 2)))

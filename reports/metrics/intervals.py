@@ -19,8 +19,8 @@ Share of 2,000 simulated sets (two correlated images a patient, true AUC 0.75) w
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,17 +62,9 @@ class Interval:
     method: str = "percentile"
     undefined: int = 0
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return asdict(self)
-
 
 def patient_weights(
-    patient_ids: tuple[str, ...],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    folds: NDArray[np.integer] | None = None,
+    patient_ids: tuple[str, ...], *, resamples: int = RESAMPLES, seed: int = 0, folds: NDArray[np.integer] | None = None
 ) -> Floats:
     """Case weights of patient-cluster resamples.
 
@@ -96,6 +88,22 @@ def patient_weights(
     patients, position = np.unique(np.array(patient_ids, dtype=str), return_inverse=True)
     draws = np.random.default_rng(seed).multinomial(len(patients), np.full(len(patients), 1 / len(patients)), resamples)
     return draws[:, position].astype(np.float64)
+
+
+def check_folds(patient_ids: tuple[str, ...], folds: NDArray[np.integer]) -> None:
+    """Refuses folds that a patient stands in two of, for then the scores leak.
+
+    Args:
+        patient_ids: Patient of each case, n.
+        folds: Fold of each case, int [n].
+
+    Raises:
+        ReportError: If there is such a patient.
+    """
+    if len(set(zip(patient_ids, np.asarray(folds).tolist(), strict=True))) != len(set(patient_ids)):
+        raise ReportError(
+            expected="each patient in one fold", found="a patient in two folds", remedy="Make the folds by patient."
+        )
 
 
 def jackknife_weights(patient_ids: tuple[str, ...]) -> Floats:
@@ -158,14 +166,7 @@ def interval(
     return Interval(float(value), lower, upper, level, method, undefined)
 
 
-def share(
-    hit: NDArray[np.bool_],
-    among: NDArray[np.bool_],
-    patient_ids: tuple[str, ...],
-    weights: Floats,
-    *,
-    level: float = LEVEL,
-) -> Interval:
+def share(hit: NDArray[np.bool_], among: NDArray[np.bool_], patient_ids: tuple[str, ...], weights: Floats) -> Interval:
     """A share of cases with a patient-bootstrap interval, and Wilson's where every case agrees.
 
     Resampling can't move a share of 0 or 1, and limits of 0.00 to 0.00 would claim a certainty that a few cases don't
@@ -176,7 +177,6 @@ def share(
         among: Which cases count, bool [n].
         patient_ids: Patient of each case, n.
         weights: From `patient_weights`, float64 [resamples, n].
-        level: Coverage.
 
     Returns:
         The share; all None where no case counts.
@@ -184,8 +184,8 @@ def share(
     value = float(ratio((hit & among).sum(), among.sum()))
     if value in (0.0, 1.0):
         patients = len({patient_ids[row] for row in np.flatnonzero(among)})
-        return wilson(round(value) * patients, patients, level=level)
-    return interval(value, ratio(weights @ (hit & among), weights @ among), level=level)
+        return wilson(round(value) * patients, patients)
+    return interval(value, ratio(weights @ (hit & among), weights @ among))
 
 
 def wilson(successes: int, n: int, *, level: float = LEVEL) -> Interval:

@@ -25,7 +25,7 @@ A metric that is not defined (a class without cases, a class never predicted) is
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,31 @@ def abnormal_scores(predictions: Predictions) -> tuple[NDArray[np.bool_], Floats
     """Truth and score of "anything but the first class": bool [n], float64 [n]."""
     # Not 1 − p: the sum of the others keeps apart probabilities that 1 − p would round together near 1.
     return predictions.labels > 0, predictions.probabilities[:, 1:].sum(axis=1)
+
+
+class Endpoint(NamedTuple):
+    """A question of yes or no that the classes answer.
+
+    Attributes:
+        name: For example "malignant versus rest".
+        classes: The positive classes; their probabilities are added up to the score.
+        positive: Truth of each case, bool [n].
+        scores: The higher, the more positive, float64 [n].
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    positive: NDArray[np.bool_]
+    scores: Floats
+
+
+def endpoints(predictions: Predictions) -> tuple[Endpoint, Endpoint]:
+    """The primary endpoint, and abnormal versus normal."""
+    names = predictions.class_names
+    return (
+        Endpoint(f"{names[-1]} versus rest", names[-1:], *primary_scores(predictions)),
+        Endpoint(f"abnormal versus {names[0]}", names[1:], *abnormal_scores(predictions)),
+    )
 
 
 def metric_values(predictions: Predictions, weights: Floats) -> dict[MetricPath, Floats]:
@@ -149,8 +174,8 @@ def classification_metrics(predictions: Predictions) -> dict[str, Any]:
         "n": len(predictions),
         "n_patients": predictions.n_patients,
         "class_names": list(names),
-        "class_counts": {name: int(count) for name, count in zip(names, counts, strict=True)},
-        "primary_endpoint": f"{names[-1]} versus rest",
+        "class_counts": dict(zip(names, counts.tolist(), strict=True)),
+        "primary_endpoint": endpoints(predictions)[0].name,
     }
     for path, value in metric_values(predictions, ones).items():
         place(table, path, defined_or_none(value[0]))

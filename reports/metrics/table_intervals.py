@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,7 @@ from reports.predictions import Predictions
 
 
 def with_intervals(
-    predictions: Predictions,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-    method: Method = "bca",
+    predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL, method: Method = "bca"
 ) -> dict[str, Any]:
     """The table of ``metrics.json``: `reports.metrics.table.classification_metrics` with an interval for each metric.
 
@@ -37,27 +33,14 @@ def with_intervals(
         ``intervals`` says how they were made.
     """
     table = classification_metrics(predictions)
-    for path, limits in metric_intervals(
-        predictions, resamples=resamples, seed=seed, level=level, method=method
-    ).items():
-        place(table, path, limits.as_dict())
-    table["intervals"] = {
-        "unit": "patient",
-        "resamples": resamples,
-        "seed": seed,
-        "level": level,
-        "method": method,
-    }
-    return table
+    how: dict[str, Any] = {"resamples": resamples, "seed": seed, "level": level, "method": method}
+    for path, limits in metric_intervals(predictions, **how).items():
+        place(table, path, asdict(limits))
+    return table | {"intervals": {"unit": "patient"} | how}
 
 
 def metric_intervals(
-    predictions: Predictions,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-    method: Method = "bca",
+    predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL, method: Method = "bca"
 ) -> dict[MetricPath, Interval]:
     """Every metric of `reports.metrics.table.metric_values` with its patient-bootstrap interval.
 

@@ -1,1 +1,1 @@
-"""What a person opens: report.html, the model card, TensorBoard's events."""
+"""Pages that a person opens: report.html, the model card, TensorBoard's events."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ REPORT_FIGURES = {
     "class_metrics": ("Class metrics", "Precision, recall, F1 and specificity of each class."),
     "decision_curve": ("Decision curve", "Net benefit against recalling all women and recalling none."),
     "training_curves": (
-        "Training curves of the winning run",
+        "Training curves of the winning trial",
         "Cross-validation inside the search, on the patients that it had.",
     ),
     "reliability": ("Reliability", "Observed share against the predicted probability: on the diagonal, they agree."),
@@ -32,11 +33,11 @@ SEARCH_FIGURES = {
         "Learning curves",
         "Mean over the folds; a panel for each kind of bracket. At one epoch, all lines are the same quantity.",
     ),
-    "timeline": ("Timeline", "When each run was at work; the paler, the lower its rung."),
-    "history": ("History", "Objectives in the order of the runs of one epoch count, and the best so far."),
-    "parallel_coordinates": ("Parallel coordinates", "A line a run; the darker, the better."),
-    "slice": ("Slices", "The objective against each hyperparameter, over its whole range; the best run in wine."),
-    "rank": ("Ranks", "Pairs of hyperparameters, each run coloured by its rank."),
+    "timeline": ("Timeline", "When each trial was at work; the paler, the lower its rung."),
+    "history": ("History", "Objectives in the order of the trials of one epoch count, and the best so far."),
+    "parallel_coordinates": ("Parallel coordinates", "A line a trial; the darker, the better."),
+    "slice": ("Slices", "The objective against each hyperparameter, over its whole range; the best trial in wine."),
+    "rank": ("Ranks", "Pairs of hyperparameters, each trial coloured by its rank."),
     "importance": (
         "Importance",
         "What moved the objective, as two methods see it. A bar that stays below its mark is what shuffled scores "
@@ -61,22 +62,15 @@ def embedded_figures(figures: Mapping[str, Path], captions: Mapping[str, tuple[s
     Raises:
         OSError: If a file can't be read.
     """
-    order = {kind: place for place, kind in enumerate(captions)}
-    return [
-        _figure(name, path, captions)
-        for name, path in sorted(figures.items(), key=lambda item: order.get(_kind(item[0]), len(order)))
-    ]
-
-
-def _kind(figure: str) -> str:
-    return re.sub(r"_\d+_epochs$", "", figure)
-
-
-def _figure(name: str, path: Path, captions: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    kind = _kind(name)
-    title, caption = captions.get(kind, (name.replace("_", " ").capitalize(), ""))
-    wide = kind in WIDE_FIGURES
-    return {"name": name, "title": title, "caption": caption, "source": embedded(path), "wide": wide}
+    order = list(captions)
+    shown = []
+    for name, path in figures.items():
+        kind = re.sub(r"_\d+_epochs$", "", name)
+        title, caption = captions.get(kind, (name.replace("_", " ").capitalize(), ""))
+        figure = {"name": name, "title": title, "caption": caption, "source": embedded(path)}
+        place = order.index(kind) if kind in captions else len(order)
+        shown.append((place, figure | {"wide": kind in WIDE_FIGURES}))
+    return [figure for _, figure in sorted(shown, key=itemgetter(0))]
 
 
 def embedded(path: Path) -> str:

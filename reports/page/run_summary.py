@@ -173,7 +173,7 @@ class RunSummary:
         data: Facts about the data set.
         splits: Sides of the split with their counts.
         plan: The Hyperband plan.
-        trials: All runs of the search.
+        trials: All trials of the search.
         metrics: From `reports.evaluation.evaluate.evaluate`: the content of metrics.json.
         figures: Figure name to PNG file, in the order of the report.
         search_figures: The same of the search, from `reports.search_plots.plots`.
@@ -241,7 +241,7 @@ class RunSummary:
 
     @property
     def winner(self) -> TrialRecord | None:
-        """The best run, or None where no run completed."""
+        """The best trial, or None where none completed."""
         return best_run(self.trials) if ranked(self.trials) else None
 
     @property

@@ -35,25 +35,19 @@ def write_summary(summary: RunSummary, folder: Path) -> Path:
     for name in _STORED_ELSEWHERE:
         del content[name]
     for name in ("figures", "search_figures"):
-        content[name] = {
-            title: Path(path).relative_to(folder).as_posix() for title, path in getattr(summary, name).items()
-        }
+        files = getattr(summary, name)
+        content[name] = {title: Path(path).relative_to(folder).as_posix() for title, path in files.items()}
     return write_atomically(folder / SUMMARY_NAME, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def read_summary(
-    folder: Path,
-    *,
-    trials: tuple[TrialRecord, ...],
-    metrics: Mapping[str, Any],
-    config_toml: str,
-    embed_images: bool,
+    folder: Path, *, trials: tuple[TrialRecord, ...], metrics: Mapping[str, Any], config_toml: str, embed_images: bool
 ) -> RunSummary:
     """Read summary.json and put to it what is stored elsewhere.
 
     Args:
         folder: Where it lies, with the figures.
-        trials: All runs of the search.
+        trials: All trials of the search.
         metrics: The content of metrics.json.
         config_toml: The content of config.toml.
         embed_images: Put pictures of held-out images into the page.
@@ -75,18 +69,17 @@ def read_summary(
             found=reason,
             remedy="The run is not complete, or was made by an older version; read the report.html that is there.",
         ) from None
-    pictures = {case.case.image_id: folder / case.overlay for case in summary.cases if case.overlay}
+    with_pictures = [case for case in summary.cases if case.overlay and embed_images]
+    pictures = {case.case.image_id: folder / case.overlay for case in with_pictures}
     whole = replace(
         summary,
         trials=trials,
         metrics=metrics,
         figures={name: folder / file for name, file in summary.figures.items()},
         search_figures={name: folder / file for name, file in summary.search_figures.items()},
-        cases=tuple(
-            replace(case, picture=pictures.get(case.case.image_id) if embed_images else None) for case in summary.cases
-        ),
+        cases=tuple(replace(case, picture=pictures.get(case.case.image_id)) for case in summary.cases),
     )
-    needed = [*whole.figures.values(), *whole.search_figures.values(), *(pictures.values() if embed_images else ())]
+    needed = [*whole.figures.values(), *whole.search_figures.values(), *pictures.values()]
     missing = [file for file in needed if not file.is_file()]
     if missing:
         raise ReportError(

@@ -1,9 +1,9 @@
-"""The search in TensorBoard: curves of every run and fold, and an HParams table with the lineage.
+"""The search in TensorBoard: curves of every trial and fold, and an HParams table with the lineage.
 
 Layout, one TensorBoard run a directory:
 
     DIR/                         the HParams experiment: which hyperparameters and metrics there are
-    DIR/run_0003/                one session: hyperparameters, lineage, status; mean curves over the folds, objective,
+    DIR/trial_0003/              one session: hyperparameters, lineage, status; mean curves over the folds, objective,
                                  best epoch, seconds; the curves of each fold under tags like val_macro_auc/fold_1
     DIR/final/                   the exported model: figures as images, a summary as text
 
@@ -36,18 +36,18 @@ PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 
 LINEAGE = {
     "lineage/status": "completed or failed",
-    "lineage/configuration": "Number of the configuration; runs of a promotion share it",
+    "lineage/configuration": "Number of the configuration; trials of a promotion share it",
     "lineage/bracket": "Hyperband bracket in the order of the plan, from 0",
     "lineage/rung": "Rung in the bracket, from 0",
-    "lineage/epochs": "Epochs trained when the run ended",
+    "lineage/epochs": "Epochs trained when the trial ended",
     "lineage/initial_epoch": "Epochs already trained by the parent",
-    "lineage/parent": "The run that this one continues",
+    "lineage/parent": "The trial that this one continues",
 }
 
 METRICS = {
     "objective": "Objective: mean over the folds at the best epoch (selected, optimistic)",
     "best_epoch": "Best epoch of the mean curve",
-    "seconds": "Wall time of the run in seconds",
+    "seconds": "Wall time of the trial in seconds",
     "val_macro_auc": "Validation macro one-vs-rest AUC, mean over the folds",
     "val_balanced_accuracy": "Validation balanced accuracy, mean over the folds",
     "val_loss": "Validation loss, mean over the folds",
@@ -55,16 +55,11 @@ METRICS = {
 }
 
 
-def run_directory(directory: Path, run: int) -> Path:
-    """Where one run's events stand."""
-    return directory / f"run_{run:04d}"
-
-
 def write_trials(records: Sequence[TrialRecord], directory: Path, *, class_names: Sequence[str]) -> None:
     """Writes the whole search, replacing what an earlier call wrote.
 
     Args:
-        records: Runs in any order.
+        records: Trials in any order.
         directory: TensorBoard's ``--logdir``.
         class_names: Ordered class names; they stand in the experiment's description. Empty where not known.
     """
@@ -77,18 +72,18 @@ def write_experiment(records: Sequence[TrialRecord], directory: Path, *, class_n
     """Writes the HParams configuration: columns, their types and the values or ranges that occur.
 
     Args:
-        records: All runs known so far; their values make the filters of the HParams page.
+        records: All trials known so far; their values make the filters of the HParams page.
         directory: TensorBoard's ``--logdir``.
         class_names: Ordered class names.
     """
-    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+    from tensorboard.plugins.hparams import api_pb2, metadata
 
     values: dict[str, list[Any]] = {}
     for record in records:
         for name, value in _session_values(record).items():
             values.setdefault(name, []).append(value)
     experiment = api_pb2.Experiment(
-        description=f"mammo-search: Hyperband over {len(records)} runs"
+        description=f"mammo-search: Hyperband over {len(records)} trials"
         f"{'; classes ' if class_names else ''}{', '.join(class_names)}. "
         "Objectives are cross-validated, selected and therefore optimistic.",
         hparam_infos=[_hparam_info(name, column) for name, column in values.items()],
@@ -103,16 +98,16 @@ def write_experiment(records: Sequence[TrialRecord], directory: Path, *, class_n
         ],
         time_created_secs=min((_seconds(record.started) for record in records), default=0.0),
     )
-    content = plugin_data_pb2.HParamsPluginData(experiment=experiment)
-    event = _plugin_event(metadata.EXPERIMENT_TAG, content, experiment.time_created_secs)
-    _write_events(directory, [event])
+    _write_events(
+        directory, [_plugin_event(metadata.EXPERIMENT_TAG, experiment.time_created_secs, experiment=experiment)]
+    )
 
 
 def write_trial(record: TrialRecord, directory: Path) -> None:
-    """Writes one run's session and curves, replacing an earlier version.
+    """Writes one trial's session and curves, replacing an earlier version.
 
     Args:
-        record: The run; a failed one has a session with its status and no curves.
+        record: The trial; a failed one has a session with its status and no curves.
         directory: TensorBoard's ``--logdir``.
     """
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
@@ -121,26 +116,20 @@ def write_trial(record: TrialRecord, directory: Path) -> None:
     end = start + record.seconds
     session = plugin_data_pb2.SessionStartInfo(group_name=_session_name(record.run), start_time_secs=start)
     for name, value in _session_values(record).items():
-        _set_value(session.hparams[name], value)
+        kind = "string_value" if isinstance(value, str) else "number_value"
+        setattr(session.hparams[name], kind, value)
     status = api_pb2.STATUS_SUCCESS if record.status == "completed" else api_pb2.STATUS_FAILURE
-    events = [
-        _plugin_event(
-            metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=session), start
-        )
-    ]
+    events = [_plugin_event(metadata.SESSION_START_INFO_TAG, start, session_start_info=session)]
     for tag, folds in record.curves.items():
         events += _curve_events(tag, [statistics.fmean(column) for column in zip(*folds, strict=True)], start, end)
         for number, fold in enumerate(folds, start=1):
             events += _curve_events(f"{tag}/fold_{number}", fold, start, end)
-    results = {"objective": record.objective, "best_epoch": record.best_epoch, "seconds": record.seconds}
-    events += [
-        _scalar_event(tag, float(result), record.epochs, end) for tag, result in results.items() if result is not None
-    ]
+    for tag in ("objective", "best_epoch", "seconds"):
+        if (result := getattr(record, tag)) is not None:
+            events.append(_scalar_event(tag, float(result), record.epochs, end))
     finish = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=end)
-    events.append(
-        _plugin_event(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=finish), end)
-    )
-    _write_events(run_directory(directory, record.run), events)
+    events.append(_plugin_event(metadata.SESSION_END_INFO_TAG, end, session_end_info=finish))
+    _write_events(directory / f"trial_{record.run:04d}", events)
 
 
 def write_final(figures: Mapping[str, Path], text: str, directory: Path, *, created: str = "") -> None:
@@ -173,21 +162,14 @@ def write_final(figures: Mapping[str, Path], text: str, directory: Path, *, crea
 
 
 def _session_values(record: TrialRecord) -> dict[str, int | float | str]:
-    return {
-        **record.hyperparameters,
-        "lineage/status": record.status,
-        "lineage/configuration": record.configuration,
-        "lineage/bracket": record.bracket,
-        "lineage/rung": record.rung,
-        "lineage/epochs": record.epochs,
-        "lineage/initial_epoch": record.initial_epoch,
-        "lineage/parent": "none" if record.parent is None else _session_name(record.parent),
-    }
+    lineage = {name: getattr(record, name.removeprefix("lineage/")) for name in LINEAGE}
+    parent = "none" if record.parent is None else _session_name(record.parent)
+    return {**record.hyperparameters, **lineage, "lineage/parent": parent}
 
 
-def _session_name(run: int) -> str:
+def _session_name(trial: int) -> str:
     """With zeros in front, for TensorBoard sorts its table as text."""
-    return f"run {run:03d}"
+    return f"trial {trial:03d}"
 
 
 def _hparam_info(name: str, column: Sequence[Any]) -> Any:
@@ -196,7 +178,7 @@ def _hparam_info(name: str, column: Sequence[Any]) -> Any:
     info = api_pb2.HParamInfo(name=name, display_name=name, description=LINEAGE.get(name, ""))
     # TensorBoard puts these first, and shows the first five columns by itself: what was searched, not the lineage.
     info.differs = name not in LINEAGE
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in column):
+    if all(isinstance(value, int | float) for value in column):
         info.type = api_pb2.DATA_TYPE_FLOAT64
         distinct = sorted({float(value) for value in column})
         # A short list of values is a better filter than a range; a continuous hyperparameter has no short list.
@@ -208,15 +190,6 @@ def _hparam_info(name: str, column: Sequence[Any]) -> Any:
         info.type = api_pb2.DATA_TYPE_STRING
         info.domain_discrete.extend(sorted({str(value) for value in column}))
     return info
-
-
-def _set_value(target: Any, value: int | float | str) -> None:
-    if isinstance(value, str):
-        target.string_value = value
-    elif isinstance(value, bool):
-        target.bool_value = value
-    else:
-        target.number_value = float(value)
 
 
 def _curve_events(tag: str, curve: Iterable[float], start: float, end: float) -> list[Any]:
@@ -236,13 +209,12 @@ def _scalar_event(tag: str, value: float, step: int, wall_time: float) -> Any:
     return event_pb2.Event(wall_time=wall_time, step=step, summary=scalar_pb(tag, value))
 
 
-def _plugin_event(tag: str, content: Any, wall_time: float) -> Any:
+def _plugin_event(tag: str, wall_time: float, **content: Any) -> Any:
     from tensorboard.compat.proto import event_pb2, summary_pb2
-    from tensorboard.plugins.hparams import metadata
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
-    value = summary_pb2.Summary.Value(
-        tag=tag, metadata=metadata.create_summary_metadata(content), tensor=metadata.NULL_TENSOR
-    )
+    described = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(**content))
+    value = summary_pb2.Summary.Value(tag=tag, metadata=described, tensor=metadata.NULL_TENSOR)
     return event_pb2.Event(wall_time=wall_time, summary=summary_pb2.Summary(value=[value]))
 
 

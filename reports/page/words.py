@@ -1,38 +1,78 @@
-"""What the figures of a report say, in one sentence each, without a medical claim.
+"""Words for what a run found: numbers, intervals, durations, times, hyperparameters, and verdicts of one sentence.
 
-The codes of MIAS in words (``Info.txt`` of the database), for whoever does not know them by heart.
-
-Names of the columns in each cell of a table, for screens too narrow for a table.
-
-A phone shows a row of a table of class ``cards`` as a block of "name value" pairs (see ``report.css``), and style
-sheets can take the name from an attribute of the cell only.
+One text of each, on the page and on the screen; a verdict makes no medical claim.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
-
-ABNORMALITIES = {
-    "CALC": "calcification",
-    "CIRC": "circumscribed mass",
-    "SPIC": "spiculated mass",
-    "ARCH": "architectural distortion",
-    "ASYM": "asymmetry",
-    "MISC": "other, ill-defined mass",
-}
-TISSUES = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
-_TABLE = re.compile(r'<table class="[^"]*\bcards\b.*?</table>', re.DOTALL)
-_BODY = re.compile(r"(?<=<tbody>).*?(?=</tbody>)", re.DOTALL)
-_ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
-_HEAD = re.compile(r"<th\b[^>]*>(.*?)</th>", re.DOTALL)
-_CELL = re.compile(r"<(t[dh])\b")
 
 
 def value_of(metric: Any) -> float | None:
     """The point estimate of an entry of metrics.json, with or without limits."""
     return metric.get("value") if isinstance(metric, Mapping) else metric
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number with a true minus sign, or "not defined"."""
+    return "not defined" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """A difference with its sign, or "not defined"."""
+    text = number(value, digits)
+    return f"+{text}" if value is not None and value >= 0 else text
+
+
+def range_text(metric: Any, digits: int = 2) -> str:
+    """The interval of an entry of metrics.json alone: "0.71 to 0.93", or "no interval"."""
+    lower = metric.get("lower") if isinstance(metric, Mapping) else None
+    return "no interval" if lower is None else f"{number(lower, digits)} to {number(metric['upper'], digits)}"
+
+
+def interval_text(metric: Any, digits: int = 3) -> str:
+    """An entry of metrics.json with its interval: "0.584 (0.382 to 0.762)", "0.584 (no interval)", "not defined"."""
+    value = value_of(metric)
+    return number(value, digits) + ("" if value is None else f" ({range_text(metric, digits)})")
+
+
+def duration(seconds: float) -> str:
+    """A time span in at most two units, for example "1 min 20 s"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
+    hours, rest = divmod(whole, 3600)
+    if hours < 24:
+        return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def short_duration(seconds: float) -> str:
+    """A time span in one unit and at most six characters, for tables: "0.8 s", "12 s", "18 min", "3.1 h"."""
+    if seconds < 99.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 99.5 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def moment(text: str) -> str:
+    """An ISO 8601 time as "1 March 2030, 14:05 UTC"; other text as it is."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{when.day} {when:%B %Y, %H:%M} {when.tzname() or ''}".strip()
+
+
+def hyperparameter_text(value: float | str | None) -> str:
+    """A hyperparameter in as few characters as tell it apart; a float to three digits."""
+    if value is None:
+        return "–"
+    return f"{value:.3g}".replace("e-0", "e-") if isinstance(value, float) else str(value)
 
 
 def primary_verdict(metrics: Mapping[str, Any]) -> str:
@@ -64,10 +104,8 @@ def localisation_verdict(metrics: Mapping[str, Any]) -> str:
 
 def calibration_verdict(metrics: Mapping[str, Any]) -> str:
     """Whether the correction has helped those it was not made on."""
-    calibration = metrics.get("calibration")
-    if calibration is None:
-        return ""
-    before, after = (value_of(calibration[side]["log_loss"]) for side in ("uncorrected", "corrected"))
+    calibration = metrics.get("calibration") or {}
+    before, after = (value_of(calibration.get(side, {}).get("log_loss")) for side in ("uncorrected", "corrected"))
     if before is None or after is None:
         return ""
     if after <= before:
@@ -76,44 +114,3 @@ def calibration_verdict(metrics: Mapping[str, Any]) -> str:
         "On the held-out patients it does not lower the log loss: what fits the fold models does not fit the exported "
         "one, which is trained on all development patients."
     )
-
-
-def abnormality(code: str) -> str:
-    """A kind of finding in words; what is no code of MIAS stays as it is."""
-    return ABNORMALITIES.get(code, code)
-
-
-def tissue(code: str) -> str:
-    """A background tissue in words with its code, for other data sets use the same letters in another sense."""
-    return f"{TISSUES[code]} ({code})" if code in TISSUES else code
-
-
-def slice_title(group: str, level: str) -> str:
-    """A subgroup's name, for example "tissue: fatty (F)".
-
-    Args:
-        group: "tissue", "abnormality", "radius" or "other breast".
-        level: Value within the group.
-    """
-    words = {"tissue": tissue, "abnormality": abnormality}.get(group, str)(level)
-    return "both breasts of affected women" if group == "other breast" else f"{group}: {words}"
-
-
-def with_column_names(html: str) -> str:
-    """Gives each cell of the tables of class ``cards`` the name of its column as ``data-column``.
-
-    Args:
-        html: A document whose tables have one row of heads, and neither nested tables nor spanning cells.
-    """
-    return _TABLE.sub(lambda table: _labelled(table.group()), html)
-
-
-def _labelled(table: str) -> str:
-    head, _, _ = table.partition("</thead>")
-    names = [re.sub(r"<[^>]*>", "", text).strip().replace('"', "&quot;") for text in _HEAD.findall(head)]
-    return _BODY.sub(lambda body: _ROW.sub(lambda row: _row(row.group(), names), body.group()), table)
-
-
-def _row(row: str, names: Sequence[str]) -> str:
-    columns = iter(names)
-    return _CELL.sub(lambda cell: f'<{cell.group(1)} data-column="{next(columns)}"', row)

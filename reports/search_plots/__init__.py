@@ -1,1 +1,1 @@
-"""Pictures and importances of a search, from the trial table."""
+"""Pictures and importances of a search, from its trials."""

@@ -1,13 +1,13 @@
-"""Which hyperparameters moved the objective, as two methods see it, and whether shuffled scores would say the same.
+"""Importances: which hyperparameters moved the objective, as two methods see it and as shuffled scores would.
 
 fANOVA (Hutter, Hoos & Leyton-Brown, ICML 2014) asks what share of the variance of the objective each hyperparameter
-explains in a random forest; PED-ANOVA (Watanabe, Bansal & Hutter, IJCAI 2023) asks where the good runs lie in its
+explains in a random forest; PED-ANOVA (Watanabe, Bansal & Hutter, IJCAI 2023) asks where the good trials lie in its
 range. Both are optuna's. Departures: each hyperparameter is given on the scale it was drawn on (optuna's fANOVA would
 weigh a learning rate of 1e-4 to 1e-1 linearly, nine tenths of it above 0.01); "good" is the best tenth, and at least
-five runs, but no more than half of them.
+five trials, but no more than half of them.
 
-A search has a dozen runs a budget, and both methods always answer with shares that add up to 1. So the same is asked of
-scores shuffled between the runs: a share below the 95 % quantile of those is no evidence of anything.
+A search has a dozen trials a budget, and both methods always answer with shares that add up to 1. So the same is asked
+of scores shuffled between the trials: a share below the 95 % quantile of those is no evidence of anything.
 """
 
 from __future__ import annotations
@@ -15,19 +15,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.search_plots.optuna_study import comparable_runs, quiet_optuna, study_at
+from reports.figures.style import ACCENT, CLASS_COLOURS, INK, NOTE, dress, new_figure
+from reports.search_plots.optuna_study import comparable_trials, quiet_optuna, study_at
 from reports.search_plots.space import Dimension
 from reports.trials import TrialRecord
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FANOVA, PED_ANOVA = "fANOVA", "PED-ANOVA"
-FEWEST_RUNS = 6
+FEWEST_TRIALS = 6
 """Below, there is nothing to say: five hyperparameters fit any five scores."""
 
 _TREES = 24
-_GOOD_RUNS = 5
+_GOOD_TRIALS = 5
+_METHOD_COLOURS = (ACCENT, CLASS_COLOURS[1])
 
 
 @dataclass(frozen=True)
@@ -45,18 +51,18 @@ class Importances:
 
 @dataclass(frozen=True)
 class ImportanceComparison:
-    """Two methods on the runs of one budget.
+    """Two methods on the trials of one budget.
 
     Attributes:
         epochs: The budget.
-        runs: How many runs were compared.
+        trials: How many trials were compared.
         methods: Name of the method to its shares.
         disagreement: Half the summed difference between the two methods' shares: 0 they agree, 1 nothing in common.
         same_first: Whether both put the same hyperparameter first.
     """
 
     epochs: int
-    runs: int
+    trials: int
     methods: Mapping[str, Importances]
     disagreement: float
     same_first: bool
@@ -73,39 +79,31 @@ class ImportanceComparison:
     @property
     def above_chance(self) -> tuple[str, ...]:
         """Hyperparameters that both methods put above shuffled scores."""
-        return tuple(
-            name
-            for name in self.order
-            if all(method.shares[name] > method.chance[name] for method in self.methods.values())
-        )
+        methods = self.methods.values()
+        return tuple(name for name in self.order if all(one.shares[name] > one.chance[name] for one in methods))
 
 
 def compare_importances(
-    records: Sequence[TrialRecord],
-    epochs: int,
-    dimensions: Sequence[Dimension],
-    *,
-    shuffles: int = 40,
-    seed: int = 0,
+    records: Sequence[TrialRecord], epochs: int, dimensions: Sequence[Dimension], *, shuffles: int = 40, seed: int = 0
 ) -> ImportanceComparison | None:
-    """Ask both methods about the runs of one budget.
+    """Ask both methods about the trials of one budget.
 
     Args:
-        records: All runs.
-        epochs: The budget; runs of others are left out.
+        records: All trials.
+        epochs: The budget; trials of others are left out.
         dimensions: The space.
         shuffles: How often the scores are shuffled, 1 or more.
         seed: Of the forest and of the shuffles.
 
     Returns:
-        None where fewer than `FEWEST_RUNS` runs can be compared, all scores are the same, or no two values of any
+        None where fewer than `FEWEST_TRIALS` trials can be compared, all scores are the same, or no two values of any
         hyperparameter were tried.
 
     Raises:
         MissingOptunaError: If optuna is not installed.
     """
-    scores = np.array([record.objective for record in comparable_runs(records, epochs)], dtype=np.float64)
-    if len(scores) < FEWEST_RUNS or np.ptp(scores) == 0:
+    scores = np.array([record.objective for record in comparable_trials(records, epochs)], dtype=np.float64)
+    if len(scores) < FEWEST_TRIALS or np.ptp(scores) == 0:
         return None
     true = _shares(records, epochs, dimensions, scores, seed)
     if not next(iter(true.values())):
@@ -114,15 +112,14 @@ def compare_importances(
     null = [_shares(records, epochs, dimensions, rng.permutation(scores), seed) for _ in range(shuffles)]
     methods = {
         method: Importances(
-            shares,
-            {name: float(np.quantile([draw[method][name] for draw in null], 0.95)) for name in shares},
+            shares, {name: float(np.quantile([draw[method][name] for draw in null], 0.95)) for name in shares}
         )
         for method, shares in true.items()
     }
     one, other = true[FANOVA], true[PED_ANOVA]
     return ImportanceComparison(
         epochs=epochs,
-        runs=len(scores),
+        trials=len(scores),
         methods=methods,
         disagreement=sum(abs(one[name] - other[name]) for name in one) / 2,
         same_first=max(one, key=lambda name: one[name]) == max(other, key=lambda name: other[name]),
@@ -135,16 +132,54 @@ def _shares(
     """Method to hyperparameter to share."""
     study = study_at(records, epochs, dimensions, ordinal=True, objectives=[float(score) for score in scores])
     with quiet_optuna() as optuna:
-        good = min(0.5, max(0.1, _GOOD_RUNS / len(scores)))
+        good = min(0.5, max(0.1, _GOOD_TRIALS / len(scores)))
         evaluators = {
             FANOVA: optuna.importance.FanovaImportanceEvaluator(n_trees=_TREES, seed=seed),
             PED_ANOVA: optuna.importance.PedAnovaImportanceEvaluator(target_quantile=good),
         }
-        found = {
-            method: optuna.importance.get_param_importances(study, evaluator=evaluator)
-            for method, evaluator in evaluators.items()
-        }
-    return {
-        method: {name: float(share) if math.isfinite(share) else 0.0 for name, share in sorted(shares.items())}
-        for method, shares in found.items()
-    }
+        found = {}
+        for method, evaluator in evaluators.items():
+            shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+            found[method] = {name: share if math.isfinite(share) else 0.0 for name, share in sorted(shares.items())}
+    return found
+
+
+def draw_importance(comparisons: Sequence[ImportanceComparison]) -> Figure:
+    """A panel a budget: bars of both methods, and a mark where 95 % of shuffled scores stay below.
+
+    Args:
+        comparisons: One or more, of different budgets.
+    """
+    from matplotlib.lines import Line2D
+
+    rows = max(len(comparison.order) for comparison in comparisons)
+    figure = new_figure(7.2, 1.0 + (1.1 + 0.42 * rows) * len(comparisons))
+    for axes, comparison in zip(np.atleast_1d(figure.subplots(len(comparisons))), comparisons, strict=True):
+        names = comparison.order
+        height = 0.8 / len(comparison.methods)
+        for number, (method, found) in enumerate(comparison.methods.items()):
+            places = np.arange(len(names)) + (number - (len(comparison.methods) - 1) / 2) * height
+            shares, chance = ([side[name] for name in names] for side in (found.shares, found.chance))
+            axes.barh(places, shares, height * 0.9, color=_METHOD_COLOURS[number], label=method)
+            axes.vlines(chance, places - height / 2, places + height / 2, color=INK, linewidth=1.6)
+        title = f"Importance: {comparison.trials} trials of {comparison.epochs} epochs"
+        dress(axes, title=title, x="", y="", grid="x")
+        axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+        axes.set_ylim(len(names) - 0.45, -0.55)
+        axes.set_xlim(0, 1)
+        axes.set_xlabel(f"share of the importance\n{_words(comparison)}", fontsize=NOTE, color=INK, loc="left")
+        axes.tick_params(axis="y", length=0)
+    handles, labels = axes.get_legend_handles_labels()
+    handles.append(Line2D([], [], color=INK, linewidth=1.6, marker="|", linestyle="", markersize=11))
+    labels.append("95 % of shuffled scores stay below")
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=NOTE + 0.5, frameon=False)
+    return figure
+
+
+def _words(comparison: ImportanceComparison) -> str:
+    above, order = comparison.above_chance, comparison.order
+    found = "No hyperparameter is beyond chance in both methods"
+    if above:
+        found = f"Beyond chance in both methods: {', '.join(name.replace('_', ' ') for name in above)}"
+    first = f"both put {order[0].replace('_', ' ')} first" if comparison.same_first else "they differ in what is first"
+    return f"{found}.\nDisagreement of the methods {comparison.disagreement:.2f} (0 none, 1 total); {first}."

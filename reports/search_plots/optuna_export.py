@@ -16,7 +16,7 @@ from typing import Any
 from reports.errors import ReportError
 from reports.search_plots.optuna_study import (
     budgets,
-    comparable_runs,
+    comparable_trials,
     exported_distribution,
     quiet_optuna,
     trial_attributes,
@@ -33,7 +33,7 @@ def export_studies(
     """Write studies that optuna and optuna-dashboard open: the whole search, and one a budget.
 
     Args:
-        records: All runs.
+        records: All trials.
         dimensions: The space.
         path: A file that is not there yet: SQLite for .db, .sqlite and .sqlite3, optuna's journal for .log and
             .journal.
@@ -58,59 +58,49 @@ def export_studies(
                 remedy="Name it search.db (SQLite) or search.log (journal).",
             )
         space = covering(dimensions, records)
-        names = [_export(optuna, storage, name, name, None, _whole_search(optuna, records, space))]
+        contents: dict[str, tuple[int | None, list[Any]]] = {name: (None, _whole_search(optuna, records, space))}
         for epochs in budgets(records):
-            trials = [_trial(optuna, record, space) for record in comparable_runs(records, epochs)]
-            names.append(_export(optuna, storage, f"{name}, runs of {epochs} epochs", name, epochs, trials))
+            trials = [_trial(optuna, record, space) for record in comparable_trials(records, epochs)]
+            contents[f"{name}, trials of {epochs} epochs"] = epochs, trials
+        for study_name, (budget, trials) in contents.items():
+            study = optuna.create_study(storage=storage, study_name=study_name, direction="maximize")
+            study.set_metric_names([OBJECTIVE_CURVE])
+            study.set_user_attr("run_name", name)
+            if budget is not None:
+                study.set_user_attr("epochs", budget)
+            study.add_trials(trials)
         if path.suffix in SQLITE_SUFFIXES:
             storage.engine.dispose()
-    return tuple(names)
-
-
-def _export(
-    optuna: Any, storage: Any, study_name: str, run_name: str, epochs: int | None, trials: Sequence[Any]
-) -> str:
-    study = optuna.create_study(storage=storage, study_name=study_name, direction="maximize")
-    study.set_metric_names([OBJECTIVE_CURVE])
-    study.set_user_attr("run_name", run_name)
-    if epochs is not None:
-        study.set_user_attr("epochs", epochs)
-    study.add_trials(trials)
-    return study_name
+    return tuple(contents)
 
 
 def _whole_search(optuna: Any, records: Sequence[TrialRecord], space: Sequence[Dimension]) -> list[Any]:
-    """A trial a configuration, by its last run."""
+    """A trial a configuration, by its last one."""
     full = max((record.epochs for record in records), default=0)
     by_configuration: dict[int, list[TrialRecord]] = {}
     for record in sorted(records, key=lambda record: record.run):
         by_configuration.setdefault(record.configuration, []).append(record)
     trials = []
-    for runs in by_configuration.values():
-        last = runs[-1]
-        if last.status == "failed" or not comparable_runs([last], last.epochs):
+    for of_configuration in by_configuration.values():
+        last = of_configuration[-1]
+        if last.status == "failed" or not comparable_trials([last], last.epochs):
             state = optuna.trial.TrialState.FAIL
         else:
             state = optuna.trial.TrialState.COMPLETE if last.epochs == full else optuna.trial.TrialState.PRUNED
-        trials.append(_trial(optuna, last, space, state=state, first=runs[0]))
+        trials.append(_trial(optuna, last, space, state=state, first=of_configuration[0]))
     return trials
 
 
 def _trial(
-    optuna: Any,
-    record: TrialRecord,
-    space: Sequence[Dimension],
-    *,
-    state: Any = None,
-    first: TrialRecord | None = None,
+    optuna: Any, record: TrialRecord, space: Sequence[Dimension], *, state: Any = None, first: TrialRecord | None = None
 ) -> Any:
     held = [dimension for dimension in space if dimension.name in record.hyperparameters]
-    complete = optuna.trial.TrialState.COMPLETE
+    state = state or optuna.trial.TrialState.COMPLETE
     trial = optuna.create_trial(
-        state=state or complete,
+        state=state,
         params={dimension.name: record.hyperparameters[dimension.name] for dimension in held},
         distributions={dimension.name: exported_distribution(dimension) for dimension in held},
-        value=record.objective if (state or complete) == complete else None,
+        value=record.objective if state == optuna.trial.TrialState.COMPLETE else None,
         intermediate_values=_mean_curve(record),
         user_attrs=trial_attributes(record),
     )

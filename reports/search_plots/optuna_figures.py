@@ -1,7 +1,7 @@
-"""optuna's plots of a study, in the dress of this project's figures.
+"""Plots of optuna's of a study, in the dress of this project's figures.
 
 What is drawn where is optuna's; its titles, colours, fonts and ticks are changed, because its matplotlib backend lets
-labels of log axes overlap, writes trial numbers that are not the runs', and hides the weakest runs in white. In which
+labels of log axes overlap, writes numbers that are not the trials' own, and hides the weakest trials in white. In which
 order the hyperparameters stand is optuna's too, so their names are read from its labels.
 """
 
@@ -51,33 +51,33 @@ def optuna_plots() -> Iterator[Any]:
                 pyplot.switch_backend(backend)
 
 
-def draw_history(plots: Any, study: Any, runs: Sequence[int], about: str) -> Figure:
-    """Objectives in the order of the runs, and the best so far.
+def draw_history(plots: Any, study: Any, trials: Sequence[int], about: str) -> Figure:
+    """Objectives in the order of the trials, and the best so far.
 
     Args:
         plots: From `optuna_plots`.
         study: The study of one budget.
-        runs: The runs' numbers, in the order of the study's trials.
+        trials: The trials' numbers, in the order of the study's trials.
         about: What was compared, for the title.
     """
     axes = plots.plot_optimization_history(study, target_name=OBJECTIVE_NAME)
     figure = _resized(axes, 7.2, 4.4)
-    _dressed(axes, title=f"History: {about}", x="run", y=OBJECTIVE_NAME)
+    _dressed(axes, title=f"History: {about}", x="trial", y=OBJECTIVE_NAME)
     axes.get_legend().remove()
     axes.collections[0].set(color=ACCENT, sizes=[38], label="objective", zorder=3)
     for points in axes.collections[1:]:
         points.set_label("_infeasible")  # a kind of trial that is not known here
     for line in axes.lines:
         line.set(color=CONTRAST, drawstyle="steps-post", linewidth=2, alpha=1, label="best so far")
-    step = max(1, -(-len(runs) // 15))
-    places = range(0, len(runs), step)
-    axes.set_xticks(places, [str(runs[place]) for place in places])
+    step = max(1, -(-len(trials) // 15))
+    places = range(0, len(trials), step)
+    axes.set_xticks(places, [str(trials[place]) for place in places])
     figure.legend(loc="outside lower center", ncols=2, fontsize=NOTE, frameon=False)
     return figure
 
 
 def draw_parallel_coordinates(plots: Any, study: Any, space: Sequence[Dimension], about: str) -> Figure:
-    """A line a run through its objective and its hyperparameters; the darker, the better.
+    """A line a trial through its objective and its hyperparameters; the darker, the better.
 
     Args:
         plots: From `optuna_plots`.
@@ -130,10 +130,8 @@ def draw_slice(plots: Any, study: Any, space: Sequence[Dimension], about: str) -
     panels: Any = np.atleast_1d(plots.plot_slice(study, [d.name for d in space], target_name=OBJECTIVE_NAME))
     columns = min(3, len(space))
     rows = -(-len(space) // columns)
-    figure = _resized(panels[0], max(6.4, 2.3 * columns), 1.0 + 2.4 * rows)
-    _without_other_axes(figure, panels)
+    figure = _emptied(panels, max(6.4, 2.3 * columns), 1.0 + 2.4 * rows, f"Slices: {about}")
     grid = GridSpec(rows, columns, figure=figure)
-    figure.suptitle(f"Slices: {about}", fontsize=TITLE, color=INK, x=0.01, ha="left")
     best = max(range(len(study.trials)), key=lambda number: study.trials[number].value)
     order = _in_order(space, [axes.get_xlabel() for axes in panels])
     for place, (axes, dimension) in enumerate(zip(panels, order, strict=True)):
@@ -141,8 +139,7 @@ def draw_slice(plots: Any, study: Any, space: Sequence[Dimension], about: str) -
         left = place % columns == 0
         _dressed(axes, title="", x=_words(dimension.name), y=OBJECTIVE_NAME if left else "")
         axes.tick_params(labelbottom=True, labelleft=left)
-        _span(axes.xaxis, dimension)
-        _mark(axes.xaxis, dimension)
+        _span_and_mark(axes.xaxis, dimension)
         points = axes.collections[0]
         # By value: where the scale is discrete, optuna orders the points by it.
         heights = np.asarray(points.get_offsets())[:, 1]
@@ -152,7 +149,7 @@ def draw_slice(plots: Any, study: Any, space: Sequence[Dimension], about: str) -
 
 
 def draw_rank(plots: Any, study: Any, space: Sequence[Dimension], about: str) -> Figure:
-    """Each pair of hyperparameters, the runs coloured by the rank of their objective.
+    """Each pair of hyperparameters, the trials coloured by the rank of their objective.
 
     Args:
         plots: From `optuna_plots`.
@@ -164,9 +161,7 @@ def draw_rank(plots: Any, study: Any, space: Sequence[Dimension], about: str) ->
 
     panels: Any = np.atleast_2d(plots.plot_rank(study, [d.name for d in space], target_name=OBJECTIVE_NAME))
     side = len(space) - 1
-    figure = _resized(panels.flat[0], 1.8 + 1.8 * side, 0.9 + 1.6 * side)
-    _without_other_axes(figure, panels)
-    figure.suptitle(f"Ranks: {about}", fontsize=TITLE, color=INK, x=0.01, ha="left")
+    figure = _emptied(panels, 1.8 + 1.8 * side, 0.9 + 1.6 * side, f"Ranks: {about}")
     across = _in_order(space, [axes.get_xlabel() for axes in panels[-1]])
     down = _in_order(space, [axes.get_ylabel() for axes in panels[:, 0]])
     grid = GridSpec(side, side, figure=figure)
@@ -184,8 +179,7 @@ def draw_rank(plots: Any, study: Any, space: Sequence[Dimension], about: str) ->
         x, y = across[column], down[row]
         _dressed(axes, title="", x=_words(x.name) if bottom else "", y=_words(y.name) if left else "")
         for axis, dimension in ((axes.xaxis, x), (axes.yaxis, y)):
-            _span(axis, dimension)
-            _mark(axis, dimension)
+            _span_and_mark(axis, dimension)
         axes.tick_params(labelbottom=bottom, labelleft=left)
         axes.collections[0].set(sizes=[42], edgecolor=INK, linewidth=0.5)
         kept.append(axes)
@@ -222,8 +216,7 @@ def _resized(axes: Axes, width: float, height: float, *, constrained: bool = Tru
 def _dressed(axes: Axes, *, title: str, x: str, y: str) -> None:
     axes.set_title("")  # optuna's, in the middle
     axes.set_facecolor("white")
-    for side in ("left", "bottom"):
-        axes.spines[side].set_visible(True)
+    axes.spines[["left", "bottom"]].set_visible(True)
     dress(axes, title=title, x=x, y=y)
     axes.tick_params(which="minor", length=0)
 
@@ -249,21 +242,24 @@ def _mark(axis: Axis, dimension: Dimension) -> None:
         axis.set_major_locator(MaxNLocator(4))
 
 
-def _span(axis: Axis, dimension: Dimension) -> None:
-    """The whole range of a hyperparameter, so that one sees where nothing was tried."""
+def _span_and_mark(axis: Axis, dimension: Dimension) -> None:
+    """`_mark`, over the whole range of a hyperparameter, so that one sees where nothing was tried."""
     if dimension.is_text:
         return
     low, high = (np.log10(x) if dimension.log else x for x in (dimension.low, dimension.high))
     margin = 0.08 * (high - low)
     low, high = (10**x if dimension.log else x for x in (low - margin, high + margin))
     axis.set_view_interval(low, high, ignore=True)
+    _mark(axis, dimension)
 
 
-def _without_other_axes(figure: Figure, panels: np.ndarray) -> None:
-    """Take away optuna's colour bar of trial numbers, which are not the runs' numbers."""
-    for axes in figure.axes:
-        if axes not in set(panels.flat):
-            axes.remove()
+def _emptied(panels: np.ndarray, width: float, height: float, title: str) -> Figure:
+    """The panels' figure, resized and titled, without optuna's colour bar of numbers that are not the trials' own."""
+    figure = _resized(panels.flat[0], width, height)
+    for axes in set(figure.axes) - set(panels.flat):
+        axes.remove()
+    figure.suptitle(title, fontsize=TITLE, color=INK, x=0.01, ha="left")
+    return figure
 
 
 def _words(name: str) -> str:

@@ -1,30 +1,27 @@
-"""The trial table as optuna studies: what its plots, its importances and its dashboard read.
+"""Studies of optuna's made of a search's trials: what its plots, its importances and its dashboard read.
 
-Scores compare within one budget (epochs trained) only. So there is one study a budget, holding the completed runs that
-ended there; and one of the whole search in optuna's own terms of Hyperband, where a trial is a configuration with its
-mean curve as intermediate values: complete where it reached the full budget, pruned where it was not promoted, failed
-where it failed. Nothing of optuna samples, and no score is changed.
+Scores compare within one budget (epochs trained) only. So there is one study a budget, holding the completed trials
+that ended there; and one of the whole search in optuna's own terms of Hyperband, where a trial is a configuration with
+its mean curve as intermediate values: complete where it reached the full budget, pruned where it was not promoted,
+failed where it failed. Nothing of optuna samples, and no score is changed. A search's dimensions become optuna's
+distributions in three ways: as they were searched, to be plotted, and to be weighed.
 
-User attributes of a trial: ``run``, ``configuration``, ``bracket``, ``rung``, ``parent``, ``initial_epoch``,
+User attributes of a trial: ``trial``, ``configuration``, ``bracket``, ``rung``, ``parent``, ``initial_epoch``,
 ``epochs``, ``best_epoch``, ``objective_sd``, ``error``; of a study: ``run_name``, ``epochs``.
-
-A search's dimensions as optuna's distributions: as they were searched, to be plotted, and to be weighed.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import math
-import statistics
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import ReportError
 from reports.search_plots.space import Dimension, covering
-from reports.trials import TrialRecord, fold_objectives
+from reports.trials import TrialRecord, objective_sd
 
 if TYPE_CHECKING:
     import optuna
@@ -78,29 +75,17 @@ def quiet_optuna() -> Iterator[Any]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def comparable_runs(records: Sequence[TrialRecord], epochs: int) -> tuple[TrialRecord, ...]:
-    """The completed runs that ended after so many epochs, with a defined objective, in their order."""
-    return tuple(
-        sorted(
-            (
-                record
-                for record in records
-                if record.epochs == epochs
-                and record.status == "completed"
-                and record.objective is not None
-                and math.isfinite(record.objective)
-            ),
-            key=lambda record: record.run,
-        )
-    )
+def comparable_trials(records: Sequence[TrialRecord], epochs: int) -> tuple[TrialRecord, ...]:
+    """The completed trials that ended after so many epochs, with a defined objective, in their order."""
+    completed = [record for record in records if record.epochs == epochs and record.status == "completed"]
+    defined = [record for record in completed if record.objective is not None and math.isfinite(record.objective)]
+    return tuple(sorted(defined, key=lambda record: record.run))
 
 
 def budgets(records: Sequence[TrialRecord], *, at_least: int = 1) -> tuple[int, ...]:
-    """Epoch counts at which at least so many runs can be compared, the largest first."""
-    counts = Counter(
-        epochs for epochs in {record.epochs for record in records} for _ in comparable_runs(records, epochs)
-    )
-    return tuple(sorted((epochs for epochs, count in counts.items() if count >= at_least), reverse=True))
+    """Epoch counts at which at least so many trials can be compared, the largest first."""
+    known = sorted({record.epochs for record in records}, reverse=True)
+    return tuple(epochs for epochs in known if len(comparable_trials(records, epochs)) >= at_least)
 
 
 def study_at(
@@ -111,52 +96,39 @@ def study_at(
     ordinal: bool = False,
     objectives: Sequence[float] | None = None,
 ) -> optuna.Study:
-    """The comparable runs of one budget as a study in memory; its trial numbers count from 0 in the order of the runs.
+    """The comparable trials of one budget as a study in memory; optuna numbers them from 0, in their order.
 
     Args:
-        records: All runs.
+        records: All trials.
         epochs: The budget.
         dimensions: The space; a hyperparameter with one value only is left out.
         ordinal: Give each hyperparameter as a number on the scale it was drawn on: log10 of a log-scaled one, the
             position of a choice. For importances, which weigh a range evenly.
-        objectives: Scores to put in the place of the runs' own; as many as there are comparable runs.
+        objectives: Scores to put in the place of the trials' own; as many as there are comparable trials.
     """
     with quiet_optuna() as optuna:
         study = optuna.create_study(direction="maximize")
-        runs = comparable_runs(records, epochs)
-        scores = objectives if objectives is not None else [record.objective for record in runs]
+        trials = comparable_trials(records, epochs)
+        scores = objectives if objectives is not None else [record.objective for record in trials]
         space = [dimension for dimension in covering(dimensions, records) if not dimension.is_fixed]
-        for record, score in zip(runs, scores, strict=True):
-            values = {d.name: record.hyperparameters[d.name] for d in space if d.name in record.hyperparameters}
-            if ordinal:
-                distributions = {d.name: ordinal_distribution(d) for d in space if d.name in values}
-                values = {d.name: ordinal_value(d, values[d.name]) for d in space if d.name in values}
-            else:
-                distributions = {d.name: plotted_distribution(d) for d in space if d.name in values}
-            study.add_trial(
-                optuna.create_trial(
-                    params=values, distributions=distributions, value=score, user_attrs=trial_attributes(record)
-                )
+        for record, score in zip(trials, scores, strict=True):
+            values = record.hyperparameters
+            held = [dimension for dimension in space if dimension.name in values]
+            trial = optuna.create_trial(
+                params={d.name: ordinal_value(d, values[d.name]) if ordinal else values[d.name] for d in held},
+                distributions={d.name: ordinal_distribution(d) if ordinal else plotted_distribution(d) for d in held},
+                value=score,
+                user_attrs=trial_attributes(record),
             )
+            study.add_trial(trial)
     return study
 
 
 def trial_attributes(record: TrialRecord) -> dict[str, Any]:
-    """The user attributes of a run's trial."""
-    folds = fold_objectives(record)
-    spread = statistics.stdev(folds) if len(folds) > 1 else None
-    return {
-        "run": record.run,
-        "configuration": record.configuration,
-        "bracket": record.bracket,
-        "rung": record.rung,
-        "parent": record.parent,
-        "initial_epoch": record.initial_epoch,
-        "epochs": record.epochs,
-        "best_epoch": record.best_epoch,
-        "objective_sd": spread if spread is not None and math.isfinite(spread) else None,
-        "error": record.error or "",
-    }
+    """The user attributes of a trial of optuna's."""
+    names = ("configuration", "bracket", "rung", "parent", "initial_epoch", "epochs", "best_epoch")
+    rest = {"objective_sd": objective_sd(record), "error": record.error or ""}
+    return {"trial": record.run} | {name: getattr(record, name) for name in names} | rest
 
 
 def exported_distribution(dimension: Dimension) -> Any:
@@ -185,8 +157,7 @@ def ordinal_distribution(dimension: Dimension) -> Any:
         return optuna.distributions.CategoricalDistribution(dimension.choices)
     if dimension.choices:
         return optuna.distributions.IntDistribution(0, len(dimension.choices) - 1)
-    low, high = (math.log10(x) if dimension.log else x for x in (dimension.low, dimension.high))
-    return optuna.distributions.FloatDistribution(low, high)
+    return optuna.distributions.FloatDistribution(*_ordinal_bounds(dimension))
 
 
 def ordinal_value(dimension: Dimension, value: Any) -> Any:
@@ -195,6 +166,11 @@ def ordinal_value(dimension: Dimension, value: Any) -> Any:
         return value
     if dimension.choices:
         return dimension.choices.index(value)
-    low, high = (math.log10(x) if dimension.log else x for x in (dimension.low, dimension.high))
+    low, high = _ordinal_bounds(dimension)
     # A bound's logarithm may lie a rounding error inside the value's.
     return min(max(math.log10(value) if dimension.log else value, low), high)
+
+
+def _ordinal_bounds(dimension: Dimension) -> tuple[float, float]:
+    low, high = dimension.low, dimension.high
+    return (math.log10(low), math.log10(high)) if dimension.log else (low, high)

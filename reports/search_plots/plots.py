@@ -1,10 +1,10 @@
-"""Pictures of a search.
+"""Pictures of a search, as PNG files.
 
-Two need matplotlib alone and cover all runs, for they show each at its own epochs: learning curves by rung, and the
-timeline. The others are optuna's (history, parallel coordinates, slices, ranks) and the importances; each shows runs of
-one budget only, because an objective after 4 epochs and one after 30 are different quantities.
+Two need matplotlib alone and cover all trials, for they show each at its own epochs: learning curves by rung, and the
+timeline. The others are optuna's (history, parallel coordinates, slices, ranks) and the importances; each shows trials
+of one budget only, because an objective after 4 epochs and one after 30 are different quantities.
 
-Files: learning_curves.png, timeline.png, importance.png, and at each budget with enough runs history_E_epochs.png,
+Files: learning_curves.png, timeline.png, importance.png, and at each budget with enough trials history_E_epochs.png,
 parallel_coordinates_E_epochs.png, slice_E_epochs.png, rank_E_epochs.png.
 """
 
@@ -14,10 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.figures.style import save
-from reports.search_plots.importance import compare_importances
-from reports.search_plots.importance_figure import draw_importance
-from reports.search_plots.learning_curves import draw_learning_curves
+from reports.figures.style import save, save_all
+from reports.figures.trials import draw_learning_curves, draw_timeline
+from reports.search_plots.importance import compare_importances, draw_importance
 from reports.search_plots.optuna_figures import (
     draw_history,
     draw_parallel_coordinates,
@@ -25,15 +24,14 @@ from reports.search_plots.optuna_figures import (
     draw_slice,
     optuna_plots,
 )
-from reports.search_plots.optuna_study import budgets, comparable_runs, require_optuna, study_at
+from reports.search_plots.optuna_study import budgets, comparable_trials, require_optuna, study_at
 from reports.search_plots.space import Dimension, covering
-from reports.search_plots.timeline import draw_timeline
 from reports.trials import TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FEWEST_RUNS = 4
+FEWEST_TRIALS = 4
 """Below, a plot of a budget would show a handful of points and suggest a pattern."""
 
 _COLOURS = 128
@@ -44,18 +42,18 @@ def write_plain_plots(records: Sequence[TrialRecord], directory: Path) -> dict[s
     """Draw what matplotlib alone can.
 
     Args:
-        records: All runs.
+        records: All trials.
         directory: Where the PNG files go.
 
     Returns:
-        Name to file: learning_curves (where a run has curves) and timeline (where a run has a start time).
+        Name to file: learning_curves (where a trial has curves) and timeline (where a trial has a start time).
     """
     figures: dict[str, Figure] = {}
     if any(record.curves for record in records):
         figures["learning_curves"] = draw_learning_curves(records)
     if any(record.started for record in records):
         figures["timeline"] = draw_timeline(records)
-    return {name: save(figure, directory / f"{name}.png", colours=_COLOURS) for name, figure in figures.items()}
+    return save_all(figures, directory, colours=_COLOURS)
 
 
 def write_optuna_plots(
@@ -64,10 +62,10 @@ def write_optuna_plots(
     """Draw what optuna is needed for: the importances, and the plots of a budget.
 
     Args:
-        records: All runs.
+        records: All trials.
         dimensions: The space.
         directory: Where the PNG files go.
-        every_budget: All budgets with at least `FEWEST_RUNS` runs; else the largest of them alone.
+        every_budget: All budgets with at least `FEWEST_TRIALS` trials; else the largest of them alone.
 
     Returns:
         Name to file, as `write_budget_plots` and `write_importance_plot` name them.
@@ -76,7 +74,7 @@ def write_optuna_plots(
         MissingOptunaError: If optuna is not installed.
     """
     require_optuna()
-    shown = budgets(records, at_least=FEWEST_RUNS)
+    shown = budgets(records, at_least=FEWEST_TRIALS)
     files: dict[str, Path] = {}
     for epochs in shown if every_budget else shown[:1]:
         files |= write_budget_plots(records, dimensions, epochs, directory)
@@ -86,29 +84,29 @@ def write_optuna_plots(
 def write_budget_plots(
     records: Sequence[TrialRecord], dimensions: Sequence[Dimension], epochs: int, directory: Path
 ) -> dict[str, Path]:
-    """Draw optuna's plots of the runs of one budget.
+    """Draw optuna's plots of the trials of one budget.
 
     Args:
-        records: All runs; those of other budgets are left out.
+        records: All trials; those of other budgets are left out.
         dimensions: The space.
         epochs: The budget.
         directory: Where the PNG files go.
 
     Returns:
         Name to file: history_E_epochs, parallel_coordinates_E_epochs, slice_E_epochs, rank_E_epochs; none where fewer
-        than `FEWEST_RUNS` runs can be compared or no hyperparameter has two values.
+        than `FEWEST_TRIALS` trials can be compared or no hyperparameter has two values.
 
     Raises:
         MissingOptunaError: If optuna is not installed.
     """
-    runs = comparable_runs(records, epochs)
+    trials = comparable_trials(records, epochs)
     space = [dimension for dimension in covering(dimensions, records) if not dimension.is_fixed]
-    if len(runs) < FEWEST_RUNS or not space:
+    if len(trials) < FEWEST_TRIALS or not space:
         return {}
     study = study_at(records, epochs, space)
-    about = f"{len(runs)} runs of {epochs} epochs"
+    about = f"{len(trials)} trials of {epochs} epochs"
     drawings: dict[str, Callable[[Any], Figure]] = {
-        "history": lambda plots: draw_history(plots, study, [record.run for record in runs], about),
+        "history": lambda plots: draw_history(plots, study, [record.run for record in trials], about),
         "parallel_coordinates": lambda plots: draw_parallel_coordinates(plots, study, space, about),
         "slice": lambda plots: draw_slice(plots, study, space, about),
     }
@@ -125,10 +123,10 @@ def write_budget_plots(
 def write_importance_plot(
     records: Sequence[TrialRecord], dimensions: Sequence[Dimension], directory: Path
 ) -> dict[str, Path]:
-    """Draw the importances, a panel a budget with enough runs.
+    """Draw the importances, a panel a budget with enough trials.
 
     Returns:
-        importance to its file; none where no budget has enough runs.
+        importance to its file; none where no budget has enough trials.
 
     Raises:
         MissingOptunaError: If optuna is not installed.

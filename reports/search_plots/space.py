@@ -1,4 +1,4 @@
-"""What a hyperparameter may be, as plots and importances need it: its range, its scale, its choices."""
+"""Dimensions of a search, as plots and importances need them: range, scale, choices."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Dimension:
 
 
 def observed_space(records: Sequence[TrialRecord]) -> tuple[Dimension, ...]:
-    """The space as the runs themselves show it: whole numbers and text are choices, real numbers ranges."""
+    """The space as the trials themselves show it: whole numbers and text are choices, real numbers ranges."""
     seen: dict[str, list[Hyperparameter]] = {}
     for record in records:
         for name, value in record.hyperparameters.items():
@@ -63,10 +63,10 @@ def covering(dimensions: Sequence[Dimension], records: Sequence[TrialRecord]) ->
 
     Args:
         dimensions: The space that was searched.
-        records: The runs.
+        records: The trials.
 
     Returns:
-        One dimension for each hyperparameter of the runs, in the space's order, then in the order of appearance.
+        One dimension for each hyperparameter of the trials, in the space's order, then in the order of appearance.
     """
     known = {dimension.name: dimension for dimension in dimensions}
     observed = {dimension.name: dimension for dimension in observed_space(records)}

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+import mammo_data
 from search.cli import settings
 from search.cli.settings import Assignments, ConfigFile, Demo, ImageSize, Info, Json, Mode, SplitFile, Weights
 from search.screen.output import complain, messages, show, show_json
@@ -33,13 +34,11 @@ def fetch(
 
     Example: mammo-search data fetch
     """
-    from mammo_data.fetch.download import LICENCE_NOTICE
-    from mammo_data.fetch.download import fetch as fetch_set
-    from mammo_data.truth.mias import CHECKSUM_NOTE
+    from mammo_data.fetch.download import CHECKSUM_NOTE, LICENCE_NOTICE, fetch_mias
 
     messages().out(LICENCE_NOTICE, highlight=False)
     with _bar("download", size=True) as moved:
-        fetched = fetch_set(to, urls=(url,) if url else (), timeout=timeout, progress=moved)
+        fetched = fetch_mias(to, urls=(url,) if url else (), timeout=timeout, progress=moved)
     what = f"fetched from {fetched.url}" if fetched.downloaded else "all there already"
     text = f"{fetched.directory}: {fetched.files} files, each with its {CHECKSUM_NOTE}; {what}"
     show_json(fetched.as_json()) if json else show(text)
@@ -52,12 +51,9 @@ def check(data: DataArgument = DEFAULT_FOLDER, info: Info = None, json: Json = F
 
     Example: mammo-search data check all-mias.tar.gz
     """
-    from mammo_data.checks.integrity import check as check_set
-    from mammo_data.sources.open import open_source
-
-    source = open_source(data, info)
+    source = mammo_data.open_source(data, info)
     with _bar("check") as moved:
-        report = check_set(source, progress=moved)
+        report = mammo_data.check(source, progress=moved)
     show_json(report.as_json()) if json else show(report.as_text())
     if report.problems:
         complain("\n".join(str(problem) for problem in report.problems))
@@ -78,14 +74,11 @@ def preview(
 
     Example: mammo-search data preview all-mias.tar.gz --image mdb001 --side 600
     """
-    from mammo_data.checks.preview import contact_sheet, write_contact_sheet
-    from mammo_data.sources.open import load_cases, open_source
-
-    source = open_source(data, info)
-    table = load_cases(source)
+    source = mammo_data.open_source(data, info)
+    table = mammo_data.load_cases(source)
     with _bar("preview") as moved:
-        sheet = contact_sheet(source, table, image_ids=image, side=side, columns=columns, progress=moved)
-    show(str(write_contact_sheet(sheet, out)))
+        sheet = mammo_data.contact_sheet(source, table, image_ids=image, side=side, columns=columns, progress=moved)
+    show(str(mammo_data.write_contact_sheet(sheet, out)))
 
 
 def phantom(
@@ -100,9 +93,7 @@ def phantom(
 
     Example: mammo-search data phantom /tmp/phantom --patients 20
     """
-    from mammo_data.phantom.dataset import write_phantom
-
-    show(str(write_phantom(to, patients=patients, seed=seed, image_size=image_size)))
+    show(str(mammo_data.write_phantom(to, patients=patients, seed=seed, image_size=image_size)))
 
 
 def audit(

@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+import mammo_data
 from search.cli.settings import run_argument
-
-if TYPE_CHECKING:
-    from mammo_data.sources.image_files import ImageFile
 
 
 def predict(
@@ -41,19 +39,19 @@ def predict(
         raise typer.Exit(3)
 
 
-def _files(images: list[str]) -> Iterator[ImageFile]:
-    from mammo_data.sources.image_files import ImageFile, image_files, paths_or_image
+def _files(images: list[str]) -> Iterator[mammo_data.ImageFile]:
+    from mammo_data.sources.image_files import paths_or_image
 
     # Standard input first and at once: what is wrong with it is said before anything heavy starts.
     given = paths_or_image(sys.stdin.buffer.read()) if "-" in images else b""
 
-    def named() -> Iterator[ImageFile]:
+    def named() -> Iterator[mammo_data.ImageFile]:
         for image in images:
             if image != "-":
-                yield from image_files([Path(image)])
+                yield from mammo_data.image_files([Path(image)])
             elif isinstance(given, bytes):
-                yield ImageFile("-", given)
+                yield mammo_data.ImageFile("-", given)
             else:
-                yield from image_files(given)
+                yield from mammo_data.image_files(given)
 
     return named()

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+import reports
+from reports.page.words import hyperparameter_text
 from reports.search_plots.optuna_export import JOURNAL_SUFFIXES, SQLITE_SUFFIXES, export_studies
 from reports.search_plots.optuna_study import require_optuna
-from reports.trials import OBJECTIVE_CURVE, TrialRecord, fold_objectives, ranked
+from reports.trials import OBJECTIVE_CURVE, TrialRecord, fold_objectives, objective_sd, ranked
 from search.cli.settings import Json, RunArgument
 from search.errors import ConfigError, RunError
 from search.files.atomic import replacing
@@ -24,9 +26,6 @@ from search.run_folder.lookup import find_run
 from search.run_folder.trial_log import recorded
 from search.screen.output import answer_width, show, show_json, show_table
 from search.text import short_duration
-
-if TYPE_CHECKING:
-    from reports.search_plots.space import Dimension
 
 FULL_WIDTH = 100
 # The number has another name here; curves and details are in trials.jsonl.
@@ -105,7 +104,7 @@ def as_json(directory: RunDirectory, rows: Sequence[TrialRecord], records: Seque
             {
                 "trial": record.run,
                 "lineage": lineage(record, records),
-                "objective_sd": spread(record),
+                "objective_sd": objective_sd(record),
                 "rank": rank.get(record.run),
                 **{name: getattr(record, name) for name in names},
             }
@@ -164,23 +163,19 @@ def _columns(rank: dict[int, int], records: Sequence[TrialRecord]) -> dict[str, 
         "epochs": lambda r: f"{r.initial_epoch}-{r.epochs}" if r.initial_epoch else str(r.epochs),
         "macro AUC": _score,
         "best": lambda record: str(record.best_epoch or ""),
-        **{SHORT_NAMES.get(name, name): lambda record, name=name: _value(record, name) for name in names},  # type: ignore[misc]
+        **{SHORT_NAMES.get(name, name): partial(_hyperparameter, name) for name in names},
         "time": lambda record: short_duration(record.seconds),
     }
 
 
-def _value(record: TrialRecord, name: str) -> str:
-    """A hyperparameter to three digits, as it is drawn; small ones as 2.02e-3."""
-    value = record.hyperparameters.get(name, "")
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:.2e}".replace("e-0", "e-") if 0 < abs(value) < 0.01 else f"{value:.3g}"
+def _hyperparameter(name: str, record: TrialRecord) -> str:
+    return hyperparameter_text(record.hyperparameters.get(name, ""))
 
 
 def _score(record: TrialRecord) -> str:
     if record.objective is None:
         return "failed"
-    deviation = spread(record)
+    deviation = objective_sd(record)
     return f"{record.objective:.3f}" + (f" ±{deviation:.3f}" if deviation is not None else "")
 
 
@@ -215,13 +210,6 @@ def lineage(record: TrialRecord, records: Sequence[TrialRecord]) -> list[int]:
     return found
 
 
-def spread(record: TrialRecord) -> float | None:
-    """Standard deviation of the objective over the folds; None for one fold, or where a fold has no value."""
-    folds = fold_objectives(record)
-    deviation = statistics.stdev(folds) if len(folds) > 1 else math.nan
-    return deviation if math.isfinite(deviation) else None
-
-
 def _ranks(records: Sequence[TrialRecord]) -> dict[int, int]:
     return {record.run: place for place, record in enumerate(ranked(records), start=1)}
 
@@ -241,11 +229,10 @@ def draw_search(directory: RunDirectory, records: Sequence[TrialRecord], out: Pa
         RunError: If no trial has ended.
         MissingOptunaError: If optuna is not installed.
     """
-    from reports.search_plots.plots import write_optuna_plots, write_plain_plots
-
     require_optuna()
     dimensions = _dimensions(directory, records)
-    return write_plain_plots(records, out) | write_optuna_plots(records, dimensions, out, every_budget=True)
+    plain = reports.write_plain_plots(records, out)
+    return plain | reports.write_optuna_plots(records, dimensions, out, every_budget=True)
 
 
 def write_optuna(directory: RunDirectory, records: Sequence[TrialRecord], path: Path) -> tuple[str, ...]:
@@ -282,7 +269,7 @@ def write_optuna(directory: RunDirectory, records: Sequence[TrialRecord], path: 
         return export_studies(records, dimensions, temporary, name=directory.name)
 
 
-def _dimensions(directory: RunDirectory, records: Sequence[TrialRecord]) -> tuple[Dimension, ...]:
+def _dimensions(directory: RunDirectory, records: Sequence[TrialRecord]) -> tuple[reports.Dimension, ...]:
     from search.plan.space import recorded_dimensions
 
     if not records:

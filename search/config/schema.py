@@ -7,16 +7,13 @@ and never changes. `search.config.reading` reads the file, `search.config.writin
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
+import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+import mammo_data
 from search.bit.family import architecture_of
-
-if TYPE_CHECKING:
-    from mammo_data.preparation.roi import RoiSettings
-    from mammo_data.preparation.standardise import PreparationSettings
-    from mammo_data.training.augmentation import AugmentationSettings
 
 
 class Section(BaseModel):
@@ -68,11 +65,9 @@ class PreparationSection(Section):
     """Equalise contrast locally."""
     clahe_limit: Annotated[float, Field(gt=0, le=100)] = 2.0
 
-    def settings(self) -> PreparationSettings:
+    def settings(self) -> mammo_data.PreparationSettings:
         """As `mammo_data` takes them."""
-        from mammo_data.preparation.standardise import PreparationSettings
-
-        return PreparationSettings(**self.model_dump())
+        return mammo_data.PreparationSettings(**self.model_dump())
 
 
 class RoiSection(Section):
@@ -87,11 +82,9 @@ class RoiSection(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the normal crops' centres."""
 
-    def settings(self) -> RoiSettings:
+    def settings(self) -> mammo_data.RoiSettings:
         """As `mammo_data` takes them."""
-        from mammo_data.preparation.roi import RoiSettings
-
-        return RoiSettings(**self.model_dump())
+        return mammo_data.RoiSettings(**self.model_dump())
 
 
 class AugmentationSection(Section):
@@ -118,11 +111,9 @@ class AugmentationSection(Section):
             raise ValueError(f"expected strength × scale below 1; found {self.strength} × {self.scale}")
         return self
 
-    def settings(self) -> AugmentationSettings:
+    def settings(self) -> mammo_data.AugmentationSettings:
         """As `mammo_data` takes them."""
-        from mammo_data.training.augmentation import AugmentationSettings
-
-        return AugmentationSettings(**self.model_dump(exclude={"views", "most_views"}))
+        return mammo_data.AugmentationSettings(**self.model_dump(exclude={"views", "most_views"}))
 
 
 class BackboneSection(Section):
@@ -288,6 +279,4 @@ class Config(Section):
 
 def cache_directory(config: Config) -> Path:
     """Where prepared images, banks and synthetic data are kept."""
-    import platformdirs
-
     return config.output.cache or Path(platformdirs.user_cache_dir("mammo-search"))

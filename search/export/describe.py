@@ -120,8 +120,8 @@ def read_metrics(directory: RunDirectory) -> dict[str, Any]:
 def _out_of_fold_calibration(directory: RunDirectory, config: Config, names: tuple[str, ...]) -> dict[str, Any]:
     """Calibration and thresholds of a model that was trained on all patients: the metrics of such a run are of other
     models, but its search has out-of-fold predictions like any other."""
-    from reports.evaluation.evaluate import corrected_predictions, fit_correction
-    from reports.evaluation.fixed_model import fixed_thresholds
+    from reports.evaluation.operating_points import fixed_thresholds
+    from reports.evaluation.probabilities import corrected_predictions, fit_correction
     from reports.trials import best_run
     from search.run_folder.trial_log import read_records
     from search.trials.class_emphasis import training_shares

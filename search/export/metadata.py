@@ -34,38 +34,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.evaluation.operating_points import OperatingThreshold
 from search.errors import RunError
 from search.files.atomic import write_atomic
 from search.files.digests import content_checksum, json_checksum
 
 if TYPE_CHECKING:
     from mammo_data.preparation.standardise import PreparationSettings
-    from reports.evaluation.temperature import ProbabilityCorrection
+    from reports.evaluation.probabilities import ProbabilityCorrection
 
 SCHEMA = 1
 RESEARCH_USE = "Research use only: not a medical device, and no statement about anybody's health."
-
-
-@dataclass(frozen=True)
-class OperatingThreshold:
-    """Where scores are called positive.
-
-    Attributes:
-        endpoint: For example "malignant versus rest".
-        classes: The classes whose calibrated probabilities are added up to the score.
-        target_specificity: What the threshold was chosen for.
-        threshold: Scores of at least this are positive; None where nothing is.
-    """
-
-    endpoint: str
-    classes: tuple[str, ...]
-    target_specificity: float
-    threshold: float | None
-
-    def is_positive(self, probabilities: Mapping[str, float]) -> bool:
-        """The decision for one image, from its calibrated probabilities by class name."""
-        score = sum(probabilities[name] for name in self.classes)
-        return self.threshold is not None and score >= self.threshold
 
 
 @dataclass(frozen=True)
@@ -104,7 +83,7 @@ class ModelMetadata:
     @property
     def correction(self) -> ProbabilityCorrection | None:
         """From the model's probabilities to calibrated ones; None where it could not be fitted."""
-        from reports.evaluation.temperature import ProbabilityCorrection
+        from reports.evaluation.probabilities import ProbabilityCorrection
 
         section = self.content["calibration"]
         if section is None:
@@ -160,7 +139,7 @@ class ModelMetadata:
 
     def calibrated(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Calibrated probabilities, float64 [n, classes], of the model's own."""
-        from reports.evaluation.evaluate import SMALLEST_PROBABILITY
+        from reports.evaluation.probabilities import SMALLEST_PROBABILITY
 
         correction = self.correction
         if correction is None:

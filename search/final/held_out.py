@@ -168,7 +168,7 @@ def selection_correction(oof: Path, records: Sequence[TrialRecord], *, seed: int
         np.concatenate([run.probabilities for run in stored]),
         stored[0].patient_ids,
         stored[0].folds,
-        runs=np.repeat([record.run for record in finalists], [len(run.probabilities) for run in stored]),
+        trials=np.repeat([record.run for record in finalists], [len(run.probabilities) for run in stored]),
         seed=seed,
     )
 

@@ -13,12 +13,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.metrics.calibration import softmax
 from search.bit.architecture import BitArchitecture
 from search.bit.backbone import assign_official, build_tail
 from search.bit.weights import BitWeights
 from search.boundary.trunk import frozen_trunk
 from search.boundary.values import whole_batch
-from search.trials.cross_validation import softmax
 from search.trials.head import plain_head
 from search.trials.tail import TrainedTail
 

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 from mammo_data.cases import CaseTable, Finding
 from reports.evaluation.confident_cases import confident_cases
 from reports.evaluation.evaluate import Evaluation
-from reports.figures import write_evaluation_figures, write_figures
-from reports.page.html import write_report
-from reports.page.model_card import write_model_card
+from reports.evaluation.subgroups import abnormality
+from reports.figures.write import write_evaluation_figures, write_figures
+from reports.page.report import write_model_card, write_report
 from reports.page.run_summary import CaseToSee, DataFacts, HoldoutReading, PlannedRung, RunSummary, SeedScore, SplitPart
 from reports.page.summary_file import SUMMARY_NAME, read_summary, write_summary
 from reports.page.tensorboard import write_final, write_trials
-from reports.page.words import abnormality
 from reports.search_plots.optuna_study import has_optuna
 from reports.search_plots.plots import write_optuna_plots, write_plain_plots
 from search.cohort import ROI_NOTICE

@@ -14,10 +14,11 @@ from functools import partial
 
 import numpy as np
 
+from reports.metrics.calibration import softmax
 from reports.trials import TrialRecord
 from search.errors import RunError
 from search.plan.space import Configuration
-from search.trials.cross_validation import DivergedError, softmax, train_epoch, train_fold
+from search.trials.cross_validation import DivergedError, train_epoch, train_fold
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.out_of_fold import OutOfFold
 from search.trials.tail import TailTrainer, TrainedTail

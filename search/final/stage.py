@@ -8,7 +8,6 @@ from typing import Any
 
 from mammo_data.preparation.prepared import PreparedSet
 from mammo_data.splits import Split
-from reports.page.html import duration
 from search.audit.shortcuts import Probe
 from search.bit.architecture import BitArchitecture
 from search.bit.weights import BitWeights
@@ -17,7 +16,7 @@ from search.config.schema import Config
 from search.plan.hyperband import HyperbandPlan
 from search.run_folder.cut_short import CutShort
 from search.run_folder.directory import RunDirectory
-from search.text import interval_text
+from search.text import duration, interval_text
 from search.trials.data import TrainingSettings, TrialData
 from search.tuner.search import SearchOutcome
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class ModelEvaluation:
         model: The .keras file.
         data: Who it was evaluated on, in words.
         demo: Whether the model is a demonstration's.
-        metrics: As `reports.evaluation.fixed_model` describes it.
+        metrics: As `reports.evaluation.evaluate.evaluate_fixed` returns it.
         holdout_readings: How often the run's held-out patients have been read, this time included; None for an
             external set.
         left_out: External patients that were left out.
@@ -102,7 +102,7 @@ def evaluate_model(
     """
     import platformdirs
 
-    from reports.evaluation.fixed_model import FixedThreshold, evaluate_fixed
+    from reports.evaluation.evaluate import evaluate_fixed
     from search.predict.labelled import external_images, held_out_images
 
     file = find_model(name)
@@ -128,7 +128,7 @@ def evaluate_model(
     metrics = evaluate_fixed(
         predictions,
         correction=file.metadata.correction,
-        thresholds=[FixedThreshold(**asdict(threshold)) for threshold in file.metadata.thresholds],
+        thresholds=file.metadata.thresholds,
         seed=labelled.seed,
     )
     if predictions_file is not None:

@@ -26,7 +26,8 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
-from search.export.metadata import ModelMetadata, OperatingThreshold
+from reports.evaluation.operating_points import OperatingThreshold
+from search.export.metadata import ModelMetadata
 from search.predict.films import PredictedImage
 
 ROW_FORMATS = ("csv", "jsonl")

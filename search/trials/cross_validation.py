@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.training.sampling import epoch_rows
-from reports.metrics.calibration import log_loss
+from reports.metrics.calibration import log_loss, softmax
 from reports.metrics.confusion import balanced_accuracy, confusion_matrices
 from reports.metrics.table import macro_ovr_auc
 from search.plan.space import Configuration
@@ -223,10 +223,3 @@ def train_epoch(
         part, number = purpose
         raise DivergedError(f"the loss became {loss}", epoch, f"{part} {int(number) + 1}")
     return loss
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Softmax over the last axis, in float64."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    exponentials = np.exp(shifted)
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)

@@ -132,7 +132,7 @@ def halted(finished):
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("search.seed", 7, "search.seed 0 → 7"),
+        ("search.seed", 7, "search.seed 1 → 7"),
         ("space.head_width", (8,), "space.head_width"),
         ("split.seed", 3, "split"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mammo_data.phantom.dataset import write_phantom
+from mammo_data import write_phantom
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -1,6 +1,7 @@
-"""The README's examples of the Python API run as they stand, but on the phantom and with the small backbone."""
+"""The examples in every README run as they stand, but on the phantom and with the small backbone."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,13 @@ SMALLER = {
 }
 
 
+PACKAGE_READMES = sorted(
+    path.relative_to(ROOT)
+    for package in ("mammo_data", "reports", "search", "tests")
+    for path in (ROOT / package).rglob("README.md")
+)
+
+
 def examples():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = re.search(r"^## From Python\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
@@ -30,8 +38,8 @@ def smaller(code):
     return code
 
 
-def test_every_substitution_is_of_something_that_the_readme_says():
-    together = "".join(examples())
+def test_every_substitution_is_of_something_that_a_readme_says():
+    together = "".join((ROOT / readme).read_text(encoding="utf-8") for readme in ("README.md", *PACKAGE_READMES))
     assert not [large for large in SMALLER if large not in together]
 
 
@@ -58,6 +66,22 @@ def test_data_search_and_report_of_one_s_own(phantom, tmp_path, monkeypatch, ten
     assert names["evaluation"].metrics["macro_ovr_auc"]["value"] is not None
     assert (tmp_path / "figures" / "roc.png").stat().st_size > 10_000
     assert (tmp_path / "my-search").is_dir()
+
+
+@pytest.mark.parametrize("readme", PACKAGE_READMES, ids=str)
+def test_the_examples_of_a_package_readme_run(readme, phantom, tmp_path, monkeypatch, tensorflow_started):
+    """Its Python blocks one after the other in one module, and each of its tables as a cases.csv."""
+    from mammo_data import DataError, open_source
+
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    names = {"PHANTOM": phantom}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(smaller(block), str(readme), "exec"), names)
+    for table in re.findall(r"```csv\n(.*?)```", text, re.DOTALL):
+        Path("cases.csv").write_text(table)
+        with pytest.raises(DataError, match=r"the images that cases\.csv lists"):  # all that is missing are the films
+            open_source(Path())
 
 
 def test_the_exported_file_gives_the_calibrated_probabilities_without_this_package(finished, tmp_path, monkeypatch):

@@ -8,8 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.sources.open import load_cases, open_source
+from mammo_data import decode_grey, load_cases, open_source
 
 CLASSES = {
     2: {"normal": "negative", "benign": "negative", "malignant": "positive"},

@@ -13,8 +13,8 @@ from reports.evaluation.evaluate import evaluate
 from reports.evaluation.final_models import FoldEnsemble
 from reports.evaluation.localisation import LocalisationResult, LocatedCase, localisation_result
 from reports.evaluation.subgroups import CaseAttributes
-from reports.figures import write_evaluation_figures, write_figures
 from reports.figures.overlays import Overlay, write_overlay
+from reports.figures.write import write_evaluation_figures, write_figures
 from reports.metrics.table_intervals import with_intervals
 from reports.page.run_summary import (
     AuditResult,
@@ -86,7 +86,7 @@ def example_summary(
             candidates,
             development.patient_ids,
             np.arange(len(development)) // 2 % 5,
-            runs=np.arange(30) // 3,
+            trials=np.arange(30) // 3,
             resamples=resamples,
         ),
         other_seeds=[held_out_of(separation, missing) for separation in (0.8, 1.0)],

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mammo_data.splits import Split
+from mammo_data import Split
 from search.run_folder.directory import RunDirectory
 
 

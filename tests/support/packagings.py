@@ -12,8 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.truth.info_txt import parse_info
+from mammo_data import decode_grey, parse_info
 
 # The smallest set: two films and their truth table.
 INFO = b"mdb001 G CIRC B 5 4 2\nmdb002 G NORM \n"

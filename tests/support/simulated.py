@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reports.predictions import Predictions
+from reports.search_plots.space import Dimension
 from reports.trials import TrialRecord
 
 CLASS_NAMES = ("normal", "benign", "malignant")
@@ -39,6 +40,14 @@ PLAN = (
     (1, 0, 8, 0, 10),
     (1, 1, 3, 10, 30),
     (0, 0, 5, 0, 30),
+)
+
+SPACE = (
+    Dimension("unfreeze_depth", 0, 3, choices=(0, 1, 2, 3)),
+    Dimension.of_choices("dense_width", (64, 128, 256, 512, 1024)),
+    Dimension("learning_rate", 1e-4, 1e-1, log=True),
+    Dimension("l2", 1e-6, 1e-2, log=True),
+    Dimension("dropout", 0.0, 0.6),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mammo_data.preparation.standardise import PreparationSettings
+from mammo_data import PreparationSettings
 from search.bit.architecture import BitArchitecture
 from search.bit.weights import random_weights
 from search.export.describe import describe_model

@@ -39,7 +39,7 @@ KNOWN = (
     # What may change when a run goes on, and what a cache is found by.
     WrongLine("result_settings", "not in _FREE_SETTINGS", 'not in {*_FREE_SETTINGS, "search.batch_size"}'),
     WrongLine("result_settings", "not in _FREE_SETTINGS", 'not in {*_FREE_SETTINGS, "search.steps_per_epoch"}'),
-    WrongLine("_fingerprint", "asdict(settings)]", '{**asdict(settings), "remove_labels": None}]'),
+    WrongLine("prepare", "asdict(settings)])", '{**asdict(settings), "remove_labels": None}])'),
     WrongLine(
         "StoredViews.fingerprint",
         "[listed, self.seed, asdict(self.augmentation)]",

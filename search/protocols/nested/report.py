@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mammo_data.splits import Split
 from reports.evaluation.evaluate import Evaluation
 from reports.evaluation.nested import OuterFold
-from reports.figures import write_nested_figures
-from reports.page.html import write_report
-from reports.page.model_card import write_model_card
+from reports.figures.write import write_nested_figures
+from reports.page.report import write_model_card, write_report
 from reports.page.run_summary import AuditResult, SplitPart
 from reports.page.summary_file import write_summary
 from reports.page.tensorboard import write_final, write_trials

@@ -10,14 +10,18 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo_data.cases import CaseTable
-from mammo_data.checks.integrity import check
-from mammo_data.checks.integrity_report import IntegrityReport
-from mammo_data.checks.preview import contact_sheet, write_contact_sheet
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
-from mammo_data.sources.open import load_cases, open_source
-from mammo_data.truth.info_txt import parse_info
+from mammo_data import (
+    CaseTable,
+    DataError,
+    IntegrityReport,
+    check,
+    contact_sheet,
+    decode_grey,
+    load_cases,
+    open_source,
+    parse_info,
+    write_contact_sheet,
+)
 from mammo_data.truth.mias import has_published_labels
 from tests.support.packagings import class_folders
 

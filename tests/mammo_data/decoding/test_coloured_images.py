@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
+from mammo_data import DataError, decode_grey
 
 FILM = np.add.outer(np.arange(40), np.arange(60)).astype(np.uint8)
 

@@ -10,8 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
+from mammo_data import DataError, decode_grey
 from tests.support.case_folders import write_dicom
 
 

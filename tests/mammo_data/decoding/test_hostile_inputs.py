@@ -16,13 +16,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
+from mammo_data import DataError, decode_grey, open_source, parse_info
 from mammo_data.sources import archive_members
 from mammo_data.sources.base import LARGEST_FILE
-from mammo_data.sources.open import open_source
 from mammo_data.truth import mias as mias_facts
-from mammo_data.truth.info_txt import parse_info
 from mammo_data.truth.mias import claims_to_be_mias, has_published_labels
 from tests.support.packagings import FILES, INFO, PGM, put, tar_bytes, zip_bytes
 
@@ -251,7 +248,7 @@ def test_h5_files_with_wrong_types(fault: str, tmp_path: Path) -> None:
 def test_other_labels_for_the_published_films_are_refused() -> None:
     rows = [f"mdb{number:03d} G NORM" for number in range(1, 323)]
     table = parse_info("\n".join(rows))
-    assert claims_to_be_mias(table, "")
+    assert claims_to_be_mias(table.image_ids, "")
     assert not has_published_labels(table)
     with pytest.raises(DataError, match=r"published.*cases\.csv"):
         mias_facts.require_published_labels(table, "", "here")

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from mammo_data.decoding.decode import decode_grey
+from mammo_data import decode_grey
 from mammo_data.decoding.headers import encoded_size, is_white_zero
 
 WHITE_IS_ZERO, BLACK_IS_ZERO = 0, 1

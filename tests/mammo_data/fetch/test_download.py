@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mammo_data.errors import DataError
-from mammo_data.fetch.download import LICENCE_NAME, MIRRORS, fetch
-from mammo_data.sources.open import load_cases, open_source
+from mammo_data import DataError, fetch_mias, load_cases, open_source
+from mammo_data.fetch.download import LICENCE_NAME, MIRRORS
 from mammo_data.truth.mias import known_checksums
 from tests.support.json_answers import assert_described
 from tests.support.packagings import files_of, tar_bytes
@@ -121,29 +120,29 @@ def test_the_set_is_fetched_verified_and_usable(
 ) -> None:
     seen: list[tuple[int, int]] = []
     folder = tmp_path / "data" / "images"
-    fetched = fetch(folder, urls=(server.url + path,), known=known, progress=lambda *at: seen.append(at))
+    fetched = fetch_mias(folder, urls=(server.url + path,), known=known, progress=lambda *at: seen.append(at))
     assert (fetched.files, fetched.downloaded) == (len(known), True)
     assert_described("data fetch", fetched.as_json())
     assert seen[-1] == (len(server.body), len(server.body))
     assert load_cases(open_source(folder)) == load_cases(open_source(phantom))
     assert sorted(found.name for found in folder.iterdir()) == sorted([*known, LICENCE_NAME])
     assert "research purposes only" in (folder / LICENCE_NAME).read_text()
-    again = fetch(folder, urls=(server.url + "/missing",), known=known)
+    again = fetch_mias(folder, urls=(server.url + "/missing",), known=known)
     assert not again.downloaded
 
 
 def test_an_altered_film_is_fetched_again(server: Server, known: dict[str, str], tmp_path: Path) -> None:
-    fetch(tmp_path, urls=(server.url + "/x",), known=known)
+    fetch_mias(tmp_path, urls=(server.url + "/x",), known=known)
     film = tmp_path / "mdb003.pgm"
     genuine = film.read_bytes()
     film.write_bytes(genuine[:-1] + b"\xff")
-    assert fetch(tmp_path, urls=(server.url + "/x",), known=known).downloaded
+    assert fetch_mias(tmp_path, urls=(server.url + "/x",), known=known).downloaded
     assert film.read_bytes() == genuine
 
 
 def test_a_connection_that_breaks_is_resumed(server: Server, known: dict[str, str], tmp_path: Path) -> None:
     server.cut_after, server.cuts = len(server.body) // 3, 2
-    fetch(tmp_path, urls=(server.url + "/x",), known=known)
+    fetch_mias(tmp_path, urls=(server.url + "/x",), known=known)
     third = len(server.body) // 3
     assert server.ranges == ["", f"bytes={third}-", f"bytes={2 * third}-"]
 
@@ -151,17 +150,17 @@ def test_a_connection_that_breaks_is_resumed(server: Server, known: dict[str, st
 def test_what_arrived_is_kept_for_the_next_call(server: Server, known: dict[str, str], tmp_path: Path) -> None:
     server.cut_after, server.cuts = 1000, 3
     with pytest.raises(DataError, match="3000 bytes are kept"):
-        fetch(tmp_path, urls=(server.url + "/x",), known=known)
-    fetch(tmp_path, urls=(server.url + "/x",), known=known)
+        fetch_mias(tmp_path, urls=(server.url + "/x",), known=known)
+    fetch_mias(tmp_path, urls=(server.url + "/x",), known=known)
     assert server.ranges[-1] == "bytes=3000-"
 
 
 def test_a_file_that_changed_meanwhile_starts_anew(server: Server, known: dict[str, str], tmp_path: Path) -> None:
     server.cut_after, server.cuts = 1000, 3
     with pytest.raises(DataError):
-        fetch(tmp_path, urls=(server.url + "/x",), known=known)
+        fetch_mias(tmp_path, urls=(server.url + "/x",), known=known)
     server.tag = '"two"'
-    fetch(tmp_path, urls=(server.url + "/x",), known=known)
+    fetch_mias(tmp_path, urls=(server.url + "/x",), known=known)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +174,7 @@ def test_a_file_that_changed_meanwhile_starts_anew(server: Server, known: dict[s
 )
 def test_a_server_that_does_not_deliver_is_one_line(path: str, words: str, server: Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=words) as caught:
-        fetch(tmp_path / "set", urls=(server.url + path,), known={"a": "b"}, timeout=0.2)
+        fetch_mias(tmp_path / "set", urls=(server.url + path,), known={"a": "b"}, timeout=0.2)
     assert server.url in str(caught.value)
     assert "--url" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -186,35 +185,35 @@ def test_a_server_that_does_not_deliver_is_one_line(path: str, words: str, serve
 
 def test_no_server_at_all_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no connection.*--url"):
-        fetch(tmp_path, urls=("http://127.0.0.1:9/all-mias.tar.gz",), known={"a": "b"}, timeout=0.5)
+        fetch_mias(tmp_path, urls=("http://127.0.0.1:9/all-mias.tar.gz",), known={"a": "b"}, timeout=0.5)
     with pytest.raises(DataError, match="http or https"):
-        fetch(tmp_path, urls=("file:///etc/passwd",), known={"a": "b"})
+        fetch_mias(tmp_path, urls=("file:///etc/passwd",), known={"a": "b"})
 
 
 def test_the_next_place_is_tried(server: Server, known: dict[str, str], tmp_path: Path) -> None:
-    fetched = fetch(tmp_path, urls=(server.url + "/missing", server.url + "/x"), known=known)
+    fetched = fetch_mias(tmp_path, urls=(server.url + "/missing", server.url + "/x"), known=known)
     assert fetched.url == server.url + "/x"
 
 
 def test_wrong_and_missing_files_leave_no_film_behind(server: Server, known: dict[str, str], tmp_path: Path) -> None:
     wrong = {**known, "mdb001.pgm": "0" * 64, "mdb499.pgm": "1" * 64}
     with pytest.raises(DataError, match=r"1 with another, mdb001\.pgm first and 1 missing, mdb499\.pgm first"):
-        fetch(tmp_path, urls=(server.url + "/x",), known=wrong)
+        fetch_mias(tmp_path, urls=(server.url + "/x",), known=wrong)
     assert not list(tmp_path.glob("*.pgm"))
-    fetch(tmp_path, urls=(server.url + "/x",), known=known)
+    fetch_mias(tmp_path, urls=(server.url + "/x",), known=known)
 
 
 def test_a_page_instead_of_an_archive_is_refused(server: Server, known: dict[str, str], tmp_path: Path) -> None:
     server.body = b"<html>moved for good</html>"
     with pytest.raises(DataError, match="archive"):
-        fetch(tmp_path, urls=(server.url + "/x",), known=known)
+        fetch_mias(tmp_path, urls=(server.url + "/x",), known=known)
 
 
 def test_the_known_files_are_the_films_the_truth_table_and_the_licence() -> None:
     films = [name for name in known_checksums() if name.endswith(".pgm")]
     assert len(films) == 322
     assert set(known_checksums()) - set(films) == {"Info.txt", "Licence.txt"}
-    assert all(mirror.url.startswith("http") for mirror in MIRRORS)
+    assert all(url.startswith("http") for url in MIRRORS)
 
 
 @pytest.mark.mias
@@ -224,7 +223,7 @@ def test_the_genuine_archive_passes_with_the_carried_checksums(
 ) -> None:
     server.body = mias_archive.read_bytes()
     server.cut_after, server.cuts = 2**24, 1
-    assert fetch(tmp_path / "images", urls=(server.url + "/x",)).files == 324
+    assert fetch_mias(tmp_path / "images", urls=(server.url + "/x",)).files == 324
     assert server.ranges == ["", f"bytes={2**24}-"]
     assert open_source(tmp_path / "images").fingerprint == open_source(mias_archive).fingerprint
     # Pixels of the real set stay nowhere, not even until pytest clears its folders.

@@ -7,11 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
-from mammo_data.phantom.dataset import write_phantom
-from mammo_data.preparation.breast import circle_coverage, find_breast
-from mammo_data.sources.open import load_cases, open_source
+from mammo_data import DataError, decode_grey, find_breast, load_cases, open_source, write_phantom
+from mammo_data.preparation.breast import circle_coverage
 
 
 def test_it_has_mias_format_and_quirks(phantom: Path) -> None:

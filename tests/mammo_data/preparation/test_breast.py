@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.preparation.breast import circle_coverage, find_breast
-from mammo_data.sources.open import load_cases, open_source
+from mammo_data import decode_grey, find_breast, load_cases, open_source
+from mammo_data.preparation.breast import circle_coverage
 
 
 def film(chest_wall: str = "right") -> np.ndarray:

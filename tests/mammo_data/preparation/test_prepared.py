@@ -7,10 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mammo_data.errors import DataError
-from mammo_data.phantom.dataset import write_phantom
-from mammo_data.preparation.prepared import PreparationSettings, PreparedSet, prepare
-from mammo_data.sources.open import load_cases, open_source
+from mammo_data import DataError, PreparationSettings, PreparedSet, load_cases, open_source, prepare, write_phantom
 from tests.support.every_setting import each_field_changed
 
 SMALL = PreparationSettings(image_size=64)

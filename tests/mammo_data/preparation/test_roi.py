@@ -10,15 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.cases import CaseTable
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
-from mammo_data.preparation.breast import find_breast
-from mammo_data.preparation.lesion_density import BreastFrame, LesionDensity
-from mammo_data.preparation.prepared import PreparationSettings, PreparedSet, prepare
-from mammo_data.preparation.roi import RoiSet, RoiSettings, cut_regions, film_settings
-from mammo_data.sources.open import open_source
-from mammo_data.splits import Split, patient_split
+from mammo_data import (
+    CaseTable,
+    DataError,
+    PreparationSettings,
+    PreparedSet,
+    RoiSet,
+    RoiSettings,
+    Split,
+    cut_regions,
+    decode_grey,
+    film_settings,
+    find_breast,
+    open_source,
+    patient_split,
+    prepare,
+)
+from mammo_data.preparation.breast import BreastFrame
+from mammo_data.preparation.roi import LesionDensity
 from tests.support.every_setting import each_field_changed
 
 SMALL = PreparationSettings(image_size=48)

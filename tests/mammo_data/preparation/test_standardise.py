@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.cases import Finding
-from mammo_data.preparation.standardise import PreparationSettings, standardise
+from mammo_data import Finding, PreparationSettings, standardise
 
 
 def film(chest_wall: str, width: int = 400, height: int = 512) -> np.ndarray:

@@ -7,13 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.checks.integrity import check
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
-from mammo_data.preparation.prepared import PreparationSettings, PreparedSet, prepare
-from mammo_data.sources.open import load_cases, open_source
-from mammo_data.splits import patient_split
-from mammo_data.truth.cases_csv import parse_cases
+from mammo_data import (
+    DataError,
+    PreparationSettings,
+    PreparedSet,
+    check,
+    decode_grey,
+    load_cases,
+    open_source,
+    parse_cases,
+    patient_split,
+    prepare,
+)
 from mammo_data.truth.class_words import KNOWN_WORDS
 from tests.support.case_folders import write_case_folder, write_dicom
 

@@ -7,11 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
-from mammo_data.preparation.film_check import require_film
-from mammo_data.sources.image_files import image_files, paths_or_image
-from mammo_data.sources.open import open_source
+from mammo_data import DataError, decode_grey, image_files, open_source, require_film
+from mammo_data.sources.image_files import paths_or_image
 from tests.support.case_folders import write_film
 
 

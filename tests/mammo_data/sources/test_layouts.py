@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
-from mammo_data.sources.open import load_cases, open_source
+from mammo_data import DataError, decode_grey, load_cases, open_source
 
 INFO = b"prose\nmdb001 G CIRC B 5 4 2\nmdb002 G NORM \n"
 

@@ -8,10 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mammo_data.errors import DataError
-from mammo_data.phantom.dataset import write_phantom
-from mammo_data.preparation.prepared import PreparationSettings, prepare
-from mammo_data.sources.open import load_cases, open_source
+from mammo_data import DataError, PreparationSettings, load_cases, open_source, prepare, write_phantom
 from tests.support.packagings import (
     PACKAGINGS,
     SAME_BYTES,

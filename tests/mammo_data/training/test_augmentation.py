@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.preparation.prepared import PreparationSettings, prepare
-from mammo_data.sources.open import open_source
-from mammo_data.training.augmentation import AugmentationSettings, augment, augmented_view, views_per_class
+from mammo_data import AugmentationSettings, PreparationSettings, augment, open_source, prepare
+from mammo_data.training.augmentation import augmented_view, views_per_class
 
 NORMAL = AugmentationSettings()
 

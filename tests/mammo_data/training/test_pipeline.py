@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mammo_data.training.augmentation import AugmentationSettings, augmented_view
-from mammo_data.training.pipeline import evaluation_dataset, training_dataset, view_dataset
+from mammo_data import AugmentationSettings, evaluation_dataset, training_dataset, view_dataset
+from mammo_data.training.augmentation import augmented_view
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (10, 16, 16), dtype=np.uint8)

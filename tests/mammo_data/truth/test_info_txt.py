@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mammo_data.errors import DataError
-from mammo_data.sources.open import load_cases, open_source
-from mammo_data.truth.info_txt import decode_info, parse_info
+from mammo_data import DataError, load_cases, open_source, parse_info
+from mammo_data.truth.info_txt import decode_info
 
 PROSE = "Truth-Data: C R M Boggis and I Hutt\n4th column: Severity of abnormality;\n\tB - Benign\n\tM - Malignant\n"
 

@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo_data.errors import DataError
-from mammo_data.splits import Split
-from mammo_data.truth.cases_csv import parse_cases
+from mammo_data import DataError, Split, parse_cases
 from mammo_data.truth.patient_key import patient_key
 
 COMPOSED, DECOMPOSED = "M\u00fcller", "Mu\u0308ller"

@@ -19,12 +19,11 @@ from reports.evaluation.final_models import FoldEnsemble
 from reports.evaluation.nested import nested_metrics
 from reports.evaluation.operating_points import operating_points, threshold_at_specificity
 from reports.evaluation.subgroups import CaseAttributes, radius_terciles, subgroup_results
-from reports.figures import write_evaluation_figures
-from reports.metrics.auc import WeightedRanking
-from reports.metrics.fold_auc import fold_averaged_macro_auc
+from reports.figures.write import write_evaluation_figures
+from reports.metrics.auc import WeightedRanking, fold_averaged_macro_auc
 from reports.metrics.table import macro_ovr_auc, one_vs_rest_auc, primary_scores
 from reports.predictions import Predictions
-from tests.reports.metrics.test_metrics import assert_close
+from tests.support.comparing import assert_close
 from tests.support.simulated import simulated_predictions
 
 
@@ -190,17 +189,17 @@ def test_equal_candidates_give_way_to_the_first_in_every_resample() -> None:
         candidates,
         table.patient_ids,
         np.arange(len(table)) // 2 % 3,
-        runs=np.array([5, 5, 7, 7]),
+        trials=np.array([5, 5, 7, 7]),
         resamples=200,
     )
-    assert (found.winner, found.stability, found.candidates, found.runs) == (0, 1, 4, 2)
-    with pytest.raises(ReportError, match="a run for each of 4 candidates"):
+    assert (found.winner, found.stability, found.candidates, found.trials) == (0, 1, 4, 2)
+    with pytest.raises(ReportError, match="a trial for each of 4 candidates"):
         bbc_cv(
             table.labels,
             candidates,
             table.patient_ids,
             np.arange(len(table)) // 2 % 3,
-            runs=np.array([1]),
+            trials=np.array([1]),
         )
 
 

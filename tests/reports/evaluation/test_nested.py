@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from reports.evaluation.evaluate import evaluate
 from reports.evaluation.nested import OuterFold, evaluate_nested, nested_metrics
 from reports.evaluation.subgroups import CaseAttributes, subgroup_results
-from reports.figures import write_nested_figures
+from reports.figures.write import write_nested_figures
 from reports.metrics.table import one_vs_rest_auc
-from reports.page.html import render_report
-from reports.page.model_card import render_model_card
+from reports.page.report import render_model_card, render_report
 from reports.page.run_summary import DataFacts, RunSummary
 from reports.predictions import Predictions
 from reports.trials import best_run
@@ -145,9 +144,7 @@ def folds():
 @pytest.fixture(scope="module")
 def evaluation(folds):
     attributes = {
-        image: CaseAttributes(
-            "FG"[row % 2], ("CALC",) if label else (), radius=float(row % 90) if label else None
-        )
+        image: CaseAttributes("FG"[row % 2], ("CALC",) if label else (), radius=float(row % 90) if label else None)
         for row, (image, label) in enumerate(zip(folds.exported.image_ids, folds.exported.labels, strict=True))
     }
     return evaluate_nested(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,16 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.figures import write_figures
 from reports.figures.style import CLASS_COLOURS
+from reports.figures.write import write_figures
 from reports.trials import best_run
+from tests.support.comparing import size_of
 from tests.support.simulated import simulated_predictions, simulated_trials
-
-
-def size_of(png: Path) -> tuple[int, int]:
-    head = png.read_bytes()[:24]
-    assert head.startswith(b"\x89PNG")
-    return struct.unpack(">II", head[16:24])
 
 
 def test_every_figure_is_a_large_png_and_the_same_bytes_twice(tmp_path: Path) -> None:
@@ -47,7 +41,7 @@ def test_drawing_touches_no_global_state_and_no_gui(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from reports.figures import write_figures\n"
+        "from reports.figures.write import write_figures\n"
         "from reports.trials import best_run\n"
         "from tests.support.simulated import simulated_predictions, simulated_trials\n"
         "assert 'matplotlib' not in sys.modules\n"

@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 
 from reports.metrics.table import classification_metrics, macro_ovr_auc, metric_values, one_vs_rest_auc
 from reports.predictions import Predictions
+from tests.support.comparing import assert_close
 from tests.support.simulated import CLASS_NAMES, simulated_predictions
 
 
@@ -147,18 +148,3 @@ def test_every_patient_twice_changes_counts_only(table: Predictions) -> None:
     for counted in ("n", "n_patients", "class_counts", "confusion_matrix"):
         before.pop(counted), after.pop(counted)
     assert_close(before, after)
-
-
-def assert_close(first: object, second: object, *, tolerance: float = 1e-12) -> None:
-    if isinstance(first, dict) and isinstance(second, dict):
-        assert first.keys() == second.keys()
-        for key in first:
-            assert_close(first[key], second[key], tolerance=tolerance)
-    elif isinstance(first, list) and isinstance(second, list):
-        assert len(first) == len(second)
-        for one, other in zip(first, second, strict=True):
-            assert_close(one, other, tolerance=tolerance)
-    elif isinstance(first, float):
-        assert second == pytest.approx(first, abs=tolerance)
-    else:
-        assert first == second

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from reports.page.model_card import render_model_card, write_model_card
+from reports.page.report import render_model_card, write_model_card
 from reports.page.run_summary import RunSummary
 from tests.support.example import unhappy_summary
 
@@ -36,7 +36,7 @@ def test_every_table_row_has_as_many_cells_as_its_head(summary: RunSummary) -> N
 
 
 def test_a_class_that_is_missing_is_not_defined(summary: RunSummary) -> None:
-    assert "not defined (no interval)" in render_model_card(unhappy_summary(summary))
+    assert "AUC (primary endpoint) | not defined |" in render_model_card(unhappy_summary(summary))
 
 
 def test_every_item_of_both_checklists_stands_once(summary: RunSummary) -> None:

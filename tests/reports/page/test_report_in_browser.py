@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.page.html import write_report
+from reports.page.report import write_report
 from reports.page.run_summary import RunSummary
 from tests.support.browser import Browser, chromium
 from tests.support.example import unhappy_summary

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from reports.errors import ReportError
-from reports.figures import write_figures
 from reports.figures.overlays import Overlay, write_overlay
+from reports.figures.write import write_figures
 from reports.page.tensorboard import write_final, write_trials
 from tests.support.simulated import CLASS_NAMES, simulated_predictions, simulated_trials
 
@@ -104,14 +104,14 @@ def until(question: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
 
 def test_tensorboard_shows_every_fold_and_every_session(address: str) -> None:
     records = simulated_trials()
-    expected = {f"run_{record.run:04d}" for record in records}
+    expected = {f"trial_{record.run:04d}" for record in records}
     tags = until(lambda: ask(f"{address}/data/plugin/scalars/tags"), lambda found: expected <= set(found))
     folds = {f"{curve}/fold_{number}" for curve in records[3].curves for number in range(1, 6)}
-    assert set(tags["run_0003"]) == {*records[3].curves, *folds, "objective", "best_epoch", "seconds"}
+    assert set(tags["trial_0003"]) == {*records[3].curves, *folds, "objective", "best_epoch", "seconds"}
     # With more runs its pages of images and texts come up empty.
     assert len(ask(f"{address}/data/runs")) <= 40
 
-    query = urllib.parse.urlencode({"run": "run_0003", "tag": "val_macro_auc/fold_3"})
+    query = urllib.parse.urlencode({"run": "trial_0003", "tag": "val_macro_auc/fold_3"})
     points = ask(f"{address}/data/plugin/scalars/scalars?{query}")
     assert [step for _, step, _ in points] == [1, 2, 3, 4]
     assert [value for *_, value in points] == pytest.approx(records[3].curves["val_macro_auc"][2], abs=1e-6)
@@ -140,13 +140,13 @@ def test_tensorboard_shows_every_fold_and_every_session(address: str) -> None:
         lambda found: found.get("totalSize") == len(records),
     )["sessionGroups"]
     by_name = {group["name"]: group for group in groups}
-    winner = by_name["run 021"]
-    assert winner["hparams"]["lineage/parent"] == f"run {records[21].parent:03d}"
+    winner = by_name["trial 021"]
+    assert winner["hparams"]["lineage/parent"] == f"trial {records[21].parent:03d}"
     assert winner["hparams"]["lineage/epochs"] == 30
     values = {value["name"]["tag"]: value["value"] for value in winner["metricValues"]}
     assert values["objective"] == pytest.approx(records[21].objective, abs=1e-6)
-    assert by_name["run 007"]["hparams"]["lineage/status"] == "failed"
-    assert by_name["run 007"]["sessions"][0]["status"] == "STATUS_FAILURE"
+    assert by_name["trial 007"]["hparams"]["lineage/status"] == "failed"
+    assert by_name["trial 007"]["sessions"][0]["status"] == "STATUS_FAILURE"
 
 
 def test_tensorboard_shows_the_final_model(address: str) -> None:

@@ -7,8 +7,7 @@ import pytest
 
 from reports.search_plots.importance import FANOVA, PED_ANOVA, compare_importances
 from reports.trials import TrialRecord
-from tests.reports.search_plots.test_optuna_study import SPACE
-from tests.support.simulated import simulated_trials
+from tests.support.simulated import SPACE, simulated_trials
 
 
 def runs(count: int, *, seed: int, noise: float) -> list[TrialRecord]:
@@ -32,7 +31,7 @@ def runs(count: int, *, seed: int, noise: float) -> list[TrialRecord]:
 def test_what_moved_the_objective_is_found_by_both_and_stands_above_shuffled_scores() -> None:
     found = compare_importances(runs(24, seed=0, noise=0.01), 1, SPACE, shuffles=5)
     assert found is not None
-    assert found.runs == 24
+    assert found.trials == 24
     assert found.order[0] == "learning_rate"
     assert found.above_chance == ("learning_rate",)
     assert found.same_first
@@ -60,7 +59,7 @@ def test_other_budgets_do_not_count_and_the_answer_repeats() -> None:
     assert first == compare_importances(alone, 10, SPACE, shuffles=2)
     assert first is not None
     assert set(first.methods) == {FANOVA, PED_ANOVA}
-    assert first.runs == 13
+    assert first.trials == 13
 
 
 def test_too_few_runs_equal_scores_and_one_value_everywhere_are_not_assessed() -> None:

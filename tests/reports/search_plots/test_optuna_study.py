@@ -12,16 +12,8 @@ import pytest
 from reports.errors import ReportError
 from reports.search_plots.optuna_export import export_studies
 from reports.search_plots.optuna_study import budgets, study_at
-from reports.search_plots.space import Dimension, covering, observed_space
-from tests.support.simulated import simulated_trials
-
-SPACE = (
-    Dimension("unfreeze_depth", 0, 3, choices=(0, 1, 2, 3)),
-    Dimension.of_choices("dense_width", (64, 128, 256, 512, 1024)),
-    Dimension("learning_rate", 1e-4, 1e-1, log=True),
-    Dimension("l2", 1e-6, 1e-2, log=True),
-    Dimension("dropout", 0.0, 0.6),
-)
+from reports.search_plots.space import covering, observed_space
+from tests.support.simulated import SPACE, simulated_trials
 
 
 def test_a_study_holds_the_runs_of_one_budget_alone() -> None:
@@ -32,7 +24,7 @@ def test_a_study_holds_the_runs_of_one_budget_alone() -> None:
         expected = [r for r in trials if r.epochs == epochs and r.status == "completed"]
         study = study_at(trials, epochs, SPACE)
         assert [trial.value for trial in study.trials] == [record.objective for record in expected]
-        assert [trial.user_attrs["run"] for trial in study.trials] == [record.run for record in expected]
+        assert [trial.user_attrs["trial"] for trial in study.trials] == [record.run for record in expected]
         assert [trial.params for trial in study.trials] == [record.hyperparameters for record in expected]
         assert study.best_value == max(record.objective or 0 for record in expected)
 
@@ -57,14 +49,14 @@ def test_the_exported_file_is_opened_by_optuna_with_every_score_in_its_place(tmp
         else optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
     )
     assert set(optuna.get_all_study_names(storage)) == set(names)
-    assert names == ("demo", "demo, runs of 30 epochs", "demo, runs of 10 epochs", "demo, runs of 4 epochs")
+    assert names == ("demo", "demo, trials of 30 epochs", "demo, trials of 10 epochs", "demo, trials of 4 epochs")
     whole = optuna.load_study(study_name="demo", storage=storage)
     states = [trial.state.name for trial in whole.trials]
     assert (states.count("COMPLETE"), states.count("PRUNED"), states.count("FAIL")) == (10, 17, 1)
     assert whole.best_value == max(r.objective or 0 for r in trials if r.epochs == 30)
     by_run = {record.run: record for record in trials}
     for trial in whole.trials:
-        record = by_run[trial.user_attrs["run"]]
+        record = by_run[trial.user_attrs["trial"]]
         assert trial.params == record.hyperparameters
         assert len(trial.intermediate_values) == (record.epochs if record.curves else 0)
         assert trial.value == (record.objective if record.epochs == 30 else None)
@@ -78,7 +70,7 @@ def test_undefined_scores_unknown_hyperparameters_and_values_outside_the_space_a
     outside = replace(second, hyperparameters={**second.hyperparameters, "learning_rate": 0.5, "schedule": "cosine"})
     export_studies([undefined, outside], SPACE, tmp_path / "odd.log", name="odd")
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(tmp_path / "odd.log")))
-    states = {t.user_attrs["run"]: t.state.name for t in optuna.load_study(study_name="odd", storage=storage).trials}
+    states = {t.user_attrs["trial"]: t.state.name for t in optuna.load_study(study_name="odd", storage=storage).trials}
     assert states == {0: "FAIL", 1: "COMPLETE"}
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.search_plots.importance import compare_importances
-from reports.search_plots.importance_figure import draw_importance
-from reports.search_plots.learning_curves import draw_learning_curves
+from reports.figures.trials import draw_learning_curves, draw_timeline
+from reports.search_plots.importance import compare_importances, draw_importance
 from reports.search_plots.optuna_figures import (
     draw_history,
     draw_parallel_coordinates,
@@ -16,12 +15,10 @@ from reports.search_plots.optuna_figures import (
     draw_slice,
     optuna_plots,
 )
-from reports.search_plots.optuna_study import comparable_runs, study_at
+from reports.search_plots.optuna_study import comparable_trials, study_at
 from reports.search_plots.plots import write_budget_plots, write_importance_plot, write_optuna_plots, write_plain_plots
-from reports.search_plots.timeline import draw_timeline
-from tests.reports.figures.test_figures import size_of
-from tests.reports.search_plots.test_optuna_study import SPACE
-from tests.support.simulated import simulated_trials
+from tests.support.comparing import size_of
+from tests.support.simulated import SPACE, simulated_trials
 
 MOST_BYTES = 150_000
 TRIALS = simulated_trials()
@@ -35,7 +32,7 @@ def axes_named(figure, name: str):
 def test_files_are_small_pngs_the_same_bytes_twice_and_named_by_their_budget(tmp_path: Path) -> None:
     runs = [record for record in TRIALS if record.epochs == 30]
     first = write_plain_plots(TRIALS, tmp_path / "a") | write_budget_plots(TRIALS, SPACE, 30, tmp_path / "a")
-    # The runs of other budgets change nothing.
+    # The trials of other budgets change nothing.
     second = write_plain_plots(TRIALS, tmp_path / "b") | write_budget_plots(runs, SPACE, 30, tmp_path / "b")
     assert list(first) == [
         "learning_curves",
@@ -54,9 +51,9 @@ def test_files_are_small_pngs_the_same_bytes_twice_and_named_by_their_budget(tmp
 
 
 def test_the_slices_show_each_hyperparameter_under_its_own_name_at_one_budget() -> None:
-    runs = comparable_runs(TRIALS, 10)
+    runs = comparable_trials(TRIALS, 10)
     with optuna_plots() as plots:
-        figure = draw_slice(plots, study_at(TRIALS, 10, SPACE), SPACE, "13 runs of 10 epochs")
+        figure = draw_slice(plots, study_at(TRIALS, 10, SPACE), SPACE, "13 trials of 10 epochs")
         for dimension in SPACE:
             axes = axes_named(figure, dimension.name.replace("_", " "))
             drawn = np.asarray(axes.collections[0].get_offsets())
@@ -68,9 +65,9 @@ def test_the_slices_show_each_hyperparameter_under_its_own_name_at_one_budget() 
 
 
 def test_parallel_coordinates_scale_each_line_to_its_own_axis() -> None:
-    runs = comparable_runs(TRIALS, 30)
+    runs = comparable_trials(TRIALS, 30)
     with optuna_plots() as plots:
-        figure = draw_parallel_coordinates(plots, study_at(TRIALS, 30, SPACE), SPACE, "10 runs of 30 epochs")
+        figure = draw_parallel_coordinates(plots, study_at(TRIALS, 30, SPACE), SPACE, "10 trials of 30 epochs")
         main, _, *scales = figure.axes
         names = [label.get_text().replace(" ", "_") for label in main.get_xticklabels()]
         assert sorted(names[1:]) == sorted(dimension.name for dimension in SPACE)
@@ -85,17 +82,17 @@ def test_parallel_coordinates_scale_each_line_to_its_own_axis() -> None:
             np.testing.assert_allclose(shown, sorted((values - bottom) / (top - bottom)), atol=1e-9)
 
 
-def test_ranks_show_each_pair_once_and_the_history_numbers_the_runs() -> None:
-    runs = comparable_runs(TRIALS, 30)
+def test_ranks_show_each_pair_once_and_the_history_numbers_the_trials() -> None:
+    runs = comparable_trials(TRIALS, 30)
     study = study_at(TRIALS, 30, SPACE)
     with optuna_plots() as plots:
-        figure = draw_rank(plots, study, SPACE, "10 runs of 30 epochs")
+        figure = draw_rank(plots, study, SPACE, "10 trials of 30 epochs")
         assert len(figure.axes) == len(SPACE) * (len(SPACE) - 1) // 2 + 1
         bottom_left = next(a for a in figure.axes if a.get_xlabel() and a.get_ylabel())
         x, y = bottom_left.get_xlabel().replace(" ", "_"), bottom_left.get_ylabel().replace(" ", "_")
         drawn = np.asarray(bottom_left.collections[0].get_offsets())
         np.testing.assert_allclose(drawn, [(r.hyperparameters[x], r.hyperparameters[y]) for r in runs])
-        history = draw_history(plots, study, [record.run for record in runs], "10 runs of 30 epochs")
+        history = draw_history(plots, study, [record.run for record in runs], "10 trials of 30 epochs")
         (axes,) = history.axes
         assert [label.get_text() for label in axes.get_xticklabels()] == [str(record.run) for record in runs]
         np.testing.assert_allclose(axes.lines[0].get_ydata(), np.maximum.accumulate([r.objective for r in runs]))
@@ -118,11 +115,11 @@ def test_the_timeline_has_a_bar_a_run_where_it_was_at_work() -> None:
     assert [bool(patch.get_hatch()) for patch in axes.patches].index(True) == 7
 
 
-def test_the_importances_have_a_panel_a_budget_with_their_number_of_runs() -> None:
+def test_the_importances_have_a_panel_a_budget_with_their_number_of_trials() -> None:
     found = [compare_importances(TRIALS, epochs, SPACE, shuffles=2) for epochs in (30, 4)]
     figure = draw_importance([comparison for comparison in found if comparison])
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == ["Importance: 10 runs of 30 epochs", "Importance: 14 runs of 4 epochs"]
+    assert titles == ["Importance: 10 trials of 30 epochs", "Importance: 14 trials of 4 epochs"]
     assert all(len(axes.patches) == 2 * len(SPACE) for axes in figure.axes)
 
 
@@ -153,7 +150,7 @@ def test_drawing_leaves_pyplot_as_it_was() -> None:
     try:
         before = dict(matplotlib.rcParams)
         with optuna_plots() as plots:
-            draw_slice(plots, study_at(TRIALS, 30, SPACE), SPACE, "10 runs of 30 epochs")
+            draw_slice(plots, study_at(TRIALS, 30, SPACE), SPACE, "10 trials of 30 epochs")
             assert matplotlib.get_backend() == "agg"
         assert dict(matplotlib.rcParams) == before
         assert pyplot.get_fignums() == [mine.number]

@@ -82,10 +82,10 @@ def test_group_norm_keeps_its_statistics_and_its_shift_in_float32():
 
 @pytest.mark.parametrize(("name", "bound"), [("float32", 1e-5), ("bfloat16-tail", 0.005), ("bfloat16", 0.02)])
 def test_an_exported_model_is_float32_and_near_the_trained_one(engine, name, bound, tmp_path):
+    from reports.metrics.calibration import softmax
     from search.boundary.trunk import frozen_trunk
     from search.export.model import assemble_model, load_exported, predict_images, save_model
     from search.final.retrain import retrain
-    from search.trials.cross_validation import softmax
     from search.trials.tail import TailTrainer
 
     configuration = Configuration(16, dropout=0.1, l2=1e-4, learning_rate=1e-2, unfreeze_depth=1)

@@ -12,9 +12,10 @@ import keras
 import numpy as np
 import pytest
 
+from reports.metrics.calibration import softmax
 from reports.metrics.table import macro_ovr_auc
 from search.plan.space import Configuration
-from search.trials.cross_validation import OBJECTIVE, draw_epoch, score, softmax, train_fold
+from search.trials.cross_validation import OBJECTIVE, draw_epoch, score, train_fold
 
 SIDE, EPOCHS = 48, 4
 

@@ -166,7 +166,7 @@ def tensorboard(workspace):
 def test_tensorboard_serves_the_run_on_loopback_until_ctrl_c(tensorboard, finished):
     process, address = tensorboard
     assert address.startswith("http://127.0.0.1:")
-    expected = {f"run_{record.run:04d}" for record in finished[1].outcome.records}
+    expected = {f"trial_{record.run:04d}" for record in finished[1].outcome.records}
     runs: set[str] = set()
     end = time.monotonic() + 60
     while not expected <= runs and time.monotonic() < end:  # it reads events in the background

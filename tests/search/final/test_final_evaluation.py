@@ -30,9 +30,9 @@ def metrics(best):
 def test_the_winner_s_score_stands_before_and_after_the_correction_for_choosing(finished, metrics):
     selection = metrics["selection"]
     full = [record for record in finished[1].outcome.records if record.epochs == finished[0].search.max_epochs]
-    assert selection["runs"] == len([record for record in full if record.status == "completed"])
-    assert selection["candidates"] == selection["runs"] * finished[0].search.max_epochs
-    assert selection["corrected_for"] == "run and epoch"
+    assert selection["trials"] == len([record for record in full if record.status == "completed"])
+    assert selection["candidates"] == selection["trials"] * finished[0].search.max_epochs
+    assert selection["corrected_for"] == "trial and epoch"
     assert selection["selected"] == pytest.approx(finished[1].outcome.winner.objective, abs=1e-9)
     assert selection["corrected"]["value"] < selection["selected"] + 0.02
 

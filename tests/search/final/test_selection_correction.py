@@ -1,4 +1,4 @@
-"""The correction for choosing run and epoch, from the files that a search leaves."""
+"""The correction for choosing trial and epoch, from the files that a search leaves."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_the_best_epoch_of_the_best_run_of_noise_is_corrected_to_chance(tmp_path
         folder.mkdir()
         records = noisy_search(folder, seed)
         found = selection_correction(folder, records, seed=seed)
-        assert (found.runs, found.candidates, found.corrected_for) == (5, 5 * EPOCHS, "run and epoch")
+        assert (found.trials, found.candidates, found.corrected_for) == (5, 5 * EPOCHS, "trial and epoch")
         assert found.selected == pytest.approx(max(record.objective for record in records[5:]), abs=1e-12)
         selected.append(found.selected)
         corrected.append(found.corrected.value)

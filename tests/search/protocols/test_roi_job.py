@@ -82,7 +82,7 @@ def test_the_audit_of_a_run_has_an_answer_to_each_question(finished):
 
 
 def test_the_prior_that_training_hid_is_put_back_beside_the_exported_probabilities(finished):
-    from reports.evaluation.temperature import ProbabilityCorrection
+    from reports.evaluation.probabilities import ProbabilityCorrection
 
     _, result = finished
     best = result.directory.best

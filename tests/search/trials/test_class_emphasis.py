@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports.evaluation.evaluate import corrected_predictions, fit_correction
+from reports.evaluation.probabilities import corrected_predictions, fit_correction
 from reports.predictions import Predictions
 from search.plan.space import Configuration
 from search.trials.class_emphasis import class_emphasis, training_shares
@@ -55,7 +55,8 @@ def answers(engine):
 
     By choice: probabilities, float [images, classes], and the labels, of `PREVALENCE`.
     """
-    from search.trials.cross_validation import softmax, train_epoch
+    from reports.metrics.calibration import softmax
+    from search.trials.cross_validation import train_epoch
     from search.trials.tail import TailTrainer
 
     bank = replace(engine.data.banks[0], values=np.zeros_like(engine.data.banks[0].values))

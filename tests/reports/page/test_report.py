@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.page.html import render_report, write_report
-from reports.page.model_card import render_model_card
+from reports.page.report import render_model_card, render_report, write_report
 from reports.page.run_summary import RunSummary
 from tests.support.example import example_summary, unhappy_summary
 
@@ -83,7 +82,7 @@ def test_the_answer_stands_with_its_interval_and_its_numbers(summary: RunSummary
     assert summary.command in text
     assert "file number alone gives abnormal AUC 0.66" in text
     assert "Labels shuffled between patients 100 times" in text
-    assert "Corrected for the choice of run and epoch (BBC-CV, 30 candidates)" in text
+    assert "Corrected for the choice of trial and epoch (BBC-CV, 30 candidates)" in text
     assert "Can the probabilities be taken at their word?" in text
     assert "Operating points" in text
     assert "too few cases" in text

@@ -1,4 +1,4 @@
-"""Reliability diagrams: predicted against observed, before and after the correction."""
+"""Figures of the probabilities: reliability before and after the correction, and the decision curve."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.evaluation.reliability import reliability_bins
-from reports.figures.style import FAINT, INK, LABEL, NOTE, class_colour, dress, new_figure
+from reports.evaluation.decision_curve import DecisionCurve
+from reports.evaluation.probabilities import reliability_bins
+from reports.figures.style import ACCENT, FAINT, INK, LABEL, NOTE, class_colour, dress, framed_legend, new_figure
 from reports.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -34,11 +35,10 @@ def draw_reliability(predictions: Predictions, corrected: Predictions | None) ->
         dress(axes, title=f"{name} (n = {count} of {len(predictions)})", x="", y="observed share")
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.04, 1.04))
         if index == 0:
-            axes.legend(loc="upper left", fontsize=NOTE + 0.5, frameon=True, framealpha=0.9, edgecolor="none")
+            framed_legend(axes, "upper left")
     panels[-1].set_xlabel("predicted probability", fontsize=LABEL, color=INK)
-    figure.supxlabel(
-        "Ten bins of equal width; a larger mark is more images; bars: 95 % Wilson limits", fontsize=NOTE, color=FAINT
-    )
+    note = "Ten bins of equal width; a larger mark is more images; bars: 95 % Wilson limits"
+    figure.supxlabel(note, fontsize=NOTE, color=FAINT)
     return figure
 
 
@@ -62,3 +62,26 @@ def _draw_bins(axes: Axes, table: Predictions, index: int, colour: str, label: s
         label=label,
         clip_on=False,  # large marks lie on the borders at 0 and 1
     )
+
+
+def draw_decision_curve(curve: DecisionCurve, *, endpoint: str) -> Figure:
+    """Net benefit of the model with its band, of calling all images positive, and of calling none.
+
+    Args:
+        curve: From `reports.evaluation.decision_curve.decision_curve`.
+        endpoint: What counts as positive, for the title.
+    """
+    figure = new_figure(6.8, 4.9)
+    axes = figure.subplots()
+    axes.fill_between(
+        curve.thresholds, curve.lower, curve.upper, color=ACCENT, alpha=0.18, linewidth=0, label="95 % band, patients"
+    )
+    axes.plot(curve.thresholds, curve.model, color=ACCENT, linewidth=2.2, label="model")
+    axes.plot(curve.thresholds, curve.all_positive, color=INK, linewidth=1.4, linestyle="--", label="recall all")
+    axes.axhline(0, color=FAINT, linewidth=1.4, linestyle=":", label="recall none")
+    highest = max(float(np.nanmax(curve.upper)), float(np.nanmax(curve.all_positive)), 0.02)
+    # "Recall all" falls without end; the part that no one would choose is cut off.
+    axes.set(ylim=(-0.35 * highest, 1.1 * highest), xlim=(0, float(curve.thresholds[-1])))
+    dress(axes, title=f"Decision curve: {endpoint}", x="threshold probability", y="net benefit per image")
+    framed_legend(axes, "upper right")
+    return figure

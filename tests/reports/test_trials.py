@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import random
+import statistics
 from dataclasses import replace
 
 import pytest
 
 from reports.errors import ReportError
-from reports.trials import best_run, fold_objectives, ranked, trial_table
+from reports.trials import best_run, fold_objectives, objective_sd, ranked
 from tests.support.simulated import simulated_trials
 
 
@@ -33,29 +34,16 @@ def test_a_search_without_a_full_run_compares_its_longest_ones() -> None:
 
 def test_no_completed_run_is_said_with_its_cause() -> None:
     records = [replace(record, status="failed", objective=None, error="out of memory") for record in simulated_trials()]
-    with pytest.raises(ReportError, match="38 runs, none completed") as caught:
+    with pytest.raises(ReportError, match="38 trials, none completed") as caught:
         best_run(records)
     assert "out of memory" in str(caught.value)
 
 
-def test_the_table_has_a_row_a_run_and_keeps_what_is_missing_missing() -> None:
+def test_the_spread_is_over_the_folds_at_the_best_epoch_and_missing_where_there_is_none() -> None:
     records = simulated_trials()
-    table = trial_table(tuple(reversed(records)))
-    assert list(table["run"]) == list(range(38))
-    assert int(table["rank"].notna().sum()) == 10
-    assert table.loc[table["rank"] == 1, "run"].item() == best_run(records).run
-    assert table["parent"].isna().sum() == 28
-    assert str(table["parent"].dtype) == "Int64"
-    failed = table.loc[7]
-    assert failed["status"] == "failed"
-    assert failed["error"].startswith("the loss was not finite")
-    assert table["objective"].isna().sum() == 1
-    row = table.loc[20]
-    assert row["hyperparameters.learning_rate"] == records[20].hyperparameters["learning_rate"]
-    assert sum(fold_objectives(records[20])) / 5 == pytest.approx(row["objective"])
-    assert row["objective_sd"] > 0
-
-
-def test_an_empty_search_is_an_empty_table() -> None:
-    assert list(trial_table(()).columns)[:2] == ["run", "configuration"]
-    assert len(trial_table(())) == 0
+    folds = fold_objectives(records[20])
+    assert statistics.fmean(folds) == pytest.approx(records[20].objective)
+    assert objective_sd(records[20]) == pytest.approx(statistics.stdev(folds))
+    assert objective_sd(records[20]) > 0
+    assert objective_sd(records[7]) is None  # failed
+    assert [objective_sd(record) for record in simulated_trials(folds=1)] == [None] * 38

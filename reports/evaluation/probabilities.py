@@ -1,4 +1,4 @@
-"""Two corrections that make a classifier's probabilities match the world: the prior, and the temperature.
+"""Probabilities against the world: reliability, and the correction by prior and temperature.
 
 A network trained on balanced classes answers for a balanced world; its probabilities are put back to the natural
 prevalence by a shift of the log odds (Saerens et al., Neural Computation 2002). A network trained to certainty is too
@@ -11,16 +11,60 @@ on out-of-fold logits of the development patients, never on the held-out ones:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reports.errors import ReportError
 from reports.metrics.auc import Floats
+from reports.metrics.calibration import ECE_BINS, softmax
+from reports.metrics.intervals import Interval, wilson
+from reports.predictions import Predictions
+
+SMALLEST_PROBABILITY = 1e-12
+"""Below float32's resolution near 1: a probability that was rounded to 0 has lost its logit, and this stands for it."""
 
 LOG_TEMPERATURE_LIMITS = (math.log(0.02), math.log(50.0))
 """Beyond these the logits carry no information (all the same) or separate the classes without an error."""
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Cases of one class whose predicted probability lies in a bin.
+
+    Attributes:
+        mean_predicted: Mean predicted probability of the class.
+        observed: Share of the cases that are of the class, with Wilson limits (images taken as independent: a guide for
+            the eye, not a test).
+        cases: Number of images.
+    """
+
+    mean_predicted: float
+    observed: Interval
+    cases: int
+
+
+def reliability_bins(predictions: Predictions, index: int) -> tuple[ReliabilityBin, ...]:
+    """Bins of equal width over [0, 1], as the class-wise calibration error has them; empty ones are left out.
+
+    Args:
+        predictions: The cases.
+        index: The class.
+
+    Returns:
+        From low to high probability.
+    """
+    column, happened = predictions.probabilities[:, index], predictions.labels == index
+    member = np.clip((column * ECE_BINS).astype(np.int64), 0, ECE_BINS - 1)
+    bins = []
+    for position in np.unique(member):
+        inside = member == position
+        cases = int(inside.sum())
+        bins.append(ReliabilityBin(float(column[inside].mean()), wilson(int(happened[inside].sum()), cases), cases))
+    return tuple(bins)
 
 
 @dataclass(frozen=True)
@@ -44,12 +88,6 @@ class ProbabilityCorrection:
         return softmax(np.asarray(logits, np.float64) / self.temperature + np.array(self.log_prior_shift))
 
 
-def softmax(logits: Floats) -> Floats:
-    """Row-wise softmax in float64, without overflow."""
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
 def log_prior_shift(natural: ArrayLike, training: ArrayLike) -> tuple[float, ...]:
     """log(natural / training) a class.
 
@@ -70,22 +108,7 @@ def log_prior_shift(natural: ArrayLike, training: ArrayLike) -> tuple[float, ...
             found=f"{there.tolist()} and {drawn.tolist()}",
             remedy="Correct the prior only where every class occurs in the development patients.",
         )
-    return tuple(float(value) for value in np.log(there / there.sum()) - np.log(drawn / drawn.sum()))
-
-
-def prior_corrected(probabilities: Floats, natural: ArrayLike, training: ArrayLike) -> Floats:
-    """Probabilities at another class prior: p · natural / training, made to sum to 1.
-
-    Args:
-        probabilities: float64 [n, classes], made for the training prior.
-        natural: See `log_prior_shift`.
-        training: See `log_prior_shift`.
-
-    Returns:
-        float64 [n, classes].
-    """
-    scaled = probabilities * np.exp(log_prior_shift(natural, training))
-    return np.asarray(scaled / scaled.sum(axis=1, keepdims=True))
+    return tuple((np.log(there / there.sum()) - np.log(drawn / drawn.sum())).tolist())
 
 
 def fit_temperature(
@@ -124,6 +147,38 @@ def fit_temperature(
 
     # The loss is convex in 1 / temperature, so a bounded search for the one minimum is safe.
     found = minimize_scalar(loss, bounds=LOG_TEMPERATURE_LIMITS, method="bounded", options={"xatol": 1e-8})
-    return ProbabilityCorrection(
-        math.exp(found.x), tuple(float(value) for value in offset), len(truth), float(found.fun)
-    )
+    return ProbabilityCorrection(math.exp(found.x), tuple(offset.tolist()), len(truth), float(found.fun))
+
+
+def fit_correction(
+    development: Predictions, training_shares: Sequence[float] | None = None
+) -> ProbabilityCorrection | None:
+    """Prior shift and temperature from out-of-fold predictions.
+
+    The shift supposes that a network trained on balanced classes answers for a balanced world. One that has learned to
+    be sure of most training images does not, and then the shift makes matters worse; so the temperature is fitted with
+    and without it, and what has the smaller out-of-fold log loss is kept.
+
+    Args:
+        development: The winner's out-of-fold predictions at its best epoch, natural prevalence.
+        training_shares: Class shares that the training sampler drew; None where it drew at natural prevalence.
+
+    Returns:
+        The correction, or None where a class has no case: its prior and its temperature can't be known then.
+    """
+    counts = np.bincount(development.labels, minlength=len(development.class_names))
+    if not counts.all():
+        return None
+    logits = logits_of(development)
+    shifts = [None] if training_shares is None else [log_prior_shift(counts, training_shares), None]
+    return min((fit_temperature(logits, development.labels, shift=shift) for shift in shifts), key=attrgetter("loss"))
+
+
+def logits_of(predictions: Predictions) -> Floats:
+    """Logits up to a constant a row, which softmax does not see: the log of the probabilities, float64 [n, classes]."""
+    return np.log(np.maximum(predictions.probabilities, SMALLEST_PROBABILITY))
+
+
+def corrected_predictions(predictions: Predictions, correction: ProbabilityCorrection) -> Predictions:
+    """The same cases with corrected probabilities."""
+    return replace(predictions, probabilities=correction.probabilities(logits_of(predictions)))

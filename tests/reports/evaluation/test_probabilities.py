@@ -7,9 +7,8 @@ import pytest
 from sklearn.calibration import calibration_curve
 
 from reports.errors import ReportError
-from reports.evaluation.reliability import reliability_bins
-from reports.evaluation.temperature import fit_temperature, log_prior_shift, prior_corrected, softmax
-from reports.metrics.calibration import classwise_ece, log_loss
+from reports.evaluation.probabilities import ProbabilityCorrection, fit_temperature, log_prior_shift, reliability_bins
+from reports.metrics.calibration import classwise_ece, log_loss, softmax
 from tests.support.simulated import simulated_predictions
 
 
@@ -49,7 +48,8 @@ def test_prior_correction_turns_one_posterior_into_the_other() -> None:
         joint = likelihood * prior
         return joint / joint.sum(axis=1, keepdims=True)
 
-    assert prior_corrected(posterior(training), natural, training) == pytest.approx(posterior(natural), abs=1e-12)
+    correction = ProbabilityCorrection(1.0, log_prior_shift(natural, training))
+    assert correction.probabilities(np.log(posterior(training))) == pytest.approx(posterior(natural), abs=1e-12)
     with pytest.raises(ReportError, match="above 0"):
         log_prior_shift([1, 0, 1], [1, 1, 1])
 

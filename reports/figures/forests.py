@@ -1,0 +1,78 @@
+"""Forests of intervals: the AUC of each subgroup, and of each outer fold of a nested run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from reports.evaluation.nested import OuterFold
+from reports.evaluation.subgroups import SubgroupResult, slice_title
+from reports.figures.style import ACCENT, CONTRAST, FAINT, INK, NOTE, TICK, dress, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw_subgroups(results: tuple[SubgroupResult, ...], *, of: str = "the held-out patients") -> Figure:
+    """One line a slice: AUC, interval, positives and negatives; suppressed slices are listed without a value.
+
+    Args:
+        results: From `reports.evaluation.subgroups.subgroup_results`, at least one.
+        of: Whose subgroups they are, for the axis.
+    """
+    figure = new_figure(7.6, 1.5 + 0.4 * len(results))
+    axes = figure.subplots()
+    for place, result in enumerate(reversed(results)):
+        _draw_interval(axes, place, vars(result.auc), ACCENT, missing="too few cases")
+    _frame(axes, len(results), title="AUC by subgroup", x=f"AUC of {of}, 95 % interval")
+    names = [f"{slice_title(r.group, r.level)}  ({r.positives} + {r.negatives})" for r in reversed(results)]
+    axes.set_yticks(range(len(results)), names, fontsize=TICK, color=INK)
+    note = "In brackets: positives + negatives. Tissue: worst class versus rest; all others: abnormal versus normal."
+    figure.supxlabel(note, fontsize=NOTE, color=FAINT)
+    return figure
+
+
+def draw_outer_folds(folds: Sequence[OuterFold], metrics: Mapping[str, Any]) -> Figure:
+    """A panel each for the primary endpoint and the macro AUC: a line a fold, and the mean below.
+
+    Args:
+        folds: The outer folds.
+        metrics: From `reports.evaluation.nested.nested_metrics`.
+    """
+    figure = new_figure(7.2, 2.0 + 0.5 * len(folds))
+    panels = figure.subplots(1, 2, sharey=True)
+    endpoint = str(metrics["primary_endpoint"])
+    titles = (f"{endpoint[:1].upper()}{endpoint[1:]}", "Macro one-vs-rest")
+    for axes, key, title in zip(panels, ("primary_auc", "macro_ovr_auc"), titles, strict=True):
+        entries = [metrics[key], *(fold.metrics[key] for fold in reversed(folds))]
+        for place, entry in enumerate(entries):
+            limits = entry if isinstance(entry, Mapping) else {"value": entry}
+            _draw_interval(axes, place, limits, CONTRAST if place == 0 else ACCENT, missing="not defined")
+            if (value := limits["value"]) is not None:
+                axes.text(1.01, place + 0.18, f"{value:.2f}", ha="right", va="bottom", fontsize=NOTE, color=INK)
+        _frame(axes, len(entries), title=title, x="AUC")
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    worst = metrics["class_names"][-1]
+    names = [f"fold {fold.number}  ({fold.class_counts[worst]} {worst})" for fold in reversed(folds)]
+    panels[0].set_yticks(range(len(folds) + 1), ["mean over folds", *names], fontsize=TICK, color=INK)
+    note = "95 % intervals over patients; that of the mean draws patients within folds"
+    figure.supxlabel(note, fontsize=NOTE, color=FAINT)
+    return figure
+
+
+def _draw_interval(axes: Axes, place: int, limits: Mapping[str, Any], colour: str, *, missing: str) -> None:
+    if limits["value"] is None:
+        axes.text(0.02, place, missing, ha="left", va="center", fontsize=NOTE, color=FAINT)
+        return
+    if limits.get("lower") is not None:
+        axes.plot([limits["lower"], limits["upper"]], [place, place], color=colour, linewidth=2.6, alpha=0.55)
+    axes.plot(limits["value"], place, "o", color=colour, markersize=7)
+
+
+def _frame(axes: Axes, lines: int, *, title: str, x: str) -> None:
+    axes.axvline(0.5, color=FAINT, linestyle=":", linewidth=1.2, zorder=0)
+    dress(axes, title=title, x=x, y="", grid="x")
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlim=(0, 1.02), ylim=(-0.7, lines - 0.3))
+    axes.spines["left"].set_visible(False)

@@ -1,0 +1,197 @@
+"""report.html and model_card.md: what was asked, what came out, and whether to believe it.
+
+The report is one self-contained file: figures are embedded, styles are inline, and a content security policy forbids
+the rest. The card's items follow CLAIM 2024 (Tejani et al., Radiology: AI) and TRIPOD+AI (Collins et al., BMJ 2024);
+what the run knows is filled in, and what only people can know stands as "author: …" and is for them to write.
+
+A phone shows a row of a table of class ``cards`` as a block of "name value" pairs (see ``report.css``). Style sheets
+can take the name from an attribute of the cell only, so each cell is given its column's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reports.evaluation.confident_cases import ConfidentCase
+from reports.evaluation.subgroups import slice_title, tissue
+from reports.files import write_atomically
+from reports.page.report_figures import REPORT_FIGURES, SEARCH_FIGURES, embedded, embedded_figures
+from reports.page.run_summary import RunSummary
+from reports.page.words import (
+    calibration_verdict,
+    duration,
+    hyperparameter_text,
+    interval_text,
+    localisation_verdict,
+    moment,
+    number,
+    primary_verdict,
+    range_text,
+    short_duration,
+    signed,
+    value_of,
+)
+from reports.trials import TrialRecord, fold_objectives, objective_sd, ranked
+
+_TABLE = re.compile(r'<table class="[^"]*\bcards\b.*?</table>', re.DOTALL)
+_BODY = re.compile(r"(?<=<tbody>).*?(?=</tbody>)", re.DOTALL)
+_ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
+_HEAD = re.compile(r"<th\b[^>]*>(.*?)</th>", re.DOTALL)
+_CELL = re.compile(r"<(t[dh])\b")
+
+HEADLINE = (
+    ("primary_auc", None),
+    ("abnormal_auc", "Abnormal versus normal, AUC"),
+    ("macro_ovr_auc", "Macro one-vs-rest AUC"),
+)
+
+OTHER_METRICS = (
+    # key, name, how to read it, and what a model that knows nothing would score: a key of `chance` below, or "".
+    ("accuracy", "Accuracy", "0 to 1; the majority class alone gives {majority}", "majority"),
+    ("balanced_accuracy", "Balanced accuracy", "mean recall; chance is {chance}", "chance"),
+    ("macro_f1", "Macro F1", "mean F1 of the classes", ""),
+    ("matthews", "Matthews correlation", "−1 to 1; chance is 0", ""),
+    ("quadratic_kappa", "Quadratic kappa", "−1 to 1; chance is 0; classes taken as ordered", ""),
+    ("average_precision", "Average precision, {worst}", "chance is their share, {prevalence}", "prevalence"),
+    ("partial_auc", "Partial AUC, {worst}", "specificity 90 % and more, McClish; chance is 0.50", "half"),
+    ("sensitivity_at_90_specificity", "Sensitivity at 90 % specificity", "{worst}; threshold from these images", "10"),
+    ("sensitivity_at_95_specificity", "Sensitivity at 95 % specificity", "{worst}; threshold from these images", "5"),
+    ("brier", "Brier score", "0 to 2; lower is better", ""),
+    ("log_loss", "Log loss", "nats; lower is better", ""),
+    ("classwise_ece", "Class-wise calibration error", "0 to 1; lower is better", ""),
+)
+
+
+def write_report(summary: RunSummary, path: Path) -> Path:
+    """Writes report.html, atomically.
+
+    Args:
+        summary: The finished run.
+        path: The HTML file.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        OSError: If a figure can't be read.
+    """
+    return write_atomically(path, render_report(summary))
+
+
+def write_model_card(summary: RunSummary, path: Path) -> Path:
+    """Writes model_card.md, atomically.
+
+    Args:
+        summary: The finished run.
+        path: The Markdown file.
+
+    Returns:
+        ``path``.
+    """
+    return write_atomically(path, render_model_card(summary))
+
+
+def render_report(summary: RunSummary) -> str:
+    """The report as HTML text; everything that comes from the run is escaped."""
+    metrics = summary.metrics
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            run=summary,
+            metrics=metrics,
+            headline=_headline(metrics),
+            verdict=primary_verdict(metrics),
+            other_metrics=_other_metrics(metrics),
+            figures=embedded_figures(summary.figures, REPORT_FIGURES),
+            search_figures=embedded_figures(summary.search_figures, SEARCH_FIGURES),
+            trials=_trial_rows(summary.trials),
+            hyperparameter_names=sorted({name for record in summary.trials for name in record.hyperparameters}),
+            winner=summary.winner,
+            folds=len(fold_objectives(summary.winner)) if summary.winner else 0,
+            wrong=sorted(
+                (seen for seen in summary.cases if not seen.case.right), key=lambda seen: -seen.case.confidence
+            ),
+            pictures=[_picture(seen.case, seen.picture) for seen in summary.cases if seen.picture],
+            localisation_verdict=localisation_verdict(metrics),
+            calibration_verdict=calibration_verdict(metrics),
+        )
+    )
+    return _with_column_names(page)
+
+
+def render_model_card(summary: RunSummary) -> str:
+    """The card as Markdown text; text of the run stands in code spans wherever it could be taken for markup."""
+    template = _environment().get_template("model_card.md.j2")
+    return str(template.render(run=summary, metrics=summary.metrics, winner=summary.winner))
+
+
+def _environment() -> Any:
+    """The jinja2 environment of the package's templates; HTML is escaped, undefined names are errors."""
+    import jinja2
+
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",), default=False),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = (number, signed, range_text, interval_text, duration, short_duration, moment, hyperparameter_text)
+    made.filters |= {function.__name__: function for function in (*filters, value_of, slice_title, tissue)}
+    return made
+
+
+def _headline(metrics: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    endpoint = str(metrics["primary_endpoint"])
+    primary = f"{endpoint[:1].upper()}{endpoint[1:]}, AUC"
+    return [(name or primary, metrics[key]) for key, name in HEADLINE if key in metrics]
+
+
+def _other_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, Any, str, float | None]]:
+    counts = list(metrics["class_counts"].values())
+    majority, prevalence = max(counts) / sum(counts), counts[-1] / sum(counts)
+    chance = {"majority": majority, "chance": 1 / len(counts), "prevalence": prevalence}
+    chance |= {"half": 0.5, "10": 0.1, "5": 0.05}
+    words = {"worst": metrics["class_names"][-1]} | {name: number(value) for name, value in chance.items()}
+    return [
+        (title.format(**words), metrics[key], note.format(**words), chance.get(nothing))
+        for key, title, note, nothing in OTHER_METRICS
+        if key in metrics
+    ]
+
+
+def _picture(case: ConfidentCase, file: Path) -> dict[str, str]:
+    said = "and so predicted" if case.right else f"taken for {case.predicted}"
+    title = f"{case.image_id}: {case.label}, {said} ({number(case.confidence)})"
+    return {"title": title, "source": embedded(file)}
+
+
+def _trial_rows(records: tuple[TrialRecord, ...]) -> list[tuple[int | None, TrialRecord, float | None]]:
+    """Rank, trial and spread over the folds; comparable trials together, best first, failed ones last."""
+    rank = {record.run: position for position, record in enumerate(ranked(records), start=1)}
+    ordered = sorted(records, key=lambda r: (r.status != "completed", -r.epochs, -(r.objective or 0.0), r.run))
+    return [(rank.get(record.run), record, objective_sd(record)) for record in ordered]
+
+
+def _with_column_names(html: str) -> str:
+    """Gives each cell of the tables of class ``cards`` the name of its column as ``data-column``.
+
+    Args:
+        html: A document whose tables have one row of heads, and neither nested tables nor spanning cells.
+    """
+    return _TABLE.sub(lambda table: _labelled(table.group()), html)
+
+
+def _labelled(table: str) -> str:
+    head, _, _ = table.partition("</thead>")
+    names = [re.sub(r"<[^>]*>", "", text).strip().replace('"', "&quot;") for text in _HEAD.findall(head)]
+    return _BODY.sub(lambda body: _ROW.sub(lambda row: _row(row.group(), names), body.group()), table)
+
+
+def _row(row: str, names: Sequence[str]) -> str:
+    columns = iter(names)
+    return _CELL.sub(lambda cell: f'<{cell.group(1)} data-column="{next(columns)}"', row)
