@@ -1,4 +1,4 @@
-"""mammo-search doctor: is everything there that a run needs?"""
+"""mammo-search doctor: what this machine lacks for a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mammo-search predict: what a model says of images that nobody has labelled."""
+"""mammo-search predict: an exported model on images that nobody has labelled."""
 
 from __future__ import annotations
 
