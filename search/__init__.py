@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from search.config.reading import load_config as load_config
     from search.config.schema import Config as Config
     from search.errors import UserError as UserError
-    from search.export.opened import ExportedModel as ExportedModel
-    from search.export.opened import find_model as find_model
+    from search.export.metadata import find_model as find_model
+    from search.export.model import ExportedModel as ExportedModel
     from search.hypermodel import MammoHyperModel as MammoHyperModel
+    from search.job import Job as Job
     from search.plan.hyperband import HyperbandPlan as HyperbandPlan
     from search.plan.hyperband import plan_hyperband as plan_hyperband
     from search.predict.evaluate import evaluate_model as evaluate_model
     from search.predict.films import predict_files as predict_files
-    from search.protocols.job import JobRequest as JobRequest
     from search.protocols.run import run_job as run_job
     from search.run_folder.lookup import find_run as find_run
     from search.run_folder.trial_log import read_records as read_records
@@ -31,12 +31,13 @@ _HOMES = {
     "config.reading": "load_config",
     "config.schema": "Config",
     "errors": "UserError",
-    "export.opened": "ExportedModel find_model",
+    "export.metadata": "find_model",
+    "export.model": "ExportedModel",
     "hypermodel": "MammoHyperModel",
     "plan.hyperband": "HyperbandPlan plan_hyperband",
     "predict.evaluate": "evaluate_model",
     "predict.films": "predict_files",
-    "protocols.job": "JobRequest",
+    "job": "Job",
     "protocols.run": "run_job",
     "run_folder.lookup": "find_run",
     "run_folder.trial_log": "read_records",

@@ -1,23 +1,23 @@
-"""What a job reads: prepared films, the split of their patients, and the images or crops that the search is given.
+"""The cohort of a job: prepared films, the split of their patients, and the images or crops that a search is given.
 
-The demonstration: the whole job on synthetic mammograms and a small random backbone, in minutes and offline.
+The demonstration has films of its own: synthetic mammograms for a whole job in minutes and offline.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from search.config.schema import BackboneSection, Config, PreparationSection, SearchSection
+from mammo_data.cases import CaseTable
+from mammo_data.checks.integrity import check
+from mammo_data.phantom.dataset import write_phantom
+from mammo_data.preparation.prepared import PreparedSet, prepare
+from mammo_data.preparation.roi import cut_regions, film_settings
+from mammo_data.sources.open import ImageSource, open_source
+from mammo_data.splits import Split, patient_split, patients_listed
+from search.config.schema import BackboneSection, Config, PreparationSection, SearchSection, cache_directory
 from search.errors import ConfigError
 from search.screen.progress import RunProgress
-
-if TYPE_CHECKING:
-    from mammo_data.preparation.prepared import PreparedSet
-    from mammo_data.sources.base import ImageSource
-    from mammo_data.splits import Split
-
 
 ROI_NOTICE = (
     "regions of interest: an easier task than whole images, for the annotations say where to look; "
@@ -30,8 +30,8 @@ NOTICE = "DEMONSTRATION on synthetic images and random weights; its figures say 
 
 
 @dataclass(frozen=True)
-class JobData:
-    """The data of a job.
+class Cohort:
+    """Who a search is about.
 
     Attributes:
         films: All images whole, in the order of the case table; the split is of their patients in either mode.
@@ -43,14 +43,31 @@ class JobData:
     prepared: PreparedSet
     split: Split
 
+    @property
+    def noun(self) -> str:
+        """What a row of ``prepared`` is: "images" or "crops"."""
+        return "images" if self.prepared is self.films else "crops"
+
     def describe(self) -> str:
         """The counts in one line."""
-        table, noun = self.prepared.table, "images" if self.prepared is self.films else "crops"
+        table, noun = self.prepared.table, self.noun
         test, development = self.split.test_rows(table), self.split.development_rows(table)
         return (
             f"{len(table)} {noun} of {len(set(table.patient_ids))} patients: {len(development)} {noun} for development "
             f"in {len(self.split.folds)} folds, {len(test)} {noun} of {len(self.split.test_patients)} patients held out"
         )
+
+
+def job_source(config: Config, *, demo: bool = False) -> ImageSource:
+    """The films of a job: those that the configuration names, or the demonstration's, drawn once into the cache folder.
+
+    Raises:
+        DataError: If there is no set of films.
+    """
+    if not demo:
+        return open_source(config.data.path, config.data.info)
+    folder = cache_directory(config) / f"phantom-{PATIENTS}-{FILM_SIZE}-{PHANTOM_SEED}"
+    return open_source(write_phantom(folder, patients=PATIENTS, seed=PHANTOM_SEED, image_size=FILM_SIZE))
 
 
 def require_sound(source: ImageSource, config: Config, progress: RunProgress) -> None:
@@ -64,8 +81,6 @@ def require_sound(source: ImageSource, config: Config, progress: RunProgress) ->
     Raises:
         DataError: If the set has a problem that would make a search on it wrong, and they are not accepted.
     """
-    from mammo_data.checks.integrity import check
-
     with progress.station("check", brief=True) as moved:
         report = check(source, progress=moved)
     if not config.data.accept_problems:
@@ -78,99 +93,69 @@ def require_sound(source: ImageSource, config: Config, progress: RunProgress) ->
         progress.fact("check", f"no problems in {report.images} images{known}")
 
 
-def job_data(source: ImageSource, config: Config, cache: Path, progress: RunProgress) -> JobData:
-    """Prepare the images and split their patients, for the hold-out protocol.
-
-    Args:
-        source: The images.
-        config: Says how.
-        cache: Where prepared images are kept.
-        progress: Shows how far it is, and what has to be left out.
-
-    Raises:
-        DataError: If the images can't be used.
-        ConfigError: If the configured split is of other patients.
-    """
-    films = prepare_films(source, config, cache, progress)
-    return search_data(films, holdout_split(config, films), config, progress)
-
-
-def prepare_films(source: ImageSource, config: Config, cache: Path, progress: RunProgress) -> PreparedSet:
+def prepare_films(source: ImageSource, config: Config, progress: RunProgress) -> PreparedSet:
     """All images whole, as the search or the cutting of crops takes them.
 
     Raises:
         DataError: If the images can't be used.
     """
-    from mammo_data.preparation.prepared import prepare
-    from mammo_data.preparation.roi import film_settings
-
-    preparation = config.preparation.settings()
-    roi = config.data.mode == "roi"
-    settings = film_settings(source, remove_labels=preparation.remove_labels) if roi else preparation
+    settings = config.preparation.settings()
+    if config.data.mode == "roi":
+        settings = film_settings(source, remove_labels=settings.remove_labels)
     with progress.station("prepare") as moved:
-        return prepare(source, settings, cache / "prepared", progress=moved)
+        return prepare(source, settings, cache_directory(config) / "prepared", progress=moved)
 
 
-def search_data(films: PreparedSet, split: Split, config: Config, progress: RunProgress) -> JobData:
+def search_data(films: PreparedSet, split: Split, config: Config, progress: RunProgress) -> Cohort:
     """What a search is given under a split: the films, or crops whose normal centres follow its development patients.
 
     Raises:
         DataError: If crops are asked for and no development patient has a lesion that can be located.
     """
-    from mammo_data.preparation.roi import cut_regions
-
     if config.data.mode != "roi":
-        return JobData(films, films, split)
+        return Cohort(films, films, split)
     prepared = cut_regions(films, split, config.roi.settings(), config.preparation.settings())
     progress.say(f"[yellow]{ROI_NOTICE}[/yellow]")
     if prepared.unlocatable:
         progress.say(f"no crop of findings that can't be located: {', '.join(prepared.unlocatable)}")
-    return JobData(films, prepared, split)
+    return Cohort(films, prepared, split)
 
 
-def holdout_split(config: Config, films: PreparedSet) -> Split:
+def holdout_split(config: Config, table: CaseTable) -> Split:
     """Who is held out, and the folds of the others: as the configured file says, or drawn.
 
     Raises:
         DataError: If there are too few patients, or the file is no split.
         ConfigError: If the file is of other patients.
     """
-    from mammo_data.splits import patient_split
-
-    if config.split.file is not None:
-        split = split_from_file(config.split.file, films)
-        if not split.test_patients:
-            raise ConfigError(
-                expected=f"{config.split.file} to name test patients",
-                found="none",
-                remedy="Use the split.csv of a hold-out run, or --protocol nested with an outer_split.csv.",
-            )
-        if len(split.folds) != config.split.folds:
-            raise ConfigError(
-                expected=f"{config.split.file} to deal the others into split.folds = {config.split.folds} folds",
-                found=str(len(split.folds)),
-                remedy=f"Add --set split.folds={len(split.folds)}, or leave --split out.",
-            )
-        return split
-    return patient_split(
-        films.table,
-        test_fraction=config.split.test_fraction,
-        folds=config.split.folds,
-        seed=config.split.seed,
-    )
+    wanted = config.split
+    if wanted.file is None:
+        return patient_split(table, test_fraction=wanted.test_fraction, folds=wanted.folds, seed=wanted.seed)
+    split = split_from_file(wanted.file, table)
+    if not split.test_patients:
+        raise ConfigError(
+            expected=f"{wanted.file} to name test patients",
+            found="none",
+            remedy="Use the split.csv of a hold-out run, or --protocol nested with an outer_split.csv.",
+        )
+    if len(split.folds) != wanted.folds:
+        raise ConfigError(
+            expected=f"{wanted.file} to deal the others into split.folds = {wanted.folds} folds",
+            found=str(len(split.folds)),
+            remedy=f"Add --set split.folds={len(split.folds)}, or leave --split out.",
+        )
+    return split
 
 
-def split_from_file(file: Path, films: PreparedSet) -> Split:
+def split_from_file(file: Path, table: CaseTable) -> Split:
     """The split of an earlier run on the same patients.
 
     Raises:
         DataError: If the file is no split.
         ConfigError: If it is of other patients.
     """
-    from mammo_data.splits import Split, patients_listed
-
     split, listed = Split.read_csv(file), patients_listed(file)
-    present = set(films.table.patient_ids)
+    present = set(table.patient_ids)
     if listed != present:
         raise ConfigError(
             expected=f"{file} to list the patients of the data",
@@ -201,15 +186,3 @@ def require_no_data(data: Path | None, info: Path | None) -> None:
     """
     if data or info:
         raise ConfigError(expected="--demo or --data", found="both", remedy="Leave one out: --demo draws its films.")
-
-
-def demo_data(cache: Path) -> Path:
-    """The synthetic data set, written once into the cache folder."""
-    from mammo_data.phantom.dataset import write_phantom
-
-    return write_phantom(
-        cache / f"phantom-{PATIENTS}-{FILM_SIZE}-{PHANTOM_SEED}",
-        patients=PATIENTS,
-        seed=PHANTOM_SEED,
-        image_size=FILM_SIZE,
-    )

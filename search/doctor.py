@@ -1,4 +1,4 @@
-"""What a run needs of its surroundings, looked at one by one, with what to do about each lack."""
+"""The examination of a machine: what a run needs of it, looked at one by one, with what to do about each lack."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mammo_data.errors import DataError
+from mammo_data.sources.open import load_cases, open_source
+from mammo_data.truth.mias import claims_to_be_mias, known_checksums
+from search.bit.download import cache_directory as weights_cache
+from search.bit.family import architecture_of, verify_backbone, weights_spec
+from search.bit.precision import has_bfloat16_instructions
+from search.bit.resolve import ARCHIVES, load_npz, stored_path
+from search.bit.weights import SUFFIX, read_stored
+from search.config.schema import Config, cache_directory
 from search.errors import UserError
-
-if TYPE_CHECKING:
-    from search.config.schema import Config
+from search.machine.device import device_description
+from search.machine.failures import nearest_folder
+from search.machine.libraries import start_tensorflow, versions
+from search.text import size_text
 
 # Banks of all default depths at 448 px, checkpoints and the imported weights together stay below this.
 COMFORTABLE_FREE_BYTES = 10 * 2**30
@@ -42,8 +52,6 @@ class Check:
 
 def examine(config: Config) -> tuple[Check, ...]:
     """Look at everything that a run with this configuration would need; nothing is changed, downloaded or built."""
-    from search.bit.download import cache_directory as weights_cache
-    from search.config.schema import cache_directory
 
     cache = cache_directory(config)
     return (
@@ -66,10 +74,6 @@ def examine_weights(weights: str, backbone: str, cache: Path) -> Check:
         backbone: A name of `search.bit.family`.
         cache: Where imported weights are kept.
     """
-    from search.bit.family import architecture_of, weights_spec
-    from search.bit.resolve import ARCHIVES, load_npz, stored_path
-    from search.bit.store import SUFFIX, read_stored
-    from search.bit.verification import verify_backbone
 
     if weights == "random":
         return Check("weights", "note", "random: nothing pretrained will be used", "Name BiT's with --weights tf-hub.")
@@ -97,9 +101,6 @@ def examine_weights(weights: str, backbone: str, cache: Path) -> Check:
 
 def examine_data(data: Path, info: Path | None = None) -> Check:
     """Whether the images and their truth table are there, and are the published ones, by their hashes."""
-    from mammo_data.errors import DataError
-    from mammo_data.sources.open import load_cases, open_source
-    from mammo_data.truth.mias import claims_to_be_mias, known_checksums
 
     try:
         source = open_source(data, info)
@@ -121,11 +122,11 @@ def examine_disks(*folders: Path) -> tuple[Check, ...]:
     """Free space where runs and caches go, one check a disk."""
     checks: dict[int, Check] = {}
     for folder in folders:
-        there = _existing(folder)
+        there = nearest_folder(folder)
         free = shutil.disk_usage(there).free
         state = "lack" if free < NEEDED_FREE_BYTES else "note" if free < COMFORTABLE_FREE_BYTES else "ok"
         remedy = "" if state == "ok" else "Make room, or set output.runs and output.cache: banks may take 10 GiB."
-        found = f"{_size(free)} free at {there}"
+        found = f"{size_text(free)} free at {there}"
         if not os.access(there, os.W_OK):
             state, found, remedy = "lack", f"{there} can't be written to", "Set output.runs and output.cache."
         checks.setdefault(there.stat().st_dev, Check("disk", state, found, remedy))
@@ -133,7 +134,6 @@ def examine_disks(*folders: Path) -> tuple[Check, ...]:
 
 
 def _versions() -> tuple[Check, ...]:
-    from search.machine.libraries import versions
 
     return tuple(
         Check(name, "ok", version)
@@ -144,9 +144,6 @@ def _versions() -> tuple[Check, ...]:
 
 
 def _devices() -> Check:
-    from search.bit.precision import has_bfloat16_instructions
-    from search.machine.device import device_description
-    from search.machine.libraries import start_tensorflow
 
     start_tensorflow(deterministic=False)
     device = device_description()
@@ -161,22 +158,14 @@ def _devices() -> Check:
 
 def _folder(subject: str, folder: Path) -> Check:
     """Where something is kept, how much, and whether more can be."""
-    there = _existing(folder)
+    there = nearest_folder(folder)
     if not os.access(there, os.W_OK):
         remedy = "Change its permissions, or set XDG_CACHE_HOME (images and banks: output.cache) to another folder."
         return Check(subject, "lack", f"{there} may not be written to", remedy)
     held = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
-    return Check(subject, "ok", f"{folder} ({_size(held) if held else 'empty'})")
+    return Check(subject, "ok", f"{folder} ({size_text(held) if held else 'empty'})")
 
 
 def _hub_cache() -> tuple[Check, ...]:
     folder = os.environ.get("TFHUB_CACHE_DIR")
     return (Check("TF-Hub cache", "ok", f"{folder} (TFHUB_CACHE_DIR)"),) if folder else ()
-
-
-def _existing(folder: Path) -> Path:
-    return next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -98,8 +98,9 @@ def engine(tensorflow_started) -> Engine:
 @pytest.fixture(scope="session")
 def finished(phantom, tmp_path_factory, tensorflow_started):
     """A configuration and the result of its run, "first". A test that changes something copies the folder."""
-    from search.protocols.run import JobRequest, run_job
+    from search.job import Job
+    from search.protocols.run import run_job
     from tests.support.tiny import tiny_config
 
     config = tiny_config(phantom, tmp_path_factory.mktemp("work"))
-    return config, run_job(JobRequest(config, name="first"))
+    return config, run_job(Job(config, name="first"))

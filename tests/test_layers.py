@@ -45,7 +45,7 @@ LAYERS = {
         ("plan",),
         ("run_folder",),
         ("screen",),
-        ("cohort",),
+        ("cohort", "job"),
         ("trials",),
         ("tuner",),
         ("hypermodel",),
@@ -87,20 +87,15 @@ TARGETS = {
 """Figure to the most that it may be."""
 
 TODAY = {
-    "Python files": 236,
-    "Python files of search": 142,
-    "imports from file to file": 1_095,
-    "longest chain of imports": 26,
-    "imports in functions of search": 135,
-    "imports in functions outside of cli and the gate": 118,
-    "code lines": 14_862,
-    "circles": 1,
-    "README bytes": 26_289,
+    "Python files of search": 136,
+    "imports from file to file": 1_081,
+    "longest chain of imports": 24,
+    "imports in functions outside of cli and the gate": 3,
+    "code lines": 14_538,
 }
 """Figures above their targets to the most that they may be today; to be lowered, and never to be raised."""
 GATE = "search/protocols/run.py"
 """Where TensorFlow starts; what needs it is imported there, when it has started."""
-DYNAMIC_TODAY = {"search/export/formats.py", "search/screen/output.py"}
 
 
 def room(file: str) -> str:
@@ -172,7 +167,7 @@ def test_nobody_of_a_package_imports_its_own_face(package):
 
 
 def test_only_faces_import_by_computed_names():
-    assert set(HOUSE.dynamic_imports) <= FACES | DYNAMIC_TODAY
+    assert set(HOUSE.dynamic_imports) <= FACES
 
 
 def imported_packages(file: str) -> set[str]:

@@ -108,7 +108,7 @@ class LeakAudit:
                 )
                 or f"none, mirrored copies included, among {self.images} images",
             ),
-            "Do trifles in the pixels tell abnormal from normal?": AuditResult(
+            "Do shortcuts in the pixels tell abnormal from normal?": AuditResult(
                 not any(probe.warns for probe in trivial) if asked else None,
                 f"patient-grouped AUC: {'; '.join(map(str, trivial))} (a warning above {WARN_ABOVE:.2f})",
             ),

@@ -1,4 +1,4 @@
-"""What stands on two sides of a split that have to be apart: patients, and images under another patient's name."""
+"""Overlap of the sides of a split: patients on two of them, and images under another patient's name."""
 
 from __future__ import annotations
 

@@ -10,42 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 
-from search.bit.architecture import R50X1, R101X1, SMALL, BitArchitecture, Unit
+from search.bit.architecture import BitArchitecture, Unit
 from search.bit.layers import GROUP_NORM_EPSILON, ChannelMomentsGroupNorm, StandardizedConv2D, fold_kernel
-
-__all__ = [
-    "R50X1",
-    "R101X1",
-    "SMALL",
-    "BitArchitecture",
-    "assign_official",
-    "boundary_key",
-    "build_backbone",
-    "build_export_backbone",
-    "build_tail",
-    "build_trunk",
-    "official_variables",
-]
 
 ImageSize = int | tuple[int | None, int | None] | None
 ROOT_CONV = "resnet/root_block/standardized_conv2d"
 FINAL_NORM = "resnet/group_norm"
-
-
-class _LayerSet(Protocol):
-    """What a graph is made of: trainable, folded or Keras-only layers behind two calls."""
-
-    @property
-    def dtype(self) -> Any: ...
-
-    def convolve(self, x: Any, name: str, filters: int, size: int, stride: int = 1) -> Any: ...
-
-    def norm_relu(self, x: Any, name: str, groups: int) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -66,17 +41,19 @@ class _FoldedLayers(_TrainableLayers):
     """Plain convolutions over kernels that were standardised once: for what never trains."""
 
     def convolve(self, x: Any, name: str, filters: int, size: int, stride: int = 1) -> Any:
-        return _plain_convolution(x, name, filters, size, stride, self.dtype)
+        layer_name = _layer_name(name)
+        padding = "valid"
+        if size > 1 and stride == 1:
+            padding = "same"
+        elif size > 1:
+            x = keras.layers.ZeroPadding2D(size // 2, name=f"{layer_name}.pad", dtype=self.dtype)(x)
+        layer = keras.layers.Conv2D(filters, size, stride, padding, use_bias=False, name=layer_name, dtype=self.dtype)
+        return layer(x)
 
 
 @dataclass(frozen=True)
-class _KerasLayers:
+class _KerasLayers(_FoldedLayers):
     """Keras's own layers only, so that a saved file opens where this package is not installed."""
-
-    dtype: Any
-
-    def convolve(self, x: Any, name: str, filters: int, size: int, stride: int = 1) -> Any:
-        return _plain_convolution(x, name, filters, size, stride, self.dtype)
 
     def norm_relu(self, x: Any, name: str, groups: int) -> Any:
         layer = keras.layers.GroupNormalization(
@@ -215,7 +192,7 @@ def _bit_layers(model: keras.Model) -> list[keras.Layer]:
     return found
 
 
-def _forward(arch: BitArchitecture, layers: _LayerSet, x: Any, start: int, wanted: set[int]) -> dict[int, Any]:
+def _forward(arch: BitArchitecture, layers: _TrainableLayers, x: Any, start: int, wanted: set[int]) -> dict[int, Any]:
     """Run from the boundary of depth `start` towards the features, keeping the `wanted` boundaries."""
     boundaries = {start: x}
     if start == arch.max_depth and wanted - {start}:
@@ -230,14 +207,14 @@ def _forward(arch: BitArchitecture, layers: _LayerSet, x: Any, start: int, wante
     return {depth: boundaries[depth] for depth in wanted}
 
 
-def _root(layers: _LayerSet, x: Any, width: int) -> Any:
+def _root(layers: _TrainableLayers, x: Any, width: int) -> Any:
     x = layers.convolve(x, ROOT_CONV, width, 7, 2)
     # Zeros, not −inf: nothing has rectified x yet, so a negative border maximum becomes 0 in the official model.
     x = keras.layers.ZeroPadding2D(1, name="resnet.root_block.pad", dtype=layers.dtype)(x)
     return keras.layers.MaxPooling2D(3, 2, name="resnet.root_block.pool", dtype=layers.dtype)(x)
 
 
-def _unit(layers: _LayerSet, x: Any, unit: Unit, groups: int) -> Any:
+def _unit(layers: _TrainableLayers, x: Any, unit: Unit, groups: int) -> Any:
     prefix = unit.prefix
     h = layers.norm_relu(x, f"{prefix}/a/group_norm", groups)
     shortcut = x
@@ -252,19 +229,9 @@ def _unit(layers: _LayerSet, x: Any, unit: Unit, groups: int) -> Any:
     return keras.layers.Add(name=_layer_name(f"{prefix}/add"), dtype=layers.dtype)([shortcut, h])
 
 
-def _pooled(layers: _LayerSet, x: Any, groups: int) -> Any:
+def _pooled(layers: _TrainableLayers, x: Any, groups: int) -> Any:
     x = layers.norm_relu(x, FINAL_NORM, groups)
     return keras.layers.GlobalAveragePooling2D(name="resnet.pool", dtype="float32")(x)
-
-
-def _plain_convolution(x: Any, name: str, filters: int, size: int, stride: int, dtype: Any) -> Any:
-    layer_name = _layer_name(name)
-    padding = "valid"
-    if size > 1 and stride == 1:
-        padding = "same"
-    elif size > 1:
-        x = keras.layers.ZeroPadding2D(size // 2, name=f"{layer_name}.pad", dtype=dtype)(x)
-    return keras.layers.Conv2D(filters, size, stride, padding, use_bias=False, name=layer_name, dtype=dtype)(x)
 
 
 def _pixels(image_size: ImageSize) -> Any:

@@ -1,4 +1,4 @@
-"""Reading BiT weights from the files that others publish, and finding out which array is which variable.
+"""The files that others publish BiT's weights in, and which of their arrays is which variable.
 
 Two formats: the official npz (names with or without a prefix, with or without the ImageNet head) and a TF2 SavedModel,
 whose checkpoint keys may be mere positions while the true names stand in its object graph.
@@ -90,7 +90,7 @@ class Matching:
 
     Args:
         candidates: Possible assignments, the likeliest first, each with exactly the official names as float32. By name
-            there is one; by order there may be several, which only a forward pass can tell apart.
+            there is one; by order there may be several, which only the published checksums can tell apart.
         by_name: Whether the file's own names decided.
     """
 

@@ -1,12 +1,24 @@
-"""The released BiT backbones: where each comes from, under which licence, and what input it was trained for."""
+"""The released BiT backbones: where each comes from, under which licence, and whether given tensors are its own.
+
+Genuine means equal tensor by tensor, by the checksums of the published BiT-M-R50x1 (`checksums.json`); those of the
+others are not known.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import google_crc32c
 
 from search.bit.architecture import R50X1, R101X1, SMALL, BitArchitecture
 from search.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _PAPER = "Kolesnikov et al. 2020, Big Transfer (BiT): General Visual Representation Learning, ECCV, arXiv:1912.11370"
 
@@ -83,16 +95,6 @@ def backbone_source(name: str) -> BackboneSource:
         ) from None
 
 
-def has_checksums(source: BackboneSource) -> bool:
-    """Whether the published tensors' checksums are known (`bit_checksums.json`)."""
-    return source.name == DEFAULT_BACKBONE
-
-
-def source_for(arch: BitArchitecture) -> BackboneSource | None:
-    """The BiT-M row of an architecture, or None for one that was never released."""
-    return next((source for source in FAMILY.values() if source.architecture == arch), None)
-
-
 def architecture_of(name: str) -> BitArchitecture:
     """The architecture of a backbone that the configuration can name."""
     return SMALL if name == SMALL_BACKBONE else backbone_source(name).architecture
@@ -101,3 +103,73 @@ def architecture_of(name: str) -> BitArchitecture:
 def weights_spec(backbone: str, weights: str) -> str:
     """What `search.bit.resolve.resolve_weights` is to look for: `tf-hub` means what the backbone was released with."""
     return backbone if weights == "tf-hub" and backbone in FAMILY else weights
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Outcome of comparing weights with the published BiT-M-R50x1.
+
+    Args:
+        genuine: True if all tensors are the published ones, False if some differ, None if there is nothing to compare.
+        differing: Official names of the tensors that differ, in the order of the forward pass.
+        n_tensors: How many were compared.
+        asked_for: Name of the other backbone that genuine BiT-M-R50x1 tensors were given for, "" if none was.
+    """
+
+    genuine: bool | None
+    differing: tuple[str, ...] = ()
+    n_tensors: int = 0
+    asked_for: str = ""
+
+    @property
+    def text(self) -> str:
+        """The outcome in one line."""
+        if self.asked_for:
+            return f"warning: these are the genuine BiT-M-R50x1, not {self.asked_for}"
+        if self.genuine is None:
+            return "not verified: no published checksums for these weights"
+        if self.genuine:
+            return "verified: genuine BiT-M-R50x1"
+        some = f"{len(self.differing)} of {self.n_tensors} tensors differ: {', '.join(self.differing)}"
+        which = f"all {self.n_tensors} tensors differ" if len(self.differing) == self.n_tensors else some
+        return f"warning: not the genuine BiT-M-R50x1, {which}"
+
+
+def published_checksums() -> dict[str, int]:
+    """Official name to CRC-32C of the little-endian float32 bytes, of the headless `bit/m-r50x1/1` module."""
+    text = resources.files("search.bit").joinpath("checksums.json").read_text(encoding="utf-8")
+    return {entry["name"]: int(entry["crc32c"], 16) for entry in json.loads(text)["variables"]}
+
+
+def verify(
+    arrays: Mapping[str, np.ndarray], arch: BitArchitecture, published: Mapping[str, int] | None = None
+) -> Verification:
+    """Compare weights with the published BiT-M-R50x1, tensor by tensor.
+
+    Args:
+        arrays: Official name to float32 array.
+        arch: Their architecture; only R50x1 has published checksums.
+        published: Official name to CRC-32C, those of BiT-M-R50x1 if None.
+    """
+    if published is None:
+        if arch != R50X1:
+            return Verification(None)
+        published = published_checksums()
+    differing = tuple(
+        name for name, array in arrays.items() if google_crc32c.value(array.astype("<f4").tobytes()) != published[name]
+    )
+    return Verification(not differing, differing, len(published))
+
+
+def verify_backbone(name: str, arrays: Mapping[str, np.ndarray], arch: BitArchitecture) -> Verification:
+    """Are these the weights of the backbone of that name?
+
+    Args:
+        name: Of the backbone; checksums are known of BiT-M-R50x1 alone.
+        arrays: Official name to float32 array.
+        arch: Their architecture.
+    """
+    outcome = verify(arrays, arch)
+    if name == DEFAULT_BACKBONE:
+        return outcome
+    return Verification(None, asked_for=name if outcome.genuine else "")

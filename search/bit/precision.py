@@ -7,20 +7,16 @@ statistics, head, loss and optimizer are float32 under every policy, and so is t
 at 96 px, which the exported file would not repeat; the few units of a tail, trained for most of a run, move them by
 0.3 %.
 
-`auto` is settled once, when a run begins, and written into run.json: a search never mixes two policies. The probe is a
-measurement of time, so its answer is kept in the cache folder and asked again only on another processor or TensorFlow.
+`auto` is settled once, when a run begins, and written into run.json: a search never mixes two policies.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from search.errors import RunError
-from search.files.atomic import write_atomic
 
 POLICIES = {
     "float32": ("float32", "float32"),
@@ -37,8 +33,6 @@ WORTHWHILE = 1.2
 """A smaller gain than this is not worth bfloat16's deviation."""
 
 CPUINFO = Path("/proc/cpuinfo")
-_PROBE_SECONDS = 0.8
-_PROBE_FILE = "bfloat16-probe.json"
 _BFLOAT16_CAPABILITY = (8, 0)  # NVIDIA's Ampere; older cards compute bfloat16 in software.
 
 
@@ -71,14 +65,14 @@ class PrecisionChoice:
 
 
 def choose_precision(
-    requested: str = "auto", *, began_with: str | None = None, cache: Path | None = None, cpuinfo: Path = CPUINFO
+    requested: str, *, gain: Callable[[], float], began_with: str | None = None, cpuinfo: Path = CPUINFO
 ) -> PrecisionChoice:
     """Settle the precision of a run.
 
     Args:
         requested: "auto", or a key of `POLICIES`, which is taken as it is.
+        gain: Measures how many times faster than float32 bfloat16 trains here; asked only where it decides.
         began_with: What `auto` was when the run that is resumed began; it is kept.
-        cache: Where the probe's answer is kept; None asks the probe.
         cpuinfo: What the processor announces.
 
     Raises:
@@ -102,9 +96,9 @@ def choose_precision(
         return PrecisionChoice("float32", lack)
     if _gpu_capabilities():
         return PrecisionChoice("bfloat16-tail", "the GPU has bfloat16")
-    gain = _remembered_gain(cache) if cache else probe_bfloat16_gain()
-    name = "bfloat16-tail" if gain >= WORTHWHILE else "float32"
-    return PrecisionChoice(name, f"bfloat16 trained at {gain:.2f} times float32's speed in a probe")
+    measured = gain()
+    name = "bfloat16-tail" if measured >= WORTHWHILE else "float32"
+    return PrecisionChoice(name, f"bfloat16 trained at {measured:.2f} times float32's speed in a probe")
 
 
 def lacking_bfloat16(cpuinfo: Path = CPUINFO) -> str:
@@ -123,73 +117,6 @@ def has_bfloat16_instructions(cpuinfo: Path = CPUINFO) -> bool:
         return False
     # Intel's tiles, the vector instructions of Intel and AMD, and Arm's.
     return bool(words & {"amx_bf16", "avx512_bf16", "bf16"})
-
-
-def probe_bfloat16_gain() -> float:
-    """How many times faster than in float32 R50x1's last unit trains in bfloat16; takes about two seconds.
-
-    The two are timed in turn, so that a machine that is busy with something else slows both.
-    """
-    import numpy as np
-    import tensorflow as tf
-
-    from search.bit.architecture import R50X1
-    from search.bit.backbone import build_tail
-
-    shape = R50X1.boundary_shape(1, (448, 448))
-    batch = tf.constant(np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32))
-
-    def training_step(policy: str) -> Callable[[], object]:
-        tail = build_tail(R50X1, 1, shape, dtype=policy)
-
-        @tf.function
-        def step():  # type: ignore[no-untyped-def]  # TensorFlow has no types here
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(tf.square(tail(batch, training=True)))
-            return tf.add_n([tf.reduce_sum(one) for one in tape.gradient(loss, tail.trainable_variables)])
-
-        return lambda: step().numpy()
-
-    steps = {policy: training_step(policy) for policy in ("float32", "mixed_bfloat16")}
-    for step in steps.values():
-        step()
-    seconds: dict[str, list[float]] = {policy: [] for policy in steps}
-    end = time.perf_counter() + _PROBE_SECONDS
-    while time.perf_counter() < end or len(seconds["float32"]) < 3:
-        for policy, step in steps.items():
-            start = time.perf_counter()
-            step()
-            seconds[policy].append(time.perf_counter() - start)
-    return min(seconds["float32"]) / min(seconds["mixed_bfloat16"])
-
-
-def _remembered_gain(cache: Path) -> float:
-    """The probe's answer for this processor and TensorFlow, measured if it is not known yet."""
-    from filelock import FileLock
-
-    cache.mkdir(parents=True, exist_ok=True)
-    file, machine = cache / _PROBE_FILE, _machine()
-    with FileLock(file.with_suffix(".lock")):
-        try:
-            known = json.loads(file.read_text(encoding="utf-8"))
-            if known["machine"] == machine:
-                return float(known["gain"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        gain = probe_bfloat16_gain()
-        write_atomic(file, json.dumps({"machine": machine, "gain": gain}, indent=2) + "\n")
-    return gain
-
-
-def _machine() -> list[str]:
-    """What the probe's answer depends on."""
-    import os
-
-    import tensorflow as tf
-
-    from search.machine.device import processor_name
-
-    return [processor_name(), f"{os.cpu_count()} cores", str(tf.__version__)]
 
 
 def _gpu_capabilities() -> list[tuple[int, ...]]:

@@ -1,55 +1,48 @@
-"""Weights from outside, imported once: found, downloaded, proven, verified and stored for every later run."""
+"""The way from what a user names to weights: found, downloaded, proven, verified, and stored for every later run."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from search.bit.architecture import R50X1, BitArchitecture
-from search.bit.checkpoint import match_official, read_npz, read_saved_model
+from search.bit.checkpoint import Matching, match_official, read_npz, read_saved_model
 from search.bit.download import cache_directory, download_npz, resolve_handle, unpacked
-from search.bit.family import FAMILY, architecture_of, has_checksums, source_for, weights_spec
-from search.bit.store import SUFFIX, read_stored, stored_once
-from search.bit.verification import Verification
-from search.bit.weights import BitWeights, fingerprint_of, random_weights
+from search.bit.family import (
+    DEFAULT_BACKBONE,
+    FAMILY,
+    Verification,
+    architecture_of,
+    verify,
+    verify_backbone,
+    weights_spec,
+)
+from search.bit.precision import PrecisionChoice
+from search.bit.weights import SUFFIX, BitWeights, fingerprint_of, random_weights, read_stored, stored_once
 from search.errors import WeightsError
 
-if TYPE_CHECKING:
-    pass
+
+@dataclass(frozen=True)
+class Backbone:
+    """The pretrained network, and what it is computed on.
+
+    Attributes:
+        architecture: Its architecture.
+        weights: Its weights.
+        precision: Of its arithmetic.
+        device: The device, in words.
+    """
+
+    architecture: BitArchitecture
+    weights: BitWeights
+    precision: PrecisionChoice
+    device: str
 
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
-
-
-def imported_weights(spec: str, arch: BitArchitecture, cache: Path | None = None) -> BitWeights:
-    """Weights from a handle, an address or a path.
-
-    What takes time (a download, a SavedModel's forward pass) is done once and its result stored as safetensors; an npz
-    or safetensors file that the user names is read where it lies.
-
-    Args:
-        spec: As for `search.bit.resolve.resolve_weights`, without `random`.
-        arch: The architecture to fill.
-        cache: Where downloads and imports are kept; the user's cache folder if None.
-
-    Raises:
-        WeightsError: If the weights can't be had.
-    """
-    path = Path(spec).expanduser()
-    if path.is_file() and not spec.endswith(ARCHIVES):
-        return read_stored(path, arch) if path.suffix == SUFFIX else load_npz(path, arch)
-    if path.exists():
-        return stored_once(stored_path(spec, arch, cache), arch, lambda: _from_module(path, arch))
-    address = _address(spec, arch)
-    return stored_once(
-        stored_path(spec, arch, cache), arch, lambda: _as_released(_from_address(address, arch, cache), address)
-    )
 
 
 def stored_path(spec: str, arch: BitArchitecture, cache: Path | None = None) -> Path:
@@ -75,8 +68,10 @@ def stored_path(spec: str, arch: BitArchitecture, cache: Path | None = None) -> 
 def _address(spec: str, arch: BitArchitecture) -> str:
     if spec.startswith(("http://", "https://")):
         return spec
-    source = FAMILY.get(spec.lower()) or (source_for(arch) if spec == "tf-hub" else None)
-    if source is None or source.architecture != arch:
+    # BiT-M stands before BiT-S.
+    released = (source for source in FAMILY.values() if source.architecture == arch)
+    source = next((source for source in released if spec.lower() in ("tf-hub", source.name)), None)
+    if source is None:
         raise WeightsError(
             expected="tf-hub, random, an address, or the path of an npz, a SavedModel folder or a stored file",
             found=f"{spec}, which is none of these for architecture {arch.name}, and no file",
@@ -87,9 +82,9 @@ def _address(spec: str, arch: BitArchitecture) -> str:
 
 def _as_released(weights: BitWeights, address: str) -> BitWeights:
     """Take back the comparison with BiT-M-R50x1 for what was asked for as another backbone of the same shape."""
-    for source in FAMILY.values():
-        if address in (source.handle, source.kaggle_handle, source.npz_url) and not has_checksums(source):
-            return replace(weights, genuine=None, verification=Verification(None).text)
+    others = (source for source in FAMILY.values() if source.name != DEFAULT_BACKBONE)
+    if any(address in (source.handle, source.kaggle_handle, source.npz_url) for source in others):
+        return replace(weights, genuine=None, verification=Verification(None).text)
     return weights
 
 
@@ -125,56 +120,40 @@ def load_npz(path: Path, arch: BitArchitecture = R50X1) -> BitWeights:
     Raises:
         WeightsError: If the file can't be read or does not fit the architecture.
     """
-    matching = match_official(read_npz(path), arch, path.name)
-    if not matching.by_name:
-        raise WeightsError(
-            expected=f"BiT's official variable names in {path}",
-            found="other names",
-            remedy="Name the authors' npz, or a SavedModel, whose forward pass can prove the order, with --weights.",
-        )
-    return verified(matching.candidates[0], arch, f"npz {path.name}")
+    return _proven(match_official(read_npz(path), arch, path.name), arch, f"npz {path.name}")
 
 
-def load_saved_model(directory: Path, arch: BitArchitecture = R50X1) -> BitWeights:
-    """Weights from a SavedModel folder: by name, else by order and shape, then proven by its own forward pass.
+def load_saved_model(
+    directory: Path, arch: BitArchitecture = R50X1, published: Mapping[str, int] | None = None
+) -> BitWeights:
+    """Weights from a SavedModel's checkpoint: by name, or in the one order in which every tensor is the published one.
+
+    The model's program is neither run nor opened.
 
     Args:
-        directory: The folder that holds `saved_model.pb`.
+        directory: The folder that holds `saved_model.pb` and `variables/`.
         arch: The architecture to fill.
+        published: Official name to CRC-32C of the genuine tensors; BiT-M-R50x1's if None.
 
     Raises:
-        WeightsError: If the folder can't be read or does not fit the architecture, or if our features differ from
-            the module's by 1e-4 or more.
+        WeightsError: If the folder can't be read or does not fit the architecture, or if neither names nor checksums
+            tell which array is which.
     """
-    from search.bit.verification import FORWARD_AGREEMENT, published_forward
-
     matching = match_official(read_saved_model(directory), arch, directory.name)
-    source = f"SavedModel {directory.name}"
-    try:
-        forward = published_forward(directory)
-    except WeightsError:
-        # What is genuine tensor by tensor needs no program of its own to prove it.
-        found = verified(matching.candidates[0], arch, source)
-        if matching.by_name and found.genuine:
-            return found
-        raise
-    if forward is None:
-        if matching.by_name:
-            return verified(matching.candidates[0], arch, source)
-        raise WeightsError(
-            expected=f"named variables, or a forward pass that proves their order, in {directory}",
-            found="neither",
-            remedy="Use TF-Hub's own module or the authors' npz with --weights.",
-        )
-    deviations = []
-    for candidate in matching.candidates:
-        deviations.append(forward.deviation(candidate, arch))
-        if deviations[-1] < FORWARD_AGREEMENT:
-            return verified(candidate, arch, f"{source}, features within {deviations[-1]:.1g} of its own")
+    return _proven(matching, arch, f"SavedModel {directory.name}", published)
+
+
+def _proven(
+    matching: Matching, arch: BitArchitecture, source: str, published: Mapping[str, int] | None = None
+) -> BitWeights:
+    for arrays in matching.candidates:
+        found = verify(arrays, arch, published)
+        if matching.by_name or found.genuine:
+            return BitWeights(arrays, fingerprint_of(arrays), source, found.genuine, found.text)
     raise WeightsError(
-        expected=f"features within {FORWARD_AGREEMENT} of the module's own",
-        found=f"a difference of {min(deviations):.3g} in {directory}",
-        remedy="The module is no BiT of this architecture, or damaged: fetch it again, or name another with --weights.",
+        expected=f"BiT's official variable names in {source}, or the published tensors in a known order",
+        found="neither",
+        remedy="Name the authors' npz, or TF-Hub's own module, with --weights.",
     )
 
 
@@ -182,6 +161,9 @@ def resolve_weights(
     spec: str, arch: BitArchitecture = R50X1, seed: int = 0, *, cache: Path | None = None
 ) -> BitWeights:
     """What a user may write after `--weights`, as weights.
+
+    What takes time (a download, a SavedModel) is done once and its result stored as safetensors; an npz or safetensors
+    file that the user names is read where it lies.
 
     Args:
         spec: `tf-hub` (the released module of this architecture), `random`, a backbone's name such as `bit-m-r50x1`,
@@ -193,10 +175,16 @@ def resolve_weights(
     Raises:
         WeightsError: If the weights can't be had; nothing is ever replaced silently by something else.
     """
+    path = Path(spec).expanduser()
     if spec == "random":
         return random_weights(arch, seed)
-
-    return imported_weights(spec, arch, cache)
+    if path.is_file() and not spec.endswith(ARCHIVES):
+        return read_stored(path, arch) if path.suffix == SUFFIX else load_npz(path, arch)
+    stored = stored_path(spec, arch, cache)
+    if path.exists():
+        return stored_once(stored, arch, lambda: _from_module(path, arch))
+    address = _address(spec, arch)
+    return stored_once(stored, arch, lambda: _as_released(_from_address(address, arch, cache), address))
 
 
 def backbone_weights(backbone: str, spec: str, *, seed: int = 0, cache: Path | None = None) -> BitWeights:
@@ -213,19 +201,9 @@ def backbone_weights(backbone: str, spec: str, *, seed: int = 0, cache: Path | N
     Raises:
         WeightsError: If the weights can't be had.
     """
-    from search.bit.verification import verify_backbone
-
     arch = architecture_of(backbone)
     weights = resolve_weights(weights_spec(backbone, spec), arch, seed, cache=cache)
     if spec == "random":
         return weights
     verification = verify_backbone(backbone, weights.arrays, arch)
     return replace(weights, genuine=verification.genuine, verification=verification.text)
-
-
-def verified(arrays: Mapping[str, np.ndarray], arch: BitArchitecture, provenance: str) -> BitWeights:
-    """Arrays as weights, with fingerprint and the outcome of comparing them with the published BiT-M-R50x1."""
-    from search.bit.verification import verify
-
-    verification = verify(arrays, arch)
-    return BitWeights(arrays, fingerprint_of(arrays), provenance, verification.genuine, verification.text)

@@ -1,24 +1,31 @@
-"""Backbone weights as a value: official names to float32 arrays, with a fingerprint and where they came from.
+"""Backbone weights as a value, official names to float32 arrays with a fingerprint, and the file they are kept in.
 
-`resolve_weights` turns what a user may write after `--weights` into that value, `assign` puts it into a model.
+The file is safetensors: written once, whole or not at all, read back in under a second without TensorFlow. Its metadata
+(all strings): `format`, `architecture`, `fingerprint`, `provenance`, `genuine` (true, false or unknown),
+`verification`. Its tensors carry the official names.
 """
 
 from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod, sqrt
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
 
 from search.bit.architecture import BitArchitecture
-from search.errors import WeightsError
+from search.bit.checkpoint import match_official
+from search.errors import ConfigError, WeightsError
+from search.files.tensors import save_safetensors
 
-if TYPE_CHECKING:
-    import keras
+FORMAT = "mammo-search bit weights 1"
+SUFFIX = ".safetensors"
+_GENUINE = {"true": True, "false": False, "unknown": None}
 
 
 @dataclass(frozen=True)
@@ -40,18 +47,6 @@ class BitWeights:
     genuine: bool | None = None
     verification: str = ""
 
-    def updated_from(self, model: keras.Model) -> BitWeights:
-        """These weights with the variables of a trained tail or backbone put in their place.
-
-        Args:
-            model: A trainable model of `search.bit.backbone` (not a folded or exported one), or one that contains it.
-        """
-        from search.bit.backbone import official_variables
-
-        trained = {name: np.asarray(variable) for name, variable in official_variables(model).items()}
-        arrays = {name: trained.get(name, array) for name, array in self.arrays.items()}
-        return BitWeights(arrays, fingerprint_of(arrays), f"trained from: {self.provenance}")
-
 
 def fingerprint_of(arrays: Mapping[str, np.ndarray]) -> str:
     """Hex SHA-256 over the sorted names, shapes and little-endian float32 bytes."""
@@ -60,24 +55,6 @@ def fingerprint_of(arrays: Mapping[str, np.ndarray]) -> str:
         digest.update(f"{name}{arrays[name].shape}".encode())
         digest.update(np.ascontiguousarray(arrays[name], dtype="<f4").data)
     return digest.hexdigest()
-
-
-def assign(model: keras.Model, weights: BitWeights) -> None:
-    """Put weights into a model of `search.bit.backbone`, strictly by name and shape, folding where it is folded.
-
-    Raises:
-        WeightsError: If the model needs a variable that the weights lack, or of another shape.
-    """
-    from search.bit.backbone import assign_official
-
-    try:
-        assign_official(model, weights.arrays)
-    except (KeyError, ValueError) as error:
-        raise WeightsError(
-            expected=f"weights that fit {model.name}",
-            found=f"{weights.provenance}: {error}",
-            remedy="Choose weights and backbone of one architecture.",
-        ) from error
 
 
 def random_weights(arch: BitArchitecture, seed: int = 0) -> BitWeights:
@@ -119,3 +96,89 @@ def _gabor_kernels(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarr
     envelope = np.exp(-(rows**2 + columns**2)[..., None] / (2 * width**2))
     waves = envelope * np.cos(2 * np.pi * along / length + phase)
     return np.repeat(waves[:, :, None], colours, axis=2).astype(np.float32)
+
+
+def require_stored_name(path: Path) -> None:
+    """Refuse a name that `--weights` would not know for a stored file, or that can't be written, before the work.
+
+    Raises:
+        ConfigError: If it has another suffix or is a folder, or its folder is absent.
+    """
+    remedy = "Correct --output."
+    if path.suffix != SUFFIX or path.is_dir():
+        raise ConfigError(expected=f"a file that ends in {SUFFIX}", found=str(path), remedy=remedy)
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(expected="a folder that is there", found=str(path.parent), remedy=remedy)
+
+
+def write_stored(path: Path, weights: BitWeights, arch: BitArchitecture) -> None:
+    """Write weights to a safetensors file, atomically."""
+    metadata = {
+        "format": FORMAT,
+        "architecture": arch.name,
+        "fingerprint": weights.fingerprint,
+        "provenance": weights.provenance,
+        "genuine": next(word for word, value in _GENUINE.items() if value is weights.genuine),
+        "verification": weights.verification,
+    }
+    save_safetensors(path, weights.arrays, metadata)
+
+
+def read_stored(path: Path, arch: BitArchitecture) -> BitWeights:
+    """Read weights back and check them against their fingerprint.
+
+    Raises:
+        WeightsError: If the file is damaged, is no such file, or is of another architecture.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, str(error)) from error
+    arrays = match_official(tensors, arch, path.name).candidates[0]
+    fingerprint = fingerprint_of(arrays)
+    if metadata.get("fingerprint") not in (None, fingerprint):
+        raise _damaged(path, "contents that do not match the stored fingerprint")
+    return BitWeights(
+        arrays,
+        fingerprint,
+        metadata.get("provenance", f"safetensors {path.name}"),
+        _GENUINE.get(metadata.get("genuine", "unknown")),
+        metadata.get("verification", ""),
+    )
+
+
+def stored_once(path: Path, arch: BitArchitecture, import_weights: Callable[[], BitWeights]) -> BitWeights:
+    """Read `path`, or import and store it first; of several processes that ask at once, one does the work.
+
+    Args:
+        path: The stored file. A lock file of the same name stands beside it.
+        arch: Architecture of the weights.
+        import_weights: Makes the weights; called with the lock held.
+
+    Raises:
+        WeightsError: What `import_weights` raises.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if path.is_file():
+            try:
+                return read_stored(path, arch)
+            except WeightsError:
+                # The cache is ours to mend; a file that the user named is never replaced.
+                path.unlink()
+        # With the lock held, a temporary file of this name belongs to a process that was killed.
+        for leftover in path.parent.glob(f".{path.stem}-*{SUFFIX}"):
+            leftover.unlink()
+        weights = import_weights()
+        write_stored(path, weights, arch)
+        return weights
+
+
+def _damaged(path: Path, found: str) -> WeightsError:
+    return WeightsError(
+        expected=f"a whole weights file at {path}",
+        found=found,
+        remedy="Carry the file over again, or fetch it with mammo-search weights fetch.",
+    )

@@ -117,7 +117,7 @@ def audit(
 
     Example: mammo-search data audit --data all-mias.tar.gz --no-permutation
     """
-    from search.protocols.audit_only import audit_data
+    from search.protocols.run import audit_data
 
     resolved = settings.resolve_settings(context.params)
     found = audit_data(resolved, demo=demo, permutation=not no_permutation, output=output)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from search.cli import settings
 from search.cli.settings import Assignments, ConfigFile, Info, Json, Weights
-from search.doctor import Check, examine
 from search.machine.libraries import quiet_libraries
 from search.screen.output import show_json, show_table
+
+if TYPE_CHECKING:
+    from search.doctor import Check
 
 _COLOURS = {"ok": "green", "note": "yellow", "lack": "red"}
 
@@ -32,6 +36,8 @@ def doctor(
 
     Example: mammo-search doctor --data all-mias.tar.gz
     """
+    from search.doctor import examine
+
     resolved = settings.resolve_settings(context.params)
     with quiet_libraries():
         checks = examine(resolved)

@@ -9,7 +9,8 @@ import typer
 
 from search.cli.settings import Info, Json, run_argument
 from search.errors import ConfigError
-from search.screen.output import show, show_json
+from search.machine.libraries import quiet_libraries, start_tensorflow
+from search.screen.output import messages, show, show_json
 
 
 def evaluate(
@@ -31,11 +32,23 @@ def evaluate(
 
     Example: mammo-search evaluate demo --data my-films/
     """
-    from search.predict.evaluate import evaluate_model
+    from search.export.metadata import find_model
 
     if data is None and (info is not None or leave_out_known):
         raise ConfigError(
             expected="--data with --info or --leave-out-known", found="no --data", remedy="Add it, or leave them out."
         )
-    found = evaluate_model(model, data=data, info=info, leave_out_known=leave_out_known, predictions_file=predictions)
+    file = find_model(model)
+    with quiet_libraries() as terminal:
+        start_tensorflow(deterministic=True)
+        from search.predict.evaluate import evaluate_model
+
+        found = evaluate_model(
+            file,
+            messages(terminal),
+            data=data,
+            info=info,
+            leave_out_known=leave_out_known,
+            predictions_file=predictions,
+        )
     show_json(found.as_json()) if json else show(found.as_text())

@@ -34,7 +34,7 @@ def export(
     directory = find_run(run)
     with quiet_libraries() as terminal:
         start_tensorflow(deterministic=True)
-        from search.export.export import export_run
+        from search.export.write import export_run
 
         console = messages(terminal)
         exported = export_run(

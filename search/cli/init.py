@@ -35,9 +35,11 @@ def init(
     """
     config, heading = Config(), ""
     if run is not None:
+        from search.run_folder.lifecycle import checked_config
+
         directory = find_run(run)
-        config = load_config(directory.check_config())
-        if directory.read_manifest()["demo"]:
+        config = load_config(checked_config(directory))
+        if directory.read_manifest().demo:
             # Its films are drawn, not read from data.path.
             heading = "# Settings of a demonstration: mammo-search run --demo --config FILE takes them.\n"
     file = path / NAME if path.is_dir() else path

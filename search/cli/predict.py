@@ -11,6 +11,8 @@ import typer
 
 import mammo_data
 from search.cli.settings import run_argument
+from search.machine.libraries import quiet_libraries, start_tensorflow
+from search.screen.output import messages
 
 
 def predict(
@@ -31,11 +33,18 @@ def predict(
 
     Example: mammo-search predict demo films/ --out predictions.csv
     """
-    from search.predict.predict import predict_to_rows
+    from search.export.metadata import find_model
 
     usual = "table" if out is None and sys.stdout.isatty() else "csv"
     kind = "jsonl" if json else format or usual
-    if predict_to_rows(model, _files(images), format=kind, out=out, cam=cam):  # not one could be read
+    files, file = _files(images), find_model(model)
+    file.metadata.require_whole_images()
+    with quiet_libraries() as terminal:
+        start_tensorflow(deterministic=False)
+        from search.predict.predict import predict_to_rows
+
+        all_failed = predict_to_rows(file, files, messages(terminal), format=kind, out=out, cam=cam)
+    if all_failed:
         raise typer.Exit(3)
 
 

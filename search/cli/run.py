@@ -12,7 +12,7 @@ from search.cli import settings
 from search.cli.completion import complete_run
 from search.cli.settings import Assignments, ConfigFile, Demo, ImageSize, Info, Json, Mode, SplitFile, Weights
 from search.errors import ConfigError, UserError
-from search.run_folder.directory import RunDirectory, require_run_name
+from search.run_folder.directory import RunDirectory
 from search.run_folder.lookup import find_run
 from search.screen.output import messages, show, show_json
 from search.text import program
@@ -48,25 +48,15 @@ def run(
 
     Example: mammo-search run --data all-mias.tar.gz --max-trials 40
     """
-    from search.plan.protocol import describe_protocol, plan_run, protocol_table
-    from search.protocols.expected_cost import expected_text
-    from search.protocols.run import JobRequest, run_job
+    from search.job import Job
+    from search.plan.protocol import describe_protocol, protocol_table
+    from search.protocols import run as gate
 
     for options, both in (("--resume or --fresh", resume and fresh), ("--quiet or --verbose", quiet and verbose)):
         if both:
             raise ConfigError(expected=options, found="both", remedy="Leave one out.")
-    if name is not None:
-        require_run_name(name)
     resolved = settings.resolve_settings(context.params)
-    if dry_run:
-        plan = plan_run(resolved)
-        expected, table = expected_text(resolved, plan, demo=demo)
-        if json:
-            show_json(protocol_table(plan, resolved) | {"expected": table})
-        else:
-            show(f"{describe_protocol(plan, resolved)}\n{expected}")
-        return
-    request = JobRequest(
+    job = Job(
         resolved,
         name=name,
         resume=resume,
@@ -75,7 +65,14 @@ def run(
         argv=tuple(sys.argv[1:]),
         detail="quiet" if quiet else "verbose" if verbose else "normal",
     )
-    result = run_job(request)
+    if dry_run:
+        text, cost = gate.dry_run(job)
+        if json:
+            show_json(protocol_table(job.plan, resolved) | {"expected": cost.as_dict() if cost else None})
+        else:
+            show(f"{describe_protocol(job.plan, resolved)}\n{text}")
+        return
+    result = gate.run_job(job)
     if json:
         show_json(result.as_json())
         return
@@ -105,7 +102,7 @@ def next_commands(directory: RunDirectory, *, width: int) -> str:
         f"{name} trials {run}": "all trials of the search, best first",
         f"{name} tensorboard {run}": "curves of every trial and fold",
     }
-    if directory.manifest_file.is_file() and directory.read_manifest().get("mode") == "roi":
+    if directory.manifest_file.is_file() and directory.read_manifest().mode == "roi":
         # New images have nobody who marks the places to crop.
         commands[f"{name} export {run} --format savedmodel"] = "the model for another program"
     else:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from rich.markup import escape
 from rich.table import Table
 
 from search.cli.settings import Json, run_argument
 from search.run_folder.lookup import find_run, runs_folder
-from search.run_folder.status import Progress, RunStatus, all_statuses, run_status
 from search.screen.output import show, show_json, show_table
 from search.text import duration, short_duration
+
+if TYPE_CHECKING:
+    from search.run_folder.status import Progress, RunStatus
 
 _STYLES = {"running": "bold green", "starting": "green", "interrupted": "yellow", "failed": "red", "damaged": "red"}
 
@@ -28,6 +30,8 @@ def status(
 
     Example: mammo-search status demo
     """
+    from search.run_folder.status import all_statuses, run_status
+
     if run is not None:
         one = run_status(find_run(run))
         show_json(one.as_json()) if json else show(status_text(one), hanging=13)

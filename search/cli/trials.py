@@ -274,7 +274,7 @@ def _dimensions(directory: RunDirectory, records: Sequence[TrialRecord]) -> tupl
 
     if not records:
         raise no_trial_yet(directory)
-    return recorded_dimensions(directory.read_manifest().get("settings", {}))
+    return recorded_dimensions(directory.read_manifest().settings)
 
 
 def no_trial_yet(directory: RunDirectory) -> RunError:

@@ -33,7 +33,7 @@ def fetch_weights(
 
     Example: mammo-search weights fetch --output bit-m-r50x1.safetensors
     """
-    from search.bit.store import require_stored_name, write_stored
+    from search.bit.weights import require_stored_name, write_stored
 
     if output:
         require_stored_name(output)

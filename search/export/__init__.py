@@ -1,1 +1,1 @@
-"""A model to a file and back."""
+"""An exported model: assembled, described, written in a format, and opened again."""

@@ -19,18 +19,21 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.errors import UserError
 from search.export.describe import INPUT_NAME, OUTPUT_NAME
 from search.export.metadata import ModelMetadata
+from search.export.model import with_fast_norms
 
 Pixels = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
@@ -96,9 +99,6 @@ def _run_keras_elsewhere(path: Path, images: Pixels) -> Probabilities:
 
 
 def _write_savedmodel(model_file: Path, path: Path, metadata: ModelMetadata) -> None:
-    import keras
-    import tensorflow as tf
-
     model = keras.saving.load_model(model_file, compile=False, safe_mode=True)
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -112,18 +112,14 @@ def _write_savedmodel(model_file: Path, path: Path, metadata: ModelMetadata) -> 
 
 
 def _run_savedmodel(path: Path, images: Pixels) -> Probabilities:
-    import tensorflow as tf
-
     signature = tf.saved_model.load(str(path)).signatures["serving_default"]
     return np.asarray(signature(**{INPUT_NAME: tf.constant(images)})[OUTPUT_NAME])
 
 
 def _write_onnx(model_file: Path, path: Path, metadata: ModelMetadata) -> None:
-    onnx = _onnx_module("onnx")
-    _onnx_module("tf2onnx")
-    import keras
-
-    from search.export.model import with_fast_norms
+    with _onnx_extra():
+        import onnx
+        import tf2onnx  # noqa: F401  (Keras writes ONNX with it)
 
     # As a reduction the group norms' means cost ONNX Runtime ten times the accuracy; as a product they do not.
     model = with_fast_norms(keras.saving.load_model(model_file, compile=False, safe_mode=True))
@@ -160,23 +156,25 @@ def _rename(graph: Any, old: str, new: str) -> None:
 
 
 def _run_onnx(path: Path, images: Pixels) -> Probabilities:
-    runtime = _onnx_module("onnxruntime")
-    options = runtime.SessionOptions()
+    with _onnx_extra():
+        import onnxruntime
+
+    options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: images})[0])
 
 
-def _onnx_module(name: str) -> Any:
-    import importlib
-
+@contextmanager
+def _onnx_extra() -> Iterator[None]:
+    """The import of an optional package: its warnings are dropped, its absence is told in one line."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return importlib.import_module(name)
+            yield
     except ImportError as error:
         raise UserError(
-            expected=f"{name}, which --format onnx needs",
+            expected="the packages that --format onnx needs",
             found=str(error),
             remedy="Install the extra: pip install 'mammo-search[onnx]'.",
         ) from None

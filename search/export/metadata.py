@@ -1,4 +1,4 @@
-"""What somebody who has only the exported file needs to know: the JSON file beside every export.
+"""The metadata of an exported model: the JSON file beside it, which says all that its users have to know.
 
 It is called like the export with ``.json`` after it, for example ``bit_mammography_final.keras.json``. Schema 1:
 
@@ -29,19 +29,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mammo_data.preparation.standardise import PreparationSettings
 from reports.evaluation.operating_points import OperatingThreshold
+from reports.evaluation.probabilities import SMALLEST_PROBABILITY, ProbabilityCorrection
 from search.errors import RunError
 from search.files.atomic import write_atomic
 from search.files.digests import content_checksum, json_checksum
-
-if TYPE_CHECKING:
-    from mammo_data.preparation.standardise import PreparationSettings
-    from reports.evaluation.probabilities import ProbabilityCorrection
+from search.run_folder.directory import RunDirectory
+from search.run_folder.lookup import find_run
 
 SCHEMA = 1
 RESEARCH_USE = "Research use only: not a medical device, and no statement about anybody's health."
@@ -75,16 +75,12 @@ class ModelMetadata:
     @property
     def preparation(self) -> PreparationSettings:
         """How films have to be prepared."""
-        from mammo_data.preparation.standardise import PreparationSettings
-
         names = ("image_size", "crop", "remove_labels", "clahe", "clahe_limit")
         return PreparationSettings(**{name: self.content["preparation"][name] for name in names})
 
     @property
     def correction(self) -> ProbabilityCorrection | None:
         """From the model's probabilities to calibrated ones; None where it could not be fitted."""
-        from reports.evaluation.probabilities import ProbabilityCorrection
-
         section = self.content["calibration"]
         if section is None:
             return None
@@ -101,24 +97,17 @@ class ModelMetadata:
         )
 
     @property
-    def development_patients(self) -> frozenset[str]:
-        """Digests of the patients that the model was developed on."""
-        return frozenset(self.content["development"]["patients"])
-
-    @property
-    def development_images(self) -> frozenset[str]:
-        """Digests of the prepared images that the model was developed on; empty where they are not known."""
-        return frozenset(self.content["development"]["images"])
-
-    @property
     def known_patients(self) -> frozenset[str]:
-        """Digests of all patients of the model's run, held-out ones included."""
-        return self.development_patients | frozenset(self.content.get("held_out", {}).get("patients", ()))
+        """Digests of all patients of the model's run, those of its development and the held-out ones."""
+        return self._known("patients")
 
     @property
     def known_images(self) -> frozenset[str]:
         """Digests of all prepared images of the model's run; empty where they are not known."""
-        return self.development_images | frozenset(self.content.get("held_out", {}).get("images", ()))
+        return self._known("images")
+
+    def _known(self, what: str) -> frozenset[str]:
+        return frozenset([*self.content["development"][what], *self.content.get("held_out", {}).get(what, ())])
 
     def require_complete(self) -> None:
         """Read everything once, so that what is wrong is said now and not in the middle of the work.
@@ -135,12 +124,23 @@ class ModelMetadata:
             raise ValueError("an operating point of a class that the model does not have")
         if self.mode not in ("whole", "roi"):
             raise ValueError(f"mode {self.mode}")
-        _ = self.preparation, self.development_patients, self.development_images, self.content["sha256"]
+        _ = self.preparation, self.known_patients, self.known_images, self.content["sha256"]
+
+    def require_whole_images(self) -> None:
+        """Refuse a model of crops, which follow places that somebody has marked.
+
+        Raises:
+            RunError: If it is one.
+        """
+        if self.mode != "whole":
+            raise RunError(
+                expected="a model of whole images",
+                found=f"{self.content['model']}, a model of crops around places that somebody has marked",
+                remedy="Use a model that was searched with --mode whole.",
+            )
 
     def calibrated(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Calibrated probabilities, float64 [n, classes], of the model's own."""
-        from reports.evaluation.probabilities import SMALLEST_PROBABILITY
-
         correction = self.correction
         if correction is None:
             return probabilities
@@ -197,3 +197,80 @@ def read_metadata(export: Path) -> ModelMetadata:
             remedy="Write both again: mammo-search export RUN --out PATH.",
         )
     return metadata
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model and what is known of it.
+
+    Attributes:
+        path: The .keras file.
+        metadata: From the JSON file beside it.
+        run: The run's folder, None for a file that has left it.
+    """
+
+    path: Path
+    metadata: ModelMetadata
+    run: RunDirectory | None
+
+
+def find_model(name: str) -> ModelFile:
+    """The model that a user named.
+
+    Args:
+        name: A .keras file, or a run as `find_run` understands it.
+
+    Raises:
+        RunError: If there is no such model, it has changed, or nothing is known about it.
+    """
+    path = Path(name)
+    if path.suffix != ".keras":
+        if (path.is_file() and path.name != "run.json") or (path / "saved_model.pb").is_file():
+            raise RunError(
+                expected="a run or a .keras file", found=str(path), remedy="Name the run, or its .keras file."
+            )
+        run = find_run(name)
+        model_file = finished_model(run)
+        return ModelFile(model_file, read_metadata(model_file), run)
+    if not path.is_file():
+        raise RunError(
+            expected="a .keras file or a run", found=f"nothing at {path}", remedy="Check the path of the model."
+        )
+    home = RunDirectory(path.resolve().parent.parent)
+    is_at_home = home.manifest_file.is_file() and home.model_file.name == path.name
+    return ModelFile(path, read_metadata(path), home if is_at_home else None)
+
+
+def finished_model(run: RunDirectory) -> Path:
+    """The .keras file of a complete run, after making sure that it is the one that the run wrote.
+
+    Raises:
+        RunError: If the run is not complete, or the file has changed.
+    """
+    if not run.is_complete:
+        raise RunError(
+            expected="a run that is finished",
+            found=f"{run.path}, which is not",
+            remedy="Finish it first: the command that began it goes on with it.",
+        )
+    return run.check_output(run.model_file)
+
+
+def read_metrics(directory: RunDirectory) -> dict[str, Any]:
+    """best/metrics.json.
+
+    Raises:
+        RunError: If it is missing or damaged: the run is not complete.
+    """
+    path = directory.best / "metrics.json"
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = metrics["class_names"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise RunError(
+            expected="a finished run with best/metrics.json",
+            found=f"{path}: {reason}",
+            remedy="Finish the run first: the command that began it goes on with it.",
+        ) from None
+    return metrics

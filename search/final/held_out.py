@@ -1,6 +1,6 @@
 """The one reading of the held-out patients: by the exported file, by the other seeds, and by the fold models.
 
-What the evaluation is given beside the held-out predictions: attributes of the cases, and the candidates' scores.
+Beside the predictions the evaluation is given attributes of the cases, and the scores of all candidates.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,21 +18,33 @@ from reports.evaluation.final_models import FoldEnsemble
 from reports.evaluation.subgroups import CaseAttributes, radius_terciles
 from reports.predictions import Predictions
 from reports.trials import TrialRecord, ranked
+from search.bit.resolve import Backbone
+from search.cohort import Cohort
 from search.export.model import load_exported, predict_images
 from search.files.atomic import replacing
 from search.final.inference import tail_probabilities
 from search.final.retrain import FoldModels, train_fold_models
+from search.plan.execution import SearchOutcome
+from search.run_folder.directory import RunDirectory
 from search.screen.progress import RunProgress
 from search.trials.class_emphasis import training_shares
-from search.trials.out_of_fold import OutOfFold, read_every_epoch, read_out_of_fold
+from search.trials.data import TrainingSettings, TrialData
+from search.trials.out_of_fold import read_every_epoch, read_out_of_fold
 from search.trials.tail import TailTrainer, TrainedTail
 
-if TYPE_CHECKING:
-    from search.final.stage import FinalStage
 
-
-def evaluate_held_out(
-    stage: FinalStage, trainer: TailTrainer, tails: tuple[TrainedTail, ...], progress: RunProgress
+def held_out(
+    directory: RunDirectory,
+    backbone: Backbone,
+    cohort: Cohort,
+    data: TrialData,
+    settings: TrainingSettings,
+    outcome: SearchOutcome,
+    trainer: TailTrainer,
+    tails: tuple[TrainedTail, ...],
+    progress: RunProgress,
+    *,
+    seed: int,
 ) -> Evaluation:
     """Evaluate what a run has made on the patients that it has not seen.
 
@@ -41,33 +52,69 @@ def evaluate_held_out(
     temperature, they stand beside (``calibration`` of metrics.json, predictions_corrected.csv).
 
     Args:
-        stage: What the stations before have made, the exported file included.
+        directory: The run's folder, with the exported model and the out-of-fold predictions.
+        backbone: The pretrained network.
+        cohort: The images and their split.
+        data: Development data.
+        settings: What was constant over the trials.
+        outcome: What the search has found.
         trainer: The compiled tail of the winner's shape.
         tails: The final models, the exported one first.
         progress: Shows what goes on.
+        seed: Of the resamples.
     """
-    oof, names = stage.directory.path / "oof", stage.data.class_names
-    winner, records = stage.outcome.winner, stage.outcome.records
+    oof, names = directory.path / "oof", data.class_names
+    winner, records = outcome.winner, outcome.records
+    table, split = cohort.prepared.table, cohort.split
     stored = read_out_of_fold(oof, winner, records, names)
-    folds = _fold_models(stage, trainer, stored, progress)
+    folds = FoldModels((), exact=True)
+    if len(data.folds) > 1:  # a single model is no ensemble
+        epochs = winner.best_epoch or winner.epochs
+        with progress.station("ensemble") as moved:
+            folds = train_fold_models(
+                trainer,
+                winner,
+                data,
+                settings,
+                stored,
+                on_epoch=lambda fold, epoch: moved(fold * epochs + epoch, len(data.folds) * epochs),
+            )
     with progress.station("evaluate"):
-        exported = _exported_predictions(stage)
-        others, ensemble = _other_models(stage, exported, tails[1:], folds)
-        table, seed = stage.prepared.table, stage.config.split.seed
+        rows = split.test_rows(table)
+        cases = table.take(rows)
+        # What is evaluated is the file that is handed over, opened as anyone would open it.
+        exported = Predictions(
+            image_ids=cases.image_ids,
+            patient_ids=cases.patient_ids,
+            labels=cases.labels,
+            probabilities=predict_images(load_exported(directory.model_file), cohort.prepared.images, rows),
+            class_names=cases.class_names,
+        )
+        seeds = tails[1:]
+        found = tail_probabilities(
+            backbone.architecture,
+            backbone.weights,
+            cohort.prepared.images[rows],
+            (*seeds, *folds.tails),
+            depth=outcome.configuration.unfreeze_depth,
+            head_width=outcome.configuration.head_width,
+            n_classes=len(names),
+        )
+        tables = tuple(replace(exported, probabilities=probabilities) for probabilities in found)
         return evaluate(
             exported,
             development=stored.predictions,
-            training_shares=training_shares(stage.settings.minority, len(names)),
-            attributes=case_attributes(table.take(stage.split.test_rows(table))),
-            radius_cuts=radius_cuts(table.take(stage.split.development_rows(table))),
+            training_shares=training_shares(settings.minority, len(names)),
+            attributes=case_attributes(cases),
+            radius_cuts=radius_cuts(table.take(split.development_rows(table))),
             selection=selection_correction(oof, records, seed=seed),
-            other_seeds=others,
-            ensemble=ensemble,
+            other_seeds=tables[: len(seeds)],
+            ensemble=FoldEnsemble(tables[len(seeds) :], folds.exact) if len(folds.tails) > 1 else None,
             seed=seed,
         )
 
 
-def write_predictions(stage: FinalStage, evaluation: Evaluation) -> None:
+def write_predictions(directory: RunDirectory, evaluation: Evaluation) -> None:
     """Write predictions.csv, and where there are such predictions_corrected.csv and predictions_ensemble.csv."""
     tables = {
         "predictions": evaluation.predictions,
@@ -76,59 +123,8 @@ def write_predictions(stage: FinalStage, evaluation: Evaluation) -> None:
     }
     for name, table in tables.items():
         if table is not None:
-            with replacing(stage.directory.best / f"{name}.csv") as temporary:
+            with replacing(directory.best / f"{name}.csv") as temporary:
                 table.write_csv(temporary)
-
-
-def _fold_models(
-    stage: FinalStage, trainer: TailTrainer, stored: OutOfFold, progress: RunProgress
-) -> FoldModels | None:
-    """The winner's fold models; None where there is but one fold, for a single model is no ensemble."""
-    if len(stage.data.folds) < 2:
-        return None
-    winner = stage.outcome.winner
-    epochs = winner.best_epoch or winner.epochs
-    with progress.station("ensemble") as moved:
-        return train_fold_models(
-            trainer,
-            winner,
-            stage.data,
-            stage.settings,
-            stored,
-            on_epoch=lambda fold, epoch: moved(fold * epochs + epoch, len(stage.data.folds) * epochs),
-        )
-
-
-def _exported_predictions(stage: FinalStage) -> Predictions:
-    """What is evaluated is the file that is handed over, opened as anyone would open it."""
-    rows = stage.split.test_rows(stage.prepared.table)
-    table = stage.prepared.table.take(rows)
-    model = load_exported(stage.directory.model_file)
-    return Predictions(
-        image_ids=table.image_ids,
-        patient_ids=table.patient_ids,
-        labels=table.labels,
-        probabilities=predict_images(model, stage.prepared.images, rows),
-        class_names=table.class_names,
-    )
-
-
-def _other_models(
-    stage: FinalStage, exported: Predictions, seeds: tuple[TrainedTail, ...], folds: FoldModels | None
-) -> tuple[tuple[Predictions, ...], FoldEnsemble | None]:
-    members = folds.tails if folds else ()
-    found = tail_probabilities(
-        stage.architecture,
-        stage.weights,
-        stage.prepared.images[stage.split.test_rows(stage.prepared.table)],
-        (*seeds, *members),
-        depth=stage.outcome.configuration.unfreeze_depth,
-        head_width=stage.outcome.configuration.head_width,
-        n_classes=len(stage.data.class_names),
-    )
-    tables = tuple(replace(exported, probabilities=probabilities) for probabilities in found)
-    ensemble = FoldEnsemble(tables[len(seeds) :], folds.exact) if folds and len(members) > 1 else None
-    return tables[: len(seeds)], ensemble
 
 
 def case_attributes(table: CaseTable) -> dict[str, CaseAttributes]:

@@ -1,6 +1,6 @@
-"""What a finished run hands to the reports: figures, TensorBoard events, and the page.
+"""The result of a run in words, and its report: what it hands to `reports` for figures, TensorBoard and the page.
 
-report.html again, from what a run has stored; neither TensorFlow nor the images are needed.
+report.html can be made again from what a run has stored; neither TensorFlow nor the images are needed.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import datetime
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mammo_data.cases import CaseTable, Finding
 from reports.evaluation.confident_cases import confident_cases
@@ -24,22 +24,24 @@ from reports.page.summary_file import SUMMARY_NAME, read_summary, write_summary
 from reports.page.tensorboard import write_final, write_trials
 from reports.search_plots.optuna_study import has_optuna
 from reports.search_plots.plots import write_optuna_plots, write_plain_plots
-from search.cohort import ROI_NOTICE
+from search.audit.audit import LeakAudit
+from search.cohort import NOTICE, ROI_NOTICE, Cohort
 from search.config.reading import load_config
 from search.config.writing import to_toml
 from search.errors import RunError
-from search.export.describe import read_metrics
+from search.export.metadata import read_metrics
 from search.files.digests import content_checksum
+from search.job import Job
+from search.plan.execution import SearchOutcome
 from search.plan.space import recorded_dimensions
+from search.run_folder.cut_short import CutShort
 from search.run_folder.directory import RunDirectory
+from search.run_folder.ledger import Reading
 from search.run_folder.lock import owned
+from search.run_folder.manifest import Manifest
 from search.run_folder.trial_log import read_records
-
-if TYPE_CHECKING:
-    from search.audit.audit import LeakAudit
-    from search.final.stage import FinalStage
-    from search.run_folder.ledger import Reading
-
+from search.text import duration, interval_text
+from search.trials.data import TrainingSettings
 
 IMBALANCE = {
     "balanced": "each class drawn equally often, in training only",
@@ -49,127 +51,234 @@ IMBALANCE = {
 }
 
 
-def write_run_report(
-    stage: FinalStage,
-    evaluation: Evaluation,
-    metrics: Mapping[str, Any],
-    found: LeakAudit,
-    overlays: Mapping[str, Path],
-    *,
-    readings: Sequence[Reading],
-    seconds: float,
-) -> None:
-    """Write figures/*.png, tensorboard/, model_card.md, summary.json and report.html of a run.
+@dataclass(frozen=True)
+class FinalModel:
+    """The result of a run.
 
-    Args:
-        stage: What the run is made of.
-        evaluation: Of the held-out patients.
+    Attributes:
+        directory: The run's folder.
+        demo: Whether it is a demonstration.
+        metrics: Metrics of the exported model on the held-out patients.
+        outcome: What the search found.
+        cut_short: How far the searches came that the time limit ended, or None.
+    """
+
+    directory: RunDirectory
+    demo: bool
+    metrics: dict[str, Any]
+    outcome: SearchOutcome
+    cut_short: CutShort | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as a JSON-able dict."""
+        return {
+            "run": str(self.directory.path),
+            "demo": self.demo,
+            "mode": self.metrics["mode"],
+            "configuration": self.outcome.winner.hyperparameters,
+            "cross_validated_macro_auc": self.outcome.winner.objective,
+            "cut_short": asdict(self.cut_short) if self.cut_short else None,
+            "metrics": self.metrics,
+            "model": str(self.directory.model_file),
+            "report": str(self.directory.report_file),
+        }
+
+    def as_text(self) -> str:
+        """The answer as lines of text."""
+        notices = [NOTICE] if self.demo else []
+        lines = [("task", ROI_NOTICE)] if self.metrics["mode"] == "roi" else []
+        lines += [("search cut short", str(self.cut_short))] if self.cut_short else []
+        lines += [
+            *self._lines(),
+            ("model", str(self.directory.model_file)),
+            ("report", str(self.directory.report_file)),
+        ]
+        if "nested_seconds" in self.metrics:
+            took = duration(self.metrics["nested_seconds"])
+            lines.append(
+                ("on all patients", f"--protocol nested evaluates the procedure on every patient, in about {took}")
+            )
+        return "\n".join([*notices, *(f"{label:<20}{text}" for label, text in lines)])
+
+    def _lines(self) -> list[tuple[str, str]]:
+        """Label and text of what this protocol has found."""
+        return [
+            ("best configuration", self._configuration()),
+            ("cross-validated", self._selected()),
+            ("held-out patients", f"{self._primary()} with {self._counts()}; {self._macro()}"),
+        ]
+
+    def _configuration(self) -> str:
+        return "  ".join(f"{name} {value:g}" for name, value in self.outcome.winner.hyperparameters.items())
+
+    def _selected(self) -> str:
+        winner = self.outcome.winner
+        return f"macro AUC {winner.objective:.3f} at epoch {winner.best_epoch} (selected, optimistic)"
+
+    def _primary(self) -> str:
+        return f"{self.metrics['primary_endpoint']}: AUC {interval_text(self.metrics['primary_auc'])}"
+
+    def _counts(self) -> str:
+        worst, noun = self.metrics["class_names"][-1], "crops" if self.metrics["mode"] == "roi" else "images"
+        return f"{self.metrics['class_counts'][worst]} {worst} among {self.metrics['n']} {noun}"
+
+    def _macro(self) -> str:
+        return f"macro AUC {interval_text(self.metrics['macro_ovr_auc'])}"
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run's pages are made of.
+
+    Attributes:
+        job: The run.
+        cohort: Who the search was about.
+        outcome: What it found.
+        settings: What was constant over its trials.
         metrics: The content of metrics.json.
         found: The leak audit.
-        overlays: Image id to PNG file, of the cases that a reader should look at.
-        readings: Of the held-out patients, this one last.
-        seconds: Wall time of the run so far.
+        genuine: Whether the backbone's weights are the published ones; None where nobody can say.
     """
-    directory = stage.directory
-    predictions = evaluation.predictions
-    figures = write_figures(predictions, stage.outcome.winner, directory.figures)
-    figures |= write_evaluation_figures(evaluation, directory.figures)
-    summary = replace(
-        run_summary(stage, metrics, figures, found, seconds=seconds),
-        readings=tuple(HoldoutReading(reading.run, reading.time) for reading in readings),
-        cases=_cases_to_see(stage, evaluation, overlays),
-    )
-    write_summary(summary, directory.best)
-    write_report(summary, directory.report_file)
-    card = write_model_card(summary, directory.model_card)
-    write_trials(stage.outcome.records, directory.tensorboard, class_names=predictions.class_names)
-    pictures = {f"localisation/{path.stem}": path for path in overlays.values()}
-    write_final(
-        {**figures, **pictures}, card.read_text(encoding="utf-8"), directory.tensorboard, created=summary.created
-    )
 
+    job: Job
+    cohort: Cohort
+    outcome: SearchOutcome
+    settings: TrainingSettings
+    metrics: Mapping[str, Any]
+    found: LeakAudit
+    genuine: bool | None
 
-def run_summary(
-    stage: FinalStage,
-    metrics: Mapping[str, Any],
-    figures: Mapping[str, Path],
-    found: LeakAudit,
-    *,
-    seconds: float,
-) -> RunSummary:
-    """Gather what the page prints; the search's own figures are drawn for it."""
-    table, split, manifest = stage.prepared.table, stage.split, stage.manifest
-    test, development = table.take(split.test_rows(table)), table.take(split.development_rows(table))
-    return RunSummary(
-        name=stage.directory.name,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        command=shlex.join(["mammo-search", *manifest["argv"]]),
-        config_toml=to_toml(stage.config),
-        data=DataFacts(
-            source="synthetic phantom" if stage.demo else str(stage.config.data.path),
-            images=len(table),
-            patients=len(set(table.patient_ids)),
-            class_counts=_class_counts(table),
-            findings=sum(len(case.findings) for case in table.cases),
-            unlocated=len(stage.prepared.unlocatable),
-            image_size=stage.config.preparation.image_size,
-            notes=_notes(stage),
-        ),
-        splits=(_part("development", development), _part("held out", test)),
-        plan=tuple(
-            PlannedRung(bracket_position, rung_position, rung.runs, rung.initial_epoch, rung.epochs)
-            for bracket_position, bracket in enumerate(stage.plan.brackets)
-            for rung_position, rung in enumerate(bracket.rungs)
-        ),
-        trials=stage.outcome.records,
-        metrics=metrics,
-        figures=figures,
-        search_figures=_search_figures(stage),
-        is_demo=stage.demo,
-        mode=stage.config.data.mode,
-        audit=found.answers(),
-        permutation=found.permutation_result(),
-        training=_training(stage),
-        imbalance=IMBALANCE[stage.settings.minority],
-        weights_provenance=stage.weights.provenance,
-        weights_genuine=False if stage.config.backbone.weights == "random" else stage.weights.genuine,
-        backbone=stage.config.backbone.name,
-        versions=manifest["versions"],
-        fingerprints=manifest["fingerprints"],
-        seeds=manifest["seeds"],
-        seed_spread=_seed_spread(metrics),
-        holdout_readings=metrics["holdout_readings"],
-        optimizer_steps=(stage.outcome.winner.best_epoch or 0) * stage.settings.steps_per_epoch,
-        model_file=stage.directory.model_file.name,
-        device=manifest["device"],
-        seconds=seconds,
-    )
+    def write(
+        self, evaluation: Evaluation, overlays: Mapping[str, Path], readings: Sequence[Reading], *, seconds: float
+    ) -> None:
+        """Write figures/*.png, tensorboard/, model_card.md, summary.json and report.html of a run.
 
-
-def _search_figures(stage: FinalStage) -> dict[str, Path]:
-    """Of the largest budget alone; `mammo-search trials --plot` draws all. Without optuna, fewer kinds of them."""
-    records, directory = stage.outcome.records, stage.directory.figures / "search"
-    figures = write_plain_plots(records, directory)
-    if has_optuna():
-        figures |= write_optuna_plots(records, recorded_dimensions(stage.manifest["settings"]), directory)
-    return figures
-
-
-def _cases_to_see(stage: FinalStage, evaluation: Evaluation, overlays: Mapping[str, Path]) -> tuple[CaseToSee, ...]:
-    by_id = {case.image_id: case for case in stage.prepared.table.cases}
-    cases = []
-    for confident in confident_cases(evaluation.predictions):
-        case, overlay = by_id[confident.image_id], overlays.get(confident.image_id)
-        cases.append(
-            CaseToSee(
-                confident,
-                tissue=case.tissue,
-                findings=", ".join(map(_in_words, case.findings)),
-                overlay=overlay.relative_to(stage.directory.best).as_posix() if overlay else "",
-                picture=overlay if stage.config.report.embed_images else None,
-            )
+        Args:
+            evaluation: Of the held-out patients.
+            overlays: Image id to PNG file, of the cases that a reader should look at.
+            readings: Of the held-out patients, this one last.
+            seconds: Wall time of the run so far.
+        """
+        directory, predictions = self.job.directory, evaluation.predictions
+        figures = write_figures(predictions, self.outcome.winner, directory.figures)
+        figures |= write_evaluation_figures(evaluation, directory.figures)
+        summary = replace(
+            self.summary(figures, seconds=seconds),
+            readings=tuple(HoldoutReading(reading.run, reading.time) for reading in readings),
+            cases=self._cases_to_see(evaluation, overlays),
         )
-    return tuple(cases)
+        self.write_pages(summary, figures | {f"localisation/{path.stem}": path for path in overlays.values()})
+
+    def write_pages(self, summary: RunSummary, pictures: Mapping[str, Path]) -> None:
+        """Write summary.json, report.html, model_card.md and tensorboard/ of a summary."""
+        directory = self.job.directory
+        write_summary(summary, directory.best)
+        write_report(summary, directory.report_file)
+        card = write_model_card(summary, directory.model_card).read_text(encoding="utf-8")
+        write_trials(self.outcome.records, directory.tensorboard, class_names=self.metrics["class_names"])
+        write_final(dict(pictures), card, directory.tensorboard, created=summary.created)
+
+    def summary(self, figures: Mapping[str, Path], *, seconds: float) -> RunSummary:
+        """Gather what the page prints; the search's own figures are drawn for it."""
+        job, split, prepared = self.job, self.cohort.split, self.cohort.prepared
+        config, directory, table, manifest = job.config, job.directory, prepared.table, job.directory.read_manifest()
+        sides = {"development": split.development_rows(table), "held out": split.test_rows(table)}
+        return RunSummary(
+            name=directory.name,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            command=shlex.join(["mammo-search", *manifest.argv]),
+            config_toml=to_toml(config),
+            data=DataFacts(
+                source="synthetic phantom" if job.demo else str(config.data.path),
+                images=len(table),
+                patients=len(set(table.patient_ids)),
+                class_counts=_class_counts(table),
+                findings=sum(len(case.findings) for case in table.cases),
+                unlocated=len(prepared.unlocatable),
+                image_size=config.preparation.image_size,
+                notes=self._notes(manifest),
+            ),
+            splits=tuple(split_part(name, table.take(rows)) for name, rows in sides.items()),
+            plan=tuple(
+                PlannedRung(bracket_position, rung_position, rung.runs, rung.initial_epoch, rung.epochs)
+                for bracket_position, bracket in enumerate(job.plan.brackets)
+                for rung_position, rung in enumerate(bracket.rungs)
+            ),
+            trials=self.outcome.records,
+            metrics=self.metrics,
+            figures=figures,
+            search_figures=self._search_figures(manifest),
+            is_demo=job.demo,
+            mode=config.data.mode,
+            audit=self.found.answers(),
+            permutation=self.found.permutation_result(),
+            training=self._training(manifest),
+            imbalance=IMBALANCE[self.settings.minority],
+            weights_provenance=manifest.weights,
+            weights_genuine=False if config.backbone.weights == "random" else self.genuine,
+            backbone=config.backbone.name,
+            versions=manifest.versions,
+            fingerprints=manifest.fingerprints,
+            seeds=manifest.seeds,
+            seed_spread=_seed_spread(self.metrics),
+            holdout_readings=self.metrics["holdout_readings"],
+            optimizer_steps=(self.outcome.winner.best_epoch or 0) * self.settings.steps_per_epoch,
+            model_file=directory.model_file.name,
+            device=manifest.device,
+            seconds=seconds,
+        )
+
+    def _search_figures(self, manifest: Manifest) -> dict[str, Path]:
+        """Of the largest budget alone; `mammo-search trials --plot` draws all. Without optuna, fewer kinds of them."""
+        records, folder = self.outcome.records, self.job.directory.figures / "search"
+        figures = write_plain_plots(records, folder)
+        if has_optuna():
+            figures |= write_optuna_plots(records, recorded_dimensions(manifest.settings), folder)
+        return figures
+
+    def _cases_to_see(self, evaluation: Evaluation, overlays: Mapping[str, Path]) -> tuple[CaseToSee, ...]:
+        by_id = {case.image_id: case for case in self.cohort.prepared.table.cases}
+        cases = []
+        for confident in confident_cases(evaluation.predictions):
+            case, overlay = by_id[confident.image_id], overlays.get(confident.image_id)
+            cases.append(
+                CaseToSee(
+                    confident,
+                    tissue=case.tissue,
+                    findings=", ".join(map(_in_words, case.findings)),
+                    overlay=overlay.relative_to(self.job.directory.best).as_posix() if overlay else "",
+                    picture=overlay if self.job.config.report.embed_images else None,
+                )
+            )
+        return tuple(cases)
+
+    def _training(self, manifest: Manifest) -> str:
+        settings, config = self.settings, self.job.config
+        views = "/".join(map(str, manifest.views_per_class or ()))
+        return (
+            f"{config.search.optimizer}, batches of {settings.batch_size}, {settings.steps_per_epoch} steps an epoch, "
+            f"schedule {settings.schedule}, cross-entropy with L2 and dropout; augmentation of training images at "
+            f"strength {config.augmentation.strength:g}"
+            + (f", {views} stored views of an image by class" if views else "")
+        )
+
+    def _notes(self, manifest: Manifest) -> tuple[str, ...]:
+        """What a reader of the counts has to know."""
+        missing, outer, roi = ", ".join(self.cohort.prepared.unlocatable), manifest.outer, self.job.config.roi
+        notes = [f"Outer fold {outer.fold} of {outer.folds} of the nested run {outer.run}."] if outer else []
+        if self.job.config.data.mode == "whole":
+            return (*notes, *((f"A finding of {missing} can't be located.",) if missing else ()))
+        return (
+            *notes,
+            f"Crops of {roi.window} pixels of 0.2 mm, the same for every class, counted as images here; {ROI_NOTICE}.",
+            "Normal crops lie where the development patients' lesions lie, in breast-relative coordinates; they come "
+            + (
+                "from women without any finding only."
+                if roi.strict_normals
+                else "from affected women's other breasts, too."
+            ),
+            *((f"No crop of a finding that can't be located: {missing}.",) if missing else ()),
+        )
 
 
 def _in_words(finding: Finding) -> str:
@@ -190,34 +299,8 @@ def _seed_spread(metrics: Mapping[str, Any]) -> tuple[SeedScore, ...]:
     )
 
 
-def _training(stage: FinalStage) -> str:
-    settings, search, augmentation = stage.settings, stage.config.search, stage.config.augmentation
-    views = "/".join(str(count) for count in stage.manifest.get("views_per_class") or ())
-    return (
-        f"{search.optimizer}, batches of {settings.batch_size}, {settings.steps_per_epoch} steps an epoch, schedule "
-        f"{settings.schedule}, cross-entropy with L2 and dropout; augmentation of training images at strength "
-        f"{augmentation.strength:g}" + (f", {views} stored views of an image by class" if views else "")
-    )
-
-
-def _notes(stage: FinalStage) -> tuple[str, ...]:
-    """What a reader of the counts has to know."""
-    missing = ", ".join(stage.prepared.unlocatable)
-    outer = stage.manifest.get("outer")
-    part = (f"Outer fold {outer['fold']} of {outer['folds']} of the nested run {outer['run']}.",) if outer else ()
-    if stage.config.data.mode == "whole":
-        return (*part, *((f"A finding of {missing} can't be located.",) if missing else ()))
-    roi = stage.config.roi
-    return (
-        *part,
-        f"Crops of {roi.window} pixels of 0.2 mm, the same for every class, counted as images here; {ROI_NOTICE}.",
-        "Normal crops lie where the development patients' lesions lie, in breast-relative coordinates; they come from "
-        + ("women without any finding only." if roi.strict_normals else "affected women's other breasts, too."),
-        *((f"No crop of a finding that can't be located: {missing}.",) if missing else ()),
-    )
-
-
-def _part(name: str, table: CaseTable) -> SplitPart:
+def split_part(name: str, table: CaseTable) -> SplitPart:
+    """Patients and images of one side of a split."""
     return SplitPart(name, patients=len(set(table.patient_ids)), class_counts=_class_counts(table))
 
 
@@ -260,9 +343,7 @@ def write_report_again(run: RunDirectory, *, embed_images: bool = False) -> Path
         )
         write_report(summary, run.report_file)
         # The manifest has the checksum of every output; without its new one the page would pass for a damaged file.
-        manifest = run.read_manifest()
-        if "outputs" in manifest:
-            run.write_manifest(
-                manifest | {"outputs": manifest["outputs"] | {run.report_file.name: content_checksum(run.report_file)}}
-            )
+        outputs = run.read_manifest().outputs
+        if outputs:
+            run.update_manifest(outputs=outputs | {run.report_file.name: content_checksum(run.report_file)})
     return run.report_file

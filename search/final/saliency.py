@@ -1,12 +1,4 @@
-"""Class activation maps: where in an image the evidence for a class lies, by gradients at a boundary of the network.
-
-Methods, for activations A and gradients g of the class's logit, both [rows, columns, channels]:
-    Grad-CAM   ReLU(Σ_c mean(g)_c · A_c)   Selvaraju et al., ICCV 2017
-    HiResCAM   ReLU(Σ_c g_c · A_c)         Draelos & Carin, arXiv:2011.08891
-
-LayerCAM (Jiang et al., IEEE TIP 2021), which keeps positive gradients only, is left out: through group norms a gradient
-has both signs everywhere, and the positive part alone points at the background (0 to 4 % hits on the phantom, at every
-place and before or after the ReLU, where HiResCAM has 59 %).
+"""Saliency of a final model: its class activation maps, of several methods and places.
 
 Every place lies at or before the boundary of the trained tail, so that the activations are the frozen trunk's.
 """
@@ -15,29 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.bit.architecture import BitArchitecture
 from search.bit.weights import BitWeights
 from search.boundary.trunk import frozen_trunk
 from search.boundary.values import whole_batch
+from search.export.activation_maps import Maps, cell_stride, class_gradients, grad_cam, hires_cam
 from search.final.inference import fill_tail, network_pixels, tail_model
 from search.trials.tail import TrainedTail
 
 _BATCH = 8
-Maps = NDArray[np.float32]
-"""float32 [n, rows, columns], at least 0, not scaled; cell (i, j) looks at the pixel (i · stride, j · stride)."""
-
-
-def _grad_cam(activations: Maps, gradients: Maps) -> Maps:
-    return (activations * gradients.mean(axis=(1, 2), keepdims=True)).sum(axis=-1)
-
-
-def _hires_cam(activations: Maps, gradients: Maps) -> Maps:
-    return (activations * gradients).sum(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -48,7 +31,7 @@ class MapKind:
         method: Its name.
         depth: Unfreeze depth whose boundary it looks at.
         stride: Pixels a cell.
-        compute: From activations and gradients, float32 [n, rows, columns, channels], to maps before the last ReLU.
+        compute: From activations and gradients, float32 [n, rows, columns, channels], to maps.
     """
 
     method: str
@@ -72,18 +55,16 @@ def map_kinds(architecture: BitArchitecture, unfreeze_depth: int, image_size: in
     """
 
     def stride(depth: int) -> int:
-        rows = architecture.boundary_shape(depth, (image_size, image_size))[0]
-        # The sides of boundaries are the image's divided by powers of two, rounded up.
-        return 2 ** round(np.log2(image_size / rows))
+        return cell_stride(image_size, architecture.boundary_shape(depth, (image_size, image_size))[0])
 
     coarse = min(max(unfreeze_depth, 1), architecture.n_units)
     kinds = [
-        MapKind("Grad-CAM", coarse, stride(coarse), _grad_cam),
-        MapKind("HiResCAM", coarse, stride(coarse), _hires_cam),
+        MapKind("Grad-CAM", coarse, stride(coarse), grad_cam),
+        MapKind("HiResCAM", coarse, stride(coarse), hires_cam),
     ]
     finer = [depth for depth in range(coarse + 1, architecture.n_units + 1) if stride(depth) < stride(coarse)]
     if finer:
-        kinds.append(MapKind("HiResCAM", finer[0], stride(finer[0]), _hires_cam))
+        kinds.append(MapKind("HiResCAM", finer[0], stride(finer[0]), hires_cam))
     return tuple(kinds)
 
 
@@ -146,21 +127,10 @@ class SaliencyModel:
                 if not here:
                     continue
                 activations = np.asarray(values, np.float32)[: len(part)]
-                gradients = self._gradients(depth, activations, chosen)
+                gradients = class_gradients(partial(self._tails[depth], training=False), activations, chosen)
                 for kind in here:
-                    found[kind].append(np.maximum(kind.compute(activations, gradients), 0))
+                    found[kind].append(kind.compute(activations, gradients))
         return {kind: np.concatenate(parts) for kind, parts in found.items() if parts}
-
-    def _gradients(
-        self, depth: int, activations: NDArray[np.float32], classes: NDArray[np.integer]
-    ) -> NDArray[np.float32]:
-        model, values = self._tails[depth], tf.constant(activations)
-        with tf.GradientTape() as tape:
-            tape.watch(values)
-            logits = model(values, training=False)
-            # Images don't mix in inference mode: the sum's gradient is each image's own.
-            explained = tf.reduce_sum(tf.gather(logits, classes.astype(np.int64), axis=1, batch_dims=1))
-        return np.asarray(tape.gradient(explained, values))
 
 
 def peak(cam: NDArray[np.float32], stride: int) -> tuple[float, float] | None:

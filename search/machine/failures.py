@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from search.errors import RunError, UserError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+# Less has no room for a run's first file.
+_LITTLE = 2**16
 _NO_MEMORY = (
     "resourceexhausted",
     "resource_exhausted",
@@ -50,6 +53,36 @@ def machine_failures_in_one_line(folder: Path, *, batch_size: int) -> Iterator[N
         if is_disk_failure(error):
             raise disk_failure(error, folder) from error
         raise
+
+
+def nearest_folder(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+
+
+def require_room(folder: Path, *, setting: str) -> None:
+    """See that something can be written where a folder is, or will be made; nothing is left behind.
+
+    Args:
+        folder: The folder.
+        setting: The setting that says where it is.
+
+    Raises:
+        RunError: If the disk is full, or nothing may be written there.
+    """
+    there = nearest_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(_LITTLE))
+            file.flush()
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise disk_failure(OSError(error.errno, os.strerror(error.errno), str(there / "a file")), there) from None
+        raise RunError(
+            expected=f"a folder that can be made or written to at {folder}",
+            found=error.strerror or str(error),
+            remedy=f"Change {setting}, or the permissions of the folder above.",
+        ) from None
 
 
 def disk_failure(error: BaseException, folder: Path) -> RunError:

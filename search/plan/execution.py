@@ -176,3 +176,20 @@ class SearchListener(Protocol):
 
     def run_ended(self, record: TrialRecord) -> None:
         """A run is finished and recorded."""
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """What a search found.
+
+    Attributes:
+        records: All runs, in their order.
+        winner: The best run at the full budget.
+        configuration: Its configuration.
+        cut_short: Whether the bound of time ended it before its plan was carried out.
+    """
+
+    records: tuple[TrialRecord, ...]
+    winner: TrialRecord
+    configuration: Configuration
+    cut_short: bool = False

@@ -5,8 +5,11 @@ The plan of a configuration, in words and as JSON.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 from reports.trials import TrialRecord
 from search.config.schema import Config, SearchSection
@@ -14,15 +17,23 @@ from search.errors import ConfigError
 from search.plan.hyperband import HyperbandPlan, plan_hyperband, plan_without_promotions
 from search.plan.space import Configuration, draw_configurations, known_configurations
 
-if TYPE_CHECKING:
-    from reports.trials import TrialRecord
-
-    pass
-
 
 def searches(config: Config) -> int:
     """Searches that the configured protocol makes."""
     return config.split.outer_folds + 1 if config.split.protocol == "nested" else 1
+
+
+def search_shares(config: Config, *, protocol: str | None = None) -> list[float]:
+    """The part of all images that each search of a protocol reads.
+
+    Args:
+        config: The configuration.
+        protocol: Instead of the configured one.
+    """
+    folds, split = config.split.outer_folds, config.split
+    if (protocol or split.protocol) == "nested":
+        return [*([(folds - 1) / folds] * folds), 1.0]
+    return [1 - split.test_fraction]
 
 
 def protocol_table(plan: HyperbandPlan, config: Config) -> dict[str, Any]:
@@ -51,30 +62,22 @@ def describe_protocol(plan: HyperbandPlan, config: Config) -> str:
     )
 
 
-def nested_seconds(
-    records: Iterable[TrialRecord], config: Config, *, other_seconds: float = 0.0, outer_folds: int | None = None
-) -> float:
-    """How long the nested protocol would take, from a hold-out run on the same machine.
+def nested_seconds(records: Iterable[TrialRecord], config: Config, *, other_seconds: float = 0.0) -> float:
+    """How long the nested protocol would take, from a hold-out run on the same machine, in seconds.
 
-    A search takes as long as it has images to show, so that of an outer fold takes (1 - 1/K) / (1 - test_fraction) of
-    the measured one and the last 1 / (1 - test_fraction); together K / (1 - test_fraction), for K outer folds. With a
-    fixed `search.steps_per_epoch` each takes as long as the measured one. Boundary banks are not counted: a nested run
-    on whole images makes one set of them, as a hold-out run does.
+    A search takes as long as it has images to show; with a fixed `search.steps_per_epoch` each takes as long as the
+    measured one. Boundary banks are not counted: a nested run on whole images makes one set of them, as a hold-out run
+    does.
 
     Args:
         records: The runs of the hold-out search.
         config: Its configuration.
         other_seconds: What retraining, evaluation and report took; counted for every search.
-        outer_folds: Instead of the configured ones.
-
-    Returns:
-        Seconds.
     """
-    folds = outer_folds or config.split.outer_folds
+    shares, (own,) = (search_shares(config, protocol=name) for name in ("nested", "holdout"))
     measured = sum(record.seconds for record in records)
-    if config.search.steps_per_epoch is not None:
-        return measured * (folds + 1) + other_seconds * (folds + 1)
-    return measured * folds / (1 - config.split.test_fraction) + other_seconds * (folds + 1)
+    times = len(shares) if config.search.steps_per_epoch is not None else sum(shares) / own
+    return measured * times + other_seconds * len(shares)
 
 
 def planned_configurations(config: Config, plan: HyperbandPlan) -> dict[int, Configuration]:
@@ -100,6 +103,13 @@ def plan_run(config: Config) -> HyperbandPlan:
             remedy="Raise --max-trials, or leave some out.",
         )
     return plan
+
+
+def plan_fingerprint(plan: HyperbandPlan, config: Config) -> str:
+    """SHA-256 (hex) of what a search is going to do: the plan, and the configurations that are drawn for it."""
+    drawn = draw_configurations(config.space, plan.configurations + plan.spares, seed=config.search.seed)
+    parts = [config.search.tuner, asdict(plan), [asdict(configuration) for configuration in drawn]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def plan_search(search: SearchSection) -> HyperbandPlan:

@@ -5,6 +5,7 @@ The space of a run as the reports take it, from what its manifest says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,8 @@ def known_configurations(space: SpaceSection) -> tuple[Configuration, ...]:
 def draw_configurations(space: SpaceSection, count: int, *, seed: int) -> tuple[Configuration, ...]:
     """Take the known configurations, then draw different ones, uniformly on each range's own scale.
 
+    The values are KerasTuner's to the bit, which is not asked: it would start TensorFlow.
+
     The first n of a longer draw are the n of a shorter one. Real values are rounded to three significant digits, so
     that what a table shows is what was trained.
 
@@ -81,26 +84,34 @@ def draw_configurations(space: SpaceSection, count: int, *, seed: int) -> tuple[
     Returns:
         At most ``count`` configurations; fewer where a discrete space holds no more.
     """
-    import keras_tuner
-
-    hyperparameters = keras_tuner.HyperParameters()
-    declare_space(hyperparameters, space)
     rng = generator(seed, "configurations")
     drawn = dict.fromkeys(known_configurations(space))
     misses = 0
     while len(drawn) < count and misses < DRAWS_BEFORE_EXHAUSTED:
-        values = {item.name: _rounded(item, item.prob_to_value(rng.random())) for item in hyperparameters.space}
-        configuration = Configuration.from_values(values)
+        configuration = Configuration(
+            head_width=_chosen(space.head_width, rng.random()),
+            dropout=_real(space.dropout, rng.random()),
+            l2=_real(space.l2, rng.random()),
+            learning_rate=_real(space.learning_rate, rng.random()),
+            unfreeze_depth=_chosen(space.unfreeze_depth, rng.random()),
+        )
         misses = misses + 1 if configuration in drawn else 0
         drawn[configuration] = None
     return tuple(drawn)[:count]
 
 
-def _rounded(hyperparameter: Any, value: int | float) -> int | float:
-    if not isinstance(value, float):
-        return value
-    low = getattr(hyperparameter, "min_value", value)
-    high = getattr(hyperparameter, "max_value", value)
+def _chosen(values: tuple[int, ...], probability: float) -> int:
+    """The value at a cumulative probability in [0, 1), as KerasTuner's Choice has it."""
+    ordered = sorted(set(values))
+    return ordered[min(int(probability / (1 / len(ordered))), len(ordered) - 1)]
+
+
+def _real(interval: Interval, probability: float) -> float:
+    """The value at a cumulative probability in [0, 1), as KerasTuner's Float has it, to three digits."""
+    low, high = interval.min, interval.max
+    if low == high:
+        return low
+    value = low * math.pow(high / low, probability) if interval.sampling == "log" else probability * (high - low) + low
     return min(max(float(f"{value:.3g}"), low), high)
 
 

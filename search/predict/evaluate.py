@@ -1,16 +1,20 @@
-"""The work of `mammo-search evaluate`: an exported model on labelled images, with intervals."""
+"""The evaluation of an exported model on labelled images, with intervals."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+from rich.console import Console
+
+from reports.evaluation.evaluate import evaluate_fixed
 from reports.predictions import Predictions
-from search.export.metadata import RESEARCH_USE
-from search.export.opened import ExportedModel, ModelFile, find_model
-from search.machine.libraries import quiet_libraries, start_tensorflow
-from search.screen.output import messages
+from search.export.metadata import RESEARCH_USE, ModelFile
+from search.export.model import ExportedModel
+from search.predict.labelled import external_images, held_out_images
+from search.run_folder.ledger import record_reading
 from search.screen.progress import RunProgress
 from search.text import interval_text
 
@@ -31,30 +35,22 @@ class ModelEvaluation:
         model: The .keras file.
         data: Who it was evaluated on, in words.
         demo: Whether the model is a demonstration's.
-        metrics: As `reports.evaluation.evaluate.evaluate_fixed` returns it.
         holdout_readings: How often the run's held-out patients have been read, this time included; None for an
             external set.
-        left_out: External patients that were left out.
+        left_out_patients: External patients that were left out.
+        metrics: As `reports.evaluation.evaluate.evaluate_fixed` returns it.
     """
 
     model: Path
     data: str
     demo: bool
-    metrics: dict[str, Any]
     holdout_readings: int | None
-    left_out: int
+    left_out_patients: int
+    metrics: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """The answer as a JSON-able dict: ``model``, ``data``, ``demo``, ``holdout_readings``, ``left_out_patients``,
-        ``metrics``."""
-        return {
-            "model": str(self.model),
-            "data": self.data,
-            "demo": self.demo,
-            "holdout_readings": self.holdout_readings,
-            "left_out_patients": self.left_out,
-            "metrics": self.metrics,
-        }
+        """The answer as a JSON-able dict: the attributes by name."""
+        return asdict(self) | {"model": str(self.model)}
 
     def as_text(self) -> str:
         """The answer as lines of text."""
@@ -66,8 +62,8 @@ class ModelEvaluation:
             lines.append("a demonstration's model: its figures say nothing about mammography")
         if self.holdout_readings is not None:
             lines.append(f"these held-out patients have been evaluated {_times(self.holdout_readings)}, now included")
-        if self.left_out:
-            lines.append(f"{self.left_out} patients left out, for the model's run knows them")
+        if self.left_out_patients:
+            lines.append(f"{self.left_out_patients} patients left out, for the model's run knows them")
         titles = {"primary_auc": f"{metrics['primary_endpoint']}, AUC"} | _HEADLINE
         rows = [
             (title.format(normal=names[0]), interval_text(metrics[key]))
@@ -86,12 +82,19 @@ class ModelEvaluation:
 
 
 def evaluate_model(
-    name: str, *, data: Path | None, info: Path | None, leave_out_known: bool, predictions_file: Path | None
+    file: ModelFile,
+    console: Console,
+    *,
+    data: Path | None,
+    info: Path | None,
+    leave_out_known: bool,
+    predictions_file: Path | None,
 ) -> ModelEvaluation:
     """Evaluate an exported model.
 
     Args:
-        name: The model, as `find_model` understands it.
+        file: The model.
+        console: Shows how far it is.
         data: A labelled set of other patients; None for the run's held-out ones, which is written into the ledger.
         info: Its Info.txt, where that lies elsewhere.
         leave_out_known: Go on without external patients that the model was developed on.
@@ -100,31 +103,22 @@ def evaluate_model(
     Raises:
         DataError, UserError: If model or data are not as they have to be; the held-out patients are not read then.
     """
-    import platformdirs
-
-    from reports.evaluation.evaluate import evaluate_fixed
-    from search.predict.labelled import external_images, held_out_images
-
-    file = find_model(name)
-    with quiet_libraries() as terminal:
-        start_tensorflow(deterministic=True)
-        console = messages(terminal)
-        console.print(RESEARCH_USE, highlight=False, soft_wrap=not console.is_terminal)
-        with RunProgress(console).shown() as progress:
-            if data is None:
-                labelled = held_out_images(file, progress)
-            else:
-                cache = Path(platformdirs.user_cache_dir("mammo-search"))
-                labelled = external_images(file.metadata, data, info, cache, progress, leave_out_known=leave_out_known)
-        model, table = ExportedModel(file), labelled.table
-        readings = None if labelled.held_out is None else _record(file, labelled.held_out)
-        predictions = Predictions(
-            image_ids=table.image_ids,
-            patient_ids=table.patient_ids,
-            labels=table.labels,
-            probabilities=model.probabilities(labelled.images),
-            class_names=table.class_names,
-        )
+    console.print(RESEARCH_USE, highlight=False, soft_wrap=not console.is_terminal)
+    with RunProgress(console).shown() as progress:
+        if data is None:
+            labelled = held_out_images(file, progress)
+        else:
+            cache = Path(platformdirs.user_cache_dir("mammo-search"))
+            labelled = external_images(file.metadata, data, info, cache, progress, leave_out_known=leave_out_known)
+    model, table = ExportedModel(file), labelled.table
+    readings = None if labelled.held_out is None else _record(file, labelled.held_out)
+    predictions = Predictions(
+        image_ids=table.image_ids,
+        patient_ids=table.patient_ids,
+        labels=table.labels,
+        probabilities=model.probabilities(labelled.images),
+        class_names=table.class_names,
+    )
     metrics = evaluate_fixed(
         predictions,
         correction=file.metadata.correction,
@@ -137,15 +131,13 @@ def evaluate_model(
         model=file.path,
         data=labelled.described,
         demo=bool(file.metadata.content["demo"]),
-        metrics=metrics,
         holdout_readings=readings,
-        left_out=labelled.left_out,
+        left_out_patients=labelled.left_out,
+        metrics=metrics,
     )
 
 
 def _record(file: ModelFile, held_out: str) -> int:
-    from search.run_folder.ledger import record_reading
-
     assert file.run is not None  # a file that has left its run has no held-out patients with it
     return len(record_reading(file.run.runs, held_out, file.run.name))
 

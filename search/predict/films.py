@@ -7,12 +7,13 @@ is an error in its row, and the others go on.
 from __future__ import annotations
 
 import os
-import queue
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +22,7 @@ from mammo_data.errors import DataError
 from mammo_data.preparation.film_check import require_film
 from mammo_data.preparation.standardise import PreparationSettings, standardise
 from mammo_data.sources.image_files import ImageFile
-from search.export.opened import BATCH, ExportedModel
+from search.export.model import BATCH, ExportedModel
 
 _AHEAD = 4 * BATCH
 """Films that are prepared and wait; a bound on memory, whatever the number of films."""
@@ -65,9 +66,8 @@ def predict_files(model: ExportedModel, files: Iterable[ImageFile]) -> Iterator[
     Yields:
         The rows of a batch, one an image, those of failed images among them.
     """
-    settings = model.metadata.preparation
     rows: list[tuple[str, NDArray[np.uint8] | DataError]] = []
-    with _PreparedAhead(files, lambda data, name: prepare_film(data, name, settings)) as prepared:
+    with closing(_prepared(files, model.metadata.preparation)) as prepared:
         for name, image in prepared:
             rows.append((name, image))
             if sum(not isinstance(image, DataError) for _, image in rows) == BATCH:
@@ -86,8 +86,6 @@ def prepare_film(data: bytes, name: str, settings: PreparationSettings) -> NDArr
     Raises:
         DataError: The bytes are no image, or it is no film.
     """
-    import cv2
-
     try:
         film = decode_grey(data, name)
         require_film(film, name)
@@ -125,59 +123,37 @@ def _predicted(model: ExportedModel, rows: list[tuple[str, NDArray[np.uint8] | D
     return found
 
 
-class _PreparedAhead:
-    """Prepare films in threads, a bounded number ahead of whoever reads the results, in the order of the films.
+def _prepared(
+    files: Iterable[ImageFile], settings: PreparationSettings
+) -> Generator[tuple[str, NDArray[np.uint8] | DataError], None, None]:
+    """Films prepared in threads (OpenCV and numpy release the GIL), a bounded number ahead of whoever reads them.
 
     Args:
         files: Read in one thread, as an archive has to be.
-        prepare: Called in threads with bytes and name (OpenCV and numpy release the GIL).
+        settings: How they are prepared.
+
+    Yields:
+        Name and image, or why there is none, in the order of the films.
     """
+    waiting = iter(files)
 
-    def __init__(self, files: Iterable[ImageFile], prepare: Callable[[bytes, str], NDArray[np.uint8]]) -> None:
-        self._files = files
-        self._prepare = prepare
-        self._ready: queue.Queue[tuple[str, Future[NDArray[np.uint8]]] | None] = queue.Queue(_AHEAD)
-        self._stopped = threading.Event()
-        self._failure: BaseException | None = None
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="films")
-        self._reader = threading.Thread(target=self._read, name="images", daemon=True)
-
-    def __enter__(self) -> Iterator[tuple[str, NDArray[np.uint8] | DataError]]:
-        self._reader.start()
-        return self._results()
-
-    def __exit__(self, *exception: object) -> None:
-        self._stopped.set()
-        while self._reader.is_alive():
-            # The reader may wait for a place in the queue.
-            try:
-                self._ready.get(timeout=0.05)
-            except queue.Empty:
-                continue
-        self._pool.shutdown(cancel_futures=True)
-
-    def _read(self) -> None:
+    def prepared(file: ImageFile) -> NDArray[np.uint8] | DataError:
         try:
-            for file in self._files:
-                if self._stopped.is_set():
-                    return
-                if isinstance(file.data, DataError):
-                    failed: Future[NDArray[np.uint8]] = Future()
-                    failed.set_exception(file.data)
-                    self._ready.put((file.name, failed))
-                else:
-                    self._ready.put((file.name, self._pool.submit(self._prepare, file.data, file.name)))
-        except BaseException as error:  # noqa: BLE001  # handed over to the thread that waits for the films
-            self._failure = error
-        finally:
-            self._ready.put(None)
+            return file.data if isinstance(file.data, DataError) else prepare_film(file.data, file.name, settings)
+        except DataError as error:
+            return error
 
-    def _results(self) -> Iterator[tuple[str, NDArray[np.uint8] | DataError]]:
-        while (item := self._ready.get()) is not None:
-            name, future = item
-            try:
-                yield name, future.result()
-            except DataError as error:
-                yield name, error
-        if self._failure is not None:
-            raise self._failure
+    def next_film() -> tuple[str, Future[NDArray[np.uint8] | DataError]] | None:
+        file = next(waiting, None)
+        return None if file is None else (file.name, workers.submit(prepared, file))
+
+    reader = ThreadPoolExecutor(1, thread_name_prefix="images")
+    workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="films")
+    try:
+        ahead = deque(reader.submit(next_film) for _ in range(_AHEAD))
+        while (film := ahead.popleft().result()) is not None:
+            ahead.append(reader.submit(next_film))
+            yield film[0], film[1].result()
+    finally:
+        reader.shutdown(cancel_futures=True)
+        workers.shutdown(cancel_futures=True)

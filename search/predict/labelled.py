@@ -1,24 +1,23 @@
-"""Whom an exported model is evaluated on: the run's held-out patients, or a labelled set of somebody else's."""
+"""The patients that a model is evaluated on: the run's held-out ones, or a labelled set of somebody else's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
+from mammo_data.preparation.prepared import PreparedSet, prepare
+from mammo_data.sources.open import open_source
+from search.cohort import job_source, prepare_films, search_data, split_from_file
+from search.config.reading import load_config
 from search.errors import ConfigError, RunError
-from search.export.metadata import ModelMetadata
-from search.export.opened import ModelFile
+from search.export.metadata import ModelFile, ModelMetadata
 from search.files.digests import image_digest, patient_digests
 from search.screen.progress import RunProgress
-
-if TYPE_CHECKING:
-    from mammo_data.preparation.prepared import PreparedSet
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,6 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
         RunError: If the run has no held-out patients, or the data have changed since.
         DataError: If the data are not there any more.
     """
-    from mammo_data.sources.open import open_source
-    from search.cohort import demo_data, prepare_films, search_data, split_from_file
-    from search.config.reading import load_config
-    from search.config.schema import cache_directory
-
     if file.run is None:
         raise ConfigError(
             expected="a run, or labelled images with --data",
@@ -62,19 +56,18 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
             remedy="Name the run, or add --data FOLDER.",
         )
     manifest = file.run.read_manifest()
-    if manifest.get("protocol", "holdout") != "holdout" and "outer" not in manifest:
+    if manifest.protocol != "holdout" and manifest.outer is None:
         raise RunError(
             expected="a run with held-out patients",
-            found=f"{file.run.path}, whose final model was trained on all patients (protocol {manifest['protocol']})",
+            found=f"{file.run.path}, whose final model was trained on all patients (protocol {manifest.protocol})",
             remedy="Evaluate it on other patients with --data FOLDER; report.html has the run's own estimate.",
         )
     config = load_config(file.run.check_output(file.run.config_file))
-    cache = cache_directory(config)
-    source = open_source(demo_data(cache)) if manifest["demo"] else open_source(config.data.path, config.data.info)
-    films = prepare_films(source, config, cache, progress)
-    split = split_from_file(file.run.check_output(file.run.split_file), films)
+    source = job_source(config, demo=manifest.demo)
+    films = prepare_films(source, config, progress)
+    split = split_from_file(file.run.check_output(file.run.split_file), films.table)
     prepared = search_data(films, split, config, progress).prepared
-    if prepared.fingerprint != manifest["fingerprints"]["prepared"]:
+    if prepared.fingerprint != manifest.fingerprints["prepared"]:
         raise RunError(
             expected=f"the images that {file.run.path} was made with",
             found=f"others, or another version of the code that prepares them, at {source.location}",
@@ -115,15 +108,7 @@ def external_images(
             its patients.
         RunError: If the model is one of crops.
     """
-    from mammo_data.preparation.prepared import prepare
-    from mammo_data.sources.open import open_source
-
-    if metadata.mode != "whole":
-        raise RunError(
-            expected="a model of whole images",
-            found="one of crops, whose normal crops follow the lesions of the data it was searched on",
-            remedy="Evaluate a model that was searched with --mode whole.",
-        )
+    metadata.require_whole_images()
     source = open_source(data, info)
     with progress.station("prepare") as moved:
         prepared = prepare(source, metadata.preparation, cache / "prepared", progress=moved)

@@ -1,6 +1,4 @@
-"""Overlays of Grad-CAM maps beside predictions, a PNG file an image.
-
-Grad-CAM of an exported model: the .keras file is all that is needed.
+"""Overlays of Grad-CAM maps beside predictions, a PNG file an image; the .keras file is all that is needed.
 
 The activations A are those of the last residual unit, g the gradients of the explained class's logit with respect to
 them; the map is ReLU(Σ_c mean(g)_c · A_c) (Selvaraju et al., ICCV 2017). A cell (i, j) looks at the pixel (i · stride,
@@ -17,12 +15,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from reports.figures.overlays import Overlay, write_overlay
+from reports.figures.overlays import Overlay, on_canvas, write_overlay
 from search.errors import RunError
-from search.export.opened import ExportedModel
+from search.export.activation_maps import cell_stride, class_gradients, grad_cam
+from search.export.model import ExportedModel
 from search.predict.films import PredictedImage
 
 _MOST_LETTERS = 100
@@ -37,7 +35,6 @@ class OverlayWriter:
     """
 
     def __init__(self, model: ExportedModel, folder: Path) -> None:
-
         self._saliency = ExportedSaliency(model.keras_model)
         self._names = model.metadata.class_names
         self._folder = folder
@@ -52,8 +49,6 @@ class OverlayWriter:
         Returns:
             The path of each row's file, None where it failed.
         """
-        from reports.figures.overlays import on_canvas
-
         explained = [(row, row.predicted, row.prepared) for row in rows]
         good = [(row, name, image) for row, name, image in explained if name is not None and image is not None]
         if not good:
@@ -116,21 +111,12 @@ class ExportedSaliency:
             Maps, float32 [n, rows, columns], at least 0, not scaled; and the pixels a cell.
         """
         pixels = np.repeat(images[..., None].astype(np.float32) / 127.5 - 1, 3, axis=-1)
-        activations = tf.constant(self._activations.predict_on_batch(pixels))
-        with tf.GradientTape() as tape:
-            tape.watch(activations)
-            # Images don't mix in inference mode: the sum's gradient is each image's own.
-            explained = tf.reduce_sum(tf.gather(self._logits(activations), classes, axis=1, batch_dims=1))
-        gradients = np.asarray(tape.gradient(explained, activations))
-        weighted = (np.asarray(activations) * gradients.mean(axis=(1, 2), keepdims=True)).sum(axis=-1)
-        stride = 2 ** round(np.log2(images.shape[1] / weighted.shape[1]))
-        return np.maximum(weighted, 0).astype(np.float32), int(stride)
+        activations = np.asarray(self._activations.predict_on_batch(pixels))
+        maps = grad_cam(activations, class_gradients(self._logits, activations, classes))
+        return maps, cell_stride(images.shape[1], maps.shape[1])
 
     def _logits(self, activations: Any) -> Any:
         values = self._features(activations, training=False)
         for layer in self._head:
-            values = layer(values, training=False) if isinstance(layer, _TRAINING_AWARE) else layer(values)
+            values = layer(values)
         return values
-
-
-_TRAINING_AWARE = (keras.layers.BatchNormalization, keras.layers.Dropout)

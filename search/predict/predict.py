@@ -1,77 +1,97 @@
-"""The work of `mammo-search predict`: open the model, predict, write rows as they come, count what failed."""
+"""Films to rows of text: a table for people, CSV, or JSON Lines, written as they come.
+
+CSV has a header and one row an image, in the order of the images:
+
+    image,predicted,p_<class>,…,<endpoint at specificity>,…,error
+
+``predicted`` is the class of the largest calibrated probability, ``p_<class>`` the calibrated probabilities, and a
+column like ``malignant_versus_rest_at_0.90`` holds "positive" or "negative" at the operating point of that endpoint and
+target specificity. Where ``error`` has a text, the columns before it are empty.
+
+JSON Lines has one object an image with ``image``, ``predicted``, ``probabilities`` (calibrated, by class name),
+``uncalibrated`` (the model's own), ``decisions`` (list of ``endpoint``, ``target_specificity``, ``threshold``,
+``positive``), ``cam`` (path of the overlay, only where overlays were asked for) and ``error``; what an error leaves
+unknown is null.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
+import json
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import Any, TextIO
+
+from rich.console import Console
 
 from mammo_data.sources.image_files import ImageFile
-from search.errors import RunError
-from search.export.metadata import RESEARCH_USE, ModelMetadata
-from search.export.opened import ExportedModel, find_model
+from search.export.metadata import RESEARCH_USE, ModelFile, ModelMetadata, OperatingThreshold
+from search.export.model import ExportedModel
 from search.files.atomic import replacing
-from search.machine.libraries import quiet_libraries, start_tensorflow
-from search.screen.output import answer_width, encodable, messages
+from search.predict.films import PredictedImage, predict_files
+from search.predict.overlays import OverlayWriter
+from search.screen.output import answer_width, encodable
 
-if TYPE_CHECKING:
-    from search.predict.films import PredictedImage
-    from search.predict.overlays import OverlayWriter
+_NARROWEST_NAME, _WIDEST_NAME = 12, 40
 
 
 def predict_to_rows(
-    name: str, files: Iterable[ImageFile], *, format: str, out: Path | None, cam: Path | None = None
+    file: ModelFile, files: Iterable[ImageFile], console: Console, *, format: str, out: Path | None, cam: Path | None
 ) -> bool:
     """Predict images and write a row for each.
 
     Args:
-        name: The model, as `find_model` understands it.
+        file: The model; of whole images.
         files: The images.
+        console: Told how many there were and how fast.
         format: "table", "csv" or "jsonl".
-        out: Where to; standard output by default.
+        out: Where to; None for standard output.
         cam: Folder for overlays of Grad-CAM maps; None for none.
 
     Returns:
         Whether not one image could be predicted.
 
     Raises:
-        RunError: If there is no such model, or it is one of crops.
+        RunError: If the file is no model, or has no residual units to explain.
         DataError: If standard input is neither an image nor a list of paths.
     """
-    file = find_model(name)
-    if file.metadata.mode != "whole":
-        raise RunError(
-            expected="a model of whole images",
-            found=f"{file.path}, a model of crops around places that somebody has marked",
-            remedy="Use a model that was searched with --mode whole.",
-        )
-    with quiet_libraries() as terminal:
-        start_tensorflow(deterministic=False)
-        from search.predict.films import predict_files
-
-        console = messages(terminal)
-        console.print(RESEARCH_USE, highlight=False, soft_wrap=not console.is_terminal)
-        model = ExportedModel(file)
-        overlays = None
-        if cam is not None:
-            from search.predict.overlays import OverlayWriter
-
-            overlays = OverlayWriter(model, cam)
-        header, text = _row_text(file.metadata, format)
-        done, failed, start = 0, 0, time.perf_counter()
-        with _output(out) as write:
-            write(header)
-            for rows in predict_files(model, files):
-                for row in _with_overlays(rows, overlays):
-                    write(text(row))
-                done, failed = done + len(rows), failed + sum(row.error is not None for row in rows)
-        seconds = time.perf_counter() - start
-        console.print(_closing(done, failed, seconds), highlight=False, soft_wrap=True)
+    console.print(RESEARCH_USE, highlight=False, soft_wrap=not console.is_terminal)
+    model = ExportedModel(file)
+    overlays = None if cam is None else OverlayWriter(model, cam)
+    header, text = row_text(file.metadata, format, answer_width())
+    done, failed, start = 0, 0, time.perf_counter()
+    with _output(out) as write:
+        write(header)
+        for rows in predict_files(model, files):
+            for row in _with_overlays(rows, overlays):
+                write(text(row))
+            done, failed = done + len(rows), failed + sum(row.error is not None for row in rows)
+    console.print(_closing(done, failed, time.perf_counter() - start), highlight=False, soft_wrap=True)
     return failed == done
+
+
+def row_text(metadata: ModelMetadata, format: str, width: int) -> tuple[str, Callable[[PredictedImage], str]]:
+    """What stands before the rows, and a function from a row to its text; each with the line's end.
+
+    Args:
+        metadata: Names the classes and the operating points.
+        format: "table", "csv" or "jsonl".
+        width: Columns that a table fills; the names of images take what the rest leaves.
+    """
+    if format == "table":
+        return _table(metadata, width)
+    if format == "jsonl":
+        return "", lambda row: json.dumps(_fields(row, metadata), allow_nan=False) + "\n"
+    decisions = [_column(threshold) for threshold in metadata.thresholds]
+    header = ["image", "predicted", *(f"p_{name}" for name in metadata.class_names), *decisions, "error"]
+    return _csv(header), lambda row: _csv(_values(row, metadata))
 
 
 def _closing(done: int, failed: int, seconds: float) -> str:
@@ -80,15 +100,6 @@ def _closing(done: int, failed: int, seconds: float) -> str:
         return f"{said}; all failed"
     said += f", {done / max(seconds, 1e-9):.1f} a second"
     return f"{said}; {failed} failed" if failed else said
-
-
-def _row_text(metadata: ModelMetadata, format: str) -> tuple[str, Callable[[PredictedImage], str]]:
-    """What stands before the rows, and what a row becomes."""
-    from search.predict.rows import header, listing, row_writer
-
-    if format == "table":
-        return listing(metadata, answer_width())
-    return header(metadata, format), row_writer(metadata, format)
 
 
 def _with_overlays(rows: list[PredictedImage], overlays: OverlayWriter | None) -> list[PredictedImage]:
@@ -112,3 +123,81 @@ def _output(out: Path | None) -> Iterator[Callable[[str], object]]:
         return
     with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
         yield text.write
+
+
+def _values(row: PredictedImage, metadata: ModelMetadata) -> list[str]:
+    if row.probabilities is None:
+        blank = [""] * (1 + len(metadata.class_names) + len(metadata.thresholds))
+        return [row.name, *blank, row.error or ""]
+    probabilities = [repr(row.probabilities[name]) for name in metadata.class_names]
+    decisions = ["positive" if positive else "negative" for positive in row.decisions]
+    return [row.name, str(row.predicted), *probabilities, *decisions, ""]
+
+
+def _fields(row: PredictedImage, metadata: ModelMetadata) -> dict[str, Any]:
+    decided = row.error is None
+    return {
+        "image": row.name,
+        "predicted": row.predicted,
+        "probabilities": row.probabilities,
+        "uncalibrated": row.uncalibrated,
+        "decisions": [
+            {
+                "endpoint": threshold.endpoint,
+                "target_specificity": threshold.target_specificity,
+                "threshold": threshold.threshold,
+                "positive": positive,
+            }
+            for threshold, positive in zip(metadata.thresholds, row.decisions, strict=True)
+        ]
+        if decided
+        else None,
+        **({} if row.overlay is None else {"cam": row.overlay}),
+        "error": row.error,
+    }
+
+
+def _column(threshold: OperatingThreshold) -> str:
+    return f"{threshold.endpoint} at {threshold.target_specificity:.2f}".replace(" ", "_")
+
+
+def _csv(values: list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue()
+
+
+def _table(metadata: ModelMetadata, width: int) -> tuple[str, Callable[[PredictedImage], str]]:
+    names = metadata.class_names
+    predicted = max(len("predicted"), *map(len, names))
+    classes = [max(5, len(name)) for name in names]
+    # One group of columns an endpoint, one column a target specificity.
+    groups = [
+        (endpoint.partition(" versus ")[0], [f"{point.target_specificity:.2f}".lstrip("0") for point in points])
+        for endpoint, points in groupby(metadata.thresholds, key=lambda point: point.endpoint)
+    ]
+    group_widths = [max(len(title), 5 * len(targets) - 1) for title, targets in groups]
+    behind = predicted + 2 + sum(classes) + 2 * len(classes) + sum(group_widths) + 2 * len(groups)
+    name = min(_WIDEST_NAME, max(_NARROWEST_NAME, width - behind - 1))
+
+    def line(first: str, second: str, cells: list[str], decided: list[list[str]]) -> str:
+        text = f"{first:{name}}  {second:{predicted}}"
+        text += "".join(f"  {cell:>{size}}" for cell, size in zip(cells, classes, strict=True))
+        for cells_of_group, size in zip(decided, group_widths, strict=True):
+            text += "  " + " ".join(f"{cell:>4}" for cell in cells_of_group).rjust(size)
+        return text.rstrip() + "\n"
+
+    over = f"{'':{name}}  {'':{predicted}}  {'probability':<{sum(classes) + 2 * len(classes) - 2}}"
+    over += "".join(f"  {title:>{size}}" for (title, _), size in zip(groups, group_widths, strict=True))
+    header = over.rstrip() + "\n" + line("image", "predicted", list(names), [targets for _, targets in groups])
+
+    def row(image: PredictedImage) -> str:
+        shown = image.name if len(image.name) <= name else "…" + image.name[-(name - 1) :]
+        if image.probabilities is None:
+            lines = textwrap.wrap(image.error or "", max(20, width - name - 3)) or [""]
+            return "".join(f"{shown if not number else '':{name}}  {part}\n" for number, part in enumerate(lines))
+        answers = iter("yes" if positive else "no" for positive in image.decisions)
+        decided = [[next(answers) for _ in targets] for _, targets in groups]
+        return line(shown, str(image.predicted), [f"{image.probabilities[each]:.3f}" for each in names], decided)
+
+    return header, row

@@ -1,99 +1,169 @@
-"""The station of the banks: decide views and sizes from the development labels, then let the trunk run."""
+"""The banks of a search: views and sizes decided from the development labels, boundary values found or made.
+
+The frozen trunk learns from nobody, and a view of an image depends on that image alone, so the boundary values of a
+patient's images are the same for the search that trains on her and for the one that leaves her out. A nested run on
+whole images has one bank a depth, of all images; each search is given the views of its own development patients and can
+reach no others.
+
+How many views an image of a class has is decided for each search from its development labels alone, and so is the cut
+that a small budget makes: were it taken from all labels, the left-out patients' diagnoses would have a say in what is
+trained. The shared bank holds as many views of a class as the search that wants most of them. What is stored and what
+is recomputed may follow from all labels, for it changes no value.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from search.boundary.plan import describe_banks
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo_data.cases import CaseTable
+from mammo_data.preparation.prepared import PreparedSet
+from mammo_data.splits import Split
+from search.bit.architecture import BitArchitecture
+from search.bit.resolve import Backbone
+from search.boundary.banks import boundary_values
+from search.boundary.plan import BankPlan, describe_banks
+from search.boundary.values import BoundaryValues, SelectedValues
+from search.boundary.views import StoredViews, stored_views
+from search.cohort import Cohort
 from search.config.schema import Config, cache_directory
-from search.protocols.job import Job
-from search.run_folder.directory import RunDirectory
+from search.job import Job
+from search.protocols.expected_cost import bank_budget, describe_time, images_of_searches, plan_search_banks
+from search.screen.progress import RunProgress
+from search.trials.data import TrialData, development_data
 
-if TYPE_CHECKING:
-    from search.boundary.plan import BankPlan
-    from search.boundary.values import BoundaryValues
-    from search.boundary.views import StoredViews
-    from search.cohort import JobData
-    from search.trials.data import TrialData
+_HEADROOM = 0.9
+"""Part of the budget that views are chosen for: the bank has the most views of any search, a few more than each."""
 
 
-def plan_search_banks(
-    job: Job, data: JobData, *, fixed_views: Sequence[int] | None = None, max_bytes: int | None = None
-) -> BankPlan:
-    """Views and banks of one search, from the labels of its development patients alone.
-
-    Args:
-        job: Gives the configuration.
-        data: What the search is given, and the split.
-        fixed_views: Views of each class that an earlier part of the same search has used.
-        max_bytes: Budget, instead of the configured one.
-    """
-    from mammo_data.training.sampling import NATURAL_PREVALENCE
-    from search.boundary.banks import boundary_shapes
-    from search.boundary.plan import plan_banks
-
-    config, table = job.config, data.prepared.table
-    augmentation = config.augmentation
-    return plan_banks(
-        table.labels[data.split.development_rows(table)],
-        len(table.class_names),
-        boundary_shapes(job.backbone.architecture, config.space.depths, config.preparation.image_size),
-        base_views=augmentation.views,
-        # Only a sampler that draws the images of rare classes more often has use for more of their views.
-        most_views=augmentation.views if config.search.minority in NATURAL_PREVALENCE else augmentation.most_views,
-        max_bytes=bank_budget(config) if max_bytes is None else max_bytes,
-        fixed_views=fixed_views,
-    )
-
-
-def bank_budget(config: Config) -> int:
-    """Budget of the banks in bytes."""
-    return int(config.cache.max_gb * 1e9)
-
-
-def own_banks(job: Job, data: JobData, directory: RunDirectory, manifest: dict[str, Any]) -> TrialData:
+def own_banks(job: Job, backbone: Backbone, cohort: Cohort, progress: RunProgress) -> TrialData:
     """Fill or find banks that hold the development patients of one search and nobody else.
 
     Args:
-        job: Gives configuration and backbone.
-        data: What the search is given, and the split.
-        directory: The folder of the run.
-        manifest: Its manifest; ``views_per_class`` is added where it is missing.
+        job: The run, begun; ``views_per_class`` of its manifest is added where it is missing.
+        backbone: The pretrained network.
+        cohort: Who the search is about.
+        progress: Shows how far it is.
     """
-    from search.boundary.views import stored_views
-    from search.trials.data import development_data
-
-    config = job.config
-    bank_plan = plan_search_banks(job, data, fixed_views=manifest.get("views_per_class"))
-    if manifest.get("views_per_class") is None:
-        manifest["views_per_class"] = list(bank_plan.views_per_class)
-        directory.write_manifest(manifest)
-    views = stored_views(
-        data.prepared, data.split, bank_plan, seed=config.search.seed, augmentation=config.augmentation.settings()
+    config, decided = job.config, job.directory.read_manifest().views_per_class
+    bank_plan = plan_search_banks(
+        config, backbone.architecture, cohort.prepared.table, cohort.split, fixed_views=decided
     )
-    values = run_trunk(job, views, bank_plan)
-    return development_data(values, views.offsets, data.prepared, data.split, folds=folds_used(config))
+    if decided is None:
+        job.directory.update_manifest(views_per_class=bank_plan.views_per_class)
+    views = _views(config, cohort.prepared, cohort.split, bank_plan)
+    values = run_trunk(job, backbone, views, bank_plan, [len(views.offsets) - 1], progress)
+    return development_data(values, views.offsets, cohort.prepared, cohort.split, folds=folds_used(config))
 
 
-def run_trunk(job: Job, views: StoredViews, bank_plan: BankPlan) -> dict[int, BoundaryValues]:
-    """Boundary values of some views, by unfreeze depth: found on the disk, or made."""
-    from search.boundary.banks import boundary_values
-    from search.protocols.expected_cost import describe_time
+@dataclass(frozen=True)
+class SharedBanks:
+    """Boundary values of all images of a nested run.
 
-    job.progress.fact("views", describe_banks(bank_plan))
+    Attributes:
+        prepared: The images.
+        values: Unfreeze depth to values, [views, ...].
+        offsets: Position of each image's view 0, and the total, int64 [images + 1].
+    """
+
+    prepared: PreparedSet
+    values: Mapping[int, BoundaryValues]
+    offsets: NDArray[np.int64]
+
+    def trial_data(self, split: Split, views_per_class: Sequence[int], *, folds: int) -> TrialData:
+        """What the trials of one search read.
+
+        Args:
+            split: Which patients are left out, and the folds of the others.
+            views_per_class: Views of an image of each class that this search uses.
+            folds: How many of the split's folds trials use.
+        """
+        table = self.prepared.table
+        rows = split.development_rows(table)
+        counts = np.array(views_per_class, dtype=np.int64)[table.labels[rows]]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        numbers = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+        positions = np.repeat(self.offsets[rows], counts) + numbers
+        values = {depth: SelectedValues(array, positions) for depth, array in self.values.items()}
+        return development_data(values, offsets, self.prepared, split, folds=folds)
+
+
+def views_of_searches(
+    config: Config, architecture: BitArchitecture, table: CaseTable, splits: Mapping[str, Split]
+) -> dict[str, tuple[int, ...]]:
+    """Views of an image of each class, for each search of a nested run.
+
+    Args:
+        config: The configuration.
+        architecture: The backbone's.
+        table: The images of all searches.
+        splits: Name of each search to its split.
+    """
+    views = {}
+    for name, split in splits.items():
+        share = len(split.development_rows(table)) / len(table)
+        budget = int(_HEADROOM * share * bank_budget(config))
+        views[name] = plan_search_banks(config, architecture, table, split, max_bytes=budget).views_per_class
+    return views
+
+
+def shared_banks(
+    job: Job,
+    backbone: Backbone,
+    prepared: PreparedSet,
+    views_of_searches: Mapping[str, Sequence[int]],
+    progress: RunProgress,
+) -> SharedBanks:
+    """Fill or find the banks of all images.
+
+    Args:
+        job: The nested run, begun.
+        backbone: The pretrained network.
+        prepared: The images.
+        views_of_searches: From the function of that name.
+        progress: Shows how far it is.
+    """
+    config, everyone = job.config, Split((), (), job.config.split.seed)
+    most = [max(counts) for counts in zip(*views_of_searches.values(), strict=True)]
+    bank_plan = plan_search_banks(config, backbone.architecture, prepared.table, everyone, fixed_views=most)
+    stored = _views(config, prepared, everyone, bank_plan)
+    images = images_of_searches(config, len(prepared.table))
+    return SharedBanks(prepared, run_trunk(job, backbone, stored, bank_plan, images, progress), stored.offsets)
+
+
+def run_trunk(
+    job: Job,
+    backbone: Backbone,
+    views: StoredViews,
+    bank_plan: BankPlan,
+    images: Sequence[int],
+    progress: RunProgress,
+) -> dict[int, BoundaryValues]:
+    """Boundary values of some views, by unfreeze depth: found on the disk, or made.
+
+    Args:
+        job: The run, begun.
+        backbone: The pretrained network.
+        views: The views.
+        bank_plan: What is stored of them.
+        images: How many images each search reads that comes after it.
+        progress: Shows how far it is.
+    """
+    progress.fact("views", describe_banks(bank_plan))
     if not job.directory.trials_file.is_file():
-        images = len(views.offsets) - 1
-        job.progress.fact("time", describe_time(job.config, job.plan, job.backbone, bank_plan, images))
-    with job.progress.station("trunk") as moved:
+        progress.fact("time", describe_time(job.config, job.plan, backbone, bank_plan, images))
+    with progress.station("trunk") as moved:
         return boundary_values(
             views,
             bank_plan,
-            architecture=job.backbone.architecture,
-            weights=job.backbone.weights,
+            architecture=backbone.architecture,
+            weights=backbone.weights,
             cache=cache_directory(job.config) / "banks",
             max_bytes=bank_budget(job.config),
-            dtype=job.backbone.precision.trunk_policy,
+            dtype=backbone.precision.trunk_policy,
             progress=moved,
         )
 
@@ -101,3 +171,8 @@ def run_trunk(job: Job, views: StoredViews, bank_plan: BankPlan) -> dict[int, Bo
 def folds_used(config: Config) -> int:
     """Folds that a trial is cross-validated on."""
     return config.search.folds or config.split.folds
+
+
+def _views(config: Config, prepared: PreparedSet, split: Split, bank_plan: BankPlan) -> StoredViews:
+    augmentation = config.augmentation.settings()
+    return stored_views(prepared, split, bank_plan, seed=config.search.seed, augmentation=augmentation)

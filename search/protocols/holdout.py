@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
-from search.cohort import holdout_split, search_data
-from search.protocols.banks import folds_used, own_banks
-from search.protocols.job import Job
+from search.cohort import Cohort
+from search.final.finish import finish
+from search.final.report import FinalModel
+from search.job import Job
+from search.protocols.banks import own_banks
 from search.protocols.manifest import run_manifest
-from search.protocols.stages import final_stage, search_trials
+from search.protocols.stages import resolve_backbone, search_trials, trainer_pool, training_settings
 from search.run_folder.lifecycle import begin_or_resume
-from search.trials.data import require_scorable
-
-if TYPE_CHECKING:
-    from search.final.stage import FinalModel
+from search.screen.progress import RunProgress
 
 
-def run_holdout(job: Job) -> FinalModel:
+def run_holdout(job: Job, cohort: Cohort, progress: RunProgress) -> FinalModel:
     """Search on the development patients, retrain, export, and evaluate on the held-out ones.
 
     Raises:
-        DataError: If the images can't be used, or no fold would give a run a score.
-        UserError: If the split, the search or the run's folder are not as they have to be.
+        UserError: If the weights, the search or the run's folder are not as they have to be.
     """
-    from search.final import finish as final
-
-    config, directory, progress = job.config, job.directory, job.progress
-    data = search_data(job.films, holdout_split(config, job.films), config, progress)
-    progress.fact("data", data.describe())
-    require_scorable(data.prepared.table, data.split, folds=folds_used(config))
-    manifest = begin_or_resume(directory, run_manifest(job, data, directory), config, data.split, data.films)
+    backbone = resolve_backbone(job.config, job.directory, progress)
+    progress.fact("data", cohort.describe())
+    begin_or_resume(job.directory, run_manifest(job, backbone, cohort), job.config, cohort.split, cohort.films.table)
     clock = time.perf_counter()
-    searched = search_trials(job, own_banks(job, data, directory, manifest), directory, manifest)
-    stage = final_stage(job, data, searched, directory=directory, manifest=manifest, clock=clock)
-    return final.finish(stage, searched.trainers(searched.outcome.configuration), progress)
+    data = own_banks(job, backbone, cohort, progress)
+    settings, trainers = training_settings(job.config, job.plan, data), trainer_pool(job.config, backbone, data)
+    outcome = search_trials(job, backbone, data, settings, trainers, progress)
+    trainer = trainers(outcome.configuration)
+    return finish(job, backbone, cohort, data, settings, outcome, trainer, progress, clock=clock)

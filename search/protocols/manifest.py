@@ -1,72 +1,76 @@
-"""What run.json says of a run, and whether a run may go on with what it was started with."""
+"""The manifest of a run that begins: what is known of it before TensorFlow starts, and the rest."""
 
 from __future__ import annotations
 
 import datetime
 import platform
-from typing import TYPE_CHECKING, Any
 
+from mammo_data.cases import CaseTable
+from mammo_data.splits import Split
+from reports.trials import OBJECTIVE_CURVE
+from search.bit.resolve import Backbone
+from search.cohort import Cohort
+from search.job import Job
 from search.machine.device import processor_name
 from search.machine.libraries import git_commit, versions
-from search.plan.protocol import plan_table
-from search.protocols.job import Job
-from search.run_folder.directory import RunDirectory
+from search.plan.protocol import plan_fingerprint, plan_table
 from search.run_folder.lifecycle import RESULTS_VERSION, result_settings
-from search.run_folder.manifest import SCHEMA
+from search.run_folder.manifest import Manifest
 
-if TYPE_CHECKING:
-    from search.cohort import JobData
+_OBJECTIVE = {"name": OBJECTIVE_CURVE, "direction": "max"}
 
 
-def run_manifest(job: Job, data: JobData, directory: RunDirectory) -> dict[str, Any]:
-    """The manifest of a run that begins; its schema is in `search.run_folder.manifest`.
+def planned_manifest(job: Job, films: CaseTable, split: Split, outer: Split | None = None) -> Manifest:
+    """What follows from the configuration, the patients and the machine.
 
     Args:
-        job: What was asked for, plan and backbone.
-        data: What the search is given, and the split.
-        directory: The run's folder.
+        job: What was asked for.
+        films: All cases.
+        split: Of the search.
+        outer: The outer folds of a nested run.
     """
-    from search.trials.cross_validation import OBJECTIVE
-    from search.tuner.search import plan_fingerprint
-
     config = job.config
-    return {
-        "schema": SCHEMA,
-        "name": directory.name,
-        "status": "running",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "argv": list(job.request.argv),
-        "demo": job.request.demo,
-        "mode": config.data.mode,
-        "protocol": config.split.protocol,
-        "endpoint": f"AUC of {data.films.table.class_names[-1]} versus rest, held-out patients",
-        "fingerprints": {
-            "prepared": data.prepared.fingerprint,
-            "cases": data.prepared.table.fingerprint,
-            "split": data.split.fingerprint,
-            "weights": job.backbone.weights.fingerprint,
-            "plan": plan_fingerprint(job.plan, config),
-        },
-        "objective": {"name": OBJECTIVE, "direction": "max"},
-        "settings": result_settings(config),
-        "results_version": RESULTS_VERSION,
-        "views_per_class": None,
-        "seeds": {
-            "search": config.search.seed,
-            "split": data.split.seed,
-            "weights": config.backbone.weights_seed,
-        },
-        "plan": plan_table(job.plan),
-        "weights": job.backbone.weights.provenance,
-        "weights_verification": job.backbone.weights.verification,
-        "precision": {
-            "name": job.backbone.precision.name,
-            "reason": job.backbone.precision.reason,
-            "deviation": job.backbone.precision.deviation,
-        },
-        "versions": versions(),
-        "git": git_commit(),
-        "device": job.backbone.device,
-        "processor": processor_name(),
-        "host": platform.node(),
-    }
+    on = "mean over outer folds" if outer else "held-out patients"
+    fingerprints = {"split": split.fingerprint, "plan": plan_fingerprint(job.plan, config)}
+    return Manifest(
+        name=job.directory.name,
+        status="running",
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        argv=job.argv,
+        demo=job.demo,
+        mode=config.data.mode,
+        protocol=config.split.protocol,
+        endpoint=f"AUC of {films.class_names[-1]} versus rest, {on}",
+        fingerprints=fingerprints | ({"outer_split": outer.fingerprint} if outer else {}),
+        objective=_OBJECTIVE,
+        settings=result_settings(config),
+        results_version=RESULTS_VERSION,
+        views_per_class=None,
+        seeds={"search": config.search.seed, "split": split.seed, "weights": config.backbone.weights_seed},
+        plan=plan_table(job.plan),
+        versions=versions(),
+        git=git_commit(),
+        processor=processor_name(),
+        host=platform.node(),
+    )
+
+
+def run_manifest(job: Job, backbone: Backbone, cohort: Cohort, outer: Split | None = None) -> Manifest:
+    """The whole manifest of a run that begins.
+
+    Args:
+        job: What was asked for.
+        backbone: The pretrained network.
+        cohort: Who the search is about.
+        outer: The outer folds of a nested run.
+    """
+    planned = planned_manifest(job, cohort.films.table, cohort.split, outer)
+    weights, precision, prepared = backbone.weights, backbone.precision, cohort.prepared
+    seen = {"prepared": prepared.fingerprint, "cases": prepared.table.fingerprint, "weights": weights.fingerprint}
+    return planned.but(
+        fingerprints=planned.fingerprints | seen,
+        weights=weights.provenance,
+        weights_verification=weights.verification,
+        precision={"name": precision.name, "reason": precision.reason, "deviation": precision.deviation},
+        device=backbone.device,
+    )

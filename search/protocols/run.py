@@ -1,78 +1,199 @@
-"""The whole job: opens the run's folder, gets backbone and films, and hands over to the protocol."""
+"""The gate of a job: what can be refused is refused here, before TensorFlow starts; then the protocol is carried out.
+
+`admit` asks everything that needs neither TensorFlow nor a pixel, for a run and for a dry run alike. TensorFlow starts
+behind it, and the modules that import it are imported here alone.
+"""
 
 from __future__ import annotations
 
+import json
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
-from search import cohort as demo
-from search.cohort import prepare_films, require_sound
-from search.config.schema import cache_directory
+from mammo_data.sources.open import ImageSource, load_cases
+from mammo_data.splits import Split
+from search.audit.audit import LeakAudit, audit
+from search.bit.family import architecture_of, weights_spec
+from search.bit.resolve import stored_path
+from search.cohort import NOTICE, holdout_split, job_source, prepare_films, require_sound, search_data
+from search.config.schema import Config, cache_directory
 from search.errors import UserError
-from search.machine.failures import machine_failures_in_one_line
-from search.machine.libraries import library_noise_in
-from search.plan.protocol import describe_protocol, plan_run
-from search.protocols.job import Job, JobRequest
-from search.protocols.stages import resolve_backbone
-from search.run_folder.directory import open_run_directory
+from search.files.atomic import write_atomic
+from search.job import Job
+from search.machine.failures import machine_failures_in_one_line, require_room
+from search.machine.libraries import library_noise_in, start_tensorflow
+from search.plan.protocol import describe_protocol
+from search.protocols.expected_cost import ExpectedCost, expected_cost
+from search.protocols.manifest import planned_manifest
+from search.protocols.nested.split import final_split, inner_split, outer_split
+from search.run_folder.directory import check_run_directory, open_run_directory
 from search.run_folder.interruption import interrupted_once, interruptible
-from search.run_folder.lock import owned
+from search.run_folder.lifecycle import require_unchanged
+from search.run_folder.lock import owned, require_no_other_host
 from search.screen.output import messages
 from search.screen.progress import RunProgress
 from search.text import VERSION
+from search.trials.data import require_scorable
 
 if TYPE_CHECKING:
-    from search.final.stage import FinalModel
-
-__all__ = ["JobRequest", "cache_directory", "run_job"]
+    from search.final.report import FinalModel
 
 
-def run_job(request: JobRequest) -> FinalModel:
+@dataclass(frozen=True)
+class Admission:
+    """What a job that may begin works on.
+
+    Attributes:
+        source: The films.
+        table: Their cases.
+        split: Of the search whose model is handed over.
+        outer: The outer folds of the nested protocol, else None.
+    """
+
+    source: ImageSource
+    table: CaseTable
+    split: Split
+    outer: Split | None
+
+    def require_scorable(self, config: Config, table: CaseTable) -> None:
+        """See that every search of the protocol has an objective; crops are of the same cases in all of them.
+
+        Raises:
+            DataError: If in one of them no fold would give a trial a score.
+        """
+        outer = self.outer
+        inner = [inner_split(outer, fold, config, self.table) for fold in range(len(outer.folds))] if outer else []
+        for split in (*inner, self.split):
+            require_scorable(table, split, folds=config.search.folds or config.split.folds)
+
+
+def admit(job: Job) -> Admission:
+    """Refuse a job that can't begin or go on; nothing is changed but that a demonstration's films are drawn.
+
+    Raises:
+        DataError: If the films, their table or the split are not as they have to be.
+        UserError: If names, plan, weights, folders or a run that is there are not as they have to be.
+    """
+    config, _ = job.config, job.plan
+    directory = check_run_directory(config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume)
+    require_room(directory.path, setting="output.runs")
+    require_room(cache_directory(config), setting="output.cache")
+    if config.backbone.weights != "random":
+        stored_path(weights_spec(config.backbone.name, config.backbone.weights), architecture_of(config.backbone.name))
+    source = job_source(config, demo=job.demo)
+    table = load_cases(source)
+    nested = config.split.protocol == "nested"
+    outer = outer_split(config, table) if nested else None
+    admission = Admission(source, table, final_split(config, table) if nested else holdout_split(config, table), outer)
+    if config.data.mode == "whole":
+        admission.require_scorable(config, table)
+    if directory.manifest_file.is_file() and not job.fresh:
+        require_unchanged(directory, planned_manifest(job, table, admission.split, outer))
+    return admission
+
+
+def dry_run(job: Job) -> tuple[str, ExpectedCost | None]:
+    """What a job would take, after refusing what a run refuses; only films that are not there yet are forgiven.
+
+    Returns:
+        The cost as text, and as figures; where there are no films a line that says so, and None.
+
+    Raises:
+        DataError: As `admit`.
+        UserError: As `admit`, or if another host is at work in the run's folder.
+    """
+    with _refusals_in_one_line(job):
+        require_no_other_host(job.directory.path, say=messages().print)
+        try:
+            cost = expected_cost(job.config, job.plan, admit(job).table)
+        except DataError as error:
+            if job.demo or job.config.data.path.exists():
+                raise
+            return f"sizes and time depend on the data, which can't be read: {error}", None
+        return cost.as_text(), cost
+
+
+def run_job(job: Job) -> FinalModel:
     """Do the whole job.
 
     Raises:
         DataError: If the images can't be used.
         UserError: If weights, the configuration or the run's folder are not as they have to be.
     """
-    folder, batch_size = request.config.output.runs / request.run_name, request.config.search.batch_size
-    with interrupted_once(), machine_failures_in_one_line(folder, batch_size=batch_size):
-        return _run(request)
+    with interrupted_once(), _refusals_in_one_line(job):
+        admission = admit(job)
+        directory = open_run_directory(job.config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume)
+        with (
+            owned(directory.path, say=messages().print),
+            interruptible(directory, job.argv),
+            library_noise_in(directory.log_file) as terminal,
+            RunProgress(messages(terminal), log=directory.log_file, detail=job.detail).shown() as progress,
+        ):
+            try:
+                return _carry_out(job, admission, progress)
+            except (DataError, UserError):
+                directory.remove_if_unstarted()
+                raise
 
 
-def _run(request: JobRequest) -> FinalModel:
-    from mammo_data.sources.open import open_source
-
-    config = request.config
-    plan = plan_run(config)
-    cache = cache_directory(config)
-    source = open_source(demo.demo_data(cache)) if request.demo else open_source(config.data.path, config.data.info)
-    directory = open_run_directory(config.output.runs, request.run_name, fresh=request.fresh, resume=request.resume)
-    with (
-        owned(directory.path, say=messages().print),
-        interruptible(directory, request.argv),
-        library_noise_in(directory.log_file) as terminal,
-        RunProgress(messages(terminal), log=directory.log_file, detail=request.detail).shown() as progress,
-    ):
-        progress.say(f"[bold]mammo-search {VERSION}[/bold]")
-        if request.demo:
-            progress.say(f"[yellow]{demo.NOTICE}[/yellow]")
-        progress.fact("folder", str(directory.path))
-        progress.fact("plan", describe_protocol(plan, config))
-        try:
-            # The demonstration's films are drawn here, one circle beside the breast on purpose.
-            if not request.demo:
-                require_sound(source, config, progress)
-            backbone = resolve_backbone(config, directory, progress)
-            films = prepare_films(source, config, cache, progress)
-            job = Job(request, plan, directory, backbone, films, progress)
-            return _carry_out(job)
-        except (DataError, UserError):
-            directory.remove_if_unstarted()
-            raise
+def _refusals_in_one_line(job: Job) -> AbstractContextManager[None]:
+    return machine_failures_in_one_line(job.directory.path, batch_size=job.config.search.batch_size)
 
 
-def _carry_out(job: Job) -> FinalModel:
+def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> FinalModel:
+    config = job.config
+    progress.say(f"[bold]mammo-search {VERSION}[/bold]")
+    if job.demo:
+        progress.say(f"[yellow]{NOTICE}[/yellow]")
+    progress.fact("folder", str(job.directory.path))
+    progress.fact("plan", describe_protocol(job.plan, config))
+    # The demonstration's films are drawn here, one circle beside the breast on purpose.
+    if not job.demo:
+        require_sound(admission.source, config, progress)
+    cohort = search_data(prepare_films(admission.source, config, progress), admission.split, config, progress)
+    admission.require_scorable(config, cohort.prepared.table)
+    with progress.station("starting", brief=True):
+        start_tensorflow(deterministic=config.search.deterministic)
     from search.protocols.holdout import run_holdout
     from search.protocols.nested.protocol import run_nested
 
-    return run_nested(job) if job.config.split.protocol == "nested" else run_holdout(job)
+    return run_nested(job, admission.outer, cohort, progress) if admission.outer else run_holdout(job, cohort, progress)
+
+
+def audit_data(
+    config: Config, *, demo: bool = False, permutation: bool = True, output: Path | None = None
+) -> LeakAudit:
+    """Prepare the data as a hold-out run would, and audit them.
+
+    Args:
+        config: The resolved configuration.
+        demo: Synthetic data.
+        permutation: Shuffle labels, on features of the development images from the configured backbone.
+        output: Where audit.json goes, or None.
+
+    Raises:
+        DataError: If the images can't be used.
+        UserError: If the weights are not as they have to be.
+    """
+    source = job_source(config, demo=demo)
+    split, features = holdout_split(config, load_cases(source)), None
+    log = cache_directory(config) / "audit-log.txt"
+    with library_noise_in(log) as terminal, RunProgress(messages(terminal), log=log).shown() as progress:
+        if demo:
+            progress.say(f"[yellow]{NOTICE}[/yellow]")
+        cohort = search_data(prepare_films(source, config, progress), split, config, progress)
+        progress.fact("data", cohort.describe())
+        if permutation:
+            start_tensorflow(deterministic=config.search.deterministic)
+            from search.protocols.audit_only import development_features
+
+            features = development_features(config, cohort, progress)
+        with progress.station("audit"):
+            found = audit(cohort.films, cohort.prepared, cohort.split, features=features, seed=split.seed)
+    if output is not None:
+        write_atomic(output, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
+    return found

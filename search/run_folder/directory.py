@@ -17,8 +17,8 @@ from typing import Any
 
 from search.errors import ConfigError, RunError
 from search.files.atomic import is_leftover, make_durable_folder
-from search.run_folder.lock import LOCK, SESSION, is_locked, moved_away
-from search.run_folder.manifest import COPY, read_manifest, write_manifest
+from search.run_folder.lock import LOCK, SESSION, is_locked, moved_away, require_not_locked
+from search.run_folder.manifest import COPY, Manifest, read_manifest, write_manifest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -130,7 +130,7 @@ class RunDirectory:
     @property
     def is_complete(self) -> bool:
         """Whether the run has ended well."""
-        return self.manifest_file.is_file() and self.read_manifest().get("status") == "complete"
+        return self.manifest_file.is_file() and self.read_manifest().status == "complete"
 
     def remove_if_unstarted(self) -> None:
         """Delete the folder of a run that ended with nothing to keep, and the folder of runs if that is empty."""
@@ -139,11 +139,11 @@ class RunDirectory:
             with contextlib.suppress(OSError):  # it has other runs
                 self.path.parent.rmdir()
 
-    def write_manifest(self, manifest: dict[str, Any]) -> None:
+    def write_manifest(self, manifest: Manifest) -> None:
         """Replace run.json."""
         write_manifest(self.manifest_file, manifest)
 
-    def read_manifest(self) -> dict[str, Any]:
+    def read_manifest(self) -> Manifest:
         """Read run.json.
 
         Raises:
@@ -151,37 +151,21 @@ class RunDirectory:
         """
         return read_manifest(self.manifest_file)
 
-    def check_config(self) -> Path:
-        """config.toml, after making sure that it is what the run was started with.
+    def update_manifest(self, **changes: Any) -> Manifest:
+        """Replace some fields of run.json."""
+        manifest = self.read_manifest().but(**changes)
+        self.write_manifest(manifest)
+        return manifest
 
-        Raises:
-            UserError: If it is missing, or has changed since.
-        """
-        from search.config.reading import load_config
-        from search.run_folder.lifecycle import changes, result_settings
-
-        self.check_output(self.config_file)
-        recorded = self.read_manifest()["settings"]
-        # A newer version of the program may have settings that the run did not know.
-        settings = result_settings(load_config(self.config_file))
-        changed = changes(recorded, {path: value for path, value in settings.items() if path in recorded})
-        if changed:
-            raise RunError(
-                expected=f"{self.config_file} as the run wrote it",
-                found=f"changes: {', '.join(changed)}",
-                remedy="Restore it, or resume the run, which writes it again.",
-            )
-        return self.config_file
-
-    def output_checksums(self) -> dict[str, str]:
-        """SHA-256 (hex) of each file in ``best/``, by its path there."""
-        files = sorted(path for path in self.best.rglob("*") if path.is_file())
-        return {path.relative_to(self.best).as_posix(): _sha256(path) for path in files}
-
-    def record_checksums(self) -> dict[str, str]:
-        """SHA-256 (hex) of what a run has written down beside ``best/`` and reads again when it is complete."""
-        files = (self.config_file, self.split_file, self.outer_split_file, self.trials_file)
-        return {path.name: _sha256(path) for path in files if path.is_file()}
+    def checksums(self) -> dict[str, dict[str, str]]:
+        """SHA-256 (hex) of what a complete run leaves: ``outputs``, each file in ``best/`` by its path there, and
+        ``records``, what lies beside it and is read again."""
+        outputs = sorted(path for path in self.best.rglob("*") if path.is_file())
+        records = (self.config_file, self.split_file, self.outer_split_file, self.trials_file)
+        return {
+            "outputs": {path.relative_to(self.best).as_posix(): _sha256(path) for path in outputs},
+            "records": {path.name: _sha256(path) for path in records if path.is_file()},
+        }
 
     def check_output(self, path: Path) -> Path:
         """A file of a run; of a complete one after making sure that it is what the run wrote.
@@ -190,10 +174,8 @@ class RunDirectory:
             RunError: If it is missing, or has changed since the run was complete.
         """
         manifest = self.read_manifest()
-        sums = {f"{self.best.name}/{name}": digest for name, digest in manifest.get("outputs", {}).items()}
-        sums |= manifest.get("records", {})
-        is_final = manifest["status"] == "complete"
-        expected = sums.get(path.relative_to(self.path).as_posix()) if is_final else None
+        sums = {f"{self.best.name}/{name}": digest for name, digest in manifest.outputs.items()} | manifest.records
+        expected = sums.get(path.relative_to(self.path).as_posix()) if manifest.status == "complete" else None
         if not path.is_file() or (expected is not None and _sha256(path) != expected):
             raise RunError(
                 expected=f"{path} as the run wrote it",
@@ -215,33 +197,34 @@ def require_run_name(name: str) -> None:
         )
 
 
-def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bool = False) -> RunDirectory:
-    """The folder of a run that begins or goes on.
+def check_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bool = False) -> RunDirectory:
+    """The folder of a run that can begin or go on there; nothing is changed.
 
     Args:
         runs: Folder of all runs.
         name: Name of the run: letters, digits, ".", "_" and "-".
-        fresh: Delete a run of that name first.
+        fresh: A run of that name is going to be deleted.
         resume: Insist that there is an unfinished run of that name.
 
     Raises:
         ConfigError: If the name can't be a folder's.
         RunError: If the run is complete, there is nothing to resume, the folder is no run's or has links in it, or a
-            run that is to be deleted has a process at work.
+            process of this host is at work in it.
     """
     require_run_name(name)
     directory = RunDirectory(runs / name)
-    if directory.path.exists() and not directory.manifest_file.is_file() and not directory.is_unstarted:
+    has_run = directory.manifest_file.is_file()
+    if directory.path.exists() and not has_run and not (directory.path.is_dir() and directory.is_unstarted):
         raise RunError(
             expected=f"{directory.path} to be empty or a run's folder",
-            found="a folder without run.json",
+            found="a folder without run.json" if directory.path.is_dir() else "a file",
             remedy="Choose another --name.",
         )
-    if fresh and directory.manifest_file.is_file():
-        with moved_away(directory.path) as aside:
-            shutil.rmtree(aside)
+    require_not_locked(directory.path)
+    if fresh and has_run:
+        return directory
     refuse_links(directory.path)
-    if not directory.manifest_file.is_file() and resume:
+    if not has_run and resume:
         raise RunError(
             expected=f"an unfinished run in {directory.path}", found="none", remedy="Leave --resume out to begin one."
         )
@@ -251,6 +234,27 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
             found=f"a complete one in {directory.path}",
             remedy="Read its best/report.html, replace it with --fresh, or choose another --name.",
         )
+    return directory
+
+
+def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bool = False) -> RunDirectory:
+    """The folder of a run that begins or goes on, made or emptied for it.
+
+    Args:
+        runs: Folder of all runs.
+        name: Name of the run: letters, digits, ".", "_" and "-".
+        fresh: Delete a run of that name first.
+        resume: Insist that there is an unfinished run of that name.
+
+    Raises:
+        ConfigError: If the name can't be a folder's.
+        RunError: As `check_run_directory`, or if the folder can't be made.
+    """
+    directory = check_run_directory(runs, name, fresh=fresh, resume=resume)
+    if fresh and directory.manifest_file.is_file():
+        with moved_away(directory.path) as aside:
+            shutil.rmtree(aside)
+        return open_run_directory(runs, name, resume=resume)
     try:
         make_durable_folder(directory.path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Which settings make a run what it is, and what has changed between two configurations.
+"""The life of a run: it begins, goes on with what it was started with, and is complete.
 
 A run may only be resumed with what it was started with; what doesn't change results is left out of the comparison:
 budgets of disk and time, and where things lie, for the data, the split and the weights have fingerprints.
@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from mammo_data.cases import CaseTable
+from mammo_data.splits import Split
+from search.config.reading import load_config
 from search.config.schema import Config
 from search.config.writing import to_toml
 from search.errors import RunError
 from search.files.atomic import replacing, write_atomic
 from search.run_folder.directory import RunDirectory
-
-if TYPE_CHECKING:
-    from mammo_data.preparation.prepared import PreparedSet
-    from mammo_data.splits import Split
-
+from search.run_folder.manifest import Manifest
 
 RESULTS_VERSION = 1
 """Raise it with every change to the code that changes the results of a search."""
@@ -66,9 +66,32 @@ def _short(value: Any) -> str:
     return f"{text[:16]}…{text[-16:]}" if len(text) > 40 else text
 
 
+def require_unchanged(directory: RunDirectory, manifest: Manifest) -> None:
+    """Refuse to go on with a run that was started with something else.
+
+    Args:
+        directory: The folder of a run that has begun.
+        manifest: What it would begin with now; what is not known yet is left out of it, and not compared.
+
+    Raises:
+        RunError: If something that results depend on has changed.
+    """
+    before, now = directory.read_manifest(), manifest
+    changed = changes(before.settings, now.settings)
+    for known, recorded in zip(_conditions(now), _conditions(before), strict=True):
+        changed += changes({name: recorded.get(name) for name in known}, known)
+    if changed:
+        more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+        raise RunError(
+            expected=f"what {directory.path} was started with",
+            found=f"changes: {', '.join(changed[:_SHOWN])}{more}",
+            remedy="Undo them to resume, or use --fresh or another --name.",
+        )
+
+
 def begin_or_resume(
-    directory: RunDirectory, manifest: dict[str, Any], config: Config, split: Split, films: PreparedSet
-) -> dict[str, Any]:
+    directory: RunDirectory, manifest: Manifest, config: Config, split: Split, films: CaseTable
+) -> Manifest:
     """Write down what a run is made of.
 
     Args:
@@ -76,8 +99,8 @@ def begin_or_resume(
         manifest: What it would begin with.
         config: Its configuration.
         split: Its split.
-        films: All images whole: split.csv lists them in either mode, so that a search on whole images can take the
-            split of one on crops.
+        films: The cases of all whole images: split.csv lists them in either mode, so that a search on whole images can
+            take the split of one on crops.
 
     Returns:
         The manifest that stands: the given one, or that of the run that goes on.
@@ -86,22 +109,19 @@ def begin_or_resume(
         RunError: If something that results depend on has changed since the run began.
     """
     if directory.manifest_file.is_file():
-        manifest = _resumed(directory, manifest)
+        require_unchanged(directory, manifest)
+        manifest = directory.read_manifest()
     directory.path.mkdir(parents=True, exist_ok=True)
     # First: a folder with a manifest is a run that can be resumed, and the other two are made anew whenever it is.
     directory.write_manifest(manifest)
     write_atomic(directory.config_file, to_toml(config))
     with replacing(directory.split_file) as temporary:
-        split.write_csv(temporary, films.table)
+        split.write_csv(temporary, films)
     return manifest
 
 
-def complete(directory: RunDirectory, manifest: dict[str, Any]) -> None:
+def complete(directory: RunDirectory) -> None:
     """Write down that a run has ended well, with the checksums of what it leaves.
-
-    Args:
-        directory: The run's folder.
-        manifest: As it was while the run was at work.
 
     Raises:
         RunError: If something that every run leaves is not there: the folder has been taken away in the meantime, and
@@ -117,39 +137,44 @@ def complete(directory: RunDirectory, manifest: dict[str, Any]) -> None:
             found=f"no {missing[0].relative_to(directory.path)}",
             remedy="Bring the folder back, and the same command goes on; or begin anew.",
         )
-    directory.write_manifest(
-        {
-            **manifest,
-            "status": "complete",
-            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "outputs": directory.output_checksums(),
-            "records": directory.record_checksums(),
-        }
-    )
+    finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    directory.update_manifest(status="complete", finished=finished, **directory.checksums())
 
 
-def _resumed(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:
-    before = directory.read_manifest()
-    compared = ("settings", "fingerprints", "objective")
-    changed = [line for part in compared for line in changes(before.get(part, {}), manifest[part])]
-    changed += changes(*({"results_version": each.get("results_version")} for each in (before, manifest)))
-    changed += changes(_arithmetic(before), _arithmetic(manifest))
+def checked_config(directory: RunDirectory) -> Path:
+    """config.toml of a run, after making sure that it is what the run was started with.
+
+    Raises:
+        UserError: If it is missing, or has changed since.
+    """
+    directory.check_output(directory.config_file)
+    recorded = directory.read_manifest().settings
+    # A newer version of the program may have settings that the run did not know.
+    settings = result_settings(load_config(directory.config_file))
+    changed = changes(recorded, {path: value for path, value in settings.items() if path in recorded})
     if changed:
-        more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         raise RunError(
-            expected=f"what {directory.path} was started with",
-            found=f"changes: {', '.join(changed[:_SHOWN])}{more}",
-            remedy="Undo them to resume, or use --fresh or another --name.",
+            expected=f"{directory.config_file} as the run wrote it",
+            found=f"changes: {', '.join(changed)}",
+            remedy="Restore it, or resume the run, which writes it again.",
         )
-    return before
+    return directory.config_file
 
 
-def _arithmetic(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What the numbers are computed with: another library or kind of device gives other bits."""
-    versions, device = manifest.get("versions", {}), str(manifest.get("device", ""))
-    return {
-        "precision": manifest.get("precision", {}).get("name"),
+def _conditions(manifest: Manifest) -> tuple[dict[str, Any], ...]:
+    """Beside the settings what a run has to go on with, as far as it is known, in the order in which it is told.
+
+    Another library or kind of device gives other bits.
+    """
+    computed_with: dict[str, Any] = {}
+    if manifest.precision:
+        computed_with["precision"] = manifest.precision.get("name")
+    if manifest.device:
         # Cores don't count: with op determinism the bits don't depend on the number of threads.
-        "device": "CPU" if device.startswith("CPU") else device,
-        **{package: versions.get(package) for package in _COMPUTED_WITH},
-    }
+        computed_with["device"] = "CPU" if manifest.device.startswith("CPU") else manifest.device
+    return (
+        manifest.fingerprints,
+        manifest.objective,
+        {"results_version": manifest.results_version},
+        computed_with | {package: manifest.versions.get(package) for package in _COMPUTED_WITH},
+    )

@@ -1,16 +1,14 @@
-"""One run folder, one owner.
+"""The lock of a run's folder, which has one owner at a time, and the note of who that is.
 
 The lock is the operating system's (``.lock``, flock): it ends with the process that holds it, however that ends, so
 that none is ever stale. On file systems that are shared between hosts it may not reach the other hosts. There the owner
-is known by its pulse: it touches ``.session.json`` every few seconds (see `search.run_folder.lock`).
-
-Who is at work in a run's folder, and how the last one who was ended.
+is known by its pulse: it touches ``.session.json`` every few seconds.
 
 ``.session.json`` in the folder: ``pid``, ``host``, ``since`` (ISO 8601) of the process that works or worked last, where
 it ended in an exception ``ended`` (ISO 8601), ``error`` (one line) and ``interrupted`` (whether the user ended it), and
 ``crc32`` (8 hex digits of the rest as JSON with sorted keys). A process that ended well takes it away; one that was
 killed leaves it without ``ended``. Whether anybody is at work is not read from it: the lock says that, and it ends with
-its process (see `search.run_folder.lock`).
+its process.
 """
 
 from __future__ import annotations
@@ -107,6 +105,16 @@ def is_locked(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def require_not_locked(folder: Path) -> None:
+    """Refuse a folder that a process of this host is at work in.
+
+    Raises:
+        RunError: If there is one.
+    """
+    if is_locked(folder):
+        raise _taken(folder, read_session(folder))
 
 
 def require_no_other_host(

@@ -1,4 +1,4 @@
-"""Which run a command means: a name in the folder of runs, a path, or nothing for the newest one.
+"""The lookup of the run that a command means: a name in the folder of runs, a path, or nothing for the newest one.
 
 The folder of runs is ``output.runs`` of ./tuner_config.toml, or ``runs``. Only that setting of the file is read, so
 that a mistake elsewhere in it does not keep anybody from looking at finished runs.

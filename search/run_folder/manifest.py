@@ -1,50 +1,130 @@
-"""run.json, the manifest of a run: its schema, its checksum, and a second copy of it.
+"""The manifest of a run, run.json: its schema, its checksum, and a second copy of it.
 
-Schema 2: ``schema``, ``name``, ``status`` ("running", "complete"), ``created`` and ``finished`` (ISO 8601), ``argv``,
-``demo``, ``mode`` ("whole", "roi"), ``protocol`` ("holdout", "nested"), ``endpoint``, ``objective`` (``name``,
-``direction``), ``fingerprints`` (of cases, prepared images, split, weights, plan with the drawn configurations, and in
-a nested run outer_split; SHA-256 hex), ``settings`` (what results depend on, by path), ``results_version``,
-``views_per_class``, ``ended_after`` (number of runs of a search with a bound of time, once it has ended),
-``cut_short`` (true where that bound ended it before its plan was carried out), ``seeds``,
-``plan`` (see `plan_text.plan_table`), ``weights``, ``weights_verification`` (a sentence), ``precision`` (``name``,
-``reason`` and the measured relative ``deviation`` of the backbone's features), ``versions``, ``git``, ``device``,
-``processor``, ``host``, ``outputs`` and ``records`` (SHA-256 hex of each file in ``best/``, and of config.toml, splits
-and trials.jsonl, once complete) and ``checksum`` (SHA-256 hex of all the rest as JSON with sorted keys).
-``.run.json.copy`` is the same, written first, and read where ``run.json`` is damaged: the previous generation, or the
-next one. A nested run has ``views_of_searches`` as well (views of each class by search;
-null for crops, whose searches decide for themselves), an outer search of one ``outer`` (``run``, ``fold`` from 1,
-``folds``). Schema 1 is the same without ``outputs``, ``checksum`` and copy.
+`Manifest` is the schema. Beside its fields the file has ``checksum`` (SHA-256 hex of all the rest as JSON with sorted
+keys). ``.run.json.copy`` is the same, written first, and read where ``run.json`` is damaged: the previous generation,
+or the next one. Schema 1 is the same without ``outputs``, ``checksum`` and copy.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from search.errors import RunError
 from search.files.atomic import write_atomic
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
-SCHEMA = 2
+SCHEMA: Literal[2] = 2
 COPY = ".run.json.copy"
 _CHECKSUM = "checksum"
+Views = tuple[Annotated[int, Field(ge=1, le=256)], ...]
 
 
-def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
+class OuterFold(BaseModel):
+    """The place of an outer search in its nested run.
+
+    Attributes:
+        run: Name of the nested run.
+        fold: Number of the outer fold, from 1.
+        folds: How many there are.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str
+    fold: int
+    folds: int
+
+
+class Manifest(BaseModel):
+    """What a run was started with and how far it is; fields that a newer version knows are kept.
+
+    Attributes:
+        schema_version: ``schema`` in the file.
+        name: The run's name.
+        status: "running" or "complete".
+        created: When it began, ISO 8601.
+        finished: When it was complete, ISO 8601.
+        argv: The command line.
+        demo: Whether it is a demonstration.
+        mode: "whole" or "roi".
+        protocol: "holdout" or "nested".
+        endpoint: The primary endpoint in words.
+        fingerprints: Of cases, prepared images, split, weights, plan with the drawn configurations, and in a nested run
+            outer_split; SHA-256 (hex).
+        objective: ``name`` and ``direction``.
+        settings: What results depend on, by path.
+        results_version: Of the code.
+        views_per_class: Stored views of an image of each class; None until they are decided.
+        views_of_searches: In a nested run the same by search; None for crops, whose searches decide for themselves.
+        outer: In an outer search its place.
+        ended_after: Number of trials of a search with a bound of time, once it has ended.
+        cut_short: Whether that bound ended it before its plan was carried out.
+        seeds: By purpose.
+        plan: See `search.plan.protocol.plan_table`.
+        weights: Where they come from, in words.
+        weights_verification: Whether they are genuine, in a sentence.
+        precision: ``name``, ``reason`` and the measured relative ``deviation`` of the backbone's features.
+        versions: Of Python and the packages.
+        git: Commit of the program, or None.
+        device: What it computes on, in words.
+        processor: Its processor.
+        host: Its host.
+        outputs: SHA-256 (hex) of each file in ``best/``, once complete.
+        records: The same of config.toml, splits and trials.jsonl.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    schema_version: Annotated[Literal[1, 2], Field(alias="schema")] = SCHEMA
+    name: str
+    status: Literal["running", "complete"]
+    created: str
+    finished: str | None = None
+    argv: tuple[str, ...]
+    demo: bool
+    mode: Literal["whole", "roi"] = "whole"
+    protocol: Literal["holdout", "nested"] = "holdout"
+    endpoint: str = ""
+    fingerprints: dict[str, str]
+    objective: dict[str, str] = {}
+    settings: dict[str, Any]
+    results_version: int
+    views_per_class: Views | None
+    views_of_searches: dict[str, Views] | None = None
+    outer: OuterFold | None = None
+    ended_after: Annotated[int, Field(ge=1)] | None = None
+    cut_short: bool = False
+    seeds: dict[str, int]
+    plan: dict[str, Any] = {}
+    weights: str = ""
+    weights_verification: str = ""
+    precision: dict[str, Any] = {}
+    versions: dict[str, str]
+    git: str | None = None
+    device: str = ""
+    processor: str = ""
+    host: str = ""
+    outputs: dict[str, str] = {}
+    records: dict[str, str] = {}
+
+    def but(self, **changes: Any) -> Manifest:
+        """The same with other values of some fields."""
+        return self.model_copy(update=changes)
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
     """Replace a manifest, its copy first."""
-    content = {**{key: value for key, value in manifest.items() if key != _CHECKSUM}, "schema": SCHEMA}
-    content = json.loads(json.dumps(content, allow_nan=False))  # as it will be read: keys are text there
+    content = manifest.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"schema": SCHEMA}
     text = json.dumps({**content, _CHECKSUM: _checksum(content)}, indent=2, allow_nan=False) + "\n"
     write_atomic(path.with_name(COPY), text)
     write_atomic(path, text)
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> Manifest:
     """Read a manifest, or its copy where it is damaged.
 
     Raises:
@@ -63,64 +143,27 @@ def read_manifest(path: Path) -> dict[str, Any]:
             raise _not_a_manifest(path, f"{path}, damaged: {damage}") from None
 
 
-def _parsed(text: bytes) -> dict[str, Any]:
+def _parsed(text: bytes) -> Manifest:
     """The manifest of a text.
 
     Raises:
         ValueError: If it is not what was written.
     """
     try:
-        manifest = json.loads(text)
+        content = json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    if not isinstance(manifest, dict):
+    if not isinstance(content, dict):
         raise ValueError("no JSON object")
-    if manifest.get("schema") != 1:
-        content = {key: value for key, value in manifest.items() if key != _CHECKSUM}
-        if manifest.get(_CHECKSUM) != _checksum(content):
-            raise ValueError("the checksum does not fit")
+    written = content.pop(_CHECKSUM, None)
+    if content.get("schema") != 1 and written != _checksum(content):
+        raise ValueError("the checksum does not fit")
     # A checksum is no proof of who wrote it: the types that other code relies on are checked as well.
-    from pydantic import ValidationError
-
     try:
-        _schema().validate_python(manifest)
+        return Manifest.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    return manifest
-
-
-@cache
-def _schema() -> TypeAdapter[Any]:
-    from typing import Annotated, Literal, NotRequired
-
-    from pydantic import Field, TypeAdapter
-    from typing_extensions import TypedDict  # pydantic can't read typing's before Python 3.12
-
-    class Manifest(TypedDict):
-        schema: Literal[1, 2]
-        name: str
-        status: Literal["running", "complete"]
-        created: str
-        finished: NotRequired[str]
-        argv: list[str]
-        demo: bool
-        mode: NotRequired[Literal["whole", "roi"]]
-        protocol: NotRequired[Literal["holdout", "nested"]]
-        fingerprints: dict[str, str]
-        settings: dict[str, Any]
-        results_version: int
-        views_per_class: list[Annotated[int, Field(ge=1, le=256)]] | None
-        ended_after: NotRequired[Annotated[int, Field(ge=1)]]
-        cut_short: NotRequired[bool]
-        views_of_searches: NotRequired[dict[str, list[Annotated[int, Field(ge=1, le=256)]]] | None]
-        seeds: dict[str, int]
-        versions: dict[str, str]
-        processor: NotRequired[str]
-        outputs: NotRequired[dict[str, str]]
-        records: NotRequired[dict[str, str]]
-
-    return TypeAdapter(Manifest)
 
 
 def _checksum(content: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a run is doing: read from its folder, without disturbing it.
+"""The state of a run, read from its folder without disturbing it.
 
 States: "starting" (at work, nothing written down yet), "running", "interrupted" (nobody is at work, and it goes on
 when its command is typed again), "failed" (ended in an error; the same command goes on once the cause is mended),
@@ -8,18 +8,23 @@ when its command is typed again), "failed" (ended in an error; the same command 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from reports.trials import TrialRecord, ranked
-from search.errors import RunError
+from search.config.reading import load_config
+from search.errors import RunError, UserError
+from search.plan.clock import search_clock
+from search.plan.cost import CostModel
+from search.plan.protocol import plan_run
 from search.run_folder.cut_short import CutShort, cut_short
 from search.run_folder.directory import RunDirectory
 from search.run_folder.interruption import command_to_resume
 from search.run_folder.lock import Session, read_session
 from search.run_folder.lookup import all_runs, runs_folder
+from search.run_folder.manifest import Manifest
 from search.run_folder.trial_log import recorded
 
 State = Literal["starting", "running", "interrupted", "failed", "complete", "damaged"]
@@ -77,9 +82,8 @@ class RunStatus:
         best: The leading run, or None.
         cut_short: How far the searches came that the time limit ended, or None.
         seconds_spent: Wall time of the search's runs.
-        seconds_left: Estimate for the rest of the search while it is running or interrupted: its remaining epochs at
-            the mean cost of an epoch so far, without what building graphs took; retraining and evaluation come on top.
-            None before the first run's end.
+        seconds_left: The clock's estimate for the rest of the search while it is running or interrupted, see
+            `search.plan.clock`; retraining and evaluation come on top. None before the first run's end.
         resume: The command that goes on with it, where there is something to go on with.
         report: The report, once there.
     """
@@ -138,26 +142,24 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
     state = _state(manifest, session, in_use=in_use)
     searches = _records_of_searches(run)
     records = [record for search in searches.values() for record in search]
-    progress, ended_early = _progress(manifest, records), cut_short(run)
+    progress = _progress(manifest, records)
     is_open = state in ("running", "interrupted", "failed")
-    ended_in_error = state == "failed" and session is not None
+    until = (now or datetime.datetime.now(datetime.UTC)) if state == "running" else None
     return RunStatus(
         name=run.name,
         path=str(run.path),
         state=state,
-        demo=bool(manifest.get("demo")),
-        protocol=manifest.get("protocol", "holdout"),
-        created=manifest.get("created"),
-        finished=manifest.get("finished"),
-        error=session.error if ended_in_error and session else None,
+        demo=manifest.demo,
+        protocol=manifest.protocol,
+        created=manifest.created,
+        finished=manifest.finished,
+        error=session.error if state == "failed" and session else None,
         progress=progress,
         best=_best(searches.get(run.path.name, ())),
+        cut_short=cut_short(run),
         seconds_spent=sum(record.seconds for record in records),
-        cut_short=ended_early,
-        seconds_left=_seconds_left(progress, ended_early, records, state, now or datetime.datetime.now(datetime.UTC))
-        if is_open
-        else None,
-        resume=command_to_resume(manifest["argv"]) if is_open and state != "running" and manifest.get("argv") else None,
+        seconds_left=_seconds_left(run, progress, searches, now=until) if is_open else None,
+        resume=command_to_resume(manifest.argv) if is_open and state != "running" and manifest.argv else None,
         report=str(run.report_file) if run.report_file.is_file() else None,
         **(_process(session) if state != "complete" else {}),
     )
@@ -170,8 +172,8 @@ def _status_or_damage(run: RunDirectory) -> RunStatus:
         return RunStatus(run.name, str(run.path), "damaged", error=str(error))
 
 
-def _state(manifest: dict[str, Any], session: Session | None, *, in_use: bool) -> State:
-    if manifest.get("status") == "complete":
+def _state(manifest: Manifest, session: Session | None, *, in_use: bool) -> State:
+    if manifest.status == "complete":
         return "complete"
     if in_use:
         return "running"
@@ -188,10 +190,9 @@ def _records_of_searches(run: RunDirectory) -> dict[str, tuple[TrialRecord, ...]
     return {file.parent.name: recorded(RunDirectory(file.parent)) for file in files if file.is_file()}
 
 
-def _progress(manifest: dict[str, Any], records: Sequence[TrialRecord]) -> Progress:
-    plan = manifest.get("plan", {})
-    nested = manifest.get("protocol") == "nested" and "outer" not in manifest
-    searches = 1 + int(manifest.get("settings", {}).get("split.outer_folds", 0)) if nested else 1
+def _progress(manifest: Manifest, records: Sequence[TrialRecord]) -> Progress:
+    plan, nested = manifest.plan, manifest.protocol == "nested" and manifest.outer is None
+    searches = 1 + int(manifest.settings.get("split.outer_folds", 0)) if nested else 1
     return Progress(
         runs=len(records),
         failed=sum(record.status == "failed" for record in records),
@@ -211,22 +212,33 @@ def _best(records: Sequence[TrialRecord]) -> BestSoFar | None:
 
 
 def _seconds_left(
+    run: RunDirectory,
     progress: Progress,
-    ended_early: CutShort | None,
-    records: Sequence[TrialRecord],
-    state: State,
-    now: datetime.datetime,
+    searches: Mapping[str, Sequence[TrialRecord]],
+    *,
+    now: datetime.datetime | None,
 ) -> float | None:
-    trained = sum(record.epochs - record.initial_epoch for record in records)
-    if not trained:
+    """What the clock says of all searches; of the one at work less what its trial in flight has done by ``now``."""
+    records = [record for search in searches.values() for record in search]
+    try:
+        config = load_config(run.config_file)
+        plan = plan_run(config)
+    except UserError:
         return None
-    # Graphs are built once for all runs of a shape, most of them early.
-    cost = sum(record.seconds - record.build_seconds for record in records) / trained
-    given_up = ended_early.planned_epochs - ended_early.epochs if ended_early else 0
-    left = max(0, progress.planned_epochs - progress.epochs - given_up) * cost
+    costs = CostModel()
+    # All have told their costs before the first is asked.
+    clocks = [search_clock(config, plan, costs, search) for search in (*searches.values(), *[()] * progress.searches)]
+    # A search that has ended by the time starts no other trial.
+    folders = [run, *(RunDirectory(folder) for folder in sorted(run.path.glob("outer-*")))]
+    over = {each.path.name for each in folders if each.manifest_file.is_file() and each.read_manifest().ended_after}
+    named = zip((*searches, *[""] * progress.searches), clocks[: progress.searches], strict=False)
+    times = [0.0 if name in over else clock.seconds_left(0.0) for name, clock in named]
+    if not records or None in times:
+        return None
+    left = sum(time for time in times if time is not None)
     latest = max(records, key=lambda record: record.started)
-    if state == "running" and latest.started:
-        # What the run in flight has done so far; no more than a usual run, for nobody can see how far it is.
+    if now is not None and latest.started:
+        # No more than a usual trial, for nobody can see how far this one is.
         begun = datetime.datetime.fromisoformat(latest.started) + datetime.timedelta(seconds=latest.seconds)
         usual = sum(record.seconds for record in records) / len(records)
         left -= min(max(0.0, (now - begun).total_seconds()), usual, left)

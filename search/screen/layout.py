@@ -1,12 +1,9 @@
-"""What a terminal shows of a search while it runs: a table of runs, counts, two bars; drawn for a given size.
-
-A run as short text.
-"""
+"""The layout of what a terminal shows of a search while it runs, for a given size; a run as a line of text."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.trials import TrialRecord, fold_objectives
-from search.screen.state import RunInFlight, SearchBoard
+from search.plan.clock import RunInFlight, SearchClock
+from search.plan.execution import Assignment
 from search.text import duration
 
 # Rows of the screen that the table leaves to the header above it and to what stands below it.
@@ -50,7 +48,7 @@ class Station:
 
 
 def layout(
-    board: SearchBoard | None, stations: Sequence[Station], *, width: int, height: int, now: float
+    board: SearchClock | None, stations: Sequence[Station], *, width: int, height: int, now: float
 ) -> RenderableType:
     """Draw everything, at most ``height - 1`` rows of at most ``width`` columns.
 
@@ -85,7 +83,7 @@ def layout(
     return Group(*parts)
 
 
-def runs_table(board: SearchBoard, *, rows: int, width: int, now: float = 0.0, flying: bool = True) -> Table:
+def runs_table(board: SearchClock, *, rows: int, width: int, now: float = 0.0, flying: bool = True) -> Table:
     """The best runs so far, the last ones and the one in flight.
 
     Args:
@@ -95,38 +93,56 @@ def runs_table(board: SearchBoard, *, rows: int, width: int, now: float = 0.0, f
         now: Seconds of a monotonic clock.
         flying: Whether the search is on; after it only the best runs are listed.
     """
-    columns = [column for column in _COLUMNS if width >= column.from_width]
+    columns = [title for title, least in _COLUMNS.items() if width >= least]
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
+    for title in columns:
+        table.add_column(title, justify="left" if title == "state" else "right", no_wrap=True)
     in_flight = list(board.running.values())[: max(1, rows - 2)] if flying else []
     free = max(0, rows - len(in_flight))
-    best = board.best(min(5, max(1, free // 2)) if flying else rows)
+    best = best_runs(board.records)[: min(5, max(1, free // 2)) if flying else rows]
     shown = {record.run for record in best}
     last = [record for record in board.records if record.run not in shown][-(free - len(best)) :] if flying else []
-    for place, record in enumerate(best):
-        style = "bold green" if place == 0 else "green"
-        table.add_row(*(column.of(_finished(record, "done" if place else "best")) for column in columns), style=style)
+    listed = [
+        (record, "done" if place else "best", "green" if place else "bold green") for place, record in enumerate(best)
+    ]
     for record in last if free > len(best) else []:
-        row = _finished(record, "failed" if record.status == "failed" else "done")
-        table.add_row(*(column.of(row) for column in columns), style="red" if record.status == "failed" else "")
+        listed.append((record, "failed", "red") if record.status == "failed" else (record, "done", ""))
+    for record, state, style in listed:
+        row = _row(record, state, record, record.hyperparameters, record.seconds)
+        table.add_row(*(row[title] for title in columns), style=style)
     for flight in in_flight:
-        table.add_row(*(column.of(_in_flight(flight, now)) for column in columns), style="cyan")
+        row = _row(flight, "running", flight.assignment, vars(flight.configuration), max(0.0, now - flight.began))
+        table.add_row(*(row[title] for title in columns), style="cyan")
     return table
 
 
-def counts_line(board: SearchBoard) -> Text:
+def counts_line(board: SearchClock) -> Text:
     """How many runs are in which state."""
-    counts = board.counts
-    styles = {"done": "green", "failed": "red", "running": "cyan", "to come": "dim"}
-    line = Text(no_wrap=True, overflow="ellipsis")
-    for state, count in counts.items():
-        if count or state == "done":
-            line.append(f"{', ' if line.plain else ''}{count} {state}", style=styles[state])
+    done, running = sum(record.status == "completed" for record in board.records), len(board.running)
+    line = Text(f"{done} done", style="green", no_wrap=True, overflow="ellipsis")
+    others = (
+        (len(board.records) - done, "failed", "red"),
+        (running, "running", "cyan"),
+        (max(0, board.plan.runs - done - running), "to come", "dim"),
+    )
+    for count, state, style in others:
+        if count:
+            line.append(f", {count} {state}", style=style)
     return line
 
 
-def _search_bars(bars: Table, board: SearchBoard, now: float) -> None:
+def best_runs(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Completed runs: those of the largest epoch count first, as the winner is chosen.
+
+    Of runs that one configuration was promoted through, the last stands for all.
+    """
+    completed = [record for record in records if record.status == "completed"]
+    continued = {record.parent for record in completed}
+    scored = [record for record in completed if record.objective is not None and record.run not in continued]
+    return sorted(scored, key=lambda record: (-record.epochs, -(record.objective or 0.0), record.run))
+
+
+def _search_bars(bars: Table, board: SearchClock, now: float) -> None:
     left = board.seconds_left(now)
     bars.add_row(
         "search",
@@ -146,59 +162,48 @@ def _search_bars(bars: Table, board: SearchBoard, now: float) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Row:
-    run: int
-    state: str
-    bracket: int
-    rung: int
-    initial_epoch: int
-    epochs: int
-    objective: float | None
-    spread: str
-    values: dict[str, Any]
-    seconds: float
+# Title and the width of a terminal from which a column is shown; all but the state stand at the right.
+_COLUMNS = {
+    "run": 0,
+    "state": 0,
+    "bracket": 0,
+    "rung": 0,
+    "epochs": 0,
+    "AUC": 0,
+    "± folds": 0,
+    "depth": 0,
+    "width": 70,
+    "dropout": 100,
+    "l2": 100,
+    "lr": 78,
+    "time": 76,
+}
 
 
-def _finished(record: TrialRecord, state: str) -> _Row:
-    spread = spread_text(record).removeprefix(" ± ")
-    return _Row(
-        record.run, state, record.bracket, record.rung, record.initial_epoch, record.epochs, record.objective, spread,
-        record.hyperparameters, record.seconds,
-    )  # fmt: skip
-
-
-def _in_flight(flight: RunInFlight, now: float) -> _Row:
-    assignment, values = flight.assignment, vars(flight.configuration)
-    return _Row(
-        flight.run, "running", assignment.bracket, assignment.rung, assignment.initial_epoch, assignment.epochs, None,
-        "", values, max(0.0, now - flight.began),
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Column:
-    title: str
-    of: Callable[[_Row], str]
-    right: bool = True
-    from_width: int = 0
-
-
-_COLUMNS = (
-    _Column("run", lambda row: str(row.run)),
-    _Column("state", lambda row: row.state, right=False),
-    _Column("bracket", lambda row: str(row.bracket)),
-    _Column("rung", lambda row: str(row.rung)),
-    _Column("epochs", lambda row: f"{row.initial_epoch}→{row.epochs}"),
-    _Column("AUC", lambda row: "" if row.objective is None else f"{row.objective:.3f}"),
-    _Column("± folds", lambda row: row.spread),
-    _Column("depth", lambda row: str(row.values.get("unfreeze_depth", ""))),
-    _Column("width", lambda row: str(row.values.get("head_width", "")), from_width=70),
-    _Column("dropout", lambda row: _number(row.values.get("dropout")), from_width=100),
-    _Column("l2", lambda row: _number(row.values.get("l2")), from_width=100),
-    _Column("lr", lambda row: _number(row.values.get("learning_rate")), from_width=78),
-    _Column("time", lambda row: duration(row.seconds), from_width=76),
-)
+def _row(
+    run: TrialRecord | RunInFlight,
+    state: str,
+    place: TrialRecord | Assignment,
+    values: Mapping[str, Any],
+    seconds: float,
+) -> dict[str, str]:
+    """What stands in each column."""
+    objective, spread = (run.objective, spread_text(run)) if isinstance(run, TrialRecord) else (None, "")
+    return {
+        "run": str(run.run),
+        "state": state,
+        "bracket": str(place.bracket),
+        "rung": str(place.rung),
+        "epochs": f"{place.initial_epoch}→{place.epochs}",
+        "AUC": "" if objective is None else f"{objective:.3f}",
+        "± folds": spread.removeprefix(" ± "),
+        "depth": str(values.get("unfreeze_depth", "")),
+        "width": str(values.get("head_width", "")),
+        "dropout": _number(values.get("dropout")),
+        "l2": _number(values.get("l2")),
+        "lr": _number(values.get("learning_rate")),
+        "time": duration(seconds),
+    }
 
 
 def _number(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The two ways out of the program: data on stdout, everything else on stderr."""
+"""The ways out of the program: data on stdout, everything else on stderr, a log file followed by `following`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import json
 import os
 import sys
 import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from search.text import printable
@@ -16,23 +20,13 @@ if TYPE_CHECKING:
 
 
 OFF_TERMINAL_WIDTH = 100
-# One for one, so that a layout made for the original stands.
-_PLAIN = str.maketrans(
-    dict(
-        zip(
-            ("→", "–", "—", "−", "·", "•", "…", "×", "±", "µ", "²", "“", "”", "‘", "’", "━", "╸", "╺", "─"),
-            (">", "-", "-", "-", "-", "*", ".", "x", "~", "u", "2", '"', '"', "'", "'", "=", "-", "-", "-"),
-            strict=True,
-        )
-    )
-)
+_LOG_SECONDS = 0.2
 
 
 def messages(stream: TextIO | None = None) -> Console:
     """A console for progress and messages, on stderr unless a stream is given.
 
-    It measures the stream that it writes to (rich asks stdin first, which may be another terminal or none), and writes
-    only what the stream's encoding, or a terminal without Unicode, can show.
+    It measures the stream that it writes to: rich asks stdin first, which may be another terminal or none.
     """
     from rich.console import Console, ConsoleDimensions
 
@@ -46,12 +40,7 @@ def messages(stream: TextIO | None = None) -> Console:
         def size(self, new_size: tuple[int, int]) -> None:
             raise AttributeError("the size is the terminal's")
 
-        @property
-        def encoding(self) -> str:
-            return "ascii" if _lacks_unicode(self.file) else "utf-8"
-
-    stream = stream or sys.stderr
-    return Terminal(file=_Plain(stream) if _lacks_unicode(stream) else stream)  # type: ignore[arg-type]
+    return Terminal(file=stream or sys.stderr)
 
 
 def terminal_size(stream: Any) -> tuple[int, int]:
@@ -96,8 +85,9 @@ def show_table(table: RenderableType) -> None:
         Console(file=text, width=answer_width(), highlight=False).print(table)
         show("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
         return
-    stream: Any = _Plain(sys.stdout) if _lacks_unicode(sys.stdout) else sys.stdout
-    Console(file=stream, width=answer_width(), highlight=False).print(table)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal's encoding may lack a letter of a name
+    Console(file=sys.stdout, width=answer_width(), highlight=False).print(table)
 
 
 def show_json(value: Any) -> None:
@@ -127,32 +117,38 @@ def _filled(line: str, stream: TextIO, hanging: int = 0) -> str:
 
 
 def encodable(text: str, stream: TextIO) -> str:
-    """A text as a stream's encoding can show it, for example "~" for "±"."""
-    text = printable(text)
+    """A text as a stream's encoding can show it, with "?" for what it can't."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
-    return text
+    return printable(text).encode(encoding, "replace").decode(encoding)
 
 
-def _lacks_unicode(stream: Any) -> bool:
-    encoding = (getattr(stream, "encoding", None) or "utf-8").lower()
-    # The kernel's own console has a font of 256 or 512 glyphs.
-    return not encoding.startswith("utf") or (os.environ.get("TERM") == "linux" and stream.isatty())
+@contextmanager
+def following(path: Path, stream: TextIO) -> Iterator[None]:
+    """Copy whatever is appended to a file inside the block to a stream.
 
+    The writers write to the file alone, so that nothing is lost if the process dies, and the order is the file's.
 
-class _Plain:
-    """A stream that writes ASCII."""
+    Args:
+        path: The file; what it holds at the beginning is not shown.
+        stream: Where to.
+    """
+    ended = threading.Event()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
 
-    encoding = "ascii"
+        def copy() -> None:
+            while True:
+                last = ended.wait(_LOG_SECONDS)
+                if content := file.read():
+                    stream.write(content.decode("utf-8", "replace"))
+                    stream.flush()
+                if last:
+                    return
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        return self._stream.write(text.translate(_PLAIN).encode("ascii", "replace").decode("ascii"))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        thread = threading.Thread(target=copy, name="log", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()

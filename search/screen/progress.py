@@ -1,4 +1,4 @@
-"""What a run shows while it works, on stderr and in its log.
+"""The progress of a run, shown on stderr and in its log.
 
 On a terminal a table of runs and two bars are kept up to date below what has been said; elsewhere each run is a line.
 The log has the lines in any case, with their times, among what the libraries write into it.
@@ -20,11 +20,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from reports.trials import TrialRecord
+from search.plan.clock import SearchClock
 from search.plan.execution import Assignment
 from search.plan.space import Configuration
 from search.screen.layout import Station, layout, run_line, runs_table
-from search.screen.log_follower import following
-from search.screen.state import SearchBoard
+from search.screen.output import following
 from search.text import duration
 
 Detail = Literal["quiet", "normal", "verbose"]
@@ -52,9 +52,8 @@ class RunProgress:
         self._live = (
             detail == "normal" and console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
         )
-        self._board: SearchBoard | None = None
+        self._board: SearchClock | None = None
         self._stations: list[Station] = []
-        self._said: list[RenderableType] = []
         # Events come from the thread that trains, drawing has one of its own.
         self._lock = threading.RLock()
 
@@ -120,7 +119,7 @@ class RunProgress:
                 self._stations.remove(station)
 
     @contextmanager
-    def search(self, board: SearchBoard) -> Iterator[None]:
+    def search(self, board: SearchClock) -> Iterator[None]:
         """The search, whose events then change the board.
 
         Args:
@@ -135,7 +134,7 @@ class RunProgress:
         try:
             yield
             if self._live:
-                self._keep(Padding(runs_table(board, rows=5, width=self.console.width, flying=False), (1, 0)))
+                self.console.print(Padding(runs_table(board, rows=5, width=self.console.width, flying=False), (1, 0)))
             self.fact("search", f"{len(board.records) - before} runs in {duration(time.monotonic() - began)}")
         finally:
             with self._lock:
@@ -178,58 +177,22 @@ class RunProgress:
 
     def _print(self, line: RenderableType) -> None:
         if self._live:
-            self._keep(line)
+            self.console.print(line, highlight=False)
         elif self._detail == "normal":
             self.console.print(line, highlight=False, soft_wrap=True)
-
-    def _keep(self, line: RenderableType) -> None:
-        """Print above the live part, and remember it for the case that the terminal changes its size."""
-        with self._lock:
-            self._said.append(line)
-        self.console.print(line, highlight=False)
 
     @contextmanager
     def _drawn(self) -> Iterator[None]:
         """Keep the live part up to date inside the block."""
-        ended = threading.Event()
-        live = self._started()
-
-        def draw() -> None:
-            nonlocal live
-            size = self.console.size
-            while not ended.wait(_REFRESH_SECONDS):
-                if self.console.size.width != size.width:
-                    # The terminal has wrapped or joined lines that were drawn for another width.
-                    live.stop()
-                    self.console.clear()
-                    with self._lock:
-                        said = list(self._said)
-                    for line in said[-self.console.size.height :]:
-                        self.console.print(line, highlight=False)
-                    live = self._started()
-                size = self.console.size
-                live.refresh()
-
-        thread = threading.Thread(target=draw, name="display", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-            live.stop()
-
-    def _started(self) -> Live:
-        live = Live(
+        with Live(
             console=self.console,
-            auto_refresh=False,
+            refresh_per_second=1 / _REFRESH_SECONDS,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
             get_renderable=self._layout,
-        )
-        live.start()
-        return live
+        ):
+            yield
 
     def _layout(self) -> RenderableType:
         width, height = self.console.size

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
@@ -14,7 +11,7 @@ import keras_tuner
 from reports.trials import TrialRecord, best_run
 from search.config.schema import Config
 from search.machine.failures import machine_failures_in_one_line
-from search.plan.execution import SearchListener, TimeBound, time_bound
+from search.plan.execution import SearchListener, SearchOutcome, TimeBound, time_bound
 from search.plan.hyperband import HyperbandPlan
 from search.plan.space import Configuration, declare_space, draw_configurations, known_configurations
 from search.trials.data import TrainingSettings, TrialData
@@ -23,23 +20,6 @@ from search.tuner.bayesian import BayesianOracle
 from search.tuner.failures import without_last_failures
 from search.tuner.oracle import PlannedOracle, SearchOracle
 from search.tuner.tuner import MammoTuner
-
-
-@dataclass(frozen=True)
-class SearchOutcome:
-    """What a search found.
-
-    Attributes:
-        records: All runs, in their order.
-        winner: The best run at the full budget.
-        configuration: Its configuration.
-        cut_short: Whether the bound of time ended it before its plan was carried out.
-    """
-
-    records: tuple[TrialRecord, ...]
-    winner: TrialRecord
-    configuration: Configuration
-    cut_short: bool = False
 
 
 def run_search(
@@ -96,13 +76,6 @@ def run_search(
         Configuration.from_values(winner.hyperparameters),
         cut_short=not oracle.is_done and bound.is_reached(len(tuner.records)),
     )
-
-
-def plan_fingerprint(plan: HyperbandPlan, config: Config) -> str:
-    """SHA-256 (hex) of what a search is going to do: the plan, and the configurations that are drawn for it."""
-    drawn = draw_configurations(config.space, plan.configurations + plan.spares, seed=config.search.seed)
-    parts = [config.search.tuner, asdict(plan), [asdict(configuration) for configuration in drawn]]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def build_oracle(plan: HyperbandPlan, config: Config, *, seed: int, bound: TimeBound | None = None) -> SearchOracle:

@@ -33,7 +33,7 @@ from functools import partial
 import numpy as np
 
 from search.bit.architecture import R50X1
-from search.bit.weights import assign, random_weights
+from search.bit.weights import random_weights
 
 SIDE = 224
 MATRIX = 2048
@@ -61,7 +61,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
-    from search.bit.backbone import build_trunk
+    from search.bit.backbone import assign_official, build_trunk
 
     matrix = tf.random.normal((MATRIX, MATRIX))
     product = tf.function(lambda: tf.matmul(matrix, matrix))
@@ -69,7 +69,7 @@ def main() -> None:
     weights = random_weights(R50X1)
     for policy in options.policies.split(","):
         trunk = build_trunk(R50X1, SIDE, [0], dtype=policy)
-        assign(trunk, weights)
+        assign_official(trunk, weights.arrays)
         for batch in map(int, options.batches.split(",")):
             images = np.random.default_rng(0).uniform(-1, 1, (batch, SIDE, SIDE, 3)).astype(np.float32)
             forward = partial(trunk.predict_on_batch, images)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from search.bit.architecture import R50X1
-from search.bit.weights import assign, random_weights
+from search.bit.weights import random_weights
 from tests.benchmarks.bench_bit import SIDE, interleaved
 
 
@@ -52,12 +52,12 @@ def main() -> None:
     import keras
     import tensorflow as tf
 
-    from search.bit.backbone import build_tail, build_trunk
+    from search.bit.backbone import assign_official, build_tail, build_trunk
     from search.trials.head import runtime_head
 
     weights, rng = random_weights(R50X1), np.random.default_rng(0)
     trunk = build_trunk(R50X1, SIDE, [0])
-    assign(trunk, weights)
+    assign_official(trunk, weights.arrays)
 
     def both(function: Callable[[], Any]) -> list[Callable[[], Any]]:
         graphs = [tf.function(function, jit_compile=jit) for jit in (None, True)]
@@ -70,7 +70,7 @@ def main() -> None:
         shape = R50X1.boundary_shape(depth, (SIDE, SIDE))
         boundary = keras.Input(shape)
         tail = build_tail(R50X1, depth, shape)
-        assign(tail, weights)
+        assign_official(tail, weights.arrays)
         model = keras.Model(boundary, runtime_head(tail(boundary), width=256, n_classes=3))
         optimizer = keras.optimizers.SGD(1e-3, momentum=0.9)
         optimizer.build(model.trainable_variables)

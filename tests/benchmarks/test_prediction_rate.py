@@ -29,7 +29,8 @@ def test_films_are_predicted_at_four_fifths_of_the_trunk_s_own_speed(
     from search.bit.architecture import R50X1
     from search.bit.weights import random_weights
     from search.boundary.trunk import frozen_trunk
-    from search.export.opened import BATCH, ExportedModel, ModelFile
+    from search.export.metadata import ModelFile
+    from search.export.model import BATCH, ExportedModel
     from search.machine.libraries import start_tensorflow
     from search.predict.films import predict_files
     from tests.support.untrained import write_untrained

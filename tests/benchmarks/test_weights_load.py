@@ -14,8 +14,7 @@ import pytest
 
 from search.bit.architecture import R50X1
 from search.bit.resolve import backbone_weights
-from search.bit.store import write_stored
-from search.bit.weights import random_weights
+from search.bit.weights import random_weights, write_stored
 
 
 def fastest(function: Callable[[], object], repeats: int = 5) -> float:

@@ -37,7 +37,7 @@ class Kind:
 @pytest.fixture(scope="module")
 def kinds(engine, finished):
     from search.bit.architecture import SMALL
-    from search.bit.store import read_stored, write_stored
+    from search.bit.weights import read_stored, write_stored
     from search.boundary.store import BankKey, BankStore
     from search.export.metadata import metadata_file, read_metadata
     from search.export.model import load_exported
@@ -179,7 +179,7 @@ SMALL_PART = shutil.ignore_patterns("checkpoints", "oof", "tensorboard", "search
 
 
 def result_split(run):
-    return run.read_manifest()["fingerprints"]["split"]
+    return run.read_manifest().fingerprints["split"]
 
 
 def none_is_noticed(values):

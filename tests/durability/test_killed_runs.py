@@ -14,7 +14,8 @@ import pytest
 
 from search.config.writing import to_toml
 from search.errors import RunError
-from search.protocols.run import JobRequest, run_job
+from search.job import Job
+from search.protocols.run import run_job
 from search.run_folder.directory import RunDirectory
 from search.run_folder.manifest import COPY
 from search.run_folder.trial_log import read_records
@@ -124,7 +125,7 @@ def halted(finished):
     config, result = finished
     run = RunDirectory(config.output.runs / "halted")
     shutil.copytree(result.directory.path, run.path, ignore=shutil.ignore_patterns("*.png", ".lock"))
-    run.write_manifest({**run.read_manifest(), "status": "running"})
+    run.write_manifest(run.read_manifest().but(status="running"))
     yield config
     shutil.rmtree(run.path)
 
@@ -141,7 +142,7 @@ def test_a_run_is_not_resumed_with_what_would_change_its_results(halted, path, v
     section, key = path.split(".")
     changed = halted.model_copy(update={section: getattr(halted, section).model_copy(update={key: value})})
     with pytest.raises(RunError) as error:
-        run_job(JobRequest(changed, name="halted"))
+        run_job(Job(changed, name="halted"))
     assert words in str(error.value)
     assert "--fresh" in str(error.value)
 
@@ -161,9 +162,9 @@ def test_a_run_is_not_resumed_with_what_would_change_its_results(halted, path, v
 def test_a_run_is_not_resumed_by_what_would_compute_otherwise(halted, section, key, value, words):
     run = RunDirectory(halted.output.runs / "halted")
     before = run.read_manifest()
-    run.write_manifest(before | ({section: {**before[section], key: value}} if section else {key: value}))
+    run.write_manifest(before.but(**({section: {**getattr(before, section), key: value}} if section else {key: value})))
     with pytest.raises(RunError, match=r"Undo them to resume, or use --fresh or another --name") as error:
-        run_job(JobRequest(halted, name="halted"))
+        run_job(Job(halted, name="halted"))
     assert f"found changes: {words}" in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -185,16 +186,16 @@ def test_what_changes_no_result_may_change(halted):
         }
     )
     run = RunDirectory(halted.output.runs / "halted")
-    run.write_manifest(run.read_manifest() | {"git": "another", "host": "elsewhere", "processor": "another"})
+    run.write_manifest(run.read_manifest().but(git="another", host="elsewhere", processor="another"))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(GoneOnError):
-        patch.setattr("search.final.finish.finish", goes_on)
-        run_job(JobRequest(changed, name="halted", detail="verbose"))
+        patch.setattr("search.protocols.holdout.finish", goes_on)
+        run_job(Job(changed, name="halted", detail="verbose"))
     assert "begun on another processor (another)" in run.log_file.read_text()
 
 
 def test_resuming_without_a_run_is_refused(halted):
     with pytest.raises(RunError, match="Leave --resume out"):
-        run_job(JobRequest(halted, name="never", resume=True))
+        run_job(Job(halted, name="never", resume=True))
 
 
 @pytest.mark.parametrize("damage", [cut, flip, empty])
@@ -203,4 +204,4 @@ def test_a_manifest_that_is_damaged_with_its_copy_is_one_clear_line(halted, dama
     for path in (manifest, manifest.with_name(COPY)):
         path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(RunError, match=r"run\.json"):
-        run_job(JobRequest(halted, name="halted"))
+        run_job(Job(halted, name="halted"))

@@ -14,8 +14,9 @@ import pytest
 from search.config.reading import load_config
 from search.config.writing import to_toml
 from search.errors import RunError
+from search.job import Job
 from search.plan.protocol import plan_search
-from search.protocols.run import JobRequest, run_job
+from search.protocols.run import run_job
 from search.run_folder.trial_log import read_records
 from tests.conftest import ROOT
 from tests.support.tiny import tiny_config
@@ -57,12 +58,12 @@ def test_a_job_on_a_disk_that_is_full_again_and_again_ends_as_on_a_roomy_one(pha
     with disk(tmp_path / where, 40) as full:
         for kilobytes in (80, 250, 700, 1500, 2500, 3500, 64_000):
             try:
-                run_job(JobRequest(config, name="full"))
+                run_job(Job(config, name="full"))
                 break
             except RunError as error:
                 lines.append(str(error))
                 remount(full, f"size={kilobytes}k")
-        result = run_job(JobRequest(config, name="after")) if not lines else None
+        result = run_job(Job(config, name="after")) if not lines else None
         assert result is None, "the disk was never full"
         assert len(lines) >= (2 if where == "cache" else 4)
         for line in lines:
@@ -158,10 +159,10 @@ def test_a_run_is_not_complete_in_the_ruins_of_its_folder(finished, tmp_path, lo
 
     run = finished[1].directory.__class__(tmp_path / "run")
     shutil.copytree(finished[1].directory.path, run.path, ignore=shutil.ignore_patterns("*.png", ".lock"))
-    run.write_manifest({**run.read_manifest(), "status": "running"})
+    run.write_manifest(run.read_manifest().but(status="running"))
     (run.path / lost).unlink()
     with pytest.raises(RunError, match=f"found no {lost}"):
-        complete(run, run.read_manifest())
+        complete(run)
     assert not run.is_complete
 
 

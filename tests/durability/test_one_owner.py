@@ -11,7 +11,8 @@ import threading
 import pytest
 
 from search.errors import RunError
-from search.protocols.run import JobRequest, run_job
+from search.job import Job
+from search.protocols.run import run_job
 from search.run_folder.directory import RunDirectory, open_run_directory
 from search.run_folder.lock import SESSION, begin_session, is_locked, owned, read_session, require_no_other_host
 from tests.conftest import ROOT
@@ -31,7 +32,7 @@ def run(finished, tmp_path):
     """A run folder with something to lose."""
     directory = RunDirectory(tmp_path / "runs" / "mine")
     shutil.copytree(finished[1].directory.path, directory.path, ignore=shutil.ignore_patterns("*.png", ".lock"))
-    directory.write_manifest({**directory.read_manifest(), "status": "running"})
+    directory.write_manifest(directory.read_manifest().but(status="running"))
     return directory
 
 
@@ -100,7 +101,7 @@ def test_a_job_does_not_touch_a_run_that_is_at_work(finished, run, holder):
 
     before = content()
     with pytest.raises(RunError, match=f"process {holder.pid}"):
-        run_job(JobRequest(moved(finished[0], run), name="mine"))
+        run_job(Job(moved(finished[0], run), name="mine"))
     assert content() == before
 
 
@@ -108,9 +109,14 @@ def test_a_job_frees_its_folder_at_its_end_and_when_it_fails(finished, run):
     config, result = finished
     assert not is_locked(result.directory.path)
     assert read_session(result.directory.path) is None
+    # What is found at the gate leaves no trace; the weights are compared behind it.
     other = moved(config, run).model_copy(update={"search": config.search.model_copy(update={"seed": 7})})
-    with pytest.raises(RunError, match=r"search\.seed 0 → 7") as error:
-        run_job(JobRequest(other, name="mine"))
+    with pytest.raises(RunError, match=r"search\.seed 0 → 7"):
+        run_job(Job(other, name="mine"))
+    assert read_session(run.path) is None
+    run.update_manifest(fingerprints={**run.read_manifest().fingerprints, "weights": "0" * 64})
+    with pytest.raises(RunError, match="found changes: weights 0") as error:
+        run_job(Job(moved(config, run), name="mine"))
     assert not is_locked(run.path)
     assert read_session(run.path).error == str(error.value)
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from search.bit.architecture import R50X1, SMALL
-from search.bit.store import write_stored
-from search.bit.weights import BitWeights, random_weights
+from search.bit.weights import BitWeights, random_weights, write_stored
 from search.doctor import examine_data, examine_disks, examine_weights
 from tests.support.command_line import typed
 from tests.support.json_answers import assert_described

@@ -1,4 +1,4 @@
-"""The examples in every README run as they stand, but on the phantom and with the small backbone."""
+"""Every example of every README runs as it stands, but on synthetic films and with a small backbone."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.readmes import FRONT_PAGE, READMES, examples, links
 
 SMALLER = {
     'Path("all-mias.tar.gz")': "PHANTOM",
@@ -17,35 +18,30 @@ SMALLER = {
     "epochs=5": "epochs=1",
     'objective="val_loss"': 'objective="val_loss", seed=0',
 }
+WITH_PYTHON = [readme for readme in READMES if examples(readme, "python")]
+NEED_A_RUN = [readme for readme in WITH_PYTHON if "bit_mammography_final" in "".join(examples(readme, "python"))]
 
 
-PACKAGE_READMES = sorted(
-    path.relative_to(ROOT)
-    for package in ("mammo_data", "reports", "search", "tests")
-    for path in (ROOT / package).rglob("README.md")
-)
+def title(readme):
+    return str(readme.relative_to(ROOT))
 
 
-def examples():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = re.search(r"^## From Python\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
-    return re.findall(r"```python\n(.*?)```", section[1], re.DOTALL)
-
-
-def smaller(code):
-    for large, small in SMALLER.items():
-        code = code.replace(large, small)
-    return code
+def run(readme, names):
+    """The Python blocks of a README one after the other in one module."""
+    for block in examples(readme, "python"):
+        for large, small in SMALLER.items():
+            block = block.replace(large, small)
+        exec(compile(block, title(readme), "exec"), names)
+    return names
 
 
 def test_every_substitution_is_of_something_that_a_readme_says():
-    together = "".join((ROOT / readme).read_text(encoding="utf-8") for readme in ("README.md", *PACKAGE_READMES))
+    together = "".join(block for readme in READMES for block in examples(readme, "python"))
     assert not [large for large in SMALLER if large not in together]
 
 
 def test_the_pictures_are_there_small_and_alone():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    pictures = [ROOT / path for path in re.findall(r"^!\[.+\]\((.+)\)$", text, re.MULTILINE)]
+    pictures = [ROOT / path for path in re.findall(r"^!\[.+\]\((.+)\)$", FRONT_PAGE.read_text("utf-8"), re.MULTILINE)]
     assert {path.suffix for path in pictures} == {".svg", ".png"}
     for path in pictures:
         assert 1_000 < path.stat().st_size < 150_000
@@ -53,48 +49,63 @@ def test_the_pictures_are_there_small_and_alone():
             assert set(re.findall(r"https?://[^\"' )]+", path.read_text())) == {"http://www.w3.org/2000/svg"}
 
 
-def test_data_search_and_report_of_one_s_own(phantom, tmp_path, monkeypatch, tensorflow_started):
-    monkeypatch.chdir(tmp_path)
-    *blocks, _ = examples()
-    names = {"PHANTOM": phantom}
-    for block in blocks:
-        exec(compile(smaller(block), "README.md", "exec"), names)
-    shape = next(iter(names["training"]))[0].shape
-    assert tuple(shape) == (16, 48, 48, 3)
-    held_out = set(names["split"].test_patients)
-    assert not held_out & set(names["predictions"].patient_ids)
-    assert names["evaluation"].metrics["macro_ovr_auc"]["value"] is not None
-    assert (tmp_path / "figures" / "roc.png").stat().st_size > 10_000
-    assert (tmp_path / "my-search").is_dir()
+@pytest.mark.parametrize("readme", READMES, ids=title)
+def test_every_link_leads_somewhere(readme):
+    assert [target for target in links(readme) if not (readme.parent / target.partition("#")[0]).exists()] == []
 
 
-@pytest.mark.parametrize("readme", PACKAGE_READMES, ids=str)
-def test_the_examples_of_a_package_readme_run(readme, phantom, tmp_path, monkeypatch, tensorflow_started):
-    """Its Python blocks one after the other in one module, and each of its tables as a cases.csv."""
+@pytest.mark.parametrize("package", ["mammo_data", "reports", "search"])
+def test_a_package_s_page_names_everything_in_it(package):
+    page = (ROOT / package / "README.md").read_text(encoding="utf-8")
+    inside = [path for path in (ROOT / package).iterdir() if not path.name.startswith(("_", ".", "README", "py.typed"))]
+    names = {f"{path.name}/" if path.is_dir() else path.name for path in inside}
+    assert not {name for name in names - {"pictures/"} if name not in page}  # the pictures are the front page's
+
+
+@pytest.mark.parametrize("readme", READMES, ids=title)
+def test_every_cases_csv_can_be_read(readme, tmp_path, monkeypatch):
     from mammo_data import DataError, open_source
 
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / readme).read_text(encoding="utf-8")
-    names = {"PHANTOM": phantom}
-    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(compile(smaller(block), str(readme), "exec"), names)
-    for table in re.findall(r"```csv\n(.*?)```", text, re.DOTALL):
+    for table in examples(readme, "csv"):
         Path("cases.csv").write_text(table)
         with pytest.raises(DataError, match=r"the images that cases\.csv lists"):  # all that is missing are the films
             open_source(Path())
 
 
-def test_the_exported_file_gives_the_calibrated_probabilities_without_this_package(finished, tmp_path, monkeypatch):
-    from mammo_data.preparation.prepared import PreparedSet
-    from mammo_data.splits import Split
-    from reports.predictions import Predictions
+def test_data_search_and_report_of_one_s_own(phantom, tmp_path, monkeypatch, tensorflow_started):
+    monkeypatch.chdir(tmp_path)
+    names = run(FRONT_PAGE, {"PHANTOM": phantom})
+    shape = next(iter(names["training"]))[0].shape
+    assert tuple(shape) == (16, 48, 48, 3)
+    held_out, table = set(names["split"].test_patients), names["films"].table
+    assert not held_out & {table.patient_ids[row] for row in (*names["rows"], *names["unseen"])}
+    assert names["evaluation"].metrics["macro_ovr_auc"]["value"] is not None
+    assert (tmp_path / "my-search").is_dir()
+
+
+@pytest.mark.parametrize(
+    "readme", [readme for readme in WITH_PYTHON if readme != FRONT_PAGE and readme not in NEED_A_RUN], ids=title
+)
+def test_the_python_of_a_package_s_page_runs(readme, phantom, tmp_path, monkeypatch, tensorflow_started):
+    monkeypatch.chdir(tmp_path)
+    names = run(readme, {"PHANTOM": phantom})
+    if "write_figures" in names:
+        assert (tmp_path / "figures" / "roc.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("readme", NEED_A_RUN, ids=title)
+def test_the_python_about_a_finished_run_gives_what_the_run_has_stored(readme, finished, monkeypatch):
+    from mammo_data import PreparedSet, Split
+    from reports import Predictions
 
     config, result = finished
     monkeypatch.chdir(result.directory.best)
     (films,) = (PreparedSet.load(path) for path in (config.output.cache / "prepared").iterdir())
     rows = Split.read_csv(result.directory.split_file).test_rows(films.table)
-    names = {"prepared": films.images[rows][..., None].astype(np.float32)}
-    exec(compile(examples()[-1], "README.md", "exec"), names)
+    names = run(readme, {"prepared": films.images[rows][..., None].astype(np.float32)})
+    if "calibrated" not in names:
+        return
     stored = Predictions.read_csv(result.directory.best / "predictions_corrected.csv")
     assert names["calibrated"] == pytest.approx(stored.probabilities, abs=1e-4)
     point = result.metrics["operating_points"][0]

@@ -37,18 +37,14 @@ def write_saved_model(
     *,
     named: bool = True,
     order: Callable[[dict], list[str]] = list,
-    forward: str = "right",
 ) -> Path:
-    """A module as TF-Hub serves it: variables in a list (so that checkpoint keys are positions), input in [0, 1].
-
-    Its forward pass is written with TensorFlow's primitives, apart from the package's graph.
+    """A module as TF-Hub serves it: variables in a list (so that checkpoint keys are positions), and a program.
 
     Args:
         directory: Where to write it.
         arch: Architecture.
         named: Give the variables their official names.
         order: Order of the list.
-        forward: "right", "wrong" (takes [−1, 1]) or "none".
     """
     import tensorflow as tf
 
@@ -58,48 +54,14 @@ def write_saved_model(
         name: tf.Variable(arrays[name], name=name if named else f"v{i}") for i, name in enumerate(order(arrays))
     }
     module.parameters = list(variables.values())
-    if forward != "none":
 
-        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
-        def call(images):
-            return _features(variables, arch, images if forward == "wrong" else 2 * images - 1)
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
+    def call(images):
+        return tf.reduce_mean(images, (1, 2))
 
-        module.__call__ = call
-        tf.saved_model.save(module, str(directory), signatures=call)
-    else:
-        tf.saved_model.save(module, str(directory))
+    module.__call__ = call
+    tf.saved_model.save(module, str(directory), signatures=call)
     return directory
-
-
-def _features(v, arch, x):
-    import tensorflow as tf
-
-    def convolve(x, name, stride=1):
-        kernel = v[f"{name}/standardized_conv2d/kernel"]
-        mean, variance = tf.nn.moments(kernel, (0, 1, 2))
-        pad = kernel.shape[0] // 2
-        x = tf.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-        return tf.nn.conv2d(x, (kernel - mean) / tf.sqrt(variance + 1e-10), stride, "VALID")
-
-    def norm_relu(x, name):
-        shape = tf.shape(x)
-        grouped = tf.reshape(x, (shape[0], -1, arch.groups, x.shape[-1] // arch.groups))
-        mean, variance = tf.nn.moments(grouped, (1, 3), keepdims=True)
-        x = tf.reshape((grouped - mean) / tf.sqrt(variance + 1e-5), shape)
-        return tf.nn.relu(x * v[f"{name}/group_norm/gamma"] + v[f"{name}/group_norm/beta"])
-
-    x = tf.pad(convolve(x, "resnet/root_block", 2), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    x = tf.nn.max_pool2d(x, 3, 2, "VALID")
-    for block, units in enumerate(arch.units, 1):
-        for unit in range(1, units + 1):
-            name = f"resnet/block{block}/unit{unit:02d}"
-            stride = 2 if unit == 1 and block > 1 else 1
-            h = norm_relu(x, f"{name}/a")
-            shortcut = convolve(h, f"{name}/a/proj", stride) if unit == 1 else x
-            h = norm_relu(convolve(h, f"{name}/a"), f"{name}/b")
-            h = norm_relu(convolve(h, f"{name}/b", stride), f"{name}/c")
-            x = shortcut + convolve(h, f"{name}/c")
-    return tf.reduce_mean(norm_relu(x, "resnet"), (1, 2))
 
 
 def write_archive(path: Path, directory: Path) -> Path:
@@ -130,7 +92,7 @@ RESOLVE = """
 import sys; sys.path.insert(0, {root!r})
 from pathlib import Path
 from search.bit.architecture import BitArchitecture
-from search.bit.weights import resolve_weights
+from search.bit.resolve import resolve_weights
 weights = resolve_weights({url!r}, BitArchitecture((2, 1), 8, 4, "tiny"), cache=Path({cache!r}))
 late = [name for name in ("tensorflow", "tensorflow_hub", "tf_keras") if name in sys.modules]
 print(weights.fingerprint, late)

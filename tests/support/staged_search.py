@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 from reports.trials import TrialRecord
+from search.plan.clock import SearchClock
 from search.plan.execution import Assignment, RunState, next_assignment
 from search.plan.hyperband import plan_hyperband
 from search.plan.space import Configuration
 from search.screen.output import messages
 from search.screen.progress import RunProgress
-from search.screen.state import SearchBoard
 
 FOLDS = 3
 
@@ -27,7 +27,7 @@ def configuration(number: int) -> Configuration:
 def play(progress: RunProgress, pause: float, endless: int = 0) -> None:
     """A search of 15 runs, of which the second fails."""
     plan = plan_hyperband(16, max_epochs=18)
-    board = SearchBoard(plan, FOLDS, [], depths=(0, 1, 2, 3))
+    board = SearchClock(plan, FOLDS, [], depths=(0, 1, 2, 3))
     history: list[RunState] = []
     with progress.search(board):
         while isinstance(assignment := next_assignment(plan, history, drawn=20), Assignment):

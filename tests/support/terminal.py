@@ -55,12 +55,6 @@ class Terminal:
         )  # fmt: skip
         os.close(slave)
 
-    def resize(self, columns: int, rows: int) -> None:
-        """Give the terminal another size; what is on it is not reflowed."""
-        self._set_size(columns, rows)
-        self.screen.resize(rows, columns)
-        self.process.send_signal(signal.SIGWINCH)
-
     def end(self) -> None:
         """Kill the program, if it is still there."""
         self.process.kill()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from mammo_data import PreparationSettings
 from search.bit.architecture import BitArchitecture
 from search.bit.weights import random_weights
-from search.export.describe import describe_model
-from search.export.metadata import ModelMetadata
+from search.export.metadata import SCHEMA, ModelMetadata
 from search.export.model import assemble_model, save_model
 from search.trials.tail import TrainedTail
 
@@ -21,17 +21,18 @@ def write_untrained(architecture: BitArchitecture, side: int, folder: Path) -> t
     )
     path = folder / "model.keras"
     save_model(model, path)
-    metadata = describe_model(
-        class_names=("normal", "benign", "malignant"),
-        mode="whole",
-        demo=False,
-        preparation=PreparationSettings(image_size=side),
-        metrics={},
-        run={},
-        fingerprints={},
-        licence={},
-        development={"patients": [], "images": []},
-        held_out={"patients": [], "images": []},
+    preparation = asdict(PreparationSettings(image_size=side))
+    metadata = ModelMetadata(
+        {
+            "schema": SCHEMA,
+            "demo": False,
+            "input": {"mode": "whole"},
+            "preparation": preparation,
+            "output": {"class_names": ["normal", "benign", "malignant"]},
+            "calibration": None,
+            "operating_points": [],
+            "development": {"patients": [], "images": []},
+        }
     )
     metadata.write(path, format="keras", verification=None)
     return path, metadata

@@ -9,7 +9,7 @@ from tests.wrong_lines.product import WrongLine
 KNOWN = (
     # Held-out patients have a say in what they are to judge.
     WrongLine(
-        "evaluate_held_out",
+        "held_out",
         "development=stored.predictions,",
         'development=replace(exported, patient_ids=tuple(f"x{name}" for name in exported.patient_ids)),',
     ),
@@ -19,11 +19,11 @@ KNOWN = (
         "threshold_at_specificity(*((inner_positive, inner_scores) if positive.all() else (positive, scores)), target)",
     ),
     WrongLine(
-        "evaluate_held_out",
-        "stage.split.development_rows(table)",
-        "stage.split.test_rows(table)",
+        "held_out",
+        "split.development_rows(table)",
+        "split.test_rows(table)",
     ),
-    WrongLine("holdout_split", "if config.split.file is not None:", "if config.split.file is None:"),
+    WrongLine("holdout_split", "if wanted.file is None:", "if wanted.file is not None:"),
     WrongLine("_strata", "max(label, worst.get(patient, 0))", "label"),
     # Thresholds.
     WrongLine("operating_points", "inner_scores >= threshold", "inner_scores > threshold"),
@@ -72,8 +72,8 @@ KNOWN = (
     # Retraining and what the run hands over.
     WrongLine("retrain_and_export", "winner.best_epoch or winner.epochs", "winner.epochs"),
     WrongLine("train_fold_models", "winner.best_epoch or winner.epochs", "winner.epochs"),
-    WrongLine("finish", "seeds=stage.config.retrain.seeds", "seeds=1"),
-    WrongLine("finish", "seeds=stage.config.retrain.seeds", "seeds=stage.config.retrain.seeds + 1"),
+    WrongLine("finish", "seeds=config.retrain.seeds", "seeds=1"),
+    WrongLine("finish", "seeds=config.retrain.seeds", "seeds=config.retrain.seeds + 1"),
     WrongLine("retrain", 'everything, epoch, "final", number)', 'everything, epoch, "final", 0)'),
     WrongLine("retrain", 'settings.seed, "final", number,', 'settings.seed, "final", 0,'),
     WrongLine("retrain", "np.arange(len(data.labels))", "data.folds[0][0]"),
@@ -95,7 +95,7 @@ KNOWN = (
     # Around the run.
     # Not merely left out, for a lock that nobody has any more is released as well.
     WrongLine("_locked", "lock.release()", 'globals().setdefault("_held", []).append(lock)'),
-    WrongLine("finish", "stage.split.test_fingerprint", 'stage.split.test_fingerprint + "x"'),
+    WrongLine("finish", "cohort.split.test_fingerprint", 'cohort.split.test_fingerprint + "x"'),
     WrongLine("record_reading", "(LEDGER_COPY, LEDGER)", "(LEDGER_COPY,)"),
     WrongLine("evaluate_model", "None if labelled.held_out is None else _record(file, labelled.held_out)", "None"),
     # Exported models at work.
@@ -104,7 +104,7 @@ KNOWN = (
         "zip(calibrated.tolist(), own.tolist(), strict=True)",
         "zip(calibrated.tolist()[::-1], own.tolist()[::-1], strict=True)",
     ),
-    WrongLine("_PreparedAhead._results", "future.result()", "future.result()[::-1]"),
+    WrongLine("_prepared", "film[1].result()", "film[1].result()[::-1]"),
     WrongLine("_difference", "not difference <= kind.bound", "not difference <= 1.0"),
     # Controls.
     WrongLine("_between_patients", "shuffled[by_patient] = np", "shuffled[:] = np"),
@@ -130,5 +130,5 @@ ACCEPTED = tuple(
         WrongLine(function, "winner.best_epoch or winner.epochs", "winner.best_epoch"),
         "a winner has an objective, and with it a best epoch; the other side is there for the type checker",
     )
-    for function in ("retrain_and_export", "train_fold_models", "_fold_models")
+    for function in ("retrain_and_export", "train_fold_models", "held_out")
 )

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mammo_data.splits import Split
 from reports.evaluation.evaluate import Evaluation
 from reports.evaluation.nested import OuterFold, evaluate_nested
-from search.cohort import NOTICE, ROI_NOTICE
+from reports.figures import write_nested_figures
+from reports.page.run_summary import AuditResult
+from search.audit.audit import LeakAudit, audit
+from search.audit.shortcuts import Probe
+from search.bit.resolve import Backbone
+from search.boundary.pooled import pooled_features
+from search.cohort import Cohort
 from search.export.describe import write_run_metadata
 from search.files.atomic import replacing, write_atomic
 from search.final.held_out import case_attributes, radius_cuts, selection_correction
-from search.final.stage import FinalModel, FinalStage
-from search.protocols.nested.outer import OuterPredictions, _join, _read_outer
-from search.protocols.nested.report import write_nested_report
+from search.final.report import FinalModel, RunReport, split_part
+from search.job import Job
+from search.plan.execution import SearchOutcome
+from search.protocols.nested.outer import OuterPredictions, outer_predictions, read_outer
 from search.run_folder.cut_short import cut_short
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
+from search.trials.data import TrainingSettings, TrialData
 
 
 @dataclass(frozen=True)
@@ -39,58 +47,94 @@ class NestedModel(FinalModel):
         """The answer as a JSON-able dict."""
         return super().as_json() | {"protocol": "nested", "estimates": self.metrics["estimates"]}
 
-    def as_text(self) -> str:
-        """The answer as lines of text."""
-        metrics, winner = self.metrics, self.outcome.winner
-        folds, worst = len(metrics["outer_folds"]), metrics["class_names"][-1]
-        roi = metrics["mode"] == "roi"
-        lines = [NOTICE] if self.demo else []
-        if roi:
-            lines.append(f"task                {ROI_NOTICE}")
-        if self.cut_short:
-            lines.append(f"search cut short    {self.cut_short}")
-        lines += [
-            f"nested estimate     {metrics['primary_endpoint']}: AUC {_words(metrics['primary_auc'])}, mean over "
-            f"{folds} outer folds with {metrics['class_counts'][worst]} {worst} among {metrics['n']} "
-            f"{'crops' if roi else 'images'}; macro AUC {_words(metrics['macro_ovr_auc'])}",
-            f"                    {metrics['estimates']}",
-            *(f"                    {note}" for note in metrics["notes"]),
-            "final configuration " + "  ".join(f"{name} {value:g}" for name, value in winner.hyperparameters.items()),
-            f"cross-validated     macro AUC {winner.objective:.3f} at epoch {winner.best_epoch} (selected, optimistic)",
-            f"model               {self.directory.model_file}",
-            f"report              {self.directory.report_file}",
+    def _lines(self) -> list[tuple[str, str]]:
+        folds = len(self.metrics["outer_folds"])
+        return [
+            (
+                "nested estimate",
+                f"{self._primary()}, mean over {folds} outer folds with {self._counts()}; {self._macro()}",
+            ),
+            ("", self.metrics["estimates"]),
+            *(("", note) for note in self.metrics["notes"]),
+            ("final configuration", self._configuration()),
+            ("cross-validated", self._selected()),
         ]
-        return "\n".join(lines)
 
 
-def finish_nested(stage: FinalStage, outer: Split, progress: RunProgress) -> NestedModel:
+def finish_nested(
+    job: Job,
+    backbone: Backbone,
+    everyone: Cohort,
+    outer: Split,
+    data: TrialData,
+    settings: TrainingSettings,
+    outcome: SearchOutcome,
+    progress: RunProgress,
+    *,
+    clock: float,
+    probes: Callable[[], tuple[Probe, ...]] | None,
+) -> NestedModel:
     """Join what the outer searches left, and write metrics, predictions, audit and report.
 
     Args:
-        stage: Of the search on all patients, its model exported.
+        job: The nested run, its last model exported.
+        backbone: The pretrained network.
+        everyone: All patients.
         outer: The outer folds.
+        data: What the search on all patients read.
+        settings: What was constant over its trials.
+        outcome: What it found.
         progress: Shows what goes on.
+        clock: ``time.perf_counter()`` when the run started.
+        probes: Gives the shortcut probe, where it is shared with the outer searches.
 
     Raises:
         RunError: If a finished outer search lacks a file.
     """
-    directory = stage.directory
+    directory = job.directory
     directories = [directory.outer(fold) for fold in range(len(outer.folds))]
     with progress.station("evaluate"):
-        folds = tuple(_read_outer(each, number) for number, each in enumerate(directories, start=1))
-        predictions = _join(directories)
-        evaluation = _evaluation(stage, folds, predictions)
-        metrics = dict(evaluation.metrics)
-    for table, name in ((predictions.exported, "predictions"), (predictions.corrected, "predictions_corrected")):
-        if table is not None:
+        folds = tuple(read_outer(each, number) for number, each in enumerate(directories, start=1))
+        predictions = outer_predictions(directories)
+        evaluation = _evaluation(job, everyone, outcome, folds, predictions)
+    for part, name in ((predictions.exported, "predictions"), (predictions.corrected, "predictions_corrected")):
+        if part is not None:
             with replacing(directory.best / f"{name}.csv") as temporary:
-                table.write_csv(temporary, outer_folds=predictions.fold_of_case.tolist())
-    write_atomic(directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    write_run_metadata(directory, stage.prepared, stage.split)
+                part.write_csv(temporary, outer_folds=predictions.fold_of_case.tolist())
+    write_atomic(directory.best / "metrics.json", json.dumps(evaluation.metrics, indent=2, allow_nan=False) + "\n")
+    write_run_metadata(directory, everyone.prepared, everyone.split)
     with progress.station("report"):
-        write_nested_report(stage, outer, folds, predictions, evaluation, seconds=time.perf_counter() - stage.clock)
-    complete(directory, stage.manifest)
-    return NestedModel(directory, stage.demo, metrics, stage.outcome, cut_short(directory))
+        figures = write_nested_figures(evaluation, folds, predictions.fold_of_case, outcome.winner, directory.figures)
+        found = audit(
+            everyone.films,
+            everyone.prepared,
+            outer,
+            features=pooled_features(data, backbone.architecture, backbone.weights),
+            probes=probes,
+            seed=outer.seed,
+        )
+        # The answer to "is any patient on two sides?" of each outer search, from its own audit.
+        overlaps = [
+            json.loads(each.check_output(each.audit_file).read_text(encoding="utf-8"))["overlap"]
+            for each in directories
+        ]
+        content = found.as_dict() | {"outer_overlap": overlaps}
+        write_atomic(directory.audit_file, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        report = RunReport(job, everyone, outcome, settings, evaluation.metrics, found, backbone.weights.genuine)
+        table = everyone.prepared.table
+        summary = replace(
+            report.summary(figures, seconds=time.perf_counter() - clock),
+            protocol="nested",
+            splits=tuple(
+                split_part(f"outer fold {fold + 1}", table.take(outer.fold_rows(table, fold)[1]))
+                for fold in range(len(folds))
+            ),
+            audit=_answers(found, overlaps),
+            outer_folds=folds,
+        )
+        report.write_pages(summary, figures)
+    complete(directory)
+    return NestedModel(directory, job.demo, dict(evaluation.metrics), outcome, cut_short(directory))
 
 
 def estimates(folds: int) -> str:
@@ -101,10 +145,11 @@ def estimates(folds: int) -> str:
     )
 
 
-def _evaluation(stage: FinalStage, folds: Sequence[OuterFold], predictions: OuterPredictions) -> Evaluation:
+def _evaluation(
+    job: Job, everyone: Cohort, outcome: SearchOutcome, folds: Sequence[OuterFold], predictions: OuterPredictions
+) -> Evaluation:
     """The outer predictions' evaluation; its metrics are the content of the nested metrics.json."""
-    seed = stage.config.split.seed
-    table = stage.prepared.table
+    seed, table = job.config.split.seed, everyone.prepared.table
     evaluation = evaluate_nested(
         predictions.exported,
         predictions.corrected,
@@ -119,19 +164,26 @@ def _evaluation(stage: FinalStage, folds: Sequence[OuterFold], predictions: Oute
         entry["configuration"] = fold.winner.hyperparameters
         entry["selected_objective"] = fold.winner.objective
         entry["holdout_readings"] = fold.readings
-    selection = selection_correction(stage.directory.path / "oof", stage.outcome.records, seed=seed)
+    selection = selection_correction(job.directory.path / "oof", outcome.records, seed=seed)
     if selection is not None:
         metrics["selection"] = selection.as_dict()
-    metrics["protocol"] = "nested"
-    metrics["mode"] = stage.config.data.mode
-    metrics["estimates"] = estimates(len(folds))
-    metrics["holdout_readings"] = max(fold.readings for fold in folds)
+    metrics |= {
+        "protocol": "nested",
+        "mode": job.config.data.mode,
+        "estimates": estimates(len(folds)),
+        "holdout_readings": max(fold.readings for fold in folds),
+    }
     return replace(evaluation, metrics=metrics)
 
 
-def _words(metric: dict[str, Any]) -> str:
-    if metric["value"] is None:
-        return "not defined"
-    if metric["lower"] is None:
-        return f"{metric['value']:.3f}"
-    return f"{metric['value']:.3f} [{metric['lower']:.3f}, {metric['upper']:.3f}]"
+def _answers(found: LeakAudit, overlaps: Sequence[Mapping[str, Any]]) -> dict[str, AuditResult]:
+    answers = found.answers()
+    question, own = next(iter(answers.items()))
+    shared = [entry for overlap in overlaps for entry in overlap["shared"]]
+    if own.passed and not shared:
+        compared = found.compared + sum(overlap["compared"] for overlap in overlaps)
+        answers[question] = AuditResult(True, f"none, in {compared} pairs of sides of {len(overlaps)} outer folds")
+    elif shared:
+        text = "; ".join(f"{' and '.join(entry['sides'])} share {', '.join(entry['patients'])}" for entry in shared)
+        answers[question] = AuditResult(False, f"in outer searches: {text}")
+    return answers

@@ -1,4 +1,4 @@
-"""Outer folds: the predictions that a nested run has read so far."""
+"""Outer folds: what each finished outer search of a nested run has left."""
 
 from __future__ import annotations
 
@@ -39,11 +39,20 @@ def check_outer(directory: RunDirectory) -> None:
     Raises:
         RunError: If a file is missing, or has changed since.
     """
-    _read_outer(directory, 1)
-    _join([directory])
+    read_outer(directory, 1)
+    outer_predictions([directory])
 
 
-def _read_outer(directory: RunDirectory, number: int) -> OuterFold:
+def read_outer(directory: RunDirectory, number: int) -> OuterFold:
+    """What a finished outer search has left.
+
+    Args:
+        directory: Its folder.
+        number: Of the outer fold, from 1.
+
+    Raises:
+        RunError: If a file is missing, or has changed since.
+    """
     try:
         metrics = json.loads(directory.check_output(directory.best / "metrics.json").read_text(encoding="utf-8"))
         winner = best_run(read_records(directory.check_output(directory.trials_file)))
@@ -61,12 +70,17 @@ def _read_outer(directory: RunDirectory, number: int) -> OuterFold:
     )
 
 
-def _join(directories: Sequence[RunDirectory]) -> OuterPredictions:
+def outer_predictions(directories: Sequence[RunDirectory]) -> OuterPredictions:
+    """The predictions of all outer searches, in the order of their folds.
+
+    Raises:
+        RunError: If a file is missing, or has changed since.
+    """
     exported, corrected = [], []
     for directory in directories:
         try:
             exported.append(Predictions.read_csv(directory.check_output(directory.best / "predictions.csv")))
-            if "predictions_corrected.csv" in directory.read_manifest().get("outputs", {}):
+            if "predictions_corrected.csv" in directory.read_manifest().outputs:
                 corrected.append(
                     Predictions.read_csv(directory.check_output(directory.best / "predictions_corrected.csv"))
                 )

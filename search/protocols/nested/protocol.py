@@ -15,43 +15,50 @@ import functools
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
-from search.cohort import JobData, search_data
+from mammo_data.splits import Split
+from search.audit.shortcuts import Probe, shortcut_probes
+from search.bit.resolve import Backbone
+from search.cohort import Cohort, search_data
 from search.files.atomic import replacing
-from search.protocols.banks import folds_used, own_banks
-from search.protocols.job import Job, Searched
+from search.final.finish import finish, retrain_and_export
+from search.job import Job
+from search.plan.execution import SearchOutcome
+from search.protocols.banks import SharedBanks, folds_used, own_banks, shared_banks, views_of_searches
 from search.protocols.manifest import run_manifest
-from search.protocols.nested.banks import SharedBanks, shared_banks, views_of_searches
-from search.protocols.nested.split import final_split, inner_split, outer_split
-from search.protocols.stages import final_stage, search_trials
-from search.run_folder.directory import RunDirectory
+from search.protocols.nested.outcome import NestedModel, finish_nested
+from search.protocols.nested.outer import check_outer
+from search.protocols.nested.split import inner_split
+from search.protocols.stages import resolve_backbone, search_trials, trainer_pool, training_settings
 from search.run_folder.lifecycle import begin_or_resume
-from search.trials.data import require_scorable
-
-if TYPE_CHECKING:
-    from mammo_data.splits import Split
-    from search.audit.shortcuts import Probe
-    from search.final.stage import FinalStage
-    from search.protocols.nested.outcome import NestedModel
-    from search.trials.worker import TrainerPool
+from search.run_folder.manifest import Manifest, OuterFold
+from search.screen.progress import RunProgress
+from search.trials.data import TrainingSettings, TrialData
+from search.trials.worker import TrainerPool
 
 FINAL = "final"
 
 
-def run_nested(job: Job) -> NestedModel:
+def run_nested(job: Job, outer: Split, everyone: Cohort, progress: RunProgress) -> NestedModel:
     """Search within each outer fold and on all patients, and report on both.
 
-    Raises:
-        DataError: If the images can't be used.
-        UserError: If the split, a search or the run's folder are not as they have to be.
-    """
-    from search.protocols.nested.outcome import finish_nested
+    Args:
+        job: What was asked for.
+        outer: The outer folds.
+        everyone: All patients, none of them held out.
+        progress: Shows what goes on.
 
-    run = NestedRun(job)
-    for fold in range(len(run.outer.folds)):
+    Raises:
+        UserError: If the weights, a search or the run's folder are not as they have to be.
+    """
+    clock = time.perf_counter()
+    run = NestedRun(job, resolve_backbone(job.config, job.directory, progress), outer, everyone, progress)
+    for fold in range(len(outer.folds)):
         run.search_outer(fold)
-    return finish_nested(run.search_everyone(), run.outer, job.progress)
+    data, settings, outcome = run.search_everyone()
+    return finish_nested(
+        job, run.backbone, everyone, outer, data, settings, outcome, progress, clock=clock, probes=run.probes
+    )
 
 
 class NestedRun:
@@ -59,27 +66,38 @@ class NestedRun:
 
     Args:
         job: What was asked for; the run's folder is written at once.
+        backbone: The pretrained network.
+        outer: The outer folds.
+        everyone: All patients, none of them held out.
+        progress: Shows what goes on.
+
+    Attributes:
+        backbone: The pretrained network.
+        probes: Gives the shortcut probe of the images, made once; None for crops.
 
     Raises:
-        DataError: If the images can't be used, or in one of the searches no fold would give a run a score.
-        UserError: If the split is not as it has to be, or the run can't go on with it.
+        UserError: If the run can't go on with them.
     """
 
-    def __init__(self, job: Job) -> None:
-        self._clock = time.perf_counter()
-        self.outer: Split = outer_split(job.config, job.films)
-        self._everyone = search_data(job.films, final_split(job.config, job.films), job.config, job.progress)
-        job.progress.say(_describe(self.outer, self._everyone))
-        if any(case.side == "test" for case in job.films.table.cases):
-            job.progress.say("[yellow]the data's own test side is left aside: each patient is left out once[/yellow]")
-        self._require_scorable(job)
-        self._manifest = self._begin(job)
-        self._job = _with_share_of_minutes(job, len(self.outer.folds) + 1)
+    def __init__(self, job: Job, backbone: Backbone, outer: Split, everyone: Cohort, progress: RunProgress) -> None:
+        self.backbone = backbone
+        self._outer, self._everyone, self._progress = outer, everyone, progress
         self._trainers: TrainerPool | None = None
         # The same images in every search, whoever is left out; crops differ.
-        self._probes: Callable[[], tuple[Probe, ...]] | None = (
-            functools.cache(lambda: _probes(self._everyone)) if job.config.data.mode == "whole" else None
+        self.probes: Callable[[], tuple[Probe, ...]] | None = (
+            functools.cache(lambda: shortcut_probes(everyone.prepared, everyone.split.seed))
+            if job.config.data.mode == "whole"
+            else None
         )
+        progress.say(_describe(outer, everyone))
+        if any(case.side == "test" for case in everyone.films.table.cases):
+            progress.say("[yellow]the data's own test side is left aside: each patient is left out once[/yellow]")
+        self._manifest = begin_or_resume(
+            job.directory, self._begun(job), job.config, everyone.split, everyone.films.table
+        )
+        with replacing(job.directory.outer_split_file) as temporary:
+            outer.write_csv(temporary, everyone.films.table)
+        self._job = _with_share_of_minutes(job, len(outer.folds) + 1)
 
     def search_outer(self, fold: int) -> None:
         """One outer fold, from 0, from its search to its evaluation; a complete one is left as it is.
@@ -87,108 +105,92 @@ class NestedRun:
         Raises:
             UserError: If the search or the fold's folder are not as they have to be.
         """
-        from search.final.finish import finish
-        from search.protocols.nested.outer import check_outer
-
-        job, folds = self._job, len(self.outer.folds)
-        directory = job.directory.outer(fold)
+        job, folds, progress, films = (
+            self._job.outer(fold),
+            len(self._outer.folds),
+            self._progress,
+            self._everyone.films,
+        )
+        directory = job.directory
         if directory.is_complete:
             check_outer(directory)
-            job.progress.say(f"[bold]outer fold {fold + 1} of {folds}[/bold]  was finished before")
+            progress.say(f"[bold]outer fold {fold + 1} of {folds}[/bold]  was finished before")
             return
         clock = time.perf_counter()
-        data = search_data(job.films, inner_split(self.outer, fold, job.config, job.films), job.config, job.progress)
-        job.progress.say(f"[bold]outer fold {fold + 1} of {folds}[/bold]  {data.describe()}")
-        manifest = run_manifest(job, data, directory)
-        manifest["outer"] = {"run": job.directory.name, "fold": fold + 1, "folds": folds}
-        if self._manifest["views_of_searches"] is not None:
-            manifest["views_per_class"] = self._manifest["views_of_searches"][directory.path.name]
-        manifest = begin_or_resume(directory, manifest, job.config, data.split, data.films)
-        stage, searched = self._search(data, directory, manifest, clock)
-        finish(stage, searched.trainers(searched.outcome.configuration), job.progress)
+        split = inner_split(self._outer, fold, job.config, films.table)
+        cohort = search_data(films, split, job.config, progress)
+        progress.say(f"[bold]outer fold {fold + 1} of {folds}[/bold]  {cohort.describe()}")
+        manifest = run_manifest(job, self.backbone, cohort).but(
+            outer=OuterFold(run=self._job.directory.name, fold=fold + 1, folds=folds)
+        )
+        if self._manifest.views_of_searches is not None:
+            manifest = manifest.but(views_per_class=self._manifest.views_of_searches[directory.path.name])
+        begin_or_resume(directory, manifest, job.config, split, films.table)
+        data, settings, outcome = self._search(job, cohort)
+        trainer = self._pool(data)(outcome.configuration)
+        finish(job, self.backbone, cohort, data, settings, outcome, trainer, progress, clock=clock, probes=self.probes)
 
-    def search_everyone(self) -> FinalStage:
-        """The search on all patients, its winner retrained and exported.
+    def search_everyone(self) -> tuple[TrialData, TrainingSettings, SearchOutcome]:
+        """The search on all patients, its winner retrained and exported: its data, its settings, what it found.
 
         Raises:
             UserError: If the search or the run's folder are not as they have to be.
         """
-        from search.final.finish import retrain_and_export
-
-        job = self._job
-        job.progress.say("[bold]the search on all patients[/bold]")
-        stage, searched = self._search(self._everyone, job.directory, self._manifest, self._clock)
+        self._progress.say("[bold]the search on all patients[/bold]")
+        data, settings, outcome = self._search(self._job, self._everyone)
+        trainer = self._pool(data)(outcome.configuration)
         # One seed: further ones would tell their spread on left-out patients, of whom there are none.
-        retrain_and_export(stage, searched.trainers(searched.outcome.configuration), job.progress, seeds=1)
-        return stage
+        retrain_and_export(self._job, self.backbone, data, settings, outcome, trainer, self._progress, seeds=1)
+        return data, settings, outcome
 
-    def _require_scorable(self, job: Job) -> None:
-        """Before the first search, for the last one as well: each is hours. Crops are of the same cases in all."""
-        table, config = self._everyone.prepared.table, job.config
-        inner = [inner_split(self.outer, fold, config, job.films) for fold in range(len(self.outer.folds))]
-        for split in (*inner, self._everyone.split):
-            require_scorable(table, split, folds=folds_used(config))
-
-    def _begin(self, job: Job) -> dict[str, Any]:
-        """Write down what the run is made of, the number of views of every search included."""
-        manifest = run_manifest(job, self._everyone, job.directory)
-        manifest["fingerprints"]["outer_split"] = self.outer.fingerprint
-        manifest["endpoint"] = manifest["endpoint"].replace("held-out patients", "mean over outer folds")
-        manifest["views_of_searches"] = None
-        if job.config.data.mode == "whole":
-            views = views_of_searches(job, self._data_of_searches(job))
-            manifest |= {"views_of_searches": views, "views_per_class": views[FINAL]}
-        manifest = begin_or_resume(job.directory, manifest, job.config, self._everyone.split, job.films)
-        with replacing(job.directory.outer_split_file) as temporary:
-            self.outer.write_csv(temporary, job.films.table)
-        return manifest
-
-    def _data_of_searches(self, job: Job) -> dict[str, JobData]:
-        outer = {
-            job.directory.outer(fold).path.name: JobData(
-                job.films, job.films, inner_split(self.outer, fold, job.config, job.films)
-            )
-            for fold in range(len(self.outer.folds))
+    def _begun(self, job: Job) -> Manifest:
+        """What the run is made of, the number of views of every search included."""
+        manifest, config, films = (
+            run_manifest(job, self.backbone, self._everyone, self._outer),
+            job.config,
+            self._everyone.films,
+        )
+        if config.data.mode != "whole":
+            return manifest.but(views_of_searches=None)
+        splits = {
+            job.directory.outer(fold).path.name: inner_split(self._outer, fold, config, films.table)
+            for fold in range(len(self._outer.folds))
         }
-        return {**outer, FINAL: self._everyone}
+        splits[FINAL] = self._everyone.split
+        views = views_of_searches(config, self.backbone.architecture, films.table, splits)
+        return manifest.but(views_of_searches=views, views_per_class=views[FINAL])
 
     @functools.cached_property
     def _banks(self) -> SharedBanks | None:
         """Banks of all images, or None for crops: where their centres lie differs from search to search."""
-        views = self._manifest["views_of_searches"]
-        return None if views is None else shared_banks(self._job, self._everyone.prepared, views)
+        views = self._manifest.views_of_searches
+        if views is None:
+            return None
+        return shared_banks(self._job, self.backbone, self._everyone.prepared, views, self._progress)
 
-    def _search(
-        self, data: JobData, directory: RunDirectory, manifest: dict[str, Any], clock: float
-    ) -> tuple[FinalStage, Searched]:
-        job, banks = self._job, self._banks
-        if banks is None:
-            trials = own_banks(job, data, directory, manifest)
+    def _search(self, job: Job, cohort: Cohort) -> tuple[TrialData, TrainingSettings, SearchOutcome]:
+        views = job.directory.read_manifest().views_per_class
+        if self._banks is None or views is None:
+            data = own_banks(job, self.backbone, cohort, self._progress)
         else:
-            trials = banks.trial_data(data.split, manifest["views_per_class"], folds=folds_used(job.config))
-        searched = search_trials(job, trials, directory, manifest, self._trainers)
-        self._trainers = searched.trainers
-        stage = final_stage(
-            job, data, searched, directory=directory, manifest=manifest, clock=clock, probes=self._probes
-        )
-        return stage, searched
+            data = self._banks.trial_data(cohort.split, views, folds=folds_used(job.config))
+        settings = training_settings(job.config, job.plan, data)
+        outcome = search_trials(job, self.backbone, data, settings, self._pool(data), self._progress)
+        return data, settings, outcome
+
+    def _pool(self, data: TrialData) -> TrainerPool:
+        """The compiled tails of all searches, made with the first one's data: shapes are the same in all."""
+        self._trainers = self._trainers or trainer_pool(self._job.config, self.backbone, data)
+        return self._trainers
 
 
-def _describe(outer: Split, everyone: JobData) -> str:
-    sizes = [len(fold) for fold in outer.folds]
+def _describe(outer: Split, everyone: Cohort) -> str:
+    sizes, table = [len(fold) for fold in outer.folds], everyone.prepared.table
     spread = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-    table = everyone.prepared.table
-    noun = "images" if everyone.prepared is everyone.films else "crops"
     return (
-        f"nested: {len(sizes)} outer folds of {spread} patients, a search for each, and one on all {len(table)} {noun} "
-        f"of {len(set(table.patient_ids))} patients for the model"
+        f"nested: {len(sizes)} outer folds of {spread} patients, a search for each, and one on all {len(table)} "
+        f"{everyone.noun} of {len(set(table.patient_ids))} patients for the model"
     )
-
-
-def _probes(everyone: JobData) -> tuple[Probe, ...]:
-    from search.audit.shortcuts import shortcut_probes
-
-    return shortcut_probes(everyone.prepared, everyone.split.seed)
 
 
 def _with_share_of_minutes(job: Job, searches: int) -> Job:
@@ -197,4 +199,5 @@ def _with_share_of_minutes(job: Job, searches: int) -> Job:
     if search.max_minutes is None:
         return job
     search = search.model_copy(update={"max_minutes": search.max_minutes / searches})
-    return replace(job, request=replace(job.request, config=job.config.model_copy(update={"search": search})))
+    # The name may follow from the configuration: the folder stays the same.
+    return replace(job, config=job.config.model_copy(update={"search": search}), place=job.directory)

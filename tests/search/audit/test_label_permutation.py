@@ -8,21 +8,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from search.audit.permutation import PERMUTATIONS, RIDGE, permutation_test
-from search.cohort import demo_config, demo_data
+from search.cohort import demo_config, job_source
 
 
 @pytest.fixture(scope="module")
 def features(tmp_path_factory, tensorflow_started):
     """Depth-0 features of the demonstration's images: float32 [n, channels], labels, patients."""
     from mammo_data.preparation.prepared import PreparationSettings, prepare
-    from mammo_data.sources.open import open_source
     from search.bit.family import architecture_of
     from search.bit.resolve import resolve_weights
     from search.boundary.trunk import frozen_trunk
 
     config, workspace = demo_config(), tmp_path_factory.mktemp("permutation")
     preparation = PreparationSettings(image_size=config.preparation.image_size)
-    prepared = prepare(open_source(demo_data(workspace)), preparation, workspace)
+    cached = config.model_copy(update={"output": config.output.model_copy(update={"cache": workspace})})
+    prepared = prepare(job_source(cached, demo=True), preparation, workspace)
     architecture = architecture_of(config.backbone.name)
     weights = resolve_weights(config.backbone.weights, architecture, seed=config.backbone.weights_seed)
     trunk = frozen_trunk(architecture, weights, image_size=config.preparation.image_size, depths=(0,))

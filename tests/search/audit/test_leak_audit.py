@@ -87,7 +87,7 @@ def test_a_shortcut_that_was_built_in_is_warned_of(prepared, split, shortcut):
     (probe,) = [probe for probe in found.probes if probe.name == shortcut]
     assert probe.warns
     assert probe.lower < probe.auc < probe.upper or probe.auc == 1
-    assert found.answers()["Do trifles in the pixels tell abnormal from normal?"].passed is False
+    assert found.answers()["Do shortcuts in the pixels tell abnormal from normal?"].passed is False
     assert not found.leaks, "a warning, not a leak"
 
 
@@ -113,14 +113,14 @@ def test_too_few_patients_are_no_answer_instead_of_a_wrong_one(prepared, split):
     healthy = replace(prepared, table=table)
     found = audit(healthy, healthy, split)
     assert all(probe.auc is None for probe in found.probes)
-    assert found.answers()["Do trifles in the pixels tell abnormal from normal?"].passed is None
+    assert found.answers()["Do shortcuts in the pixels tell abnormal from normal?"].passed is None
 
 
 @pytest.mark.mias
 @pytest.mark.parametrize("mode", ["whole", "roi"])
 def test_on_the_real_set_trifles_tell_nothing_and_no_film_is_there_twice(mias_archive, tmp_path, mode):
     from search.config.reading import load_config
-    from search.protocols.audit_only import audit_data
+    from search.protocols.run import audit_data
 
     settings = {
         "data.path": mias_archive,

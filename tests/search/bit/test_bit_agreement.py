@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from search.bit.backbone import R50X1, assign_official, boundary_key, build_backbone, build_export_backbone, build_trunk
+from search.bit.architecture import R50X1
+from search.bit.backbone import assign_official, boundary_key, build_backbone, build_export_backbone, build_trunk
 from search.bit.layers import StandardizedConv2D
 from tests.support.official_features import official_features, official_pixels, relative
 

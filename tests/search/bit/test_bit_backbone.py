@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+from search.bit.architecture import R50X1, SMALL, BitArchitecture
 from search.bit.backbone import (
-    R50X1,
-    SMALL,
-    BitArchitecture,
+    assign_official,
     boundary_key,
     build_backbone,
     build_export_backbone,
@@ -19,7 +18,7 @@ from search.bit.backbone import (
     build_trunk,
     official_variables,
 )
-from search.bit.weights import assign, random_weights
+from search.bit.weights import random_weights
 from tests.support.official_features import relative
 
 TINY = BitArchitecture((2, 1, 2), 8, 4, "tiny")
@@ -35,7 +34,7 @@ def test_trainable_and_exported_graphs_agree_at_odd_sizes(sides):
     x = np.random.default_rng(1).uniform(-1, 1, (2, *sides, 3)).astype("float32")
     models = [build_backbone(SMALL), build_export_backbone(SMALL)]
     for model in models:
-        assign(model, weights)
+        assign_official(model, weights.arrays)
     plain, exported = (features(model, x) for model in models)
     assert plain.shape == (2, SMALL.n_features)
     assert relative(exported, plain) < 1e-5
@@ -46,18 +45,18 @@ def test_trunk_then_tail_is_the_backbone_at_every_depth(fold):
     weights = random_weights(TINY, 5)
     x = np.random.default_rng(2).uniform(-1, 1, (2, 65, 50, 3)).astype("float32")
     whole = build_backbone(TINY)
-    assign(whole, weights)
+    assign_official(whole, weights.arrays)
     expected = features(whole, x)
     depths = range(TINY.max_depth + 1)
     trunk = build_trunk(TINY, (65, 50), depths, fold=fold)
-    assign(trunk, weights)
+    assign_official(trunk, weights.arrays)
     assert not trunk.trainable_variables
     boundaries = trunk(x)
     for depth in depths:
         boundary = boundaries[boundary_key(depth)]
         assert tuple(boundary.shape[1:]) == TINY.boundary_shape(depth, (65, 50))
         tail = build_tail(TINY, depth, boundary.shape[1:])
-        assign(tail, weights)
+        assign_official(tail, weights.arrays)
         assert tuple(sorted(official_variables(tail))) == tuple(sorted(TINY.trained_variables(depth)))
         assert relative(features(tail, boundary), expected) < 1e-5
 
@@ -65,7 +64,7 @@ def test_trunk_then_tail_is_the_backbone_at_every_depth(fold):
 def test_a_tail_reads_boundaries_stored_in_float16():
     weights = random_weights(TINY)
     tail = build_tail(TINY, 1, (5, 5, TINY.unit_sequence[-1].in_channels))
-    assign(tail, weights)
+    assign_official(tail, weights.arrays)
     x = np.random.default_rng(0).normal(0, 30, (2, *tail.input_shape[1:])).astype("float16")
     assert relative(features(tail, x), features(tail, x.astype("float32"))) == 0
 
@@ -97,7 +96,7 @@ def test_depths_and_shapes_that_do_not_exist_are_refused():
 @pytest.mark.slow
 def test_an_exported_file_opens_where_this_package_is_not_installed(tmp_path):
     model = build_export_backbone(SMALL, 64)
-    assign(model, random_weights(SMALL))
+    assign_official(model, random_weights(SMALL).arrays)
     x = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype("float32")
     model.save(tmp_path / "bit.keras")
     np.save(tmp_path / "x.npy", x)
@@ -113,7 +112,7 @@ def test_an_exported_file_opens_where_this_package_is_not_installed(tmp_path):
 
 def test_a_trained_file_reloads_with_the_package(tmp_path):
     model = build_backbone(TINY, 40)
-    assign(model, random_weights(TINY))
+    assign_official(model, random_weights(TINY).arrays)
     model.save(tmp_path / "bit.keras")
     reloaded = keras.saving.load_model(tmp_path / "bit.keras")
     x = np.random.default_rng(0).uniform(-1, 1, (2, 40, 40, 3)).astype("float32")

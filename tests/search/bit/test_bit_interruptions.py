@@ -58,8 +58,8 @@ import os, sys; sys.path.insert(0, {root!r})
 from pathlib import Path
 import filelock, pooch, requests, safetensors.numpy
 from search.bit.architecture import BitArchitecture
-from search.bit.store import read_stored
-from search.bit.weights import resolve_weights
+from search.bit.weights import read_stored
+from search.bit.resolve import resolve_weights
 arch, url, places = BitArchitecture((2, 1), 8, 4, "tiny"), {url!r}, Path({places!r})
 
 def importing(cache, last_event=None):

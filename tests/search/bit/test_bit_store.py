@@ -7,8 +7,7 @@ import pytest
 
 from search.bit.architecture import R50X1, SMALL
 from search.bit.resolve import resolve_weights
-from search.bit.store import read_stored, write_stored
-from search.bit.weights import random_weights
+from search.bit.weights import random_weights, read_stored, write_stored
 from search.errors import WeightsError
 from tests.conftest import ROOT
 from tests.support.bit_stand_in import TINY, npz_bytes, same, write_archive, write_saved_model
@@ -43,7 +42,7 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_the_new(tmp_path):
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from search.bit.architecture import SMALL
-from search.bit.store import write_stored
+from search.bit.weights import write_stored
 from search.bit.weights import random_weights
 both = [random_weights(SMALL, seed) for seed in (0, 1)]
 for turn in range(10_000):
@@ -69,7 +68,7 @@ def test_a_full_size_module_from_its_handle_to_the_stored_file(server, tmp_path)
     script = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from search.bit.weights import backbone_weights
+from search.bit.resolve import backbone_weights
 weights = backbone_weights("bit-m-r50x1", {handle!r}, cache=Path({str(tmp_path / "cache")!r}))
 print(weights.fingerprint, [n for n in ("tensorflow", "tensorflow_hub", "tf_keras") if n in sys.modules])
 """

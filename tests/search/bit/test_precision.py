@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from search.bit.backbone import R50X1, SMALL, assign_official, boundary_key, build_tail, build_trunk, official_variables
+from search.bit.architecture import R50X1, SMALL
+from search.bit.backbone import assign_official, boundary_key, build_tail, build_trunk, official_variables
 from search.bit.layers import ChannelMomentsGroupNorm
 from search.bit.precision import MEASURED_DEVIATION, choose_precision, has_bfloat16_instructions
+from search.bit.precision_probe import bfloat16_gain
 from search.bit.weights import random_weights
 from search.errors import RunError
 from search.machine.device import processor_name
@@ -97,7 +99,7 @@ def test_an_exported_model_is_float32_and_near_the_trained_one(engine, name, bou
         head_width=16,
         n_classes=3,
         optimizer="sgd",
-        dtype=choose_precision(name).tail_policy,
+        dtype=choose_precision(name, gain=not_asked).tail_policy,
     )
     (tail,) = retrain(trainer, configuration, engine.data, engine.settings, epochs=3, seeds=1)
     model = assemble_model(engine.architecture, engine.weights, tail, image_size=48, head_width=16, n_classes=3)
@@ -108,7 +110,7 @@ def test_an_exported_model_is_float32_and_near_the_trained_one(engine, name, bou
     assert {master.dtype for master in tail.backbone.values()} == {np.dtype(np.float32)}
     images = np.random.default_rng(3).integers(0, 256, (6, 48, 48), dtype=np.uint8)
     pixels = np.repeat(images[..., None] / np.float32(127.5) - 1, 3, axis=-1).astype(np.float32)
-    policy = choose_precision(name).trunk_policy
+    policy = choose_precision(name, gain=not_asked).trunk_policy
     trunk = frozen_trunk(engine.architecture, engine.weights, image_size=48, depths=(1,), dtype=policy)
     (boundary,) = trunk(pixels)
     assert boundary.dtype == np.float32
@@ -118,11 +120,15 @@ def test_an_exported_model_is_float32_and_near_the_trained_one(engine, name, bou
     assert name == "float32" or difference > 1e-5, "the precision is in use"
 
 
+def not_asked() -> float:
+    raise AssertionError("the probe decides nothing here")
+
+
 def test_auto_is_float32_where_there_is_no_bfloat16(tmp_path):
     assert not has_bfloat16_instructions(tmp_path / "no-such-file")
     plain = tmp_path / "cpuinfo"
     plain.write_text("flags : fpu avx512f amx_tile amx_int8\n")
-    choice = choose_precision("auto", cpuinfo=plain)
+    choice = choose_precision("auto", gain=not_asked, cpuinfo=plain)
     assert (choice.name, choice.reason) == ("float32", "the CPU has no bfloat16")
     assert choice.trunk_policy == choice.tail_policy == "float32"
     for flag in ("amx_bf16", "avx512_bf16", "bf16"):
@@ -133,7 +139,7 @@ def test_auto_is_float32_where_there_is_no_bfloat16(tmp_path):
 def test_the_probe_is_asked_once_a_machine(tmp_path):
     able = tmp_path / "cpuinfo"
     able.write_text("flags : amx_bf16\n")
-    first = choose_precision("auto", cache=tmp_path, cpuinfo=able)
+    first = choose_precision("auto", gain=lambda: bfloat16_gain(tmp_path), cpuinfo=able)
     assert first.trunk_policy == "float32", "auto leaves the trunk alone"
     assert "times float32's speed" in first.reason
     file = tmp_path / "bfloat16-probe.json"
@@ -141,25 +147,25 @@ def test_the_probe_is_asked_once_a_machine(tmp_path):
     assert known["machine"] == [processor_name(), f"{os.cpu_count()} cores", tf.__version__]
     for gain, name in ((1.19, "float32"), (1.21, "bfloat16-tail")):
         file.write_text(json.dumps({**known, "gain": gain}))
-        assert choose_precision("auto", cache=tmp_path, cpuinfo=able).name == name
+        assert choose_precision("auto", gain=lambda: bfloat16_gain(tmp_path), cpuinfo=able).name == name
     file.write_text(json.dumps({"machine": ["another"], "gain": 99}))
-    assert "99" not in choose_precision("auto", cache=tmp_path, cpuinfo=able).reason
+    assert "99" not in choose_precision("auto", gain=lambda: bfloat16_gain(tmp_path), cpuinfo=able).reason
     assert json.loads(file.read_text())["machine"] == known["machine"]
 
 
 def test_a_run_keeps_what_it_began_with_or_is_refused(tmp_path):
     plain = tmp_path / "cpuinfo"
     plain.write_text("flags : fpu\n")
-    assert choose_precision("auto", began_with="float32", cpuinfo=plain).name == "float32"
+    assert choose_precision("auto", gain=not_asked, began_with="float32", cpuinfo=plain).name == "float32"
     with pytest.raises(RunError, match=r"began with it .* the CPU has no bfloat16\. Resume it where it began"):
-        choose_precision("auto", began_with="bfloat16-tail", cpuinfo=plain)
+        choose_precision("auto", gain=not_asked, began_with="bfloat16-tail", cpuinfo=plain)
     plain.write_text("flags : amx_bf16\n")
     for name in ("float32", "bfloat16-tail"):
-        assert choose_precision("auto", began_with=name, cpuinfo=plain) == replace(
-            choose_precision(name), reason="as the run began"
+        assert choose_precision("auto", gain=not_asked, began_with=name, cpuinfo=plain) == replace(
+            choose_precision(name, gain=not_asked), reason="as the run began"
         )
 
 
 def test_an_unknown_precision_is_named():
     with pytest.raises(ValueError, match="Expected auto"):
-        choose_precision("float8")
+        choose_precision("float8", gain=not_asked)

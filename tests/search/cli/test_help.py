@@ -12,6 +12,7 @@ from search.cli.main import app
 from tests.conftest import ROOT
 from tests.support.command_line import typed
 from tests.support.json_answers import described_answers
+from tests.support.readmes import READMES, named_commands, shown_commands
 
 # The commands that have a setting for everything.
 LONG = {("run",): 34}
@@ -85,21 +86,20 @@ def test_brackets_in_a_help_text_are_shown(capsys):
     assert "float32 [n, size, size, 1] in 0 … 255" in " ".join(typed(capsys, "export", "--help").out.split())
 
 
-def parsed(line):
+def parsed(line, *, may_be_a_name=False):
     """Parse a command line without doing what it says; gives its path."""
     command, words, path = typer.main.get_command(app), shlex.split(line, comments=True)[1:], ()
     while hasattr(command, "commands"):
         path += (words[0],)
         command, words = command.commands[words[0]], words[1:]
-    command.make_context(" ".join(path), words)
+    if words or not may_be_a_name:
+        command.make_context(" ".join(path), words)
     return path
 
 
-def test_every_command_that_the_readme_shows_can_be_typed():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
-    lines = re.findall(r"mammo-search [^#\n]+", blocks) + re.findall(r"`(mammo-search [a-z][^`]+)`", text)
-    shown = {parsed(line) for line in lines}
+def test_every_command_that_a_readme_shows_can_be_typed():
+    shown = {parsed(line) for readme in READMES for line in shown_commands(readme)}
+    shown |= {parsed(line, may_be_a_name=True) for readme in READMES for line in named_commands(readme)}
     assert {("run",), ("status",), ("export",), ("predict",), ("data", "fetch"), ("weights", "fetch")} <= shown
 
 

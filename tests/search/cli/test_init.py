@@ -9,7 +9,7 @@ from search.config.reading import load_config
 from search.config.schema import Config
 from search.config.writing import commented_toml, shipped_text, to_toml
 from search.run_folder.lifecycle import result_settings
-from search.run_folder.manifest import write_manifest
+from search.run_folder.manifest import Manifest, write_manifest
 from tests.conftest import ROOT
 from tests.support.command_line import typed
 from tests.support.tiny import tiny_config
@@ -57,7 +57,7 @@ def test_init_from_a_run_gives_its_configuration_with_the_comments(tmp_path, cap
     config = tiny_config(tmp_path / "images", tmp_path, output__runs="runs", search__schedule="cosine")
     run = tmp_path / "runs" / "first"
     run.mkdir(parents=True)
-    write_manifest(run / "run.json", {**MANIFEST, "settings": result_settings(config)})
+    write_manifest(run / "run.json", Manifest(**MANIFEST | {"settings": result_settings(config)}))
     (run / "config.toml").write_text(to_toml(config))
     answer = typed(capsys, "init", "--from", "first", "again.toml")
     assert answer.code == 0, answer.err
@@ -71,7 +71,8 @@ def test_init_from_a_run_gives_its_configuration_with_the_comments(tmp_path, cap
 def test_init_from_a_demonstration_says_how_to_make_another(tmp_path, capsys):
     run = tmp_path / "runs" / "demo"
     run.mkdir(parents=True)
-    write_manifest(run / "run.json", {**MANIFEST, "demo": True, "settings": result_settings(demo_config())})
+    manifest = Manifest(**MANIFEST | {"demo": True, "settings": result_settings(demo_config())})
+    write_manifest(run / "run.json", manifest)
     (run / "config.toml").write_text(to_toml(demo_config()))
     assert typed(capsys, "init", "--from", "demo", "again.toml").code == 0
     assert "run --demo --config FILE" in (tmp_path / "again.toml").read_text().splitlines()[0]
@@ -82,7 +83,7 @@ def test_init_from_a_run_whose_configuration_was_damaged_is_refused(tmp_path, ca
     config = tiny_config(tmp_path / "images", tmp_path, output__runs="runs")
     run = tmp_path / "runs" / "first"
     run.mkdir(parents=True)
-    write_manifest(run / "run.json", {**MANIFEST, "settings": result_settings(config)})
+    write_manifest(run / "run.json", Manifest(**MANIFEST | {"settings": result_settings(config)}))
     (run / "config.toml").write_text(to_toml(config).replace("image_size = 48", "image_size = 40"))
     answer = typed(capsys, "init", "--from", "first", "again.toml")
     assert answer.code == 1

@@ -125,6 +125,24 @@ def test_a_mistake_is_one_line_that_says_what_to_do(workspace, phantom, capsys, 
     assert sorted(path for path in workspace.rglob("*") if "cache" not in path.parts) == before
 
 
+# A plan is shown for films that are still to be fetched.
+WITHOUT_FILMS = {"run", "run --data nowhere"}
+
+
+@pytest.mark.parametrize(
+    "line", [line for line, *_ in MISTAKES if line.split()[0] == "run" and "--dry-run" not in line]
+)
+def test_a_dry_run_says_the_same_of_each_mistake(workspace, phantom, capsys, line):
+    first, *words = line.replace("PHANTOM", str(phantom)).split(" ")
+    plan, run = typed(capsys, first, "--dry-run", *words), typed(capsys, first, *words)
+    if line in WITHOUT_FILMS:
+        (said,) = run.error_lines
+        assert plan.code == 0
+        assert said.removeprefix("mammo-search: ") in plan.out
+    else:
+        assert (plan.code, plan.err) == (run.code, run.err)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 @pytest.mark.parametrize(
     ("line", "mode", "code"),
@@ -165,7 +183,7 @@ def test_debug_shows_the_traceback_wherever_it_stands(workspace, capsys, words):
         main(words)
 
 
-def test_an_answer_fits_a_terminal_without_unicode(workspace):
+def test_an_answer_comes_where_the_terminal_lacks_its_signs(workspace):
     import subprocess
     import sys
 
@@ -179,4 +197,4 @@ def test_an_answer_fits_a_terminal_without_unicode(workspace):
         timeout=60,
     )
     assert answer.returncode == 0, answer.stderr
-    assert b"15 x 4 epochs > 5 x 10 epochs" in answer.stdout
+    assert b"15 ? 4 epochs ? 5 ? 10 epochs" in answer.stdout

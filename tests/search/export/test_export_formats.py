@@ -1,6 +1,7 @@
 """Exports: what they compute, what lies beside them, and that a bad one is never kept."""
 
 import json
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,19 +10,21 @@ import pytest
 
 from mammo_data.preparation.prepared import PreparedSet
 from mammo_data.splits import Split
+from search.cli.export import Format
 from search.errors import RunError
-from search.export.export import comparison_images, export_run, run_model_metadata
 from search.export.formats import FORMATS
 from search.export.metadata import metadata_file, read_metadata
+from search.export.write import comparison_images, export_run
+from tests.conftest import ROOT
 from tests.support.command_line import typed
 from tests.support.json_answers import assert_described
 
 
 @pytest.fixture(scope="module")
 def exports(finished, tmp_path_factory):
-    """The run's model as SavedModel and ONNX."""
+    """The run's model in every format but its own."""
     folder = tmp_path_factory.mktemp("exports")
-    return {kind: export_run(finished[1].directory, kind, folder) for kind in ("savedmodel", "onnx")}
+    return {kind: export_run(finished[1].directory, kind, folder) for kind in FORMATS if kind != "keras"}
 
 
 def prepared_set(config):
@@ -76,12 +79,23 @@ def test_the_metadata_say_what_a_user_of_the_file_has_to_know(finished, exports)
             point["threshold"] for point in metrics["operating_points"]
         ]
         assert asdict(metadata.preparation).items() <= config.preparation.model_dump().items()
-        assert content["fingerprints"] == result.directory.read_manifest()["fingerprints"]
+        assert content["fingerprints"] == result.directory.read_manifest().fingerprints
         assert "Research use only" in content["use"]
         assert set(content["licence"]) == {"code", "weights", "data"}
     split, table = Split.read_csv(result.directory.split_file), prepared_set(config).table
-    assert len(metadata.development_patients) == len(set(table.patient_ids)) - len(split.test_patients)
-    assert len(metadata.development_images) == len(split.development_rows(table))
+    assert len(content["development"]["patients"]) == len(set(table.patient_ids)) - len(split.test_patients)
+    assert len(content["development"]["images"]) == len(split.development_rows(table))
+
+
+def test_the_readme_s_example_reads_what_lies_beside_a_model(finished, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "search" / "export" / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(finished[1].directory.best)
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("('normal', 'benign', 'malignant') 48 [")
+
+
+def test_the_command_line_offers_every_format():
+    assert {format.value for format in Format} == set(FORMATS)
 
 
 def test_a_model_under_foreign_metadata_is_refused(exports, tmp_path):
@@ -128,7 +142,7 @@ def test_a_difference_of_twice_the_bound_is_refused(finished, tmp_path, monkeypa
     from search.export.model import load_exported, save_model
 
     directory, model = finished[1].directory, load_exported(finished[1].directory.model_file)
-    images, _ = comparison_images(directory, run_model_metadata(directory))
+    images, _ = comparison_images(directory, read_metadata(directory.model_file))
     worst = model.predict_on_batch(images)[:, 2]
     kernel, bias = model.get_layer("head_logits").get_weights()
     # d softmax / d logit is p (1 - p).

@@ -4,11 +4,12 @@ import pytest
 
 from reports.trials import TrialRecord
 from search.bit.architecture import R50X1
+from search.plan.clock import SearchClock
 from search.plan.cost import CostModel, epoch_costs, remaining_work
 from search.plan.execution import Assignment, RunState, next_assignment
 from search.plan.hyperband import plan_hyperband
 from search.plan.space import Configuration
-from search.screen.state import SearchBoard
+from search.screen.layout import counts_line
 from search.text import duration
 
 SECONDS = {0: 0.05, 1: 0.5, 2: 1.0, 3: 1.6}
@@ -68,13 +69,13 @@ def test_before_the_first_run_all_epochs_of_the_plan_are_to_come():
 def test_the_estimate_is_learned_from_the_runs_of_the_search(rough):
     plan, folds = plan_hyperband(40), 5
     drawn = {number: configuration(number) for number in range(plan.configurations)}
-    board = SearchBoard(plan, folds, [], CostModel(rough), depths=(0, 1, 2, 3), configurations=drawn)
+    board = SearchClock(plan, folds, [], CostModel(rough), depths=(0, 1, 2, 3), configurations=drawn)
     estimates, whole = [], 0.0
     for event, now in enumerate(search(plan, folds, board)):
         whole = now
         if event % 20 == 0:
             estimates.append((now, board.seconds_left(now)))
-    assert board.counts == {"done": plan.runs, "failed": 0, "running": 0, "to come": 0}
+    assert counts_line(board).plain == f"{plan.runs} done"
     assert board.epochs_done == plan.epochs
     for now, left in estimates:
         # Which runs are promoted, and so at which depth, is not known before a rung has ended.
@@ -84,16 +85,16 @@ def test_the_estimate_is_learned_from_the_runs_of_the_search(rough):
 
 def test_a_resumed_search_knows_the_costs_of_its_finished_runs():
     plan, folds = plan_hyperband(16, max_epochs=9), 3
-    first = SearchBoard(plan, folds, [], CostModel(), depths=(0, 1, 2, 3))
+    first = SearchClock(plan, folds, [], CostModel(), depths=(0, 1, 2, 3))
     for _ in search(plan, folds, first):
         pass
-    resumed = SearchBoard(plan, folds, first.records[:-2], CostModel(), depths=(0, 1, 2, 3))
+    resumed = SearchClock(plan, folds, first.records[:-2], CostModel(), depths=(0, 1, 2, 3))
     truth = sum(record.seconds for record in first.records[-2:])
     assert resumed.seconds_left(0.0) == pytest.approx(truth, rel=0.6)
 
 
 def test_nothing_is_claimed_before_anything_is_known():
-    board = SearchBoard(plan_hyperband(8), 5, [], CostModel())
+    board = SearchClock(plan_hyperband(8), 5, [], CostModel())
     assert board.seconds_left(0.0) is None
 
 

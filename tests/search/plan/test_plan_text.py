@@ -6,8 +6,9 @@ import pytest
 
 from search.config.reading import load_config
 from search.errors import ConfigError
+from search.job import Job
 from search.plan.protocol import plan_run
-from search.protocols.run import JobRequest, run_job
+from search.protocols.run import run_job
 from tests.support.command_line import typed
 from tests.support.tiny import tiny_config
 
@@ -53,5 +54,5 @@ def test_a_dry_run_says_so_as_well(tmp_path, monkeypatch, capsys):
 def test_a_run_ends_before_it_has_a_folder(phantom, tmp_path):
     changed = tiny_config(phantom, tmp_path, space__known=known(9), search__tuner="random")
     with pytest.raises(ConfigError, match=r"at most 6 .*found 9"):
-        run_job(JobRequest(changed, name="lost"))
+        run_job(Job(changed, name="lost"))
     assert not changed.output.runs.exists()

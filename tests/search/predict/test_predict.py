@@ -12,7 +12,7 @@ import pytest
 
 from mammo_data.splits import Split
 from reports.predictions import Predictions
-from search.export.opened import BATCH
+from search.export.model import BATCH
 from tests.support.case_folders import write_case_folder
 from tests.support.command_line import typed
 from tests.support.json_answers import assert_described
@@ -156,12 +156,12 @@ def test_a_model_file_works_alone_with_its_json_and_not_without(run, phantom, tm
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_terminal_gets_a_table_that_fits_it(run, width):
     """The row of an image, one with a name that is too long, and one that failed."""
-    from search.export.opened import find_model
+    from search.export.metadata import find_model
     from search.predict.films import PredictedImage
-    from search.predict.rows import listing
+    from search.predict.predict import row_text
 
     metadata = find_model(str(run.path)).metadata
-    header, text = listing(metadata, width)
+    header, text = row_text(metadata, "table", width)
     probabilities = {"normal": 0.125, "benign": 0.25, "malignant": 0.625}
     decisions = (True, False, True, True)
     rows = [

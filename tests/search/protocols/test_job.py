@@ -14,7 +14,8 @@ from sklearn.metrics import roc_auc_score
 
 from mammo_data.splits import Split
 from search.errors import ConfigError, RunError
-from search.protocols.run import JobRequest, run_job
+from search.job import Job
+from search.protocols.run import run_job
 from search.run_folder.ledger import readings
 from search.run_folder.trial_log import read_records
 from tests.support.held_out_changes import fitted_on_development, with_other_held_out_patients
@@ -105,7 +106,7 @@ def test_readings_of_the_held_out_patients_are_counted(finished):
     split = Split.read_csv(result.directory.split_file)
     before = readings(config.output.runs, split.test_fingerprint)
     assert "first" in {reading.run for reading in before}
-    again = run_job(JobRequest(config, name="second"))
+    again = run_job(Job(config, name="second"))
     after = readings(config.output.runs, split.test_fingerprint)
     assert [reading.run for reading in after] == [*(reading.run for reading in before), "second"]
     assert again.metrics["holdout_readings"] == len(after)
@@ -115,7 +116,7 @@ def test_readings_of_the_held_out_patients_are_counted(finished):
 def test_a_split_file_with_another_number_of_folds_is_refused(finished, phantom, tmp_path):
     file = finished[1].directory.split_file
     with pytest.raises(ConfigError, match=r"split\.folds = 4 folds; found 3\. Add --set split\.folds=3, or"):
-        run_job(JobRequest(tiny_config(phantom, tmp_path, split__file=file, split__folds=4), name="four"))
+        run_job(Job(tiny_config(phantom, tmp_path, split__file=file, split__folds=4), name="four"))
 
 
 def test_more_time_gives_no_other_winner_once_the_search_has_ended(phantom, tmp_path, monkeypatch):
@@ -124,23 +125,23 @@ def test_more_time_gives_no_other_winner_once_the_search_has_ended(phantom, tmp_
     class StoppedError(Exception):
         pass
 
-    def stopped(*arguments):
+    def stopped(*arguments, **settings):
         raise StoppedError
 
     config = tiny_config(phantom, tmp_path, search__max_minutes=1e-9)
     with monkeypatch.context() as patch, pytest.raises(StoppedError):
-        patch.setattr("search.final.finish.evaluate_held_out", stopped)
-        run_job(JobRequest(config, name="timed"))
+        patch.setattr("search.final.finish.held_out", stopped)
+        run_job(Job(config, name="timed"))
     more = config.model_copy(update={"search": config.search.model_copy(update={"max_minutes": 1000})})
-    result = run_job(JobRequest(more, name="timed"))
-    assert result.directory.read_manifest()["ended_after"] == 1
+    result = run_job(Job(more, name="timed"))
+    assert result.directory.read_manifest().ended_after == 1
     assert [record.run for record in result.outcome.records] == [0]
 
 
 def test_boundary_values_that_are_not_kept_give_the_same_search(finished, phantom, tmp_path):
     _, result = finished
     config = tiny_config(phantom, tmp_path, cache__max_gb=0)
-    recomputing = run_job(JobRequest(config, name="recomputing"))
+    recomputing = run_job(Job(config, name="recomputing"))
     assert not list((tmp_path / "cache" / "banks").glob("*/values.npy"))
     assert table_without_clocks(recomputing.directory) == table_without_clocks(result.directory)
 
@@ -176,7 +177,7 @@ def test_nothing_before_the_evaluation_reads_the_held_out_patients(finished, pha
     _, result = finished
     changed = with_other_held_out_patients(phantom, tmp_path / "images", result.directory.split_file, "M")
 
-    other = run_job(JobRequest(tiny_config(changed, tmp_path, split__file=result.directory.split_file), name="changed"))
+    other = run_job(Job(tiny_config(changed, tmp_path, split__file=result.directory.split_file), name="changed"))
     assert table_without_clocks(other.directory) == table_without_clocks(result.directory)
     assert other.outcome.configuration == result.outcome.configuration
     models = [keras.saving.load_model(run.directory.model_file) for run in (result, other)]
@@ -189,7 +190,7 @@ def test_nothing_before_the_evaluation_reads_the_held_out_patients(finished, pha
 def test_a_name_that_is_taken_is_refused_and_fresh_replaces_it(finished):
     config, result = finished
     with pytest.raises(RunError, match="--fresh"):
-        run_job(JobRequest(config, name="first"))
+        run_job(Job(config, name="first"))
     assert result.directory.model_file.exists()
 
 
@@ -199,7 +200,7 @@ def test_fresh_never_deletes_what_is_no_run(finished):
     thesis.mkdir()
     (thesis / "chapter1.tex").write_text("years of work")
     with pytest.raises(RunError, match=r"run\.json"):
-        run_job(JobRequest(config, name="thesis", fresh=True))
+        run_job(Job(config, name="thesis", fresh=True))
     assert (thesis / "chapter1.tex").exists()
 
 
@@ -208,7 +209,7 @@ def test_a_split_of_other_patients_is_refused_and_leaves_nothing(finished, tmp_p
     lines = result.directory.split_file.read_text().splitlines()
     (tmp_path / "split.csv").write_text("\n".join(lines[:-4]) + "\n")
     with pytest.raises(ConfigError, match="2 that it lacks"):
-        run_job(JobRequest(replace_split(config, tmp_path / "split.csv"), name="partial"))
+        run_job(Job(replace_split(config, tmp_path / "split.csv"), name="partial"))
     assert not (config.output.runs / "partial").exists()
 
 

@@ -13,12 +13,12 @@ import pytest
 from mammo_data.sources.open import open_source
 from mammo_data.splits import Split
 from reports.predictions import Predictions
-from search.cohort import prepare_films
+from search.cohort import prepare_films, search_data
 from search.errors import ConfigError, RunError
-from search.plan.protocol import plan_search
-from search.protocols.job import Job
+from search.job import Job
 from search.protocols.nested.protocol import NestedRun
-from search.protocols.run import JobRequest, run_job
+from search.protocols.nested.split import final_split, outer_split
+from search.protocols.run import run_job
 from search.protocols.stages import resolve_backbone
 from search.run_folder.directory import RunDirectory, open_run_directory
 from search.run_folder.ledger import readings
@@ -47,7 +47,7 @@ NESTED = {
 @pytest.fixture(scope="module")
 def nested(phantom, tmp_path_factory, tensorflow_started):
     config = tiny_config(phantom, tmp_path_factory.mktemp("nested"), **NESTED)
-    return config, run_job(JobRequest(config, name="nested"))
+    return config, run_job(Job(config, name="nested"))
 
 
 def outer_search_alone(config, name, fold):
@@ -55,9 +55,10 @@ def outer_search_alone(config, name, fold):
     with RunProgress(messages()).shown() as progress:
         directory = open_run_directory(config.output.runs, name)
         backbone = resolve_backbone(config, directory, progress)
-        films = prepare_films(open_source(config.data.path), config, config.output.cache, progress)
-        job = Job(JobRequest(config, name=name), plan_search(config.search), directory, backbone, films, progress)
-        NestedRun(job).search_outer(fold)
+        films = prepare_films(open_source(config.data.path), config, progress)
+        outer = outer_split(config, films.table)
+        everyone = search_data(films, final_split(config, films.table), config, progress)
+        NestedRun(Job(config, name=name), backbone, outer, everyone, progress).search_outer(fold)
     return directory.outer(fold)
 
 
@@ -125,16 +126,16 @@ def test_one_bank_serves_all_searches(nested):
 def test_a_finished_nested_run_is_refused(nested):
     config, _ = nested
     with pytest.raises(RunError, match="--fresh"):
-        run_job(JobRequest(config, name="nested"))
+        run_job(Job(config, name="nested"))
 
 
 def test_split_files_of_the_other_protocol_are_refused(nested, phantom, tmp_path):
     _, result = nested
     with pytest.raises(ConfigError, match=r"name test patients; found none.*outer_split\.csv"):
-        run_job(JobRequest(tiny_config(phantom, tmp_path, split__file=result.directory.outer_split_file), name="h"))
+        run_job(Job(tiny_config(phantom, tmp_path, split__file=result.directory.outer_split_file), name="h"))
     with pytest.raises(ConfigError, match=r"found 2 folds, 16 test patients.*outer_split\.csv"):
         file = result.directory.outer(0).split_file
-        run_job(JobRequest(tiny_config(phantom, tmp_path, **NESTED, split__file=file), name="n"))
+        run_job(Job(tiny_config(phantom, tmp_path, **NESTED, split__file=file), name="n"))
     assert not (tmp_path / "runs" / "h").exists()
 
 
@@ -168,11 +169,11 @@ def test_an_outer_search_is_a_holdout_run_on_its_split(phantom, tmp_path, mode, 
     """With promotions, two depths and a bank that never held the left-out patients."""
     settings = NESTED | {"data__mode": mode, "space__unfreeze_depth": [0, 1], "search__max_trials": 5}
     config = tiny_config(phantom, tmp_path, **settings)
-    result = run_job(JobRequest(config, name="nested"))
+    result = run_job(Job(config, name="nested"))
     for fold in range(2):
         outer = result.directory.outer(fold)
         holdout = settings | {"split__protocol": "holdout", "split__file": outer.split_file}
-        alone = run_job(JobRequest(tiny_config(phantom, tmp_path, **holdout), name=f"alone-{fold}"))
+        alone = run_job(Job(tiny_config(phantom, tmp_path, **holdout), name=f"alone-{fold}"))
         assert_same_search(outer, alone.directory)
         for name in ("predictions.csv", "predictions_corrected.csv"):
             assert (outer.best / name).read_bytes() == (alone.directory.best / name).read_bytes()
@@ -184,7 +185,7 @@ def test_no_outer_search_reads_its_left_out_patients(phantom, tmp_path, mode, te
     """Other pixels and other labels for them, same folds: same table, same choice, same weights."""
     settings = NESTED | {"data__mode": mode, "space__unfreeze_depth": [0, 1], "split__outer_folds": 3}
     config = tiny_config(phantom, tmp_path / "before", **settings)
-    result = run_job(JobRequest(config, name="nested"))
+    result = run_job(Job(config, name="nested"))
     for fold in range(3):
         expected = result.directory.outer(fold)
         folder = tmp_path / str(fold)
@@ -209,7 +210,7 @@ def reference(phantom, tmp_path, tensorflow_started):
     from search.config.writing import to_toml
 
     settings = NESTED | {"search__max_trials": 4, "search__max_epochs": 3}
-    whole = run_job(JobRequest(tiny_config(phantom, tmp_path / "whole", **settings), name="whole"))
+    whole = run_job(Job(tiny_config(phantom, tmp_path / "whole", **settings), name="whole"))
     workspace = tmp_path / "killed"
     workspace.mkdir()
     (workspace / "tuner_config.toml").write_text(to_toml(tiny_config(phantom, workspace, **settings)))
@@ -285,9 +286,9 @@ def test_a_damaged_outer_result_is_one_line(nested, tmp_path, file):
     shutil.copytree(result.directory.path, runs / "nested")
     directory = RunDirectory(runs / "nested")
     manifest = directory.read_manifest()
-    directory.write_manifest({**manifest, "status": "running"})
+    directory.write_manifest(manifest.but(status="running"))
     damaged = directory.outer(1).path / file
     damaged.write_bytes(damaged.read_bytes()[:-1].replace(b"1", b"2", 1))
     output = config.output.model_copy(update={"runs": runs})
     with pytest.raises(RunError, match=r"outer-2.*Delete that folder"):
-        run_job(JobRequest(config.model_copy(update={"output": output}), name="nested"))
+        run_job(Job(config.model_copy(update={"output": output}), name="nested"))

@@ -10,25 +10,22 @@ from hypothesis import strategies as st
 from mammo_data.cases import Case, CaseTable
 from mammo_data.errors import DataError
 from search.bit.architecture import SMALL
-from search.cohort import JobData
 from search.config.reading import load_config
-from search.config.schema import Config
-from search.protocols.banks import plan_search_banks
-from search.protocols.job import Job
-from search.protocols.nested.banks import SharedBanks, views_of_searches
+from search.protocols.banks import SharedBanks, views_of_searches
+from search.protocols.expected_cost import plan_search_banks
 from search.protocols.nested.split import final_split, inner_split, outer_split
 
 NAMES = ("normal", "benign", "malignant")
 
 
 def films(labels, images_each=2):
-    """Patients with images of one label each."""
+    """The cases of patients with images of one label each."""
     cases = tuple(
         Case(f"i{patient:03d}-{image}", f"p{patient:03d}", NAMES[label], "F", ())
         for patient, label in enumerate(labels)
         for image in range(images_each)
     )
-    return SimpleNamespace(table=CaseTable(cases, NAMES), images=np.zeros((len(cases), 48, 48), np.uint8))
+    return CaseTable(cases, NAMES)
 
 
 def config(**changes):
@@ -46,7 +43,7 @@ patients = st.lists(st.integers(0, 2), min_size=30, max_size=60).map(
 def test_each_patient_is_left_out_once_and_classes_are_spread(labels, seed):
     table = films(labels)
     outer = outer_split(config(split__seed=seed), table)
-    everyone = set(table.table.patient_ids)
+    everyone = set(table.patient_ids)
     assert sorted(patient for fold in outer.folds for patient in fold) == sorted(everyone)
     for label in range(3):
         mine = {f"p{number:03d}" for number, each in enumerate(labels) if each == label}
@@ -65,9 +62,9 @@ def test_each_patient_is_left_out_once_and_classes_are_spread(labels, seed):
 @given(patients, st.randoms(use_true_random=False))
 def test_the_order_of_the_cases_changes_no_fold(labels, random):
     table = films(labels)
-    shuffled = list(table.table.cases)
+    shuffled = list(table.cases)
     random.shuffle(shuffled)
-    other = SimpleNamespace(table=CaseTable(tuple(shuffled), NAMES))
+    other = CaseTable(tuple(shuffled), NAMES)
     assert outer_split(config(), table) == outer_split(config(), other)
     outer = outer_split(config(), table)
     assert inner_split(outer, 1, config(), table) == inner_split(outer, 1, config(), other)
@@ -79,10 +76,6 @@ def test_more_images_of_the_same_patients_change_no_fold(labels, images_each):
     assert outer_split(config(), films(labels)) == outer_split(config(), films(labels, images_each))
 
 
-def job(chosen: Config):
-    return Job(SimpleNamespace(config=chosen), None, None, SimpleNamespace(architecture=SMALL), None, None)  # type: ignore[arg-type]
-
-
 @settings(max_examples=25, deadline=None)
 @given(patients, st.integers(0, 3), st.integers(0, 2), st.sampled_from([20.0, 0.012, 0.006, 0.0]))
 def test_inner_folds_and_views_do_not_depend_on_the_labels_of_those_left_out(labels, fold, wrong, gigabytes):
@@ -92,9 +85,12 @@ def test_inner_folds_and_views_do_not_depend_on_the_labels_of_those_left_out(lab
     outer = outer_split(chosen, before)
     left_out = set(outer.folds[fold])
     after = films([wrong if f"p{number:03d}" in left_out else label for number, label in enumerate(labels)])
-    data = [JobData(each, each, inner_split(outer, fold, chosen, each)) for each in (before, after)]
-    assert data[0].split == data[1].split
-    views = [views_of_searches(job(chosen), {"search": each})["search"] for each in data]
+    splits = [inner_split(outer, fold, chosen, each) for each in (before, after)]
+    assert splits[0] == splits[1]
+    views = [
+        views_of_searches(chosen, SMALL, each, {"search": split})["search"]
+        for each, split in zip((before, after), splits, strict=True)
+    ]
     assert views[0] == views[1]
 
 
@@ -103,16 +99,14 @@ def test_a_small_budget_gives_fewer_views_and_the_shared_bank_fits():
     outer = outer_split(config(), table)
 
     def searches(chosen):
-        return {str(k): JobData(table, table, inner_split(outer, k, chosen, table)) for k in range(4)} | {
-            "final": JobData(table, table, final_split(chosen, table))
-        }
+        return {str(k): inner_split(outer, k, chosen, table) for k in range(4)} | {"final": final_split(chosen, table)}
 
     large = config()
     small = config(cache__max_gb=0.012)
-    many, few = (views_of_searches(job(chosen), searches(chosen)) for chosen in (large, small))
+    many, few = (views_of_searches(chosen, SMALL, table, searches(chosen)) for chosen in (large, small))
     assert all(few[name][0] < many[name][0] for name in many)
     most = [max(counts) for counts in zip(*few.values(), strict=True)]
-    shared = plan_search_banks(job(small), JobData(table, table, final_split(small, table)), fixed_views=most)
+    shared = plan_search_banks(small, SMALL, table, final_split(small, table), fixed_views=most)
     assert not shared.recomputed
 
 
@@ -124,12 +118,12 @@ def test_a_search_reaches_the_views_of_its_own_patients_and_no_others(labels, fo
     outer = outer_split(config(), table)
     split = inner_split(outer, fold, config(), table)
     stored, used = np.array([4, 9, 16]), (3, 9, 12)
-    counts = stored[table.table.labels]
+    counts = stored[table.labels]
     values = np.array([[row, view] for row, count in enumerate(counts) for view in range(count)])
-    banks = SharedBanks(table, {0: values}, np.concatenate([[0], np.cumsum(counts)]))
+    banks = SharedBanks(SimpleNamespace(table=table), {0: values}, np.concatenate([[0], np.cumsum(counts)]))
     data = banks.trial_data(split, used, folds=2)
-    rows = split.development_rows(table.table)
-    expected = [[row, view] for row in rows for view in range(used[table.table.labels[row]])]
+    rows = split.development_rows(table)
+    expected = [[row, view] for row in rows for view in range(used[table.labels[row]])]
     bank = data.banks[0]
     assert bank.values[np.arange(bank.offsets[-1])].tolist() == expected
     assert bank.values[bank.offsets[:-1]][:, 0].tolist() == rows.tolist()

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from search.protocols.run import JobRequest, run_job
+from search.job import Job
+from search.protocols.run import run_job
 from tests.support.case_folders import write_case_folder
 from tests.support.command_line import typed
 from tests.support.tiny import tiny_config
@@ -15,7 +16,7 @@ from tests.support.tiny import tiny_config
 def test_a_folder_with_a_cases_csv_is_searched_like_any_other(classes, phantom, tmp_path):
     folder = write_case_folder(phantom, tmp_path / "own", classes=classes, split=True)
     config = tiny_config(folder, tmp_path, search__max_trials=3, retrain__seeds=1)
-    result = run_job(JobRequest(config, name="own"))
+    result = run_job(Job(config, name="own"))
     assert result.directory.model_file.is_file()
     with result.directory.split_file.open(newline="") as file:
         sides = {row["image_id"]: row["side"] for row in csv.DictReader(file)}

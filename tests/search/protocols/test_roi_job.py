@@ -14,7 +14,8 @@ from reports.predictions import Predictions
 from search.cli.data import audit
 from search.cli.run import next_commands
 from search.config.writing import to_toml
-from search.protocols.run import JobRequest, run_job
+from search.job import Job
+from search.protocols.run import run_job
 from tests.support.held_out_changes import fitted_on_development, with_other_held_out_patients
 from tests.support.tiny import tiny_config
 
@@ -24,7 +25,7 @@ CROPS = {"data__mode": "roi", "search__minority": "logit_adjustment", "space__un
 @pytest.fixture(scope="module")
 def finished(phantom, tmp_path_factory, tensorflow_started):
     config = tiny_config(phantom, tmp_path_factory.mktemp("work"), **CROPS)
-    return config, run_job(JobRequest(config, name="crops"))
+    return config, run_job(Job(config, name="crops"))
 
 
 def test_every_output_says_that_the_place_was_given(finished):
@@ -63,7 +64,7 @@ def test_nothing_before_the_evaluation_reads_the_held_out_patients(finished, pha
     _, result = finished
     changed = with_other_held_out_patients(phantom, tmp_path / "images", result.directory.split_file)
     config = tiny_config(changed, tmp_path, split__file=result.directory.split_file, **CROPS)
-    other = run_job(JobRequest(config, name="changed"))
+    other = run_job(Job(config, name="changed"))
     assert table_without_clocks(other.directory) == table_without_clocks(result.directory)
     assert other.outcome.configuration == result.outcome.configuration
     assert fitted_on_development(other.directory) == fitted_on_development(result.directory)

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from search.bit.architecture import R50X1, SMALL
-from search.bit.family import FAMILY, weights_spec
+from search.bit.family import FAMILY, Verification, verify_backbone, weights_spec
 from search.bit.resolve import backbone_weights
-from search.bit.store import write_stored
-from search.bit.verification import Verification, verify_backbone
-from search.bit.weights import BitWeights, random_weights
+from search.bit.weights import BitWeights, random_weights, write_stored
 from search.config.reading import load_config
 from search.config.writing import to_toml
 from search.errors import RunError, WeightsError
-from search.protocols.run import JobRequest, run_job
+from search.job import Job
+from search.protocols.run import run_job
 from search.run_folder.directory import RunDirectory
 from search.screen.output import messages
 from search.screen.progress import RunProgress
@@ -58,12 +57,12 @@ def test_a_run_does_not_go_on_in_another_precision(finished, tmp_path):
     config, result = finished
     directory = RunDirectory(shutil.copytree(result.directory.path, tmp_path / "runs" / "first"))
     manifest = directory.read_manifest()
-    precision = {**manifest["precision"], "name": "bfloat16"}
-    directory.write_manifest({**manifest, "status": "running", "precision": precision})
+    precision = {**manifest.precision, "name": "bfloat16"}
+    directory.write_manifest(manifest.but(status="running", precision=precision))
     before = directory.manifest_file.read_bytes()
     elsewhere = config.model_copy(update={"output": config.output.model_copy(update={"runs": tmp_path / "runs"})})
     with pytest.raises(RunError, match="precision bfloat16 → float32"):
-        run_job(JobRequest(elsewhere, name="first"))
+        run_job(Job(elsewhere, name="first"))
     assert directory.manifest_file.read_bytes() == before
 
 
@@ -124,13 +123,13 @@ def test_bits_fine_tuning_from_the_command_line_to_the_exported_file(phantom, tm
 def test_a_run_does_not_go_on_with_another_backbone_or_another_way_of_training_it(path, value, finished, tmp_path):
     config, result = finished
     directory = RunDirectory(shutil.copytree(result.directory.path, tmp_path / "runs" / "first"))
-    directory.write_manifest({**directory.read_manifest(), "status": "running"})
+    directory.write_manifest(directory.read_manifest().but(status="running"))
     before = directory.manifest_file.read_bytes()
     section, _, key = path.partition(".")
     changed = getattr(config, section).model_copy(update={key: value})
     output = config.output.model_copy(update={"runs": tmp_path / "runs"})
     with pytest.raises(RunError, match=path):
-        run_job(JobRequest(config.model_copy(update={section: changed, "output": output}), name="first"))
+        run_job(Job(config.model_copy(update={section: changed, "output": output}), name="first"))
     assert directory.manifest_file.read_bytes() == before
 
 

@@ -32,20 +32,20 @@ def test_the_split_of_a_file_takes_the_place_of_a_drawn_one(films, given, phanto
 
     for take, name, protocol in ((holdout_split, "split", "holdout"), (outer_split, "outer_split", "nested")):
         file = given / f"{name}.csv"
-        drawn = take(tiny_config(phantom, given, split__protocol=protocol), films)
-        found = take(tiny_config(phantom, given, split__protocol=protocol, split__file=file), films)
+        drawn = take(tiny_config(phantom, given, split__protocol=protocol), films.table)
+        found = take(tiny_config(phantom, given, split__protocol=protocol, split__file=file), films.table)
         assert found.fingerprint == Split.read_csv(file).fingerprint
         assert found.fingerprint != drawn.fingerprint
         again = tiny_config(phantom, given, split__protocol=protocol, split__file=file, split__seed=4)
-        assert take(again, films).fingerprint == found.fingerprint
+        assert take(again, films.table).fingerprint == found.fingerprint
 
 
 def test_run_searches_with_the_split_that_it_is_given(given, phantom, capsys, monkeypatch, tensorflow_started):
     """Up to where the search would begin: split.csv and the manifest of the run say who is held out."""
     from search.run_folder.directory import RunDirectory
 
-    def searched(job, data, directory, manifest):
-        raise RunError(expected="no search", found=data.split.fingerprint, remedy="Stop.")
+    def searched(job, backbone, cohort, progress):
+        raise RunError(expected="no search", found=cohort.split.fingerprint, remedy="Stop.")
 
     monkeypatch.setattr("search.protocols.holdout.own_banks", searched)
     small = ("--backbone", "bit-small", "--weights", "random", "--image-size", 48, "--name", "given")
@@ -56,7 +56,7 @@ def test_run_searches_with_the_split_that_it_is_given(given, phantom, capsys, mo
     assert wanted in answer.err
     run = RunDirectory(given / "runs" / "given")
     assert Split.read_csv(run.split_file).fingerprint == wanted
-    assert run.read_manifest()["fingerprints"]["split"] == wanted
+    assert run.read_manifest().fingerprints["split"] == wanted
 
 
 @pytest.mark.parametrize("command", [("run", "--weights", "random", "--max-trials", 1), ("data", "audit")])

@@ -53,9 +53,7 @@ def test_the_answer_and_the_status_say_what_the_time_limit_left_out(
     )
     # Killed after its search: what is left is retraining and evaluation, not the trials that were given up.
     directory = RunDirectory(tmp_path / "runs" / "timed")
-    manifest = directory.read_manifest()
-    del manifest["finished"]
-    directory.write_manifest(manifest | {"status": "running"})
+    directory.update_manifest(status="running", finished=None)
     status = run_status(directory)
     assert (status.state, status.seconds_left) == ("interrupted", 0)
     assert "none left but retraining and evaluation" in status_text(status)

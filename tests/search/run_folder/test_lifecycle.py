@@ -7,11 +7,9 @@ import pytest
 from search.bit.precision import PrecisionChoice
 from search.config.reading import load_config
 from search.errors import RunError
-from search.plan.protocol import plan_run
-from search.protocols.job import JobRequest
+from search.job import Job
+from search.plan.protocol import plan_fingerprint, plan_run
 from search.run_folder.directory import RunDirectory
-from search.screen.output import messages
-from search.screen.progress import RunProgress
 from tests.support.every_setting import CONFIG, each_setting_changed
 
 FREE = {
@@ -32,47 +30,50 @@ CHANGED = each_setting_changed(CONFIG)
 
 
 @pytest.fixture(scope="module")
-def job(engine, phantom, tmp_path_factory):
-    """A job whose films are prepared, and nothing else done."""
-    from mammo_data.preparation.prepared import PreparationSettings, prepare
-    from mammo_data.sources.open import open_source
-    from search.protocols.job import Backbone, Job
-
-    folder = tmp_path_factory.mktemp("job")
-    return Job(
-        JobRequest(CONFIG),
-        plan_run(CONFIG),
-        RunDirectory(folder / "runs" / "begun"),
-        Backbone(engine.architecture, engine.weights, PrecisionChoice("float32", "as configured"), "CPU, 2 cores"),
-        prepare(open_source(phantom), PreparationSettings(image_size=32), folder / "prepared"),
-        RunProgress(messages()),
-    )
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("job")
 
 
 @pytest.fixture(scope="module")
-def data(job):
-    from mammo_data.splits import patient_split
-    from search.cohort import JobData
+def job(folder):
+    return Job(CONFIG, place=RunDirectory(folder / "runs" / "begun"))
 
-    return JobData(job.films, job.films, patient_split(job.films.table))
+
+@pytest.fixture(scope="module")
+def backbone(engine):
+    from search.bit.resolve import Backbone
+
+    return Backbone(engine.architecture, engine.weights, PrecisionChoice("float32", "as configured"), "CPU, 2 cores")
+
+
+@pytest.fixture(scope="module")
+def data(phantom, folder):
+    """Films that are prepared, and nothing else done."""
+    from mammo_data.preparation.prepared import PreparationSettings, prepare
+    from mammo_data.sources.open import open_source
+    from mammo_data.splits import patient_split
+    from search.cohort import Cohort
+
+    films = prepare(open_source(phantom), PreparationSettings(image_size=32), folder / "prepared")
+    return Cohort(films, films, patient_split(films.table))
 
 
 @pytest.fixture
-def begin(job, data):
-    """Begins the run, or goes on with it where it has begun, from a job and its data as given."""
+def begin(job, backbone, data):
+    """Begins the run, or goes on with it where it has begun, from a job, a backbone and a cohort as given."""
     from search.protocols.manifest import run_manifest
     from search.run_folder.lifecycle import begin_or_resume
 
-    def begin(job=job, data=data, **changes):
-        manifest = run_manifest(job, data, job.directory) | changes
-        return begin_or_resume(job.directory, manifest, job.config, data.split, data.films)
+    def begin(job=job, backbone=backbone, data=data, **changes):
+        manifest = run_manifest(job, backbone, data).but(**changes)
+        return begin_or_resume(job.directory, manifest, job.config, data.split, data.films.table)
 
     begin()
     return begin
 
 
 def configured(job, config):
-    return replace(job, request=replace(job.request, config=config), plan=plan_run(config))
+    return replace(job, config=config)
 
 
 def test_there_is_no_setting_that_this_module_does_not_try():
@@ -95,7 +96,7 @@ def test_another_value_of_a_free_setting_is_not(begin, job, path):
     assert begin(configured(job, CHANGED[path])) == before
 
 
-def test_other_images_another_split_or_other_weights_are_refused(begin, job, data):
+def test_other_images_another_split_or_other_weights_are_refused(begin, backbone, data):
     """The settings that say where these lie are free, for what lies there is compared."""
     from mammo_data.splits import patient_split
     from search.bit.weights import random_weights
@@ -111,9 +112,7 @@ def test_other_images_another_split_or_other_weights_are_refused(begin, job, dat
             )
         },
         "split": {"data": replace(data, split=patient_split(table, seed=1))},
-        "weights": {
-            "job": replace(job, backbone=replace(job.backbone, weights=random_weights(job.backbone.architecture, 1)))
-        },
+        "weights": {"backbone": replace(backbone, weights=random_weights(backbone.architecture, 1))},
     }
     for name, other in others.items():
         with pytest.raises(RunError, match=f"found changes: {name} [0-9a-f]{{16}}…"):
@@ -122,25 +121,23 @@ def test_other_images_another_split_or_other_weights_are_refused(begin, job, dat
 
 @pytest.mark.parametrize("package", ["tensorflow", "keras", "keras-tuner", "numpy"])
 def test_another_version_of_what_computes_the_numbers_is_refused(begin, job, package):
-    versions = job.directory.read_manifest()["versions"]
+    versions = job.directory.read_manifest().versions
     with pytest.raises(RunError, match=f"found changes: {package} .* → 0.1"):
         begin(versions={**versions, package: "0.1"})
 
 
-def test_another_precision_or_kind_of_device_is_refused(begin, job):
-    for name, backbone in {
-        "precision float32 → bfloat16": replace(job.backbone, precision=PrecisionChoice("bfloat16", "as configured")),
-        "device CPU → NVIDIA H200": replace(job.backbone, device="NVIDIA H200"),
+def test_another_precision_or_kind_of_device_is_refused(begin, backbone):
+    for name, other in {
+        "precision float32 → bfloat16": replace(backbone, precision=PrecisionChoice("bfloat16", "as configured")),
+        "device CPU → NVIDIA H200": replace(backbone, device="NVIDIA H200"),
     }.items():
         with pytest.raises(RunError, match=f"found changes: {name}"):
-            begin(replace(job, backbone=backbone))
-    begin(replace(job, backbone=replace(job.backbone, device="CPU, 64 cores")))
+            begin(backbone=other)
+    begin(backbone=replace(backbone, device="CPU, 64 cores"))
 
 
 def test_the_plan_of_a_search_has_a_fingerprint_of_all_that_it_is_drawn_from(job):
     """Each setting of the space and of the plan changes it, and nothing else does."""
-    from search.tuner.search import plan_fingerprint
-
     fingerprints = {path: plan_fingerprint(plan_run(config), config) for path, config in CHANGED.items()}
     before = plan_fingerprint(job.plan, CONFIG)
     plan = {"search.tuner", "search.max_trials", "search.max_epochs", "search.factor", "search.seed"}

@@ -11,7 +11,11 @@ import sys
 import pytest
 
 from search.cli.status import status_text
+from search.config.reading import load_config
 from search.errors import RunError
+from search.plan.clock import search_clock
+from search.plan.cost import CostModel
+from search.plan.protocol import plan_run
 from search.run_folder.directory import RunDirectory
 from search.run_folder.interruption import InterruptedRunError
 from search.run_folder.lock import owned
@@ -34,10 +38,7 @@ def unfinished(finished, tmp_path):
     source = finished[1].directory
     run = RunDirectory(tmp_path / "runs" / "half")
     shutil.copytree(source.path, run.path, ignore=shutil.ignore_patterns("best", "search", "checkpoints", "oof"))
-    manifest = run.read_manifest()
-    manifest["status"], manifest["argv"] = "running", ["run", "--fresh", "--name", "half"]
-    manifest.pop("finished", None)
-    run.write_manifest(manifest)
+    run.update_manifest(status="running", argv=("run", "--fresh", "--name", "half"), finished=None)
     lines = run.trials_file.read_bytes().splitlines(keepends=True)
     run.trials_file.write_bytes(b"".join(lines[:4]))
     return run
@@ -62,9 +63,9 @@ def test_at_work_it_names_the_process_and_estimates_what_is_left(unfinished, hol
     assert (status.state, status.pid, status.resume) == ("running", holder.pid, None)
     assert (status.progress.runs, status.progress.planned_runs) == (4, 6)
     records = read_records(unfinished.trials_file)
-    trained = sum(record.epochs - record.initial_epoch for record in records)
-    cost = sum(record.seconds - record.build_seconds for record in records) / trained
-    most = (status.progress.planned_epochs - trained) * cost
+    # What the header of the resumed run would say.
+    config = load_config(unfinished.config_file)
+    most = search_clock(config, plan_run(config), CostModel(), records).seconds_left(0.0)
     assert 0 <= status.seconds_left <= most
     ended = datetime.datetime.fromisoformat(records[-1].started) + datetime.timedelta(seconds=records[-1].seconds)
     assert run_status(unfinished, now=ended).seconds_left == pytest.approx(most)
@@ -122,9 +123,8 @@ def test_starting_damaged_and_finished_runs_stand_in_one_list(finished, unfinish
 
 
 def test_a_nested_run_counts_all_its_searches(unfinished):
-    manifest = unfinished.read_manifest()
-    manifest |= {"protocol": "nested", "settings": {**manifest["settings"], "split.outer_folds": 3}}
-    unfinished.write_manifest(manifest)
+    settings = unfinished.read_manifest().settings
+    unfinished.update_manifest(protocol="nested", settings={**settings, "split.outer_folds": 3})
     outer = unfinished.path / "outer-1"
     outer.mkdir()
     shutil.move(unfinished.trials_file, outer / "trials.jsonl")

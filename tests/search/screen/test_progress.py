@@ -7,12 +7,12 @@ import sys
 import pytest
 from rich.console import Console
 
+from search.plan.clock import SearchClock
 from search.plan.execution import Assignment
 from search.plan.hyperband import plan_hyperband
 from search.screen.layout import Station, layout
 from search.screen.output import messages
 from search.screen.progress import RunProgress
-from search.screen.state import SearchBoard
 from tests.conftest import ROOT
 from tests.support import staged_search
 from tests.support.terminal import Terminal
@@ -71,17 +71,6 @@ def test_after_the_search_the_screen_is_tidy_and_the_log_has_every_run(staged, t
     assert "\x1b" not in logged
 
 
-def test_another_size_of_the_terminal_breaks_nothing(staged):
-    terminal = staged(columns=120, rows=40, endless=8)
-    terminal.wait_until(lambda text: "dropout" in text)
-    terminal.resize(80, 24)
-    # What was drawn for the wider terminal is cut off before its last words.
-    text = terminal.wait_until(lambda text: re.search(r"^run 7 .* left$", text, re.MULTILINE) is not None)
-    assert "dropout" not in text
-    assert text.count("run state") == 1
-    assert text.count("search ") == 1
-
-
 def test_ctrl_c_leaves_the_cursor_and_no_half_table(staged):
     terminal = staged(endless=8)
     terminal.wait_until(lambda text: "running" in text)
@@ -96,14 +85,6 @@ def test_no_color_is_respected(staged):
     terminal = staged(pause=0.001, NO_COLOR="1")
     terminal.wait()
     assert not terminal.colours
-
-
-def test_a_terminal_without_unicode_gets_ascii(staged):
-    terminal = staged(pause=0.002, endless=8, TERM="linux")
-    text = terminal.wait_until(lambda text: "6 done" in text)
-    assert terminal.output.isascii()
-    assert "0>2" in text
-    assert "?" not in text
 
 
 @pytest.mark.slow
@@ -128,7 +109,7 @@ def test_a_file_gets_lines_as_many_as_were_asked_for(tmp_path, detail, runs, epo
 
 
 def board_with(runs):
-    board = SearchBoard(plan_hyperband(40), 5, [])
+    board = SearchClock(plan_hyperband(40), 5, [])
     for run in range(runs):
         assignment = Assignment(run, 0, 0, None, 0, 4)
         board.begin(run, assignment, staged_search.configuration(run), 0.0)

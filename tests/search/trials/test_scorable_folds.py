@@ -6,7 +6,8 @@ import pytest
 from mammo_data.cases import Case, CaseTable
 from mammo_data.errors import DataError
 from mammo_data.splits import Split, patient_split
-from search.protocols.run import JobRequest, run_job
+from search.job import Job
+from search.protocols.run import run_job
 from search.trials.data import require_scorable
 from tests.support.tiny import tiny_config
 
@@ -69,7 +70,6 @@ def untouched_trunk(monkeypatch):
         raise AssertionError("the trunk ran")
 
     monkeypatch.setattr("search.protocols.banks.run_trunk", run)
-    monkeypatch.setattr("search.protocols.nested.banks.run_trunk", run)
 
 
 def lacking(split, table):
@@ -80,36 +80,36 @@ def lacking(split, table):
 
 
 def test_a_hold_out_run_ends_before_the_trunk_and_leaves_no_folder(phantom, tmp_path, monkeypatch, untouched_trunk):
-    from search.protocols import holdout as protocol
+    from search.protocols import run as protocol
 
     drawn = protocol.holdout_split
-    monkeypatch.setattr(protocol, "holdout_split", lambda config, films: lacking(drawn(config, films), films.table))
+    monkeypatch.setattr(protocol, "holdout_split", lambda config, table: lacking(drawn(config, table), table))
     config = tiny_config(phantom, tmp_path, search__folds=1)
     with pytest.raises(DataError, match=r"no malignant in fold 1 \(of 3, 1 in use\)\. Use more folds with --folds 2"):
-        run_job(JobRequest(config, name="lost"))
+        run_job(Job(config, name="lost"))
     assert not (config.output.runs / "lost").exists()
     with pytest.raises(AssertionError, match="the trunk ran"):
-        run_job(JobRequest(tiny_config(phantom, tmp_path, search__folds=2), name="found"))
+        run_job(Job(tiny_config(phantom, tmp_path, search__folds=2), name="found"))
 
 
 @pytest.mark.parametrize("spoilt", ["the second outer fold's search", "the search on all patients"])
 def test_a_nested_run_looks_at_all_its_searches_before_the_first(
     phantom, tmp_path, monkeypatch, untouched_trunk, spoilt
 ):
-    from search.protocols.nested import protocol
+    from search.protocols import run as protocol
 
     if spoilt == "the search on all patients":
         final = protocol.final_split
-        monkeypatch.setattr(protocol, "final_split", lambda config, films: lacking(final(config, films), films.table))
+        monkeypatch.setattr(protocol, "final_split", lambda config, table: lacking(final(config, table), table))
     else:
         inner = protocol.inner_split
 
-        def second(outer, fold, config, films):
-            split = inner(outer, fold, config, films)
-            return lacking(split, films.table) if fold == 1 else split
+        def second(outer, fold, config, table):
+            split = inner(outer, fold, config, table)
+            return lacking(split, table) if fold == 1 else split
 
         monkeypatch.setattr(protocol, "inner_split", second)
     config = tiny_config(phantom, tmp_path, split__protocol="nested", split__outer_folds=2, search__folds=1)
     with pytest.raises(DataError, match="no malignant in fold 1"):
-        run_job(JobRequest(config, name="lost"))
+        run_job(Job(config, name="lost"))
     assert not (config.output.runs / "lost").exists()

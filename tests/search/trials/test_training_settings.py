@@ -178,10 +178,13 @@ PATHS = {
 def test_a_search_trains_with_what_is_configured(engine, tmp_path):
     """One trial of a real search: its curves are those of training with these values given by hand, and so are the
     optimizers' numbers at its end."""
+    from mammo_data.cases import CaseTable
+    from mammo_data.splits import Split
     from search.bit.precision import PrecisionChoice
-    from search.plan.protocol import plan_run
-    from search.protocols.job import Backbone, Job, JobRequest
-    from search.protocols.stages import search_trials
+    from search.bit.resolve import Backbone
+    from search.job import Job
+    from search.protocols.manifest import planned_manifest
+    from search.protocols.stages import search_trials, trainer_pool, training_settings
     from search.run_folder.directory import RunDirectory
     from search.screen.output import messages
     from search.screen.progress import RunProgress
@@ -192,13 +195,16 @@ def test_a_search_trains_with_what_is_configured(engine, tmp_path):
     config, directory = load_config(None, PATHS), RunDirectory(tmp_path / "runs" / "one")
     directory.path.mkdir(parents=True)
     backbone = Backbone(engine.architecture, engine.weights, PrecisionChoice("float32", "as configured"), "CPU")
-    job = Job(JobRequest(config), plan_run(config), directory, backbone, None, RunProgress(messages(io.StringIO())))
-    searched = search_trials(job, engine.data, directory, {})
-    trained = searched.trainers(CONFIGURATION)
+    job = Job(config, place=directory)
+    directory.write_manifest(planned_manifest(job, CaseTable((), engine.data.class_names), Split((), (), 0)))
+    found, trainers = training_settings(config, job.plan, engine.data), trainer_pool(config, backbone, engine.data)
+    progress = RunProgress(messages(io.StringIO()))
+    outcome = search_trials(job, backbone, engine.data, found, trainers, progress)
+    trained = trainers(CONFIGURATION)
     assert of_optimizers(trained, "iteration") == [15, 15]
     last = documented("cosine", 14, 15, 5)
     np.testing.assert_allclose(of_optimizers(trained, "learning_rate"), [last, FACTOR * last], rtol=1e-5)
-    (record,) = searched.outcome.records
+    (record,) = outcome.records
     settings = TrainingSettings(
         seed=3,
         batch_size=7,
@@ -209,7 +215,7 @@ def test_a_search_trains_with_what_is_configured(engine, tmp_path):
         head_init="zeros",
         backbone_lr_factor=FACTOR,
     )
-    assert searched.settings == settings
+    assert found == settings
     by_hand = TailTrainer(
         engine.architecture,
         engine.weights,

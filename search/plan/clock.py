@@ -1,11 +1,14 @@
-"""What is known of a search while it goes on: the runs by state, the epochs that are done, the time that is left."""
+"""The clock of a search: what is done and in flight, and how long the rest will take.
+
+Every time that a user is told comes from here: of a dry run and of a run's header before anything is measured, of the
+live view, and of `status`, which reads what has ended from the run's folder.
+"""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
 
 from reports.trials import TrialRecord
 from search.config.schema import Config
@@ -14,10 +17,6 @@ from search.plan.execution import Assignment
 from search.plan.hyperband import HyperbandPlan
 from search.plan.protocol import planned_configurations
 from search.plan.space import Configuration
-
-if TYPE_CHECKING:
-    pass
-
 
 Shape = tuple[int, int]
 """Unfreeze depth and head width: what a compiled graph is made for."""
@@ -67,7 +66,7 @@ class RunInFlight:
 
 
 @dataclass
-class SearchBoard:
+class SearchClock:
     """The state of a search, changed by its events.
 
     Attributes:
@@ -96,7 +95,7 @@ class SearchBoard:
                 configuration = Configuration.from_values(record.hyperparameters)
                 self.configurations[record.configuration] = configuration
                 fold_epochs = (record.epochs - record.initial_epoch) * self.folds
-                self.costs.learn(configuration.unfreeze_depth, fold_epochs, record.seconds)
+                self.costs.learn(configuration.unfreeze_depth, fold_epochs, record.seconds - record.build_seconds)
 
     def begin(self, run: int, assignment: Assignment, configuration: Configuration, now: float) -> None:
         """A run starts."""
@@ -128,31 +127,10 @@ class SearchBoard:
             self._setups.append(max(0.0, flight.setup - flight.epoch_seconds))
 
     @property
-    def counts(self) -> Mapping[Literal["done", "failed", "running", "to come"], int]:
-        """Runs by state."""
-        done = sum(record.status == "completed" for record in self.records)
-        return {
-            "done": done,
-            "failed": len(self.records) - done,
-            "running": len(self.running),
-            "to come": max(0, self.plan.runs - done - len(self.running)),
-        }
-
-    @property
     def epochs_done(self) -> float:
         """Epochs of the plan that are trained; an epoch of one fold is its part of one."""
         whole = sum(record.epochs - record.initial_epoch for record in self.records if record.status == "completed")
         return min(self.plan.epochs, whole + sum(run.fold_epochs for run in self.running.values()) / self.folds)
-
-    def best(self, most: int) -> tuple[TrialRecord, ...]:
-        """The best runs so far: those of the largest epoch count first, as the winner is chosen.
-
-        Of runs that one configuration was promoted through, the last stands for all.
-        """
-        completed = [record for record in self.records if record.status == "completed"]
-        continued = {record.parent for record in completed}
-        scored = [record for record in completed if record.objective is not None and record.run not in continued]
-        return tuple(sorted(scored, key=lambda record: (-record.epochs, -(record.objective or 0.0), record.run))[:most])
 
     def run_seconds_left(self, flight: RunInFlight, now: float) -> float | None:
         """Until a run in flight ends; None while nothing is known."""
@@ -194,11 +172,11 @@ def _shape(configuration: Configuration) -> Shape:
     return configuration.unfreeze_depth, configuration.head_width
 
 
-def search_board(
+def search_clock(
     config: Config, plan: HyperbandPlan, costs: CostModel, finished: Sequence[TrialRecord] = ()
-) -> SearchBoard:
+) -> SearchClock:
     """A search before its first run, or after the finished ones."""
-    return SearchBoard(
+    return SearchClock(
         plan,
         config.search.folds or config.split.folds,
         list(finished),

@@ -1,7 +1,8 @@
-"""Writing a run's model in some format: it has its name only after it was compared with Keras."""
+"""A run's model written in some format: it has its name only after it was compared with Keras."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mammo_data.decoding.decode import decode_grey
+from mammo_data.errors import DataError
+from mammo_data.phantom.dataset import write_phantom
+from mammo_data.preparation.prepared import PreparedSet
+from mammo_data.preparation.standardise import standardise
+from mammo_data.sources.open import open_source
+from mammo_data.splits import Split
+from search.config.reading import load_config
+from search.config.schema import cache_directory
 from search.errors import ConfigError, RunError
 from search.export.describe import describe_run
 from search.export.formats import FORMATS, ExportFormat
-from search.export.metadata import ModelMetadata, metadata_file, read_metadata
+from search.export.metadata import ModelMetadata, finished_model, metadata_file, read_metadata
+from search.export.model import load_exported
 from search.files.atomic import replacing, replacing_folder
 from search.run_folder.directory import RunDirectory
 
-CASES = 16
-
-_SYNTHETIC_SEED = 0
+_CASES = 16
 
 
 @dataclass(frozen=True)
@@ -56,12 +65,7 @@ class Exported:
     @property
     def verification(self) -> dict[str, Any]:
         """What the metadata say about the comparison."""
-        return {
-            "cases": self.cases,
-            "images": self.images,
-            "largest_difference": self.largest_difference,
-            "bound": self.bound,
-        }
+        return {name: getattr(self, name) for name in ("cases", "images", "largest_difference", "bound")}
 
 
 def export_run(
@@ -82,64 +86,41 @@ def export_run(
         ConfigError: If ``out`` is taken by something that is no export.
         UserError: If a package that the format needs is not installed.
     """
-    kind = FORMATS[format]
-    metadata = run_model_metadata(run)
+    kind, model_file = FORMATS[format], finished_model(run)
+    metadata = read_metadata(model_file) if metadata_file(model_file).is_file() else describe_run(run)
     target = _target(run, kind, out)
-    say("comparing with Keras on 16 images")
+    say(f"comparing with Keras on {_CASES} images")
     images, described = comparison_images(run, metadata)
-    expected = _keras_here(run.model_file, images)
-    if target == run.model_file:
-        return _verified(kind, target, images, described, expected, metadata)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    replace = replacing_folder if kind.is_folder else replacing
-    with replace(target) as temporary:
-        kind.write(run.model_file, temporary, metadata)
-        difference = _difference(kind, temporary, images, expected)
+    expected = np.asarray(load_exported(model_file).predict_on_batch(images))
+    if target == model_file:
+        difference = _difference(kind, target, images, expected)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace = replacing_folder if kind.is_folder else replacing
+        with replace(target) as temporary:
+            kind.write(model_file, temporary, metadata)
+            difference = _difference(kind, temporary, images, expected)
     exported = Exported(target, kind.name, metadata_file(target), len(images), described, difference, kind.bound)
-    metadata.write(target, format=kind.name, verification=exported.verification)
+    if target != model_file:
+        metadata.write(target, format=kind.name, verification=exported.verification)
+    elif not exported.metadata.is_file():
+        metadata.write(target, format=kind.name, verification=None)
     return exported
 
 
-def run_model_metadata(run: RunDirectory) -> ModelMetadata:
-    """What is known of a complete run's model, after making sure that it is the file that the run wrote.
-
-    Raises:
-        RunError: If the run is not complete, or the file has changed.
-    """
-    if not run.is_complete:
-        raise RunError(
-            expected="a run that is finished",
-            found=f"{run.path}, which is not",
-            remedy="Finish it first: the command that began it goes on with it.",
-        )
-    run.check_output(run.model_file)
-    if metadata_file(run.model_file).is_file():
-        return read_metadata(run.model_file)
-    return describe_run(run)
-
-
-def comparison_images(
-    run: RunDirectory, metadata: ModelMetadata, cases: int = CASES
-) -> tuple[NDArray[np.float32], str]:
-    """Prepared images to compare exports on, float32 [cases, size, size, 1], and which they are.
+def comparison_images(run: RunDirectory, metadata: ModelMetadata) -> tuple[NDArray[np.float32], str]:
+    """Prepared images to compare exports on, float32 [16, size, size, 1], and which they are.
 
     Images of development patients where the run's prepared set is still in the cache; the held-out ones stay unread.
     Otherwise synthetic films, prepared in the same way.
     """
-    prepared = _prepared_development(run, metadata, cases)
-    described = "images of development patients"
+    prepared, described = _prepared_development(run, metadata), "images of development patients"
     if prepared is None:
-        prepared, described = _synthetic(metadata, cases), "synthetic films"
+        prepared, described = _synthetic(metadata), "synthetic films"
     return prepared[..., None].astype(np.float32), described
 
 
-def _prepared_development(run: RunDirectory, metadata: ModelMetadata, cases: int) -> NDArray[np.uint8] | None:
-    from mammo_data.errors import DataError
-    from mammo_data.preparation.prepared import PreparedSet
-    from mammo_data.splits import Split
-    from search.config.reading import load_config
-    from search.config.schema import cache_directory
-
+def _prepared_development(run: RunDirectory, metadata: ModelMetadata) -> NDArray[np.uint8] | None:
     if metadata.mode != "whole":
         return None
     fingerprint = metadata.content["fingerprints"]["prepared"]
@@ -149,24 +130,15 @@ def _prepared_development(run: RunDirectory, metadata: ModelMetadata, cases: int
         rows = Split.read_csv(run.check_output(run.split_file)).development_rows(prepared.table)
     except DataError:
         return None
-    if prepared.fingerprint != fingerprint or len(rows) < cases:
+    if prepared.fingerprint != fingerprint or len(rows) < _CASES:
         return None
     # Spread over the set, so that both sides and all classes are among them.
-    return np.asarray(prepared.images[rows[np.linspace(0, len(rows) - 1, cases).round().astype(int)]])
+    return np.asarray(prepared.images[rows[np.linspace(0, len(rows) - 1, _CASES).round().astype(int)]])
 
 
-def _synthetic(metadata: ModelMetadata, cases: int) -> NDArray[np.uint8]:
-    import tempfile
-
-    from mammo_data.decoding.decode import decode_grey
-    from mammo_data.phantom.dataset import write_phantom
-    from mammo_data.preparation.standardise import standardise
-    from mammo_data.sources.open import open_source
-
+def _synthetic(metadata: ModelMetadata) -> NDArray[np.uint8]:
     with tempfile.TemporaryDirectory(prefix="mammo-search-") as folder:
-        source = open_source(
-            write_phantom(Path(folder, "images"), patients=cases // 2, seed=_SYNTHETIC_SEED, image_size=512)
-        )
+        source = open_source(write_phantom(Path(folder, "images"), patients=_CASES // 2, seed=0, image_size=512))
         return np.stack(
             [standardise(decode_grey(data, name), (), metadata.preparation)[0] for name, data in source.stream()]
         )
@@ -188,27 +160,6 @@ def _target(run: RunDirectory, kind: ExportFormat, out: Path | None) -> Path:
             expected=f"{target} to be free or an older export", found="something else there", remedy="Change --out."
         )
     return target
-
-
-def _keras_here(model_file: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    from search.export.model import load_exported
-
-    return np.asarray(load_exported(model_file).predict_on_batch(images))
-
-
-def _verified(
-    kind: ExportFormat,
-    path: Path,
-    images: NDArray[np.float32],
-    described: str,
-    expected: NDArray[np.float32],
-    metadata: ModelMetadata,
-) -> Exported:
-    """Compare a file that is there already."""
-    difference = _difference(kind, path, images, expected)
-    if not metadata_file(path).is_file():
-        metadata.write(path, format=kind.name, verification=None)
-    return Exported(path, kind.name, metadata_file(path), len(images), described, difference, kind.bound)
 
 
 def _difference(kind: ExportFormat, path: Path, images: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

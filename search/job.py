@@ -1,0 +1,66 @@
+"""The job: what was asked for, and where its results are kept."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from search.config.schema import Config
+from search.config.writing import to_toml
+from search.plan.hyperband import HyperbandPlan
+from search.plan.protocol import plan_run
+from search.run_folder.directory import RunDirectory
+from search.screen.progress import Detail
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the user asked for.
+
+    Attributes:
+        config: The resolved configuration.
+        name: Name of the run, None for the default.
+        fresh: Replace a run of that name.
+        resume: Insist on an unfinished run of that name.
+        demo: Synthetic data; every output says so.
+        argv: The command line, for the manifest.
+        detail: How much is shown while it works: "quiet" nothing, "verbose" a line an epoch and what libraries log.
+        place: The folder, where it is not the one of that name: an outer search of a nested run lies within it.
+    """
+
+    config: Config
+    name: str | None = None
+    fresh: bool = False
+    resume: bool = False
+    demo: bool = False
+    argv: tuple[str, ...] = ()
+    detail: Detail = "normal"
+    place: RunDirectory | None = None
+
+    @property
+    def run_name(self) -> str:
+        """The name, by default "demo" or one that follows from the configuration."""
+        if self.name is not None:
+            return self.name
+        if self.demo:
+            return "demo"
+        return f"run-{hashlib.sha256(to_toml(self.config).encode()).hexdigest()[:8]}"
+
+    @property
+    def directory(self) -> RunDirectory:
+        """The run's folder."""
+        return self.place or RunDirectory(self.config.output.runs / self.run_name)
+
+    @cached_property
+    def plan(self) -> HyperbandPlan:
+        """The plan of each search.
+
+        Raises:
+            ConfigError: If there are more known configurations than it tries.
+        """
+        return plan_run(self.config)
+
+    def outer(self, fold: int) -> Job:
+        """The search of an outer fold, from 0, as a job of its own."""
+        return replace(self, place=self.directory.outer(fold))
