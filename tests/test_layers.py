@@ -88,10 +88,10 @@ TARGETS = {
 
 TODAY = {
     "Python files of search": 136,
-    "imports from file to file": 1_081,
-    "longest chain of imports": 24,
+    "imports from file to file": 1_020,
+    "longest chain of imports": 19,
     "imports in functions outside of cli and the gate": 3,
-    "code lines": 14_538,
+    "code lines": 14_426,
 }
 """Figures above their targets to the most that they may be today; to be lowered, and never to be raised."""
 GATE = "search/protocols/run.py"

@@ -27,7 +27,8 @@ from mammo_data.cases import Case, CaseTable, Finding
 from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import MISREAD, DataError
 from mammo_data.files import folder_to_fill, sha256_of, sync, write_whole
-from mammo_data.preparation.standardise import PreparationSettings, standardise
+from mammo_data.preparation.settings import PreparationSettings
+from mammo_data.preparation.standardise import standardise
 from mammo_data.sources.base import ImageSource, work_on_films
 from mammo_data.sources.open import load_cases
 

@@ -23,43 +23,17 @@ from mammo_data.errors import DataError
 from mammo_data.files import sha256_of
 from mammo_data.preparation.breast import BreastFrame, find_breast
 from mammo_data.preparation.prepared import PreparedSet
-from mammo_data.preparation.standardise import PreparationSettings, equalise_contrast, resized
+from mammo_data.preparation.settings import FILM_SIDE, PreparationSettings, RoiSettings
+from mammo_data.preparation.standardise import equalise_contrast, resized
 from mammo_data.sources.base import ImageSource
 from mammo_data.sources.open import first_frame
 from mammo_data.splits import Split
 
 FORMAT = 2
 """Raise it with every change to the code that changes a pixel."""
-
 BANDWIDTH = 0.3
 """Of the kernel, in standard deviations of the positions. Scott's rule (0.48 for 90 positions) supposes one normal
 hump; lesions crowd into the upper outer quadrant, and smoothing by that much moves the normal centres out of it."""
-
-FILM_SIDE = 1024
-"""Pixels of 0.2 mm along the side of a MIAS film; a window's size counts in these, whatever a film's own resolution."""
-
-
-@dataclass(frozen=True)
-class RoiSettings:
-    """How crops are cut; constant within a search.
-
-    Attributes:
-        window: Side of the window in pixels of 0.2 mm; 192 to 256 suits MIAS.
-        jitter: Largest shift of the window in training views, as a part of its side.
-        strict_normals: Take normal crops from women without any finding only, not from affected women's other breasts.
-        seed: Of the normal centres and of the jitter.
-    """
-
-    window: int = 256
-    jitter: float = 0.1
-    strict_normals: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 8 <= self.window <= FILM_SIDE or not 0 <= self.jitter <= 0.5:
-            raise ValueError(
-                f"window must be 8 to {FILM_SIDE} and jitter 0 to 0.5; received {self.window} and {self.jitter}"
-            )
 
 
 @dataclass(frozen=True)

@@ -13,38 +13,12 @@ from numpy.typing import NDArray
 
 from mammo_data.cases import Finding
 from mammo_data.preparation.breast import BreastRegion, circle_coverage, find_breast
+from mammo_data.preparation.settings import PreparationSettings
 
 UNLOCATABLE_COVERAGE = 0.1
 """A circle with less of its area than this on the breast marks nothing: 0 for mdb212 and mdb214, at least 0.58 else."""
-
 _LABEL_MARGIN = 0.02
 _CLAHE_TILES = 8
-
-
-@dataclass(frozen=True)
-class PreparationSettings:
-    """How films become the arrays that a search reads; constant within a search.
-
-    Attributes:
-        image_size: Side of the square canvas in pixels.
-        crop: Crop to the breast's bounding box; a median lesion is 9 px at 224 px otherwise.
-        remove_labels: Blacken what lies off the breast (labels, wedges, white frames, stray pixels), with a margin of
-            2 % of the film's longer side around the mask.
-        clahe: Equalise contrast locally, see `equalise_contrast`.
-        clahe_limit: How steep the local grey curve may get, relative to one that changes nothing; above 0.
-    """
-
-    image_size: int = 448
-    crop: bool = True
-    remove_labels: bool = True
-    clahe: bool = False
-    clahe_limit: float = 2.0
-
-    def __post_init__(self) -> None:
-        if not 8 <= self.image_size <= 4096:
-            raise ValueError(f"image_size must be 8 to 4096 pixels; received {self.image_size}")
-        if not 0 < self.clahe_limit < float("inf"):
-            raise ValueError(f"clahe_limit must be above 0; received {self.clahe_limit}")
 
 
 @dataclass(frozen=True)

@@ -6,48 +6,12 @@ Everything is drawn from the generator that the caller seeds, so a view is a fun
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class AugmentationSettings:
-    """How far a view may differ from its image.
-
-    Attributes:
-        strength: Factor on all ranges below; 0 switches augmentation off, flips included.
-        vertical_flip: Probability of a mirror image upside down.
-        horizontal_flip: Probability of a left-right mirror image. 0, for the chest wall is always at the left.
-        rotation: Largest turn to either side, in degrees.
-        scale: Largest relative change of size.
-        translation: Largest shift, as a part of the side.
-        contrast: Largest relative change of contrast about the breast's own mean.
-        brightness: Largest shift of brightness, in grey levels of 255, where the image is not black.
-        gamma: Largest change of the logarithm of gamma.
-        elastic: Largest displacement of the elastic deformation, as a part of the side.
-    """
-
-    strength: float = 1.0
-    vertical_flip: float = 0.5
-    horizontal_flip: float = 0.0
-    rotation: float = 12.0
-    scale: float = 0.10
-    translation: float = 0.04
-    contrast: float = 0.15
-    brightness: float = 12.0
-    gamma: float = 0.20
-    elastic: float = 0.01
-
-    def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"{name} must be 0 or more; received {value}")
-        if self.strength * self.scale >= 1:
-            raise ValueError(f"strength × scale must stay below 1; received {self.strength * self.scale}")
+from mammo_data.preparation.settings import AugmentationSettings
 
 
 def augment(image: NDArray[np.uint8], settings: AugmentationSettings, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from mammo_data.training.augmentation import AugmentationSettings, augment, augmented_view
+from mammo_data.preparation.settings import AugmentationSettings
+from mammo_data.training.augmentation import augment, augmented_view
 from mammo_data.training.sampling import epoch_rows
 
 _SAMPLING = 0

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.preparation.prepared import PreparedSet
+from mammo_data.preparation.settings import AugmentationSettings
 from mammo_data.splits import Split
-from mammo_data.training.augmentation import AugmentationSettings
 from search.boundary.plan import BankPlan
 
 TRUNK_BATCH = 32

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.preparation.standardise import PreparationSettings
+from mammo_data.preparation.settings import PreparationSettings
 from reports.evaluation.operating_points import OperatingThreshold
 from reports.evaluation.probabilities import SMALLEST_PROBABILITY, ProbabilityCorrection
 from search.errors import RunError

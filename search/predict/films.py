@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
 from mammo_data.preparation.film_check import require_film
-from mammo_data.preparation.standardise import PreparationSettings, standardise
+from mammo_data.preparation.settings import PreparationSettings
+from mammo_data.preparation.standardise import standardise
 from mammo_data.sources.image_files import ImageFile
 from search.export.model import BATCH, ExportedModel
 

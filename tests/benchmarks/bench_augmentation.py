@@ -77,10 +77,9 @@ def objectives(depth: int, seed: int, workspace: Path) -> tuple[float, float]:
 
     from mammo_data.phantom.dataset import write_phantom
     from mammo_data.preparation.prepared import prepare
-    from mammo_data.preparation.standardise import PreparationSettings
+    from mammo_data.preparation.settings import AugmentationSettings, PreparationSettings
     from mammo_data.sources.open import open_source
     from mammo_data.splits import patient_split
-    from mammo_data.training.augmentation import AugmentationSettings
     from search.bit.architecture import SMALL
     from search.bit.weights import random_weights
     from search.boundary.banks import boundary_shapes, boundary_values

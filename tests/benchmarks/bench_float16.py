@@ -30,10 +30,9 @@ def boundaries(
     """Trial data without banks, the images' offsets, and the trunk's float32 values of all views by depth."""
     from mammo_data.phantom.dataset import write_phantom
     from mammo_data.preparation.prepared import prepare
-    from mammo_data.preparation.standardise import PreparationSettings
+    from mammo_data.preparation.settings import AugmentationSettings, PreparationSettings
     from mammo_data.sources.open import open_source
     from mammo_data.splits import patient_split
-    from mammo_data.training.augmentation import AugmentationSettings
     from search.bit.architecture import R50X1
     from search.bit.weights import random_weights
     from search.boundary.banks import boundary_shapes

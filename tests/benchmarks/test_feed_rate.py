@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from mammo_data.training.augmentation import AugmentationSettings
+from mammo_data.preparation.settings import AugmentationSettings
 
 SIDE = 448
 BATCH = 8

@@ -78,7 +78,7 @@ class House:
     @property
     def dynamic_imports(self) -> dict[str, int]:
         """Files that import by a name that they compute, or answer for a name that they lack, to how often."""
-        words = ("import_module(", "__import__(", "def __getattr__(")
+        words = ("import_module(", "__import__(", "def __getattr__(", "lazy_loader.")
         return {file: many for file, text in self.texts.items() if (many := sum(map(text.count, words)))}
 
     @property

@@ -24,10 +24,9 @@ SIDE, EPOCHS = 48, 4
 def films(phantom, tmp_path_factory):
     """Prepared films, their split, the views that banks hold, and the banks of two depths."""
     from mammo_data.preparation.prepared import prepare
-    from mammo_data.preparation.standardise import PreparationSettings
+    from mammo_data.preparation.settings import AugmentationSettings, PreparationSettings
     from mammo_data.sources.open import open_source
     from mammo_data.splits import patient_split
-    from mammo_data.training.augmentation import AugmentationSettings
     from search.bit.architecture import SMALL
     from search.bit.weights import random_weights
     from search.boundary.banks import boundary_shapes, boundary_values

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from mammo_data.training.augmentation import AugmentationSettings
+from mammo_data.preparation.settings import AugmentationSettings
 from search.boundary.plan import plan_banks
 from search.boundary.store import BankKey
 from tests.support.every_setting import CONFIG, each_field_changed, each_setting_changed

@@ -129,8 +129,7 @@ def test_a_missing_file_is_one_line(tmp_path):
 
 
 def test_every_preparation_and_augmentation_setting_can_be_configured_and_has_one_default():
-    from mammo_data.preparation.standardise import PreparationSettings
-    from mammo_data.training.augmentation import AugmentationSettings
+    from mammo_data.preparation.settings import AugmentationSettings, PreparationSettings
 
     assert Config().preparation.settings() == PreparationSettings()
     assert Config().augmentation.settings() == AugmentationSettings()
