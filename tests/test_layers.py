@@ -18,12 +18,12 @@ FACES = {"mammo_data/__init__.py", "reports/__init__.py", "search/__init__.py", 
 
 LAYERS = {
     "mammo_data": (
-        ("cases", "errors", "files", "training"),
+        ("cases", "errors", "files"),
         ("decoding",),
         ("truth",),
         ("sources", "phantom", "splits"),
         ("fetch", "preparation"),
-        ("checks",),
+        ("checks", "training"),
     ),
     "reports": (
         ("errors", "files"),
