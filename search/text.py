@@ -1,4 +1,4 @@
-"""Numbers, sizes, durations and intervals as words, and how this program is typed where a command is shown."""
+"""Words of the screen: numbers, sizes, durations and intervals as text, this program's version and how it is typed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from reports.page.words import interval_text as interval_text
 from reports.page.words import short_duration as short_duration
 
 _CONTROL = {number: "?" for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"}
+VERSION = "0.1.0"
 UV_RUN = "UV_RUN_RECURSION_DEPTH"
 """What `uv run` sets for the programs that it starts, which are then not on the shell's path."""
 

@@ -10,13 +10,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import google_crc32c
-import numpy as np
 
 from search.bit.architecture import R50X1, R101X1, SMALL, BitArchitecture
 from search.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _PAPER = "Kolesnikov et al. 2020, Big Transfer (BiT): General Visual Representation Learning, ECCV, arXiv:1912.11370"
 
@@ -154,9 +156,7 @@ def verify(
             return Verification(None)
         published = published_checksums()
     differing = tuple(
-        name
-        for name, array in arrays.items()
-        if google_crc32c.value(np.ascontiguousarray(array, dtype="<f4").tobytes()) != published[name]
+        name for name, array in arrays.items() if google_crc32c.value(array.astype("<f4").tobytes()) != published[name]
     )
     return Verification(not differing, differing, len(published))
 

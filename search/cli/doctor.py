@@ -1,30 +1,33 @@
-"""mammo-search doctor: is everything there that a run needs?"""
+"""mammo-search doctor: what this machine lacks for a run."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
-from search.cli.settings import SetOption, resolve_settings
+from search.cli import settings
+from search.cli.settings import Assignments, ConfigFile, Info, Json, Weights
+from search.machine.libraries import quiet_libraries
+from search.screen.output import show_json, show_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from search.doctor import Check
 
 _COLOURS = {"ok": "green", "note": "yellow", "lack": "red"}
 
 
 def doctor(
-    data: Annotated[Path | None, typer.Option(help="Folder or archive of the images.")] = None,
-    info: Annotated[Path | None, typer.Option(help="Info.txt, if it lies elsewhere.")] = None,
-    weights: Annotated[str | None, typer.Option(help="tf-hub, random, a handle or a file.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="bit-m-r50x1, bit-s-r50x1, bit-m-r101x1, …")] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings [./tuner_config.toml].")] = None,
-    assignments: SetOption = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    context: typer.Context,
+    data: settings.Data = None,
+    info: Info = None,
+    weights: Weights = None,
+    backbone: settings.Backbone = None,
+    config: ConfigFile = None,
+    assignments: Assignments = None,
+    json: Json = False,
 ) -> None:
     """Say what this machine lacks for a run, and what to do about it.
 
@@ -34,18 +37,10 @@ def doctor(
     Example: mammo-search doctor --data all-mias.tar.gz
     """
     from search.doctor import examine
-    from search.machine.libraries import quiet_libraries
-    from search.screen.output import show_json, show_table
 
-    flags: dict[str, tuple[str, Any]] = {
-        "--data": ("data.path", data),
-        "--info": ("data.info", info),
-        "--weights": ("backbone.weights", weights),
-        "--backbone": ("backbone.name", backbone),
-    }
-    settings = resolve_settings(flags, assignments, file=config)
+    resolved = settings.resolve_settings(context.params)
     with quiet_libraries():
-        checks = examine(settings)
+        checks = examine(resolved)
     if json:
         show_json([check.as_json() for check in checks])
     else:
@@ -55,9 +50,6 @@ def doctor(
 
 
 def _table(checks: tuple[Check, ...]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table.grid(padding=(0, 2))
     for check in checks:
         state = Text(check.state, style=_COLOURS[check.state])

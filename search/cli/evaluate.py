@@ -7,25 +7,23 @@ from typing import Annotated
 
 import typer
 
-from search.cli.completion import complete_run
+from search.cli.settings import Info, Json, run_argument
+from search.errors import ConfigError
+from search.machine.libraries import quiet_libraries, start_tensorflow
+from search.screen.output import messages, show, show_json
 
 
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="A run, or a .keras file with its .json beside it.", autocompletion=complete_run
-        ),
-    ],
+    model: Annotated[str, run_argument("A run, or a .keras file with its .json beside it.", "MODEL")],
     data: Annotated[
         Path | None, typer.Option(help="Labelled images of others.", show_default="the run's held-out patients")
     ] = None,
-    info: Annotated[Path | None, typer.Option(help="Info.txt, where it lies elsewhere.")] = None,
+    info: Info = None,
     leave_out_known: Annotated[
         bool, typer.Option("--leave-out-known", help="Leave out the model's own patients.")
     ] = False,
     predictions: Annotated[Path | None, typer.Option(help="Also write the probabilities.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print all metrics as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Evaluate a model on labelled images.
 
@@ -34,10 +32,7 @@ def evaluate(
 
     Example: mammo-search evaluate demo --data my-films/
     """
-    from search.errors import ConfigError
     from search.export.metadata import find_model
-    from search.machine.libraries import quiet_libraries, start_tensorflow
-    from search.screen.output import messages, show, show_json
 
     if data is None and (info is not None or leave_out_known):
         raise ConfigError(

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from search.cli.completion import complete_run
-
-
-class Format(StrEnum):
-    """What --format takes; `search.export.formats` writes them."""
-
-    KERAS = "keras"
-    SAVEDMODEL = "savedmodel"
-    ONNX = "onnx"
+from search.cli.settings import Json, run_argument
+from search.machine.libraries import quiet_libraries, start_tensorflow
+from search.run_folder.lookup import find_run
+from search.screen.output import messages, show, show_json
 
 
 def export(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Name of a run, or its folder.", autocompletion=complete_run)
-    ],
+    run: Annotated[str, run_argument("Name of a run, or its folder.")],
     format: Annotated[
-        Format, typer.Option(metavar="FORMAT", help="keras, savedmodel, or onnx (an extra).")
-    ] = Format.KERAS,
+        Literal["keras", "savedmodel", "onnx"],
+        typer.Option(metavar="FORMAT", help="keras, savedmodel, or onnx (an extra)."),
+    ] = "keras",
     out: Annotated[
         Path | None, typer.Option(help="File or folder to write to.", show_default="the run's best/")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Write a run's model as Keras file, SavedModel or ONNX.
 
@@ -38,17 +31,14 @@ def export(
 
     Example: mammo-search export demo --format onnx --out model.onnx
     """
-    from search.export.write import export_run
-    from search.machine.libraries import quiet_libraries, start_tensorflow
-    from search.run_folder.lookup import find_run
-    from search.screen.output import messages, show, show_json
-
     directory = find_run(run)
     with quiet_libraries() as terminal:
         start_tensorflow(deterministic=True)
+        from search.export.write import export_run
+
         console = messages(terminal)
         exported = export_run(
-            directory, format.value, out, say=lambda text: console.print(text, highlight=False, soft_wrap=True)
+            directory, format, out, say=lambda text: console.print(text, highlight=False, soft_wrap=True)
         )
     if json:
         show_json(exported.as_json())

@@ -8,6 +8,13 @@ from typing import Annotated
 import typer
 
 from search.cli.completion import complete_run
+from search.config.reading import load_config
+from search.config.schema import Config
+from search.config.writing import NAME, commented_toml
+from search.errors import ConfigError
+from search.files.atomic import write_atomic
+from search.run_folder.lookup import find_run
+from search.screen.output import show
 
 
 def init(
@@ -26,17 +33,9 @@ def init(
 
     Example: mammo-search init --from demo again.toml
     """
-    from search.config.reading import load_config
-    from search.config.schema import Config
-    from search.config.writing import NAME, commented_toml
-    from search.errors import ConfigError
-    from search.files.atomic import write_atomic
-    from search.screen.output import show
-
     config, heading = Config(), ""
     if run is not None:
         from search.run_folder.lifecycle import checked_config
-        from search.run_folder.lookup import find_run
 
         directory = find_run(run)
         config = load_config(checked_config(directory))

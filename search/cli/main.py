@@ -1,4 +1,4 @@
-"""The command line's entry point: registers the commands and turns errors into one line and an exit code.
+"""The command line's entry point: the table of commands, and errors as one line and an exit code.
 
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 data or weights, 130 interrupted.
 """
@@ -7,59 +7,82 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from mammo_data.errors import DataError
 from reports.errors import ReportError
-from search import __version__
-from search.cli import data as data_audit
-from search.cli import data as data_commands
-from search.cli import doctor, init, report, status, tensorboard, trials, weights
-from search.cli import evaluate as evaluate_command
-from search.cli import export as export_command
-from search.cli import predict as predict_command
-from search.cli import run as run_command
-from search.cli.help import Command, CommandGroup
+from search.cli.data import audit, check, fetch, phantom, preview
+from search.cli.doctor import doctor
+from search.cli.evaluate import evaluate
+from search.cli.export import export
+from search.cli.init import init
+from search.cli.predict import predict
+from search.cli.report import report
+from search.cli.run import run
+from search.cli.status import status
+from search.cli.tensorboard import tensorboard
+from search.cli.trials import trials
+from search.cli.weights import depths, fetch_weights, list_weights, verify
 from search.errors import UserError
+from search.run_folder.interruption import ignore_interruptions
 from search.screen.output import complain, show
-from search.text import program
+from search.text import VERSION, program
 
 INTERRUPTED = 130
+COMMANDS = (run, init, status, trials, tensorboard, export, evaluate, predict, report, doctor)
+DATA_COMMANDS = (fetch, check, preview, phantom, audit)
+WEIGHTS_COMMANDS = (fetch_weights, verify, depths, list_weights)
+"""Each is typed like its function, without what stands behind an underscore."""
 
-app = typer.Typer(
-    name="mammo-search",
-    cls=CommandGroup,
-    help="Honest, resumable hyperparameter search on the MIAS mammograms.",
+
+class _Command(TyperCommand):
+    """A command whose help shows flags without a type."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _with_bare_flags(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    """A group of commands, with such a help."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _with_bare_flags(super().get_params(ctx))
+
+
+def _with_bare_flags(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        parameter.hidden = parameter.name == "show_completion"  # rare, and the help has to fit a screen
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
+def _group(help: str, commands: Iterable[Callable[..., None]], **others: Any) -> typer.Typer:
+    # Markdown: paragraphs are filled, and square brackets stay what they are.
+    group = typer.Typer(cls=_Group, help=help, no_args_is_help=True, rich_markup_mode="markdown", **others)
+    for command in commands:
+        group.command(command.__name__.partition("_")[0], cls=_Command)(command)
+    return group
+
+
+app = _group(
+    "Honest, resumable hyperparameter search on the MIAS mammograms.",
+    COMMANDS,
     epilog=f"Start with: {program()} run --demo",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "run": run_command.run,
-    "init": init.init,
-    "status": status.status,
-    "trials": trials.trials,
-    "tensorboard": tensorboard.tensorboard,
-    "export": export_command.export,
-    "evaluate": evaluate_command.evaluate,
-    "predict": predict_command.predict,
-    "report": report.report,
-    "doctor": doctor.doctor,
-}
-for _name, _command in _COMMANDS.items():
-    app.command(_name, cls=Command)(_command)
-data_commands.app.command("audit", cls=Command)(data_audit.audit)
-app.add_typer(data_commands.app, name="data")
-app.add_typer(weights.app, name="weights")
+app.add_typer(_group("Fetch, check and preview films, or make synthetic ones.", DATA_COMMANDS), name="data")
+app.add_typer(_group("Fetch and verify weights; see what each depth trains.", WEIGHTS_COMMANDS), name="weights")
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        show(f"mammo-search {__version__}")
+        show(f"mammo-search {VERSION}")
         raise typer.Exit
 
 
@@ -86,43 +109,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         # Not standalone: its handling of Ctrl-C and of errors is the part that is done differently here.
         code = app([word for word in given if word != "--debug"], prog_name="mammo-search", standalone_mode=False)
-    except (UserError, DataError, ReportError) as error:
-        if debug:
-            raise
-        code = error.exit_code
-        if code == INTERRUPTED:
-            from search.run_folder.interruption import ignore_interruptions
-
-            ignore_interruptions()
-        complain(str(error))
     except (typer.Abort, KeyboardInterrupt):
         complain("interrupted")
         code = INTERRUPTED
     except Exception as error:
         if debug:
             raise
-        code = _show_unexpected(error)
+        code = _show_error(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _show_unexpected(error: Exception) -> int:
-    """The line and the exit code of an error that is not one of ours."""
-    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # the parser's own: usage, unknown flag
+def _show_error(error: Exception) -> int:
+    """Print an error in one line; gives the exit code."""
+    text, code = " ".join(str(error).split()), 1
+    if isinstance(error, UserError | DataError | ReportError):
+        text, code = str(error), error.exit_code
+        if code == INTERRUPTED:
+            ignore_interruptions()
+    elif hasattr(error, "format_message") and hasattr(error, "exit_code"):  # the parser's own: usage, unknown flag
+        code = int(error.exit_code)
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()  # type: ignore[attr-defined]
-            return int(error.exit_code)
+            return code
         text = " ".join(error.format_message().split())
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "mammo-search"
-        complain(f"{text}{'' if text.endswith(('.', '?')) else '.'} See: {command} --help")
-        return int(error.exit_code)
-    if isinstance(error, OSError) and error.strerror:
+        text = f"{text}{'' if text.endswith(('.', '?')) else '.'} See: {command} --help"
+    elif isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        complain(f"Expected files that can be read and written; found {where}{error.strerror}. {_remedy(error)}")
-        return 1
-    text = " ".join(str(error).split())
-    complain(f"unexpected {type(error).__name__}: {text} (the same with --debug shows where; please report it)")
-    return 1
+        text = f"Expected files that can be read and written; found {where}{error.strerror}. {_remedy(error)}"
+    else:
+        text = f"unexpected {type(error).__name__}: {text} (the same with --debug shows where; please report it)"
+    complain(text)
+    return code
 
 
 def _remedy(error: OSError) -> str:

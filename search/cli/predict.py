@@ -1,37 +1,25 @@
-"""mammo-search predict: what a model says of images that nobody has labelled."""
+"""mammo-search predict: an exported model on images that nobody has labelled."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from search.cli.completion import complete_run
-
-if TYPE_CHECKING:
-    from mammo_data.sources.image_files import ImageFile
-
-
-class RowFormat(StrEnum):
-    """What --format takes; the schema of the last two is in `search.predict.predict`."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSONL = "jsonl"
+import mammo_data
+from search.cli.settings import run_argument
+from search.machine.libraries import quiet_libraries, start_tensorflow
+from search.screen.output import messages
 
 
 def predict(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="A run, or a .keras file with its .json.", autocompletion=complete_run),
-    ],
+    model: Annotated[str, run_argument("A run, or a .keras file with its .json.", "MODEL")],
     images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Images, folders, archives, or -.")],
     format: Annotated[
-        RowFormat | None,
+        Literal["table", "csv", "jsonl"] | None,
         typer.Option(metavar="FORMAT", help="table, csv or jsonl.", show_default="csv; on a terminal table"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
@@ -46,35 +34,33 @@ def predict(
     Example: mammo-search predict demo films/ --out predictions.csv
     """
     from search.export.metadata import find_model
-    from search.machine.libraries import quiet_libraries, start_tensorflow
-    from search.screen.output import messages
 
-    usual = RowFormat.TABLE if out is None and sys.stdout.isatty() else RowFormat.CSV
-    kind = RowFormat.JSONL if json else format or usual
+    usual = "table" if out is None and sys.stdout.isatty() else "csv"
+    kind = "jsonl" if json else format or usual
     files, file = _files(images), find_model(model)
     file.metadata.require_whole_images()
     with quiet_libraries() as terminal:
         start_tensorflow(deterministic=False)
         from search.predict.predict import predict_to_rows
 
-        all_failed = predict_to_rows(file, files, messages(terminal), format=kind.value, out=out, cam=cam)
+        all_failed = predict_to_rows(file, files, messages(terminal), format=kind, out=out, cam=cam)
     if all_failed:
         raise typer.Exit(3)
 
 
-def _files(images: list[str]) -> Iterator[ImageFile]:
-    from mammo_data.sources.image_files import ImageFile, image_files, paths_or_image
+def _files(images: list[str]) -> Iterator[mammo_data.ImageFile]:
+    from mammo_data.sources.image_files import paths_or_image
 
     # Standard input first and at once: what is wrong with it is said before anything heavy starts.
     given = paths_or_image(sys.stdin.buffer.read()) if "-" in images else b""
 
-    def named() -> Iterator[ImageFile]:
+    def named() -> Iterator[mammo_data.ImageFile]:
         for image in images:
             if image != "-":
-                yield from image_files([Path(image)])
+                yield from mammo_data.image_files([Path(image)])
             elif isinstance(given, bytes):
-                yield ImageFile("-", given)
+                yield mammo_data.ImageFile("-", given)
             else:
-                yield from image_files(given)
+                yield from mammo_data.image_files(given)
 
     return named()

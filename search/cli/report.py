@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from search.cli.completion import RunArgument
+from search.cli.settings import Json, RunArgument
+from search.run_folder.lookup import find_run
+from search.screen.output import show, show_json
 
 
 def report(
@@ -15,7 +17,7 @@ def report(
     embed_images: Annotated[
         bool, typer.Option("--embed-images", help="Put pictures of held-out images in: mind the data's licence.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the path as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Write report.html of a finished run again, from its files.
 
@@ -24,8 +26,6 @@ def report(
     Example: mammo-search report demo --open
     """
     from search.final.report import write_report_again
-    from search.run_folder.lookup import find_run
-    from search.screen.output import show, show_json
 
     path = write_report_again(find_run(run), embed_images=embed_images)
     show_json({"report": str(path)}) if json else show(str(path))

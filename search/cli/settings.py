@@ -1,65 +1,97 @@
-"""From a command's flags to the configuration: defaults, the file over them, flags and --set over the file."""
+"""Options that commands share, and from a command's options to the configuration.
+
+The defaults, the file over them, options and --set over the file.
+"""
 
 from __future__ import annotations
 
 import datetime
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from search.cli.completion import complete_setting
+from search.cli.completion import complete_run, complete_setting
+from search.config.reading import DEFAULT_FILE, load_config
+from search.config.schema import Config
 from search.errors import ConfigError
 
-if TYPE_CHECKING:
-    from search.config.schema import Config
 
-SetOption = Annotated[
+def run_argument(help: str, metavar: str = "RUN") -> Any:
+    """An argument that names a run."""
+    return typer.Argument(metavar=metavar, help=help, show_default=False, autocompletion=complete_run)
+
+
+RunArgument = Annotated[str | None, run_argument("Name of a run, or its folder; default: the newest.")]
+"""The RUN of a command that takes the newest run where none is named."""
+Data = Annotated[Path | None, typer.Option(help="Folder or archive of the images.")]
+Info = Annotated[Path | None, typer.Option(help="Info.txt, if it lies elsewhere.")]
+Mode = Annotated[str | None, typer.Option(help="whole images, or roi: crops (easier).")]
+Demo = Annotated[bool, typer.Option("--demo", help="Synthetic data, small backbone; offline.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings [./tuner_config.toml].")]
+Assignments = Annotated[
     list[str] | None,
     typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Any other: space.dropout.max=0.6",
-        autocompletion=complete_setting,
+        "--set", metavar="KEY=VALUE", help="Any other: space.dropout.max=0.6", autocompletion=complete_setting
     ),
 ]
+Backbone = Annotated[str | None, typer.Option(help="bit-m-r50x1, bit-s-r50x1, bit-m-r101x1, …")]
+Weights = Annotated[str | None, typer.Option(help="tf-hub, random, a handle or a file.")]
+ImageSize = Annotated[int | None, typer.Option(help="Side of prepared images in pixels.")]
+SplitFile = Annotated[Path | None, typer.Option(help="Use this split.csv; draw none.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+
+_SETTINGS = {
+    "max_trials": "search.max_trials",
+    "max_minutes": "search.max_minutes",
+    "data": "data.path",
+    "info": "data.info",
+    "mode": "data.mode",
+    "protocol": "split.protocol",
+    "backbone": "backbone.name",
+    "weights": "backbone.weights",
+    "image_size": "preparation.image_size",
+    "folds": "search.folds",
+    "split": "split.file",
+    "seed": "search.seed",
+    "embed_images": "report.embed_images",
+}
+"""A parameter of a command to the setting that it is; its option is named like it."""
 
 
-def resolve_settings(
-    flags: Mapping[str, tuple[str, Any]],
-    assignments: Sequence[str] | None = None,
-    *,
-    file: Path | None = None,
-    base: Config | None = None,
-) -> Config:
+def resolve_settings(given: Mapping[str, Any]) -> Config:
     """The configuration of a command.
 
     Args:
-        flags: Flag to (the setting's path, the value given; None where it was not), for example
-            ``{"--max-trials": ("search.max_trials", 40)}``.
-        assignments: What --set was given.
-        file: What --config was given; without it ./tuner_config.toml is read where it is, unless there is a ``base``.
-        base: What file and flags change, instead of the defaults.
+        given: The command's parameters by name (`typer.Context.params`): those that are settings, None or False where
+            they were not given; ``assignments``, what --set was given; ``config``, the file, by default
+            ./tuner_config.toml where it is; ``demo``, whether the demonstration's settings stand in place of the
+            defaults, and of ./tuner_config.toml.
 
     Raises:
-        ConfigError: If anything is wrong with them; each line names the flag or the line of the file.
+        ConfigError: If anything is wrong with them; each line names the option or the line of the file.
     """
-    from search.config.reading import DEFAULT_FILE, load_config
+    base = None
+    if given.get("demo"):
+        from search.cohort import demo_config, require_no_data
 
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for flag, (path, value) in flags.items():
-        if value is not None:
-            values[path], origins[path] = value, flag
-    for assignment in assignments or ():
+        require_no_data(given["data"], given["info"])
+        base = demo_config()
+    named = {name: given.get(name) for name in _SETTINGS}
+    # A flag that was not given is False; 0 is a value.
+    options = {_SETTINGS[name]: name for name, value in named.items() if value is not None and value is not False}
+    values: dict[str, Any] = {path: named[name] for path, name in options.items()}
+    origins = {path: "--" + name.replace("_", "-") for path, name in options.items()}
+    for assignment in given.get("assignments") or ():
         path, value = parse_assignment(assignment)
-        if path in values and origins[path] != "--set":
+        if path in options:
             raise ConfigError(
                 expected=f"one value for {path}", found=f"{origins[path]} and --set {path}", remedy="Leave one out."
             )
         values[path], origins[path] = value, "--set"
+    file = given.get("config")
     if file is None and base is None and DEFAULT_FILE.is_file():
         file = DEFAULT_FILE
     return load_config(file, values, base=base, origins=origins)
@@ -88,7 +120,6 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         table = tomllib.loads(f"value = {written}")
     except tomllib.TOMLDecodeError:
         return path, written
-    value = table["value"]
-    if len(table) > 1 or isinstance(value, datetime.date | datetime.time):
+    if len(table) > 1 or isinstance(table["value"], datetime.date | datetime.time):
         return path, written
-    return path, value
+    return path, table["value"]

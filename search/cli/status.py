@@ -1,14 +1,4 @@
-"""mammo-search status: what runs are doing, and how to go on with them.
-
-JSON: with RUN one object, without a list of them, the run last worked on first: ``{"name", "path", "state"
-("starting", "running", "interrupted", "failed", "complete", "damaged"), "demo", "protocol", "created", "finished",
-"pid", "host", "since", "error", "progress" ({"runs", "failed", "planned_runs", "epochs", "planned_epochs", "searches"}
-or null), "best" ({"run", "objective", "epochs", "best_epoch", "hyperparameters"} or null), "seconds_spent",
-"seconds_left", "resume" (the command, or null), "report" (the file, or null)}``. Times are ISO 8601; what is not known
-is null. `search.run_folder.status` says what each means.
-
-The state of runs in words: one run as lines, many as a table.
-"""
+"""mammo-search status: what runs are doing, and how to go on with them; one run as lines, many as a table."""
 
 from __future__ import annotations
 
@@ -16,30 +6,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from rich.markup import escape
+from rich.table import Table
 
-from search.cli.completion import complete_run
+from search.cli.settings import Json, run_argument
+from search.run_folder.lookup import find_run, runs_folder
+from search.screen.output import show, show_json, show_table
 from search.text import duration, short_duration
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from search.run_folder.status import Progress, RunStatus
 
 _STYLES = {"running": "bold green", "starting": "green", "interrupted": "yellow", "failed": "red", "damaged": "red"}
 
 
 def status(
-    run: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RUN",
-            help="Name of a run, or its folder; default: all runs.",
-            show_default=False,
-            autocompletion=complete_run,
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the state as JSON.")] = False,
+    run: Annotated[str | None, run_argument("Name of a run, or its folder; default: all runs.")] = None,
+    json: Json = False,
 ) -> None:
     """Say how far a run is, and how to go on with it.
 
@@ -47,9 +30,7 @@ def status(
 
     Example: mammo-search status demo
     """
-    from search.run_folder.lookup import find_run, runs_folder
     from search.run_folder.status import all_statuses, run_status
-    from search.screen.output import show, show_json, show_table
 
     if run is not None:
         one = run_status(find_run(run))
@@ -66,45 +47,33 @@ def status(
 
 def status_text(status: RunStatus) -> str:
     """One run as lines of text."""
-    lines = [("run", f"{status.path}{'  (demonstration on synthetic images)' if status.demo else ''}")]
-    lines.append(("state", _state(status)))
-    if status.error:
-        lines.append(("error", status.error))
-    if status.created:
-        ended = f", completed {_clock(status.finished)}" if status.finished else ""
-        lines.append(("began", f"{_clock(status.created)}{ended}"))
-    if status.progress:
-        lines.append(("plan", _progress(status.progress)))
-    if status.cut_short:
-        lines.append(("cut short", str(status.cut_short)))
-    if status.best:
-        best = status.best
-        values = ", ".join(f"{name} {value:g}" for name, value in best.hyperparameters.items())
-        lines.append(
-            (
-                "best so far" if status.state != "complete" else "best",
-                f"run {best.run}: macro AUC {best.objective:.3f} at {best.epochs} epochs (selected, optimistic)",
-            )
-        )
-        lines.append(("", values))
-    if status.seconds_spent:
-        lines.append(("time", f"{duration(status.seconds_spent)} spent on runs{_left(status)}"))
-    if status.resume:
-        lines.append(("go on with", status.resume))
-    if status.report:
-        lines.append(("report", status.report))
-    return "\n".join(f"{name:13}{text}".rstrip() for name, text in lines)
+    best = status.best
+    ended = f", completed {_clock(status.finished)}" if status.finished else ""
+    lines = (
+        ("run", f"{status.path}{'  (demonstration on synthetic images)' if status.demo else ''}"),
+        ("state", _state(status)),
+        ("error", status.error),
+        ("began", status.created and f"{_clock(status.created)}{ended}"),
+        ("plan", status.progress and _progress(status.progress)),
+        ("cut short", status.cut_short),
+        (
+            "best" if status.state == "complete" else "best so far",
+            best and f"trial {best.trial}: macro AUC {best.objective:.3f} at {best.epochs} epochs (selected, optimistic)",
+        ),
+        ("", best and ", ".join(f"{name} {value:g}" for name, value in best.hyperparameters.items())),
+        ("time", status.seconds_spent and f"{duration(status.seconds_spent)} spent on trials{_left(status)}"),
+        ("go on with", status.resume),
+        ("report", status.report),
+    )
+    return "\n".join(f"{name:13}{text}".rstrip() for name, text in lines if text)
 
 
 def status_table(statuses: Sequence[RunStatus]) -> Table:
     """Many runs as a table that fits 100 columns."""
-    from rich.markup import escape
-    from rich.table import Table
-
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("run", overflow="fold")
     table.add_column("state", no_wrap=True)
-    for name in ("runs", "epochs", "macro AUC", "at", "time", "left"):
+    for name in ("trials", "epochs", "macro AUC", "at", "time", "left"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("began", no_wrap=True)
     for status in statuses:
@@ -118,24 +87,20 @@ def status_table(statuses: Sequence[RunStatus]) -> Table:
             str(best.epochs) if best else "",
             short_duration(status.seconds_spent) if status.seconds_spent else "",
             short_duration(status.seconds_left) if status.seconds_left else "",
-            _clock(status.created, seconds=False) if status.created else "",
+            _clock(status.created)[:-3],  # without seconds
             style=_STYLES.get(status.state),
         )
     return table
 
 
 def _state(status: RunStatus) -> str:
-    if status.state in ("running", "starting"):
-        return f"{status.state}{_process(status)}{_doing(status)}"
-    if status.state == "interrupted":
-        return f"interrupted{_process(status, was=True)}"
-    return status.state
-
-
-def _process(status: RunStatus, *, was: bool = False) -> str:
-    if status.pid is None:
-        return ""
-    return f"{'; it was' if was else ','} process {status.pid} on {status.host}, begun {_clock(status.since)}"
+    if status.state not in ("running", "starting", "interrupted"):
+        return status.state
+    was = status.state == "interrupted"
+    process = ""
+    if status.pid is not None:
+        process = f"{'; it was' if was else ','} process {status.pid} on {status.host}, begun {_clock(status.since)}"
+    return f"{status.state}{process}{'' if was else _doing(status)}"
 
 
 def _doing(status: RunStatus) -> str:
@@ -152,7 +117,7 @@ def _progress(progress: Progress) -> str:
     failed = f" ({progress.failed} failed)" if progress.failed else ""
     searches = f" of {progress.searches} searches" if progress.searches > 1 else ""
     return (
-        f"{progress.runs} of {progress.planned_runs} runs{searches} have ended{failed}; "
+        f"{progress.runs} of {progress.planned_runs} trials{searches} have ended{failed}; "
         f"{progress.epochs} of {progress.planned_epochs} epochs"
     )
 
@@ -165,9 +130,6 @@ def _left(status: RunStatus) -> str:
     return f", about {duration(status.seconds_left)} of search left, then retraining and evaluation"
 
 
-def _clock(text: str | None, *, seconds: bool = True) -> str:
+def _clock(text: str | None) -> str:
     """A time of the reader's own clock."""
-    if not text:
-        return ""
-    when = datetime.fromisoformat(text).astimezone()
-    return f"{when:%Y-%m-%d %H:%M:%S}" if seconds else f"{when:%Y-%m-%d %H:%M}"
+    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}" if text else ""

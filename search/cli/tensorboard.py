@@ -2,8 +2,6 @@
 
 Ctrl-C and SIGTERM end it with exit code 0: that is how a viewer is closed, and nothing is cut short. stdout carries the
 address, alone in its line.
-
-TensorBoard in this process, from its start to a clean end.
 """
 
 from __future__ import annotations
@@ -12,19 +10,20 @@ import contextlib
 import io
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import count, takewhile
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
-from search.cli.completion import RunArgument
-from search.errors import ConfigError, RunError
+from reports.page.tensorboard import write_trials
+from search.cli.settings import RunArgument
+from search.cli.trials import no_trial_yet
+from search.errors import ConfigError
 from search.run_folder.directory import RunDirectory
+from search.run_folder.lookup import find_run
+from search.run_folder.trial_log import read_records
+from search.screen.output import complain, show
 
 
 def tensorboard(
@@ -40,40 +39,20 @@ def tensorboard(
 
     Example: mammo-search tensorboard demo
     """
-    from search.run_folder.lookup import find_run
-    from search.screen.output import complain, show
-
     directory = find_run(run)
     events = events_of(directory)
-    with serving(events, host=host, port=port) as server:
-        show(server.url)
-        complain(f"TensorBoard on {events}; Ctrl-C ends it")
-        if outer := [search.name for search in outer_searches(directory)]:
-            complain(f"other searches of this nested run: mammo-search tensorboard {outer[0]}, … {outer[-1]}")
-        server.wait()
+    url = _serve(events, host, port)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: ended.set())
+    show(url)
+    complain(f"TensorBoard on {events}; Ctrl-C ends it")
+    if outer := [search.name for search in outer_searches(directory)]:
+        complain(f"other searches of this nested run: mammo-search tensorboard {outer[0]}, … {outer[-1]}")
+    # With a timeout, for a wait without one hears no signal on some systems.
+    while not ended.wait(timeout=1.0):
+        pass
     complain("TensorBoard has ended")
-
-
-@dataclass(frozen=True)
-class Server:
-    """A TensorBoard that listens.
-
-    Attributes:
-        url: Where.
-    """
-
-    url: str
-    _ended: threading.Event = field(default_factory=threading.Event)
-
-    def wait(self) -> None:
-        """Until Ctrl-C or SIGTERM."""
-        # With a timeout, for a wait without one hears no signal on some systems.
-        while not self._ended.wait(timeout=1.0):
-            pass
-
-    def end(self) -> None:
-        """Let `wait` return."""
-        self._ended.set()
 
 
 def events_of(directory: RunDirectory) -> Path:
@@ -83,36 +62,23 @@ def events_of(directory: RunDirectory) -> Path:
     last search, on all patients, or the outer one that is at work.
 
     Raises:
-        RunError: If no run of the search has ended yet, or trials.jsonl is damaged.
+        RunError: If no trial of the search has ended yet, or trials.jsonl is damaged.
     """
     for search in (directory, *reversed(outer_searches(directory))):
         if search.trials_file.is_file() and not search.is_complete:
-            _write_events(search)
+            write_trials(read_records(search.trials_file), search.tensorboard, class_names=())
         if any(search.tensorboard.rglob("events.out.tfevents.*")):
             return search.tensorboard
-    raise RunError(
-        expected="a search with runs that have ended",
-        found=f"none in {directory.path}",
-        remedy=f"See how far it is: mammo-search status {directory.name}.",
-    )
+    raise no_trial_yet(directory)
 
 
 def outer_searches(directory: RunDirectory) -> list[RunDirectory]:
     """The outer searches of a nested run that have begun, in order."""
-    begun = takewhile(lambda search: search.manifest_file.is_file(), map(directory.outer, count()))
-    return list(begun)
+    return list(takewhile(lambda search: search.manifest_file.is_file(), map(directory.outer, count())))
 
 
-def _write_events(directory: RunDirectory) -> None:
-    from reports.page.tensorboard import write_trials
-    from search.run_folder.trial_log import read_records
-
-    write_trials(read_records(directory.trials_file), directory.tensorboard, class_names=())
-
-
-@contextmanager
-def serving(folder: Path, *, host: str, port: int | None) -> Iterator[Server]:
-    """Serve a folder inside the block; inside it Ctrl-C and SIGTERM end the wait.
+def _serve(folder: Path, host: str, port: int | None) -> str:
+    """Start TensorBoard in this process; gives its address.
 
     Args:
         folder: TensorBoard's ``--logdir``.
@@ -125,28 +91,15 @@ def serving(folder: Path, *, host: str, port: int | None) -> Iterator[Server]:
     from tensorboard import default, program
 
     arguments = ["mammo-search", "--logdir", str(folder), "--host", host]
-    if port is not None:
-        arguments += ["--port", str(port)]
     board = program.TensorBoard(default.get_plugins())
-    board.configure(argv=arguments)
-    chatter = io.StringIO()
+    board.configure(argv=arguments if port is None else [*arguments, "--port", str(port)])
     try:
         # Its remarks about how it loads data are nobody's concern.
-        with contextlib.redirect_stderr(chatter):
-            server = Server(board.launch())
+        with contextlib.redirect_stderr(io.StringIO()):
+            return str(board.launch())
     except program.TensorBoardServerException as error:
         raise ConfigError(
             expected=f"a free port to listen on at {host}",
             found=" ".join(str(error.msg).split()),
             remedy="Choose another --port, or leave it out.",
         ) from None
-
-    def end(number: int, frame: FrameType | None) -> None:
-        server.end()
-
-    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield server
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -1,113 +1,237 @@
-"""mammo-search trials: the runs of a search, as a table, as JSON, as pictures, or for optuna-dashboard.
-
-JSON: ``{"run", "path", "objective", "trials", "plots", "export"}``. ``trials`` is a list of ``{"run", "configuration",
-"bracket", "rung", "parent", "lineage" (the runs it continues, the nearest first), "initial_epoch", "epochs", "status",
-"objective", "objective_sd", "best_epoch", "rank" (1 is the winner; null below the full budget), "started", "seconds",
-"overhead_seconds", "error", "hyperparameters" ({name: value})}`` in the order of the table; ``plots`` is a name to file
-mapping, empty without --plot; ``export`` is null, or ``{"file", "studies"}``. The curves are in trials.jsonl.
-
-The runs of a search drawn, and written for optuna-dashboard.
-"""
+"""mammo-search trials: the trials of a search as a table, as JSON, as pictures, or for optuna-dashboard."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import StrEnum
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
-from reports.trials import TrialRecord
-from search.cli.completion import RunArgument
+import reports
+from reports.page.words import hyperparameter_text
+from reports.search_plots.optuna_export import JOURNAL_SUFFIXES, SQLITE_SUFFIXES, export_studies
+from reports.search_plots.optuna_study import require_optuna
+from reports.trials import OBJECTIVE_CURVE, TrialRecord, fold_objectives, objective_sd, ranked
+from search.cli.settings import Json, RunArgument
 from search.errors import ConfigError, RunError
-from search.plan.space import recorded_dimensions
+from search.files.atomic import replacing
 from search.run_folder.directory import RunDirectory
+from search.run_folder.lookup import find_run
+from search.run_folder.trial_log import recorded
+from search.screen.output import answer_width, show, show_json, show_table
+from search.text import short_duration
 
-if TYPE_CHECKING:
-    from reports.search_plots.space import Dimension
-
-
-class Order(StrEnum):
-    """What the table is sorted by."""
-
-    objective = "objective"
-    run = "run"
-    seconds = "seconds"
+FULL_WIDTH = 100
+# The number has another name here; curves and details are in trials.jsonl.
+_NOT_LISTED = {"curves", "build_seconds", "diverged_epoch"}
+_NEEDED_LEAST = ("b/r", "best", "time")
+SHORT_NAMES = {"unfreeze_depth": "depth", "head_width": "width", "learning_rate": "lr"}
+Order = Literal["objective", "trial", "seconds"]
 
 
 def trials(
     run: RunArgument = None,
-    sort: Annotated[Order, typer.Option(help="objective, run or seconds.", metavar="ORDER")] = Order.objective,
+    sort: Annotated[Order, typer.Option(help="objective, trial or seconds.", metavar="ORDER")] = "objective",
     best: Annotated[int | None, typer.Option(help="Only the N best of the full budget.", metavar="N", min=1)] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw the search as PNG files.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for --plot (default: best/figures/search).")] = None,
     export_optuna: Annotated[
         Path | None, typer.Option(help="For optuna-dashboard: .db or .log.", metavar="FILE")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the trials as JSON.")] = False,
+    json: Json = False,
 ) -> None:
-    """List the runs of a search, best first.
+    """List the trials of a search, best first.
 
     Example: mammo-search trials demo --best 5
     """
-    from search.cli.trials_table import as_json, listed, nothing_yet, table_of
-    from search.run_folder.lookup import find_run
-    from search.run_folder.trial_log import recorded
-    from search.screen.output import answer_width, show, show_json, show_table
-
     directory = find_run(run)
     records = recorded(directory)
-    rows = listed(records, sort=sort.value, best=best)
+    rows = listed(records, sort=sort, best=best)
     plots = draw_search(directory, records, out or directory.figures / "search") if plot or out else {}
     studies = write_optuna(directory, records, export_optuna) if export_optuna else ()
     if json:
         export = {"file": str(export_optuna), "studies": list(studies)} if export_optuna else None
-        show_json(as_json(directory, rows, records) | {"plots": _texts(plots), "export": export})
+        files = {name: str(path) for name, path in plots.items()}
+        show_json(as_json(directory, rows, records) | {"plots": files, "export": export})
         return
     if not records:
         show(nothing_yet(directory))
         return
-    show_table(table_of(directory, rows, records, ruled=sort is Order.objective, width=answer_width()))
+    show_table(table_of(directory, rows, records, ruled=sort == "objective", width=answer_width()))
     for path in plots.values():
         show(str(path))
     if export_optuna:
-        show(f"{export_optuna}: {len(studies)} studies; look at them with: optuna-dashboard {_address(export_optuna)}")
+        address = f"sqlite:///{export_optuna}" if export_optuna.suffix in SQLITE_SUFFIXES else str(export_optuna)
+        show(f"{export_optuna}: {len(studies)} studies; look at them with: optuna-dashboard {address}")
 
 
-def _texts(plots: dict[str, Path]) -> dict[str, str]:
-    return {name: str(path) for name, path in plots.items()}
+def listed(records: Sequence[TrialRecord], *, sort: Order, best: int | None) -> tuple[TrialRecord, ...]:
+    """The rows of the table.
+
+    Args:
+        records: All trials.
+        sort: "objective" (trials of the same epochs together, the longest first, failed ones last), "trial" or
+            "seconds" (the longest first).
+        best: Only so many, of the trials that are compared for the first place.
+    """
+    keys: dict[Order, Callable[[TrialRecord], Any]] = {
+        "objective": lambda r: (r.objective is None, -r.epochs, -_finite(r.objective), r.trial),
+        "trial": lambda r: r.trial,
+        "seconds": lambda r: (-r.seconds, r.trial),
+    }
+    return tuple(sorted(ranked(records)[:best] if best else records, key=keys[sort]))
 
 
-def _address(path: Path) -> str:
-    """What optuna-dashboard is given: an SQLite file by its address, a journal by its path."""
-    from reports.search_plots.optuna_export import SQLITE_SUFFIXES
-
-    return f"sqlite:///{path}" if path.suffix in SQLITE_SUFFIXES else str(path)
+def _finite(value: float | None) -> float:
+    return value if value is not None and math.isfinite(value) else -math.inf
 
 
-def draw_search(directory: RunDirectory, records: Sequence[TrialRecord], out: Path) -> dict[str, Path]:
-    """Draw all pictures of a search, each budget with enough runs included.
+def as_json(directory: RunDirectory, rows: Sequence[TrialRecord], records: Sequence[TrialRecord]) -> dict[str, Any]:
+    """Rows as a JSON-able dict; the schema is in search/cli/README.md."""
+    rank = _ranks(records)
+    names = [field.name for field in fields(TrialRecord) if field.name not in _NOT_LISTED]
+    return {
+        "run": directory.name,
+        "path": str(directory.path),
+        "objective": OBJECTIVE_CURVE,
+        "trials": [
+            {
+                "lineage": lineage(record, records),
+                "objective_sd": objective_sd(record),
+                "rank": rank.get(record.trial),
+                **{name: getattr(record, name) for name in names},
+            }
+            for record in rows
+        ],
+    }
+
+
+def table_of(
+    directory: RunDirectory, rows: Sequence[TrialRecord], records: Sequence[TrialRecord], *, ruled: bool, width: int
+) -> Table:
+    """Rows as a table.
 
     Args:
         directory: The run's folder.
-        records: Its runs.
+        rows: What to show, in this order.
+        records: All trials, for ranks and lineage.
+        ruled: Leave a line free between different epoch counts.
+        width: Columns of the terminal; below 100 what is least needed is left out.
+    """
+    narrow = width < FULL_WIDTH
+    rank = _ranks(records)
+    columns = {name: text for name, text in _columns(rank, records).items() if not (narrow and name in _NEEDED_LEAST)}
+    failures = "".join(f"\ntrial {record.trial} failed: {escape(record.error)}" for record in rows if record.error)
+    table = Table(
+        title=f"{escape(directory.name)}: {len(rows)} of {len(records)} trials",
+        caption=_caption(max((len(fold_objectives(record)) for record in rows), default=0), narrow=narrow) + failures,
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+        caption_style="",
+        box=None,
+        padding=(0, 1 if narrow else 2, 0, 0),
+        pad_edge=False,
+    )
+    for name in columns:
+        table.add_column(name, justify="left" if name in ("from", "b/r") else "right", no_wrap=True)
+    for position, record in enumerate(rows):
+        if ruled and position and rows[position - 1].epochs != record.epochs:
+            table.add_row()
+        style = "bold green" if rank.get(record.trial) == 1 else "red" if record.objective is None else None
+        table.add_row(*(text(record) for text in columns.values()), style=style)
+    return table
+
+
+def _columns(rank: dict[int, int], records: Sequence[TrialRecord]) -> dict[str, Callable[[TrialRecord], str]]:
+    """Name of each column to its text of a trial."""
+    order = list(SHORT_NAMES)
+    drawn = {name for record in records for name in record.hyperparameters}
+    names = sorted(drawn, key=lambda name: (order.index(name) if name in order else len(order), name))
+    return {
+        "rank": lambda record: str(rank.get(record.trial, "")),
+        "trial": lambda record: str(record.trial),
+        "from": lambda record: "<".join(map(str, lineage(record, records))),
+        "b/r": lambda record: f"{record.bracket}/{record.rung}",
+        "epochs": lambda r: f"{r.initial_epoch}-{r.epochs}" if r.initial_epoch else str(r.epochs),
+        "macro AUC": _score,
+        "best": lambda record: str(record.best_epoch or ""),
+        **{SHORT_NAMES.get(name, name): partial(_hyperparameter, name) for name in names},
+        "time": lambda record: short_duration(record.seconds),
+    }
+
+
+def _hyperparameter(name: str, record: TrialRecord) -> str:
+    return hyperparameter_text(record.hyperparameters.get(name, ""))
+
+
+def _score(record: TrialRecord) -> str:
+    if record.objective is None:
+        return "failed"
+    deviation = objective_sd(record)
+    return f"{record.objective:.3f}" + (f" ±{deviation:.3f}" if deviation is not None else "")
+
+
+def _caption(folds: int, *, narrow: bool) -> str:
+    of_folds = f", mean ± standard deviation over {folds} folds" if folds > 1 else ""
+    return (
+        f"macro AUC: one-vs-rest, cross-validated{of_folds}; selected, so optimistic.\n"
+        "Scores compare between trials of the same epochs only; rank: among those of most epochs so far; "
+        f"from: promoted from{'' if narrow else '; b/r: bracket and rung'}."
+    )
+
+
+def nothing_yet(directory: RunDirectory) -> str:
+    """What to say where no trial has ended."""
+    inner = [path.parent.name for path in sorted(directory.path.glob("outer-*/trials.jsonl"))]
+    if inner:
+        return (
+            f"{directory.name} is nested, and its last search has not begun; "
+            f"its outer searches: {', '.join(f'{directory.name}/{name}' for name in inner)}"
+        )
+    return f"no trial of {directory.name} has ended yet; see: mammo-search status {directory.name}"
+
+
+def lineage(record: TrialRecord, records: Sequence[TrialRecord]) -> list[int]:
+    """The trials that a trial continues, the nearest first."""
+    parents = {each.trial: each.parent for each in records}
+    found: list[int] = []
+    parent = record.parent
+    while parent is not None and parent not in found:
+        found.append(parent)
+        parent = parents.get(parent)
+    return found
+
+
+def _ranks(records: Sequence[TrialRecord]) -> dict[int, int]:
+    return {record.trial: place for place, record in enumerate(ranked(records), start=1)}
+
+
+def draw_search(directory: RunDirectory, records: Sequence[TrialRecord], out: Path) -> dict[str, Path]:
+    """Draw all pictures of a search, each budget with enough trials included.
+
+    Args:
+        directory: The run's folder.
+        records: Its trials.
         out: Folder of the PNG files.
 
     Returns:
         Name to file.
 
     Raises:
-        RunError: If no run has ended.
+        RunError: If no trial has ended.
         MissingOptunaError: If optuna is not installed.
     """
-    from reports.search_plots.optuna_study import require_optuna
-    from reports.search_plots.plots import write_optuna_plots, write_plain_plots
-
     require_optuna()
-    _need_records(directory, records)
-    dimensions = _dimensions(directory)
-    return write_plain_plots(records, out) | write_optuna_plots(records, dimensions, out, every_budget=True)
+    dimensions = _dimensions(directory, records)
+    plain = reports.write_plain_plots(records, out)
+    return plain | reports.write_optuna_plots(records, dimensions, out, every_budget=True)
 
 
 def write_optuna(directory: RunDirectory, records: Sequence[TrialRecord], path: Path) -> tuple[str, ...]:
@@ -115,7 +239,7 @@ def write_optuna(directory: RunDirectory, records: Sequence[TrialRecord], path: 
 
     Args:
         directory: The run's folder.
-        records: Its runs.
+        records: Its trials.
         path: The file; it must not be there yet.
 
     Returns:
@@ -123,39 +247,39 @@ def write_optuna(directory: RunDirectory, records: Sequence[TrialRecord], path: 
 
     Raises:
         ConfigError: If the file is there, or its ending is no known one.
-        RunError: If no run has ended.
+        RunError: If no trial has ended.
         MissingOptunaError: If optuna is not installed.
     """
-    from reports.search_plots.optuna_export import JOURNAL_SUFFIXES, SQLITE_SUFFIXES, export_studies
-    from reports.search_plots.optuna_study import require_optuna
-    from search.files.atomic import replacing
-
     require_optuna()
-    known = (*SQLITE_SUFFIXES, *JOURNAL_SUFFIXES)
+    known, stem = (*SQLITE_SUFFIXES, *JOURNAL_SUFFIXES), path.stem or "search"
     if path.suffix not in known:
         raise ConfigError(
             expected=f"--export-optuna with a file that ends in {', '.join(known)}",
             found=str(path),
-            remedy=f"Write {path.stem or 'search'}.db (SQLite) or {path.stem or 'search'}.log (journal).",
+            remedy=f"Write {stem}.db (SQLite) or {stem}.log (journal).",
         )
     if path.exists():
         raise ConfigError(
             expected="--export-optuna with a new file", found=f"{path}, which is there", remedy="Name another one."
         )
-    _need_records(directory, records)
+    dimensions = _dimensions(directory, records)
     with replacing(path) as temporary:
         temporary.unlink()
-        return export_studies(records, _dimensions(directory), temporary, name=directory.name)
+        return export_studies(records, dimensions, temporary, name=directory.name)
 
 
-def _need_records(directory: RunDirectory, records: Sequence[TrialRecord]) -> None:
+def _dimensions(directory: RunDirectory, records: Sequence[TrialRecord]) -> tuple[reports.Dimension, ...]:
+    from search.plan.space import recorded_dimensions
+
     if not records:
-        raise RunError(
-            expected="a search with runs that have ended",
-            found=f"none in {directory.path}",
-            remedy=f"See how far it is: mammo-search status {directory.name}.",
-        )
-
-
-def _dimensions(directory: RunDirectory) -> tuple[Dimension, ...]:
+        raise no_trial_yet(directory)
     return recorded_dimensions(directory.read_manifest().settings)
+
+
+def no_trial_yet(directory: RunDirectory) -> RunError:
+    """The error of what needs a trial that has ended."""
+    return RunError(
+        expected="a search with trials that have ended",
+        found=f"none in {directory.path}",
+        remedy=f"See how far it is: mammo-search status {directory.name}.",
+    )

@@ -1,6 +1,6 @@
-"""What is wrong with a configuration, one line each: where it was said, the key's path, and what it should be.
+"""Mistakes of a configuration, one line each: where it was said, the key's path, and what it should be.
 
-In which line of a TOML text each key stands; `tomllib` tells nobody.
+`tomllib` tells nobody in which line a key stands: `key_lines` finds out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Location = tuple[int | str, ...]
 _LIMIT = re.compile(r"^Input should be (?=greater|less)")
 # A check that spans settings has no place of its own; its message begins with the setting that it blames.
 _BLAMED = re.compile(r"([a-z0-9_]+(?:\.[a-z0-9_]+)+): ")
-Path = tuple[str | int, ...]
+_NONE = {"missing": "a value", "too_short": "at least one"}
 _MOST_LINES = 2_000
 
 
@@ -49,15 +49,10 @@ def error_lines(error: ValidationError, *, file: str | None, text: str, origins:
             location = tuple(blamed[1].split("."))
             message = message[blamed.end() :]
         path = ".".join(str(part) for part in location)
-        where = _where(location, message, file, lines, origins)
-        found.append((_line_number(where), f"{where}: {path}: {message}" if path else f"{where}: {message}"))
+        where, line = _where(location, message, file, lines, origins)
+        found.append((line, f"{where}: {path}: {message}" if path else f"{where}: {message}"))
     # Flags first, then the file from top to bottom.
     yield from (line for _, line in sorted(found, key=lambda each: each[0]))
-
-
-def _line_number(where: str) -> int:
-    number = where.rpartition(":")[2]
-    return int(number) if number.isdigit() else 0
 
 
 def nearest(location: Location) -> str:
@@ -76,10 +71,8 @@ def nearest(location: Location) -> str:
 def _message(item: ErrorDetails) -> str:
     if item["type"] == "extra_forbidden":
         return f"unknown key{nearest(item['loc'])}"
-    if item["type"] == "missing":
-        return "expected a value; found none"
-    if item["type"] == "too_short":
-        return "expected at least one; found none"
+    if item["type"] in _NONE:
+        return f"expected {_NONE[item['type']]}; found none"
     if item["type"] in ("model_type", "model_attributes_type"):
         return f"expected a table; found {_shown(item['input'])}"
     message = _LIMIT.sub("expected a value ", item["msg"]).removeprefix("Value error, ")
@@ -100,20 +93,19 @@ def _shown(value: Any) -> str:
 
 def _where(
     location: Location, message: str, file: str | None, lines: Mapping[Location, int], origins: Mapping[str, str]
-) -> str:
-    """The flag, or the file with its line, that gave the value; flags first, for they beat the file."""
+) -> tuple[str, int]:
+    """The flag, or the file with its line, that gave the value, and the line; flags first, for they beat the file."""
     parts = tuple(str(part) for part in location)
     for dotted, origin in origins.items():
         given = tuple(dotted.split("."))
-        if given == parts[: len(given)]:
-            return origin
         # A check of a whole table names the keys that it compares.
-        if parts and parts == given[: len(parts)] and re.search(rf"\b{re.escape(given[-1])}\b", message):
-            return origin
+        named = parts and parts == given[: len(parts)] and re.search(rf"\b{re.escape(given[-1])}\b", message)
+        if named or given == parts[: len(given)]:
+            return origin, 0
     for length in range(len(location), 0, -1):
-        if location[:length] in lines:
-            return f"{file}:{lines[location[:length]]}"
-    return file or "configuration"
+        if line := lines.get(location[:length]):
+            return f"{file}:{line}", line
+    return file or "configuration", 0
 
 
 def _model_at(location: Location) -> type[BaseModel] | None:
@@ -143,7 +135,7 @@ def _sections_with(key: str) -> str:
     return " or ".join(f"[{name}]" for name in named)
 
 
-def key_lines(text: str) -> dict[Path, int]:
+def key_lines(text: str) -> dict[Location, int]:
     """The first line of the statement that sets each key, table and list item.
 
     A text is cut off after each of its lines and parsed: what a longer piece holds and a shorter one does not stands
@@ -156,7 +148,7 @@ def key_lines(text: str) -> dict[Path, int]:
     Returns:
         Path of the key, list positions as integers, to its line, from 1; nothing for a text of more than 2,000 lines.
     """
-    found: dict[Path, int] = {}
+    found: dict[Location, int] = {}
     lines = text.split("\n")
     if len(lines) > _MOST_LINES:
         return found
@@ -176,11 +168,7 @@ def key_lines(text: str) -> dict[Path, int]:
     return found
 
 
-def _paths(value: Any, path: Path) -> list[Path]:
-    items: Any = ()
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
+def _paths(value: Any, path: Location) -> list[Location]:
+    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     below = [found for key, item in items for found in _paths(item, (*path, key))]
     return [path, *below] if path else below

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from search.config.mistakes import error_lines
 from search.config.schema import Config
 from search.errors import ConfigError
 
@@ -41,8 +42,6 @@ def load_config(
     Raises:
         ConfigError: If the file can't be read, is no TOML, has unknown keys or values out of range: one line each.
     """
-    from search.config.mistakes import error_lines
-
     overrides = overrides or {}
     origins = {dotted: (origins or {}).get(dotted, "command line") for dotted in overrides}
     text = _read(path) if path is not None else ""

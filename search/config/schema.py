@@ -1,20 +1,19 @@
 """The schema of tuner_config.toml: every setting, its default, its range and what it means.
 
 Unknown keys are forbidden. Sections are frozen: a run's configuration is written into its folder as it was resolved
-and never changes. `config_file` reads the file, `config_toml` writes it.
+and never changes. `search.config.reading` reads the file, `search.config.writing` writes it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
+import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+import mammo_data
 from search.bit.family import architecture_of
-
-if TYPE_CHECKING:
-    from mammo_data.preparation.settings import AugmentationSettings, PreparationSettings, RoiSettings
 
 
 class Section(BaseModel):
@@ -66,11 +65,9 @@ class PreparationSection(Section):
     """Equalise contrast locally."""
     clahe_limit: Annotated[float, Field(gt=0, le=100)] = 2.0
 
-    def settings(self) -> PreparationSettings:
+    def settings(self) -> mammo_data.PreparationSettings:
         """As `mammo_data` takes them."""
-        from mammo_data.preparation.settings import PreparationSettings
-
-        return PreparationSettings(**self.model_dump())
+        return mammo_data.PreparationSettings(**self.model_dump())
 
 
 class RoiSection(Section):
@@ -85,11 +82,9 @@ class RoiSection(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the normal crops' centres."""
 
-    def settings(self) -> RoiSettings:
+    def settings(self) -> mammo_data.RoiSettings:
         """As `mammo_data` takes them."""
-        from mammo_data.preparation.settings import RoiSettings
-
-        return RoiSettings(**self.model_dump())
+        return mammo_data.RoiSettings(**self.model_dump())
 
 
 class AugmentationSection(Section):
@@ -116,11 +111,9 @@ class AugmentationSection(Section):
             raise ValueError(f"expected strength × scale below 1; found {self.strength} × {self.scale}")
         return self
 
-    def settings(self) -> AugmentationSettings:
+    def settings(self) -> mammo_data.AugmentationSettings:
         """As `mammo_data` takes them."""
-        from mammo_data.preparation.settings import AugmentationSettings
-
-        return AugmentationSettings(**self.model_dump(exclude={"views", "most_views"}))
+        return mammo_data.AugmentationSettings(**self.model_dump(exclude={"views", "most_views"}))
 
 
 class BackboneSection(Section):
@@ -158,16 +151,13 @@ class KnownConfiguration(Section):
     unfreeze_depth: Annotated[int, Field(ge=0, le=64)]
 
 
+HeadWidths = Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)]
+
+
 class SpaceSection(Section):
     """The five hyperparameters that are searched."""
 
-    head_width: Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)] = (
-        64,
-        128,
-        256,
-        512,
-        1024,
-    )
+    head_width: HeadWidths = (64, 128, 256, 512, 1024)
     dropout: Interval = Interval(min=0.0, max=0.6)
     l2: Interval = Interval(min=1e-6, max=1e-2, sampling="log")
     learning_rate: Interval = Interval(min=1e-4, max=1e-1, sampling="log")
@@ -289,6 +279,4 @@ class Config(Section):
 
 def cache_directory(config: Config) -> Path:
     """Where prepared images, banks and synthetic data are kept."""
-    import platformdirs
-
     return config.output.cache or Path(platformdirs.user_cache_dir("mammo-search"))

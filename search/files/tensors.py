@@ -16,8 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from search.files.atomic import replacing
 
@@ -48,9 +51,6 @@ def save_safetensors(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: M
     Raises:
         OSError: If it can't be written; safetensors' own error would hide the disk's.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
     with replacing(path) as temporary:
         try:
             save_file(dict(arrays), temporary, metadata=dict(metadata))
@@ -66,8 +66,6 @@ def save_checked_safetensors(path: Path, arrays: Mapping[str, NDArray[Any]]) -> 
 
 def load_checked_safetensors(path: Path) -> Arrays | None:
     """Read what `save_checked_safetensors` wrote; None where it is missing or damaged."""
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
@@ -98,8 +96,6 @@ def load_checked_npz(path: Path) -> Arrays | None:
 
 def checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
     """CRC-32C (8 hex digits) of names, types, shapes and values."""
-    import google_crc32c
-
     total = 0
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

@@ -1,4 +1,4 @@
-"""The process's surroundings: TensorFlow's start, its noise, versions and devices."""
+"""Libraries below the program: TensorFlow's start, what native code writes, versions of all of them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,8 @@ from pathlib import Path
 from typing import TextIO
 
 PACKAGES = (
-    "mammo-search",
-    "tensorflow",
-    "keras",
-    "keras-tuner",
-    "tensorflow-hub",
-    "opencv-python-headless",
-    "scikit-learn",
-    "numpy",
-    "pandas",
+    *("mammo-search", "tensorflow", "keras", "keras-tuner", "tensorflow-hub"),
+    *("opencv-python-headless", "scikit-learn", "numpy", "pandas"),
 )
 
 

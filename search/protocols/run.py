@@ -16,7 +16,6 @@ from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
 from mammo_data.sources.open import ImageSource, load_cases
 from mammo_data.splits import Split
-from search import __version__
 from search.audit.audit import LeakAudit, audit
 from search.bit.family import architecture_of, weights_spec
 from search.bit.resolve import stored_path
@@ -37,6 +36,7 @@ from search.run_folder.lifecycle import require_unchanged
 from search.run_folder.lock import owned, require_no_other_host
 from search.screen.output import messages
 from search.screen.progress import RunProgress
+from search.text import VERSION
 from search.trials.data import require_scorable
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _refusals_in_one_line(job: Job) -> AbstractContextManager[None]:
 
 def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> FinalModel:
     config = job.config
-    progress.say(f"[bold]mammo-search {__version__}[/bold]")
+    progress.say(f"[bold]mammo-search {VERSION}[/bold]")
     if job.demo:
         progress.say(f"[yellow]{NOTICE}[/yellow]")
     progress.fact("folder", str(job.directory.path))

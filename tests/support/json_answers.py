@@ -1,4 +1,4 @@
-"""What the README says of the answers to --json, and whether an answer is so."""
+"""What the README of the command line says of the answers to --json, and whether an answer is so."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _TOKEN = re.compile(r"[{}\[\]:,]|[\w*?]+")
 
 
 def described_answers() -> dict[str, str]:
-    """Command to the shape of its answer, from the README's section."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = re.search(r"^## In scripts\n.*?```\n(.*?)```", text, re.MULTILINE | re.DOTALL)
+    """Command to the shape of its answer, from its section."""
+    text = (ROOT / "search" / "cli" / "README.md").read_text(encoding="utf-8")
+    section = re.search(r"^## Answers\n.*?```\n(.*?)```", text, re.MULTILINE | re.DOTALL)
     assert section
     shapes: dict[str, str] = {}
     for line in section[1].splitlines():

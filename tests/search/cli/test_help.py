@@ -2,11 +2,14 @@
 
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 import typer.main
 
 from search.cli.main import app
+from tests.conftest import ROOT
 from tests.support.command_line import typed
 from tests.support.json_answers import described_answers
 from tests.support.readmes import READMES, named_commands, shown_commands
@@ -57,6 +60,26 @@ def test_each_command_is_one_line_in_the_list(capsys, monkeypatch):
         names = [path[-1] for path, _ in commands() if path[:-1] == group]
         rows = [line for line in listed.splitlines()[1:] if line.startswith("│")]
         assert [row.split()[1] for row in rows] == names
+
+
+HELP = """
+import contextlib, io, sys
+from search.cli.main import main
+for path in eval(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+        main([*path, "--help"])
+    assert "Usage: mammo-search" in said.getvalue(), path
+print(*sys.modules)
+"""
+
+
+def test_no_help_loads_what_only_the_work_needs():
+    paths = [(), *(path for path, _ in commands())]
+    answer = subprocess.run(
+        [sys.executable, "-c", HELP, repr(paths)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    heavy = {"tensorflow", "keras", "keras_tuner", "pandas", "sklearn", "cv2", "numpy", "matplotlib", "scipy"}
+    assert not heavy & set(answer.stdout.split())
 
 
 def test_brackets_in_a_help_text_are_shown(capsys):

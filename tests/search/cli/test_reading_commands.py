@@ -58,14 +58,14 @@ def test_a_terminal_without_unicode_gets_the_same_table(workspace, monkeypatch):
 
 def test_trials_as_json_has_the_schema_lineage_and_ranks(workspace, finished):
     records = finished[1].outcome.records
-    found = json.loads(ask(workspace, "trials", "first", "--json", "--sort", "run").stdout)
+    found = json.loads(ask(workspace, "trials", "first", "--json", "--sort", "trial").stdout)
     assert_described("trials", found)
     assert (found["run"], found["objective"], found["plots"], found["export"]) == ("first", "val_macro_auc", {}, None)
-    assert [trial["run"] for trial in found["trials"]] == [record.trial for record in records]
+    assert [trial["trial"] for trial in found["trials"]] == [record.trial for record in records]
     for trial, record in zip(found["trials"], records, strict=True):
         assert trial["hyperparameters"] == record.hyperparameters
         assert trial["lineage"][:1] == ([] if record.parent is None else [record.parent])
-    assert [t["run"] for t in found["trials"] if t["rank"] == 1] == [finished[1].outcome.winner.trial]
+    assert [t["trial"] for t in found["trials"] if t["rank"] == 1] == [finished[1].outcome.winner.trial]
     best = json.loads(ask(workspace, "trials", "--best", "1", "--json").stdout)["trials"]
     assert [trial["rank"] for trial in best] == [1]
 

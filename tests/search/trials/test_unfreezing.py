@@ -91,13 +91,13 @@ def test_one_step_of_the_search_moves_them_at_full_size(depth, dtype, tensorflow
 
 
 def test_the_command_shows_the_table_of_each_backbone():
-    from search.cli.weights import app
+    from search.cli.main import app
 
     runner = CliRunner()
-    text = runner.invoke(app, ["depths"]).stdout.splitlines()
+    text = runner.invoke(app, ["weights", "depths"]).stdout.splitlines()
     assert [line.split() for line in text[1:]] == [line.split() for line in DEPTHS_OF_R50X1.splitlines()]
     for name in (*FAMILY, SMALL_BACKBONE):
-        answer = json.loads(runner.invoke(app, ["depths", "--backbone", name, "--json"]).stdout)
+        answer = json.loads(runner.invoke(app, ["weights", "depths", "--backbone", name, "--json"]).stdout)
         assert_described("weights depths", answer)
         assert [row["depth"] for row in answer] == list(range(architecture_of(name).max_depth + 1))
         assert answer[0] == {"depth": 0, "from_unit": None, "parameters": 0}
