@@ -58,7 +58,8 @@ def status_text(status: RunStatus) -> str:
         ("cut short", status.cut_short),
         (
             "best" if status.state == "complete" else "best so far",
-            best and f"trial {best.trial}: macro AUC {best.objective:.3f} at {best.epochs} epochs (selected, optimistic)",
+            best
+            and f"trial {best.trial}: macro AUC {best.objective:.3f} at {best.epochs} epochs (selected, optimistic)",
         ),
         ("", best and ", ".join(f"{name} {value:g}" for name, value in best.hyperparameters.items())),
         ("time", status.seconds_spent and f"{duration(status.seconds_spent)} spent on trials{_left(status)}"),

@@ -53,9 +53,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class BestSoFar:
-    """The leading run: of those at the largest epoch count that any run has completed."""
+    """The leading trial: of those at the largest epoch count that any trial has completed."""
 
-    run: int
+    trial: int
     objective: float
     epochs: int
     best_epoch: int | None
