@@ -28,6 +28,8 @@ from search.cli.tensorboard import tensorboard
 from search.cli.trials import trials
 from search.cli.weights import depths, fetch_weights, list_weights, verify
 from search.errors import UserError
+from search.machine.environment import settle_environment, silence_stdout
+from search.machine.failures import first_line, is_out_of_memory
 from search.run_folder.interruption import ignore_interruptions
 from search.screen.output import complain, show
 from search.text import VERSION, program
@@ -103,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: Always, with the exit code.
     """
+    if (said := settle_environment()) is not None:
+        complain(said)
     given = list(sys.argv[1:] if arguments is None else arguments)
     # --debug is the whole program's, so it may stand anywhere, also behind a command that does not know it.
     debug = "--debug" in given
@@ -112,6 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (typer.Abort, KeyboardInterrupt):
         complain("interrupted")
         code = INTERRUPTED
+    except BrokenPipeError:  # whoever read the answer (head, less) has read enough
+        silence_stdout()
+        code = 1
     except Exception as error:
         if debug:
             raise
@@ -135,6 +142,8 @@ def _show_error(error: Exception) -> int:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "mammo-search"
         text = f"{text}{'' if text.endswith(('.', '?')) else '.'} See: {command} --help"
+    elif is_out_of_memory(error):
+        text = f"Expected enough memory; found {first_line(error)}. End other programs, or raise its limit (ulimit -a)."
     elif isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         text = f"Expected files that can be read and written; found {where}{error.strerror}. {_remedy(error)}"

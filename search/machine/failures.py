@@ -25,6 +25,7 @@ _NO_MEMORY = (
     "alloc_failed",
     "bad_alloc",
     "cannot parse tensor from proto",
+    "can't start new thread",
 )
 
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from search.errors import UserError
+
 PACKAGES = (
     *("mammo-search", "tensorflow", "keras", "keras-tuner", "tensorflow-hub"),
     *("opencv-python-headless", "scikit-learn", "numpy", "pandas"),
@@ -73,15 +75,43 @@ def start_tensorflow(*, deterministic: bool) -> None:
 
     Args:
         deterministic: Ask for operations whose result does not depend on the order of threads.
+
+    Raises:
+        UserError: TensorFlow can't be loaded here, or Keras already runs on something else.
     """
     # Info and warnings of the C++ runtime, for what is logged after its start.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    import tensorflow as tf
-
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    try:
+        import keras
+        import tensorflow as tf
+    except ImportError as error:
+        raise _cannot_load(error) from error
+    if keras.config.backend() != "tensorflow":
+        raise UserError(
+            expected="Keras on TensorFlow",
+            found=f"Keras on {keras.config.backend()}, imported before this program could choose",
+            remedy="Set KERAS_BACKEND=tensorflow before anything imports Keras.",
+        )
+    # ~/.keras/keras.json is another project's: these are Keras's own defaults.
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
     tf.get_logger().setLevel("ERROR")
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def _cannot_load(error: ImportError) -> UserError:
+    """What the loader says where a limit of memory (ulimit -v, a batch system's) is too small for the library."""
+    text = " ".join(str(error).split())
+    if any(words in text for words in ("failed to map segment", "annot allocate memory", "cannot create")):
+        remedy = (
+            "Raise the limit of address space (ulimit -v unlimited, or the batch system's memory) to 16 GB or more."
+        )
+        return UserError(expected="room in memory for TensorFlow", found=text[:200], remedy=remedy)
+    return UserError(expected="TensorFlow to load", found=text[:200], remedy="Install mammo-search again, or: uv sync.")
 
 
 def versions() -> dict[str, str]:
