@@ -92,6 +92,32 @@ class CaseTable:
         """Class index of each case, int64 [n]."""
         return np.array([self.class_names.index(case.label) for case in self.cases], dtype=np.int64)
 
+    @property
+    def order(self) -> str:
+        """The classes from harmless to worst, and the primary endpoint, in a line."""
+        return f"{' < '.join(self.class_names)}; primary endpoint: {self.class_names[-1]} versus rest"
+
+    @property
+    def patients_of_classes(self) -> dict[str, int]:
+        """For each class the number of patients with an image of it, in the order of the classes."""
+        return {name: len({case.patient_id for case in self.cases if case.label == name}) for name in self.class_names}
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What may be a slip of the table, and can't be told from it: ids that tell no patients apart, tiny classes."""
+        found = []
+        if len(set(self.patient_ids)) == len(self.cases) > 1:
+            found.append(
+                f"each of the {len(self.cases)} images is of a patient of its own; if women have several images here, "
+                "the patient column must say so, or one woman comes to stand on both sides of the split"
+            )
+        found += [
+            f"only {count} patient{'s' if count > 1 else ''} of {name!r}: too few for a search"
+            for name, count in self.patients_of_classes.items()
+            if count < 3
+        ]
+        return tuple(found)
+
     def take(self, rows: Iterable[int]) -> CaseTable:
         """The cases at ``rows``, in that order."""
         return CaseTable(tuple(self.cases[int(row)] for row in rows), self.class_names)

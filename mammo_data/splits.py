@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
 from mammo_data.files import sha256_of, write_whole
+from mammo_data.truth.mistakes import Mistakes
 from mammo_data.truth.patient_key import spelled, two_spellings
 
 _COLUMNS = ("image_id", "patient_id", "label", "side", "seed")
@@ -98,34 +100,39 @@ class Split:
         Raises:
             DataError: The file is no such table, or a patient stands on two sides or under two spellings.
         """
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                rows = list(reader)
-            sides = sorted({(row["patient_id"], row["side"]) for row in rows})
-            numbers = sorted({int(side) for _, side in sides if side not in (_TEST, _TRAINING)})
-            seed = int(rows[0]["seed"])
-        except OSError as error:
-            raise _unreadable(path, error.strerror or str(error)) from error
-        except KeyError as error:
-            raise _unreadable(path, f"no column {error}") from error
-        except (UnicodeDecodeError, csv.Error, ValueError, IndexError, TypeError) as error:
-            raise _unreadable(path, f"another kind of file ({type(error).__name__})") from error
+        rows, mistakes, seed = _split_lines(path), Mistakes(str(path)), 0
+        sides: dict[str, tuple[int, str]] = {}
+        for number, row in rows:
+            with mistakes.collected():
+                patient, seed = row["patient_id"], _whole(row["seed"], "a whole seed", number, path)
+                side = row["side"].lower()
+                if side not in (_TEST, _TRAINING):
+                    fold = _whole(side, f"{_TEST}, {_TRAINING} or the number of a fold as the side", number, path)
+                    side = str(fold)
+                first, known = sides.setdefault(patient, (number, side))
+                if side != known:
+                    raise _wrong_line(f"patient {patient} on one side, {known} as in line {first}", side, number, path)
+        for one, other in two_spellings(sides):
+            shown = f"{spelled(one)} and {spelled(other)}"
+            mistakes.add(
+                _unreadable(
+                    path, f"two spellings of one patient, {shown}, in lines {sides[one][0]} and {sides[other][0]}"
+                )
+            )
+        mistakes.require_none()
+        numbers = sorted({int(side) for _, side in sides.values() if side not in (_TEST, _TRAINING)})
         if numbers != list(range(len(numbers))):
             raise _unreadable(path, f"folds {numbers}")
-        if len(dict(sides)) != len(sides):
-            raise _unreadable(path, "a patient on two sides")
-        doubtful = two_spellings(patient for patient, _ in sides)
-        if doubtful is not None:
-            raise _unreadable(path, f"two spellings of one patient, {' and '.join(map(spelled, doubtful))},")
-        folds = tuple(tuple(patient for patient, side in sides if side == str(number)) for number in numbers)
-        return cls(tuple(patient for patient, side in sides if side == _TEST), folds, seed)
+        of = {
+            where: tuple(sorted(name for name, (_, side) in sides.items() if side == where))
+            for where in (_TEST, *map(str, numbers))
+        }
+        return cls(of[_TEST], tuple(of[str(number)] for number in numbers), seed)
 
 
 def patients_listed(path: Path) -> set[str]:
     """Ids of all patients of a file that `Split.read_csv` reads, those included that every fold trains on."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["patient_id"] for row in csv.DictReader(file)}
+    return {row["patient_id"] for _, row in _split_lines(path)}
 
 
 def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int = 5, seed: int = 0) -> Split:
@@ -214,6 +221,68 @@ def _allocate(sizes: list[int], fraction: float) -> list[int]:
 
 def _rows(table: CaseTable, patients: Iterable[str]) -> NDArray[np.int64]:
     return np.flatnonzero(np.isin(np.array(table.patient_ids), sorted(patients))).astype(np.int64)
+
+
+def _split_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The lines of a split table with their numbers, also as a spreadsheet saves it."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        separator = max(",;\t", key=next(filter(str.strip, lines), "").count)
+        reader = csv.reader(lines, delimiter=separator, strict=True)
+        rows = [(reader.line_num, cells) for row in reader if any(cells := [cell.strip() for cell in row])]
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(path, f"another kind of file ({type(error).__name__})") from error
+    header = [cell.lower() for cell in rows[0][1]] if rows else []
+    if missing := [column for column in ("patient_id", "side", "seed") if column not in header]:
+        raise _unreadable(path, f"no column {missing[0]!r}")
+    if len(rows) < 2:
+        raise _unreadable(path, "no line of an image")
+    mistakes = Mistakes(str(path))
+    for number, row in rows[1:]:
+        if len(row) < len(header):
+            mistakes.add(_wrong_line(f"{len(header)} cells", str(len(row)), number, path))
+        elif not row[header.index("patient_id")]:
+            mistakes.add(_wrong_line("a patient's id", "none", number, path))
+    mistakes.require_none()
+    return [(number, dict(zip(header, row, strict=False))) for number, row in rows[1:]]
+
+
+def _whole(cell: str, expected: str, number: int, path: Path) -> int:
+    """A whole number, also as a data frame writes it ("2.0")."""
+    if not re.fullmatch(r"[0-9]{1,18}(\.0*)?", cell):
+        raise _wrong_line(expected, repr(cell[:40]), number, path)
+    return int(cell.partition(".")[0])
+
+
+def _wrong_line(expected: str, found: str, number: int, path: Path) -> DataError:
+    return DataError(expected=expected, found=f"{found} in line {number} of {path}", remedy="Correct that line.")
+
+
+def require_every_class(table: CaseTable, *, held_out: bool) -> None:
+    """See that each class is large enough for a hold-out and folds.
+
+    Args:
+        table: The cases.
+        held_out: Whether patients are set aside for a final evaluation.
+
+    Raises:
+        DataError: A class has fewer patients than parts that need one: training, validation and the held-out ones.
+    """
+    least = 3 if held_out else 2
+    small = {name: count for name, count in table.patients_of_classes.items() if count < least}
+    if small:
+        shown = "; ".join(
+            f"{count} of {name!r} ({', '.join(case.image_id for case in table.cases if case.label == name)[:80]})"
+            for name, count in small.items()
+        )
+        raise DataError(
+            expected=f"at least {least} patients of each class, for training, validation"
+            + (" and the held-out patients" if held_out else ""),
+            found=shown,
+            remedy="Correct those labels if they are slips, join the class with another, or add patients of it.",
+        )
 
 
 def _unreadable(path: Path, found: str) -> DataError:

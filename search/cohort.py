@@ -15,6 +15,7 @@ from mammo_data.preparation.prepared import PreparedSet, prepare
 from mammo_data.preparation.roi import cut_regions, film_settings
 from mammo_data.sources.open import ImageSource, open_source
 from mammo_data.splits import Split, patient_split, patients_listed
+from mammo_data.truth.patient_key import patient_key, spelled
 from search.config.schema import BackboneSection, Config, PreparationSection, SearchSection, cache_directory
 from search.errors import ConfigError
 from search.screen.progress import RunProgress
@@ -65,7 +66,14 @@ def job_source(config: Config, *, demo: bool = False) -> ImageSource:
         DataError: If there is no set of films.
     """
     if not demo:
-        return open_source(config.data.path, config.data.info)
+        source = open_source(config.data.path, config.data.info, config.data.classes)
+        if config.data.classes and source.case_table is None:
+            raise ConfigError(
+                expected="data.classes for a set with a cases.csv only",
+                found=f"it beside {source.location}, whose Info.txt has classes of its own",
+                remedy="Leave data.classes out.",
+            )
+        return source
     folder = cache_directory(config) / f"phantom-{PATIENTS}-{FILM_SIZE}-{PHANTOM_SEED}"
     return open_source(write_phantom(folder, patients=PATIENTS, seed=PHANTOM_SEED, image_size=FILM_SIZE))
 
@@ -156,6 +164,16 @@ def split_from_file(file: Path, table: CaseTable) -> Split:
     """
     split, listed = Split.read_csv(file), patients_listed(file)
     present = set(table.patient_ids)
+    ids = {patient_key(patient): patient for patient in sorted(present - listed)}
+    changed = [(patient, ids[key]) for patient in sorted(listed - present) if (key := patient_key(patient)) in ids]
+    if changed:
+        more = f" and {len(changed) - 1} more" if changed[1:] else ""
+        raise ConfigError(
+            expected=f"{file} to spell the patients' ids as the data do",
+            found=f"{spelled(changed[0][0])} for {spelled(changed[0][1])}{more}",
+            remedy="A spreadsheet drops leading zeros and rewrites numbers: use the split.csv as the run wrote it, or "
+            "read its columns as text.",
+        )
     if listed != present:
         raise ConfigError(
             expected=f"{file} to list the patients of the data",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mammo_data.errors import DataError
@@ -64,14 +65,15 @@ class CaseFolder(ImageSource):
 
     Args:
         table: The table, usually ``cases.csv``; its paths start from the folder it lies in.
+        classes: The order of its classes, as `parse_cases` takes it.
 
     Raises:
         DataError: The table can't be read, or names a file that is not there.
     """
 
-    def __init__(self, table: Path) -> None:
+    def __init__(self, table: Path, classes: Sequence[str] = ()) -> None:
         self._directory = table.parent
-        listed = parse_cases(decode_info(read_file(table), str(table)), str(table))
+        listed = parse_cases(decode_info(read_file(table), str(table)), str(table), classes)
         missing = [path for path in listed.files.values() if not (table.parent / path).is_file()]
         if missing:
             more = f" and {len(missing) - 1} more missing" if missing[1:] else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mammo_data.cases import CaseTable
@@ -19,7 +20,7 @@ from mammo_data.truth.mias import require_published_labels, require_published_si
 _H5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
-def open_source(path: Path, info: Path | None = None) -> ImageSource:
+def open_source(path: Path, info: Path | None = None, classes: Sequence[str] = ()) -> ImageSource:
     """Open a set of images as it was packaged; nothing is unpacked to disk.
 
     Understood are a folder that holds the films (PGM, PNG, JPEG or TIFF, at any depth, in class folders or not), a tar
@@ -29,6 +30,7 @@ def open_source(path: Path, info: Path | None = None) -> ImageSource:
     Args:
         path: The folder or file.
         info: The truth table, where it does not lie with the images.
+        classes: The labels of a cases.csv from harmless to worst, where they are not known words; Info.txt has its own.
 
     Raises:
         DataError: There is nothing at ``path``, or nothing that this understands or may read.
@@ -36,7 +38,7 @@ def open_source(path: Path, info: Path | None = None) -> ImageSource:
     path = Path(path)
     try:
         given = None if info is None else read_file(Path(info))
-        return _open_folder(path, given) if path.is_dir() else _open_file(path, given)
+        return _open_folder(path, given, classes) if path.is_dir() else _open_file(path, given, classes)
     except OSError as error:
         raise DataError(
             expected="images that can be read",
@@ -45,10 +47,10 @@ def open_source(path: Path, info: Path | None = None) -> ImageSource:
         ) from error
 
 
-def _open_file(path: Path, info: bytes | None) -> ImageSource:
+def _open_file(path: Path, info: bytes | None, classes: Sequence[str]) -> ImageSource:
     if path.is_file():
         if path.name.lower() == CASES_NAME:
-            return CaseFolder(path)
+            return CaseFolder(path, classes)
         infos = [found for found in sorted(path.parent.iterdir()) if found.name.lower() == INFO_NAME]
         beside = next((read_file(found) for found in infos if found.is_file()), None) if info is None else None
         if kind_of_file(path.name) == "h5" or first_bytes(path, len(_H5_MAGIC)) == _H5_MAGIC:
@@ -66,10 +68,10 @@ def _no_set(found: str) -> DataError:
     )
 
 
-def _open_folder(directory: Path, info: bytes | None) -> ImageSource:
+def _open_folder(directory: Path, info: bytes | None, classes: Sequence[str]) -> ImageSource:
     table = next((found for found in sorted(directory.iterdir()) if found.name.lower() == CASES_NAME), None)
     if table is not None:
-        return CaseFolder(table)
+        return CaseFolder(table, classes)
     listing = list_folder(directory)
     if not any(listing.values()):
         raise _no_set(f"nothing of the kind in {directory}")

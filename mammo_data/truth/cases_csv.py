@@ -5,20 +5,23 @@ table's folder), ``patient``, ``label``, and where known ``tissue``, ``finding``
 (pixels of that image, y from the TOP) and ``split`` (test, or training or validation, which both mean development). One
 line an image, or several where it has several findings: then the worst label counts.
 
-The order of the classes, from harmless to worst, is that of `mammo_data.truth.class_words`; a word that it does not
-know is refused. The last class is the primary endpoint's.
+The order of the classes, from harmless to worst, is that of `mammo_data.truth.class_words`; for other words it is
+stated, as an argument or by the table's first line, ``# classes: normal, cyst, cancer``, else they are refused. The last
+class is the primary endpoint's.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from mammo_data.cases import LARGEST_SIDE, Case, CaseTable, Finding
 from mammo_data.errors import DataError
-from mammo_data.truth.class_words import order_classes
+from mammo_data.truth.class_words import is_no_answer, order_classes, word_key
+from mammo_data.truth.mistakes import Mistakes
 from mammo_data.truth.patient_key import spelled, two_spellings
 
 REQUIRED = ("image", "patient", "label")
@@ -27,6 +30,8 @@ MOST_CLASSES = 20
 _PLACE = ("x", "y", "radius")
 _LONGEST_CELL = 500
 _DEVELOPMENT = ("training", "train", "validation", "val", "development")
+# A spreadsheet may have quoted the line and filled it up with separators.
+_STATED = re.compile(r"[\s\"]*#\s*classes\s*[:=](.*)", re.IGNORECASE)
 _SIDES = {"": "", "test": "test", **dict.fromkeys(_DEVELOPMENT, "development")}
 
 
@@ -70,21 +75,48 @@ def parse_cases(text: str, location: str = "cases.csv", classes: Sequence[str] =
 
     Raises:
         DataError: A column is missing, a cell can't be understood, the order of the classes is not known, or two lines
-            of an image contradict each other.
+            of an image contradict each other; all of it at once.
     """
-    lines = _lines(text, location)
-    lines, class_names = _in_classes(lines, location, classes)
+    mistakes = Mistakes(location)
+    rows = text.splitlines()
+    lines = _lines(rows, location, mistakes)
+    if not lines:
+        mistakes.require_none()
+    class_names = tuple(dict.fromkeys(line["label"] for line in lines))
+    with mistakes.collected():
+        lines, class_names = _in_classes(lines, location, _stated_order(rows, location, classes))
     by_image: dict[str, list[_Line]] = {}
     for line in lines:
-        by_image.setdefault(_image_path(line), []).append(line)
+        with mistakes.collected():
+            by_image.setdefault(_image_path(line), []).append(line)
     ids = _image_ids(list(by_image))
-    cases = tuple(_case(ids[path], rows, class_names) for path, rows in by_image.items())
+    cases = tuple(_case(ids[path], rows, class_names, mistakes) for path, rows in by_image.items())
+    mistakes.require_none()
     return ListedCases(CaseTable(cases, class_names), {ids[path]: path for path in by_image})
 
 
-def _lines(text: str, location: str) -> list[_Line]:
+def _stated_order(rows: Sequence[str], location: str, given: Sequence[str]) -> Sequence[str]:
+    """The order that the table's first line states, or the given one; both have to be the same."""
+    number, first = next(((number, row) for number, row in enumerate(rows, start=1) if row.strip()), (0, ""))
+    match = _STATED.match(first)
+    if match is None:
+        return given
+    stated = [word for cell in re.split(r"[,;\t<]", match[1]) if (word := cell.strip(' \t"'))]
+    if given and [word_key(word) for word in given] != [word_key(word) for word in stated]:
+        raise DataError(
+            expected="one order of the classes",
+            found=f"{', '.join(given)} as given, and {', '.join(stated)} in line {number} of {location}",
+            remedy="Leave one of them out, or make them the same.",
+        )
+    return stated
+
+
+def _lines(lines: Sequence[str], location: str, mistakes: Mistakes) -> list[_Line]:
     try:
-        lines = text.splitlines()
+        # The line that states the classes is none of the table; the others keep their numbers.
+        begins = next((number for number, line in enumerate(lines) if line.strip()), 0)
+        if lines and _STATED.match(lines[begins]):
+            lines = [*[""] * (begins + 1), *lines[begins + 1 :]]
         # Spreadsheets separate by what the country's decimal comma leaves free.
         separator = max(",;\t", key=next(filter(str.strip, lines), "").count)
         reader = csv.reader(lines, delimiter=separator, strict=True)
@@ -105,32 +137,36 @@ def _lines(text: str, location: str) -> list[_Line]:
     found = []
     for number, row in rows[1:]:
         line = _Line(number, dict(zip(header, row, strict=False)), location)
-        if len(row) != len(header):
-            raise line.wrong(f"{len(header)} cells", f"{len(row)}")
-        empty = [column for column in REQUIRED if not line[column]]
-        if empty:
-            raise line.wrong(f"a value for {empty[0]}", "none")
-        odd = next((cell for cell in row if not cell.isprintable() or len(cell) > _LONGEST_CELL), None)
-        if odd is not None:
-            raise line.wrong(f"printable text of at most {_LONGEST_CELL} characters", repr(odd))
-        found.append(line)
-    if not found:
+        with mistakes.collected():
+            _require_filled(line, row, len(header))
+            found.append(line)
+    if len(rows) < 2:
         raise DataError(expected="a line for each image", found=f"none in {location}", remedy="List the images.")
-    _require_one_spelling(found, location)
+    for one, other in two_spellings(line["patient"] for line in found):
+        first, second = (next(line.number for line in found if line["patient"] == each) for each in (one, other))
+        mistakes.add(
+            DataError(
+                expected="one spelling of each patient's id",
+                found=f"{spelled(one)} in line {first} and {spelled(other)} in line {second} of {location}",
+                remedy="Write one woman's id in one way; two women's ids must differ in more than case, spaces and "
+                "zeros.",
+            )
+        )
     return found
 
 
-def _require_one_spelling(lines: list[_Line], location: str) -> None:
-    found = two_spellings(line["patient"] for line in lines)
-    if found is None:
-        return
-    where = [next(line.number for line in lines if line["patient"] == patient) for patient in found]
-    raise DataError(
-        expected="one spelling of each patient's id",
-        found=" and ".join(f"{spelled(patient)} in line {number}" for patient, number in zip(found, where, strict=True))
-        + f" of {location}",
-        remedy="Write one woman's id in one way; two women's ids must differ in more than case, spaces and zeros.",
-    )
+def _require_filled(line: _Line, row: list[str], columns: int) -> None:
+    if len(row) != columns:
+        raise line.wrong(f"{columns} cells", f"{len(row)}")
+    empty = [column for column in REQUIRED if not line[column]]
+    if empty:
+        raise line.wrong(f"a value for {empty[0]}", "none")
+    odd = next((cell for cell in row if not cell.isprintable() or len(cell) > _LONGEST_CELL), None)
+    if odd is not None:
+        raise line.wrong(f"printable text of at most {_LONGEST_CELL} characters", repr(odd))
+    # All that have it would be one woman. "NA" may be a woman's initials.
+    if is_no_answer(line["patient"]) and line["patient"].lower() != "na":
+        raise line.wrong("a patient's id", repr(line["patient"]))
 
 
 def _image_path(line: _Line) -> str:
@@ -146,22 +182,28 @@ def _image_ids(paths: list[str]) -> dict[str, str]:
     return short if len(set(short.values())) == len(paths) else {path: path for path in paths}
 
 
-def _case(image_id: str, rows: list[_Line], class_names: tuple[str, ...]) -> Case:
+def _case(image_id: str, rows: list[_Line], class_names: tuple[str, ...], mistakes: Mistakes) -> Case:
     first = rows[0]
     for line in rows[1:]:
         for column in ("patient", "tissue", "split"):
             if line[column] != first[column]:
-                raise line.wrong(f"{column} {first[column]!r} as in line {first.number}", repr(line[column]))
-    if first["split"].lower() not in _SIDES:
-        raise first.wrong(f"a split of {', '.join(filter(None, _SIDES))}, or none", repr(first["split"]))
-    findings = tuple(finding for line in rows if (finding := _finding(line)) is not None)
+                wanted = f"{column} {first[column]!r} as in line {first.number}"
+                mistakes.add(line.wrong(wanted, repr(line[column])))
+    side = _SIDES.get(first["split"].lower())
+    if side is None:
+        mistakes.add(first.wrong(f"a split of {', '.join(filter(None, _SIDES))}, or none", repr(first["split"])))
+    findings = []
+    for line in rows:
+        with mistakes.collected():
+            if (finding := _finding(line)) is not None:
+                findings.append(finding)
     return Case(
         image_id=image_id,
         patient_id=first["patient"],
         label=max((line["label"] for line in rows), key=class_names.index),
         tissue=first["tissue"],
-        findings=findings,
-        side=_SIDES[first["split"].lower()],
+        findings=tuple(findings),
+        side=side or "",
     )
 
 

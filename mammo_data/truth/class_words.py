@@ -6,6 +6,7 @@ Case, spaces, hyphens and underscores of a word do not matter.
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -28,10 +29,11 @@ KNOWN_WORDS: tuple[tuple[str, ...], ...] = (
 
 # A published set (CBIS-DDSM) tells these two apart by how the radiologist went on, not by what was found.
 _PART, _WHOLE = "benign without callback", "benign"
-_NO_LABEL = ("nan", "na", "n/a", "none", "null", "unknown", "missing", "?")
+_NO_ANSWER = ("nan", "na", "n/a", "none", "null", "unknown", "missing", "removed", "anonymous", "?")
 # Kind, number, the letter of BI-RADS 4a to 4c, and what else is said.
 _NUMBERED = re.compile(r"([^0-9]*)([0-9]+(?:\.[0-9]+)?)((?<=4)[abc](?![a-z]))?(.*)", re.DOTALL)
 _SHOWN = 5
+_SHOWN_CLASSES = 8
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,11 @@ def order_classes(lines: Mapping[str, Sequence[int]], location: str, stated: Seq
         stated: The order that the user gives, from harmless to worst; it goes before everything else.
 
     Raises:
-        DataError: A word has no known place, or two words share one.
+        DataError: A word has no known place, two words share one, or the stated order contradicts the known words.
     """
     words = sorted(lines, key=lambda word: (min(lines[word]), word))
     if stated:
-        places = {word_key(word): place for place, word in enumerate(stated)}
+        places = _stated_places(stated)
         _require_known([word for word in words if word_key(word) not in places], lines, location, stated)
         _require_one_spelling({word: word_key(word) for word in words}, lines, location)
         of_word = {word: stated[places[word_key(word)]] for word in words}
@@ -90,6 +92,34 @@ def order_classes(lines: Mapping[str, Sequence[int]], location: str, stated: Seq
     return OrderedClasses(tuple(sorted(names, key=lambda name: _RANKS[word_key(name)])), of_word)
 
 
+def is_no_answer(word: str) -> bool:
+    """Whether a cell says that its value is not known: "nan", "unknown", "n/a", "-" and the like."""
+    return not word_key(word) or word_key(word) in _NO_ANSWER_KEYS
+
+
+def _stated_places(stated: Sequence[str]) -> dict[str, int]:
+    places: dict[str, int] = {}
+    ranked = [word for word in stated if word_key(word) in _RANKS]
+    falls = [pair for pair in pairwise(ranked) if _RANKS[word_key(pair[0])] > _RANKS[word_key(pair[1])]]
+    for place, word in enumerate(stated):
+        if word_key(word) in places or is_no_answer(word):
+            fault = "a class without a name" if is_no_answer(word) else f"{word[:40]!r} twice"
+            raise _bad_order(stated, f"classes that differ in more than case, spaces and hyphens; found {fault}")
+        places[word_key(word)] = place
+    if falls:
+        milder, worse = falls[0][1], falls[0][0]
+        raise _bad_order(stated, f"classes from harmless to worst; found {worse[:40]!r} before {milder[:40]!r}")
+    if len(places) < 2:
+        raise _bad_order(stated, f"at least two classes; found {len(places)}")
+    return places
+
+
+def _bad_order(stated: Sequence[str], fault: str) -> DataError:
+    expected, _, found = fault.partition("; found ")
+    shown = ", ".join(word[:40] for word in stated)
+    return DataError(expected=expected, found=f"{found} in the stated order {shown}", remedy="Correct that order.")
+
+
 def word_key(word: str) -> str:
     """A class word without what does not matter: case, spaces, hyphens, underscores and Unicode form."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())
@@ -101,7 +131,7 @@ def _is_dash(letter: str) -> bool:
 
 
 _RANKS = {word_key(word): rank for rank, words in enumerate(KNOWN_WORDS) for word in words}
-_NO_LABEL_KEYS = frozenset(map(word_key, _NO_LABEL))
+_NO_ANSWER_KEYS = frozenset(map(word_key, _NO_ANSWER))
 
 
 def _by_number(words: Sequence[str], lines: Mapping[str, Sequence[int]], location: str) -> OrderedClasses:
@@ -131,7 +161,7 @@ def _number(word: str) -> _Number | None:
         return None
     kind, value, rest = word_key(match[1]), float(match[2]), word_key(match[4])
     # BI-RADS 0 is an examination that was not finished, no class below BI-RADS 1.
-    if rest in _NO_LABEL_KEYS or ("birads" in kind and value == 0):
+    if rest in _NO_ANSWER_KEYS or ("birads" in kind and value == 0):
         return None
     return _Number(kind, (value, match[3] or ""), rest)
 
@@ -141,7 +171,8 @@ def _require_known(
 ) -> None:
     if not unknown:
         return
-    shown = "; ".join(f"{word[:40]!r} in {_places(lines[word])}" for word in unknown[:_SHOWN])
+    known = [*map(word_key, stated)] or list(_RANKS)
+    shown = "; ".join(f"{word[:40]!r} in {_places(lines[word])}{_meant(word, known)}" for word in unknown[:_SHOWN])
     more = f"; and {len(unknown) - _SHOWN} words more" if unknown[_SHOWN:] else ""
     if stated:
         raise DataError(
@@ -149,12 +180,29 @@ def _require_known(
             found=f"{shown}{more} of {location}",
             remedy="Correct those lines, or add the class to the stated order.",
         )
+    remedy = "Correct those lines, or remove them."
+    if new := [word for word in unknown if not is_no_answer(word) and not _meant(word, known)]:
+        ranked = sorted((word for word in lines if word_key(word) in _RANKS), key=lambda word: _RANKS[word_key(word)])
+        words = [word[:40] for word in (*ranked[:-1], *new, *ranked[-1:])][:_SHOWN_CLASSES]
+        quoted = ", ".join(f'"{word}"' for word in words)
+        remedy = (
+            f"Correct those lines, or state the order from harmless to worst, here in the order that is right: "
+            f'"# classes: {", ".join(words)}" as the first line of the table, or data.classes = [{quoted}] in the '
+            "settings."
+        )
     raise DataError(
         expected="labels whose order is known: "
         + ", then ".join(f"{words[0]} (or {', '.join(words[1:])})" for words in KNOWN_WORDS),
         found=f"{shown}{more} of {location}",
-        remedy='Correct those lines, or number all classes from harmless to worst ("0 normal", "1 cyst", "2 cancer").',
+        remedy=remedy,
     )
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    """A known word that this one is nearly: a slip, and no class of its own."""
+    key = word_key(word)
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.8) if len(key) > 3 and not _number(word) else []
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _require_one_spelling(keys: Mapping[str, str], lines: Mapping[str, Sequence[int]], location: str) -> None:

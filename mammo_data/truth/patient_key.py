@@ -27,14 +27,14 @@ def patient_key(patient_id: str) -> str:
     return _LEADING_ZEROS.sub("", text)
 
 
-def two_spellings(patient_ids: Iterable[str]) -> tuple[str, str] | None:
-    """The first two different ids with one key, or None: perhaps one woman, who would stand on two sides of a split."""
+def two_spellings(patient_ids: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of different ids with one key, each perhaps one woman, who would stand on two sides of a split.
+
+    Of several spellings of one key each is paired with the first.
+    """
     first: dict[str, str] = {}
-    for patient in patient_ids:
-        known = first.setdefault(patient_key(patient), patient)
-        if known != patient:
-            return known, patient
-    return None
+    pairs = ((first.setdefault(patient_key(patient), patient), patient) for patient in patient_ids)
+    return list(dict.fromkeys((known, patient) for known, patient in pairs if known != patient))
 
 
 def spelled(patient_id: str) -> str:

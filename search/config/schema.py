@@ -29,6 +29,8 @@ class DataSection(Section):
     """Folder, archive or HDF5 file with the images and Info.txt, or a folder with a cases.csv."""
     info: Path | None = None
     """Info.txt, where it does not lie with the images."""
+    classes: tuple[str, ...] = ()
+    """Labels of a cases.csv from harmless to worst, where `mammo_data.truth.class_words` does not know them."""
     mode: Literal["whole", "roi"] = "whole"
     """Whole images, or crops around lesions and like ones from normal breasts: an easier task, the place is given."""
     accept_problems: bool = False

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
 from mammo_data.sources.open import ImageSource, load_cases
-from mammo_data.splits import Split
+from mammo_data.splits import Split, require_every_class
 from search.audit.audit import LeakAudit, audit
 from search.bit.family import architecture_of, weights_spec
 from search.bit.resolve import stored_path
@@ -89,6 +89,7 @@ def admit(job: Job) -> Admission:
     nested = config.split.protocol == "nested"
     outer = outer_split(config, table) if nested else None
     admission = Admission(source, table, final_split(config, table) if nested else holdout_split(config, table), outer)
+    require_every_class(table, held_out=not nested)
     if config.data.mode == "whole":
         admission.require_scorable(config, table)
     if directory.manifest_file.is_file() and not job.fresh:
@@ -109,12 +110,13 @@ def dry_run(job: Job) -> tuple[str, ExpectedCost | None]:
     with _refusals_in_one_line(job):
         require_no_other_host(job.directory.path, say=messages().print)
         try:
-            cost = expected_cost(job.config, job.plan, admit(job).table)
+            table = admit(job).table
         except DataError as error:
             if job.demo or job.config.data.path.exists():
                 raise
             return f"sizes and time depend on the data, which can't be read: {error}", None
-        return cost.as_text(), cost
+        cost = expected_cost(job.config, job.plan, table)
+        return "\n".join([f"classes   {table.order}", *table.remarks, cost.as_text()]), cost
 
 
 def run_job(job: Job) -> FinalModel:
@@ -150,6 +152,9 @@ def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> FinalMo
     if job.demo:
         progress.say(f"[yellow]{NOTICE}[/yellow]")
     progress.fact("folder", str(job.directory.path))
+    progress.fact("classes", admission.table.order)
+    for remark in admission.table.remarks:
+        progress.fact("note", remark, style="yellow")
     progress.fact("plan", describe_protocol(job.plan, config))
     # The demonstration's films are drawn here, one circle beside the breast on purpose.
     if not job.demo:
