@@ -19,16 +19,21 @@ from numpy.typing import NDArray
 from mammo_data.cases import Case, CaseTable
 from mammo_data.checks.duplicates import near_duplicates, thumbnail
 from mammo_data.decoding.decode import decode_grey, encode_pgm, is_truncated
-from mammo_data.errors import DataError
-from mammo_data.preparation.breast import circle_coverage, find_breast
+from mammo_data.errors import MOST_LINES, DataError, NoFilmError
+from mammo_data.preparation.breast import circle_coverage
+from mammo_data.preparation.film_check import require_film
 from mammo_data.preparation.standardise import UNLOCATABLE_COVERAGE
 from mammo_data.sources.base import ImageSource, work_on_films
 from mammo_data.sources.film_names import film_name
+from mammo_data.sources.open import first_frame
 from mammo_data.truth import mias as mias_facts
 from mammo_data.truth.info_txt import parse_info
 
 INSIDE = 0.95
 """Part of a circle on the breast from which it counts as inside."""
+
+# What can't be read, or is no film, is not trained on however well its owner knows it.
+_ACCEPTABLE = ("altered", "duplicate", "look-alike", "mislabelled-folder")
 
 MOST_NAMES = 12
 """Unlocatable images that the text names; Kaggle's HDF5 file has no place of any finding. JSON has all."""
@@ -39,8 +44,8 @@ class Problem:
     """Something wrong.
 
     Attributes:
-        kind: missing, unlisted, truncated, undecodable, wrong-size, altered, duplicate, look-alike, stray-image,
-            mislabelled-folder, unlocatable or labels.
+        kind: missing, unlisted, truncated, undecodable, no-film, wrong-size, altered, duplicate, look-alike,
+            stray-image, mislabelled-folder, unlocatable or labels.
         subject: The image (or file) it is about.
         detail: What is wrong with it.
         blocks: Whether a search on such data would be wrong, so that a run refuses them; a file that is not used, or a
@@ -117,17 +122,23 @@ class IntegrityReport:
         """Refuse the set for a search.
 
         Raises:
-            DataError: There is a problem that would make a search on it wrong.
+            DataError: There are problems, each in a line, that would make a search on it wrong.
         """
         blocking = [problem for problem in self.problems if problem.blocks]
+        # No number of copies hides the films that can't be used at all.
+        blocking.sort(key=lambda problem: problem.kind in _ACCEPTABLE)
         more = f" and {len(blocking) - 1} more problem{'s' if len(blocking) > 2 else ''}" if blocking[1:] else ""
+        known = ", or, if you know better, accept it with --set data.accept_problems=true"
         if blocking:
-            raise DataError(
+            error = DataError(
                 expected="a set that `data check` finds nothing wrong with",
                 found=f"{blocking[0]}{more} in {self.location}",
-                remedy=f"See all with `mammo-search data check {self.location}`; mend the set, or, if you know better, "
-                "accept it with --set data.accept_problems=true.",
+                remedy=f"See all with `mammo-search data check {self.location}`; mend the set"
+                + (f"{known}." if all(problem.kind in _ACCEPTABLE for problem in blocking) else "."),
             )
+            if more:
+                error.args = ("\n".join([*map(str, blocking[:MOST_LINES]), str(error)]),)
+            raise error
 
 
 @dataclass(frozen=True)
@@ -154,18 +165,23 @@ def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = 
     Raises:
         DataError: The truth table itself can't be understood, so that there is nothing to compare with.
     """
-    table = source.case_table or parse_info(source.info_text, image_height=_frame_height(source))
+    height = mias_facts.SIDE
+    # Where none can be decoded, each is listed as a problem.
+    with suppress(DataError):
+        height = first_frame(source)[0]
+    table = source.case_table or parse_info(source.info_text, image_height=height)
     cases = {case.image_id: case for case in table.cases}
 
     def examine(image_id: str, data: bytes) -> _Film:
         try:
             image = decode_grey(data, image_id)
+            region = require_film(image, image_id)
         except DataError as error:
-            kind = "truncated" if is_truncated(data) else "undecodable"
+            no_film = isinstance(error, NoFilmError)
+            kind = "no-film" if no_film else "truncated" if is_truncated(data) else "undecodable"
             detail = f"expected {error.expected}, found {error.found.removesuffix(f' in {image_id}')}"
             return _Film(hashlib.sha256(data).hexdigest(), Problem(kind, image_id, detail))
         digest = hashlib.sha256(data if _is_pgm(source, image_id) else encode_pgm(image)).hexdigest()
-        region = find_breast(image)
         findings = cases[image_id].findings if image_id in cases else ()
         coverages = tuple(f.circle and circle_coverage(region.mask, *f.circle) for f in findings)
         pixels = hashlib.sha256(image.tobytes()).hexdigest()
@@ -197,15 +213,6 @@ def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = 
         matching_checksums=sum(known.get(f"{image_id}.pgm") == film.sha256 for image_id, film in films.items()),
         problems=tuple(sorted(problems, key=lambda problem: (problem.kind, problem.subject))),
     )
-
-
-def _frame_height(source: ImageSource) -> int:
-    """Height of the first image that can be decoded: the frame that Info.txt's y counts in."""
-    for image_id in source.image_ids:
-        # A damaged one is listed as a problem later; the next one will tell.
-        with suppress(DataError):
-            return decode_grey(source.read(image_id), image_id).shape[0]
-    return mias_facts.SIDE
 
 
 def _of_the_listing(source: ImageSource, table: CaseTable, films: dict[str, _Film], mias: bool) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mammo_data.cases import LARGEST_SIDE
 from mammo_data.decoding.headers import encoded_size, is_cut_short, is_white_zero
-from mammo_data.errors import DataError
+from mammo_data.errors import DataError, NoFilmError
 
 _MAGICS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
@@ -44,6 +44,7 @@ def decode_grey(data: bytes, name: str) -> NDArray[np.uint8]:
 
     Raises:
         DataError: The bytes are no complete image of a size that a mammogram can have.
+        NoFilmError: They are one in colours, or an unprocessed one.
     """
     if data[:2] == b"P5":
         return _decode_pgm(data, name)
@@ -121,7 +122,7 @@ def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
     if pixels is None or pixels.shape != (size[1], size[0]):
         raise _damaged(name, f"a {kind} image that can be decoded", f"{len(data)} damaged bytes")
     if _is_coloured(data):
-        raise _damaged(name, "a grey image", "colours")
+        raise NoFilmError(expected="a grey image", found=f"colours in {name}", remedy="Leave the image out.")
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
     if pixels.dtype != np.uint16:

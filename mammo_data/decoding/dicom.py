@@ -17,9 +17,20 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels import apply_windowing
+from pydicom.uid import (
+    DigitalIntraOralXRayImageStorageForProcessing,
+    DigitalMammographyXRayImageStorageForProcessing,
+    DigitalXRayImageStorageForProcessing,
+)
 
 from mammo_data.cases import LARGEST_SIDE
-from mammo_data.errors import MISREAD, DataError
+from mammo_data.errors import MISREAD, DataError, NoFilmError
+
+_UNPROCESSED = (
+    DigitalXRayImageStorageForProcessing,
+    DigitalMammographyXRayImageStorageForProcessing,
+    DigitalIntraOralXRayImageStorageForProcessing,
+)
 
 
 def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int]:
@@ -37,6 +48,7 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int]:
 
     Raises:
         DataError: The file is no such image.
+        NoFilmError: It is unprocessed.
     """
     try:
         file = pydicom.dcmread(io.BytesIO(data))
@@ -46,12 +58,24 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int]:
         sides_fit = 0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE
         if not sides_fit or frames != 1 or samples != 1 or not 8 <= stored <= 16:
             raise _unusable(name, f"{width} × {height}, {frames} frames, {samples} samples of {stored} bits")
+        if _is_unprocessed(file):
+            raise NoFilmError(
+                expected="a film as it is looked at (FOR PRESENTATION)",
+                found=f"the detector's unprocessed values (FOR PROCESSING) in {name}",
+                remedy="Use the image that the same device made for presentation, or leave it out.",
+            )
         levels, white = displayed_levels(file)
     except (*MISREAD, BytesLengthException, InvalidDicomError) as error:
         raise _unusable(name, f"{type(error).__name__} {' '.join(str(error).split())}") from error
     if photometric == "MONOCHROME1":
         levels = white - levels
     return np.rint(levels).astype(np.uint16), white
+
+
+def _is_unprocessed(file: Dataset) -> bool:
+    """By the file's own word, else by its class: dark and bright are exchanged there, and contrast is missing."""
+    intent = str(file.get("PresentationIntentType") or "").upper()
+    return "PROCESSING" in intent or (not intent and file.get("SOPClassUID") in _UNPROCESSED)
 
 
 def _unusable(name: str, found: str) -> DataError:

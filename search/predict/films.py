@@ -17,9 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
-from mammo_data.preparation.film_check import require_film
+from mammo_data.preparation.film_check import read_film
 from mammo_data.preparation.settings import PreparationSettings
 from mammo_data.preparation.standardise import standardise
 from mammo_data.sources.image_files import ImageFile
@@ -88,9 +87,8 @@ def prepare_film(data: bytes, name: str, settings: PreparationSettings) -> NDArr
         DataError: The bytes are no image, or it is no film.
     """
     try:
-        film = decode_grey(data, name)
-        require_film(film, name)
-        return standardise(film, (), settings)[0]
+        film, breast = read_film(data, name)
+        return standardise(film, (), settings, breast)[0]
     except (cv2.error, MemoryError, ValueError, ArithmeticError) as error:
         raise DataError(
             expected="a film that can be prepared",

@@ -80,9 +80,7 @@ def test_trials_draws_and_exports(workspace):
     assert {"learning_curves", "timeline"} <= set(found["plots"])
     for path in found["plots"].values():
         assert (workspace / path).read_bytes().startswith(b"\x89PNG")
-    storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(str(workspace / "search.log"))
-    )
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(workspace / "search.log")))
     assert set(optuna.get_all_study_names(storage)) == set(found["export"]["studies"])
     again = ask(workspace, "trials", "--export-optuna", "search.log")
     assert again.returncode == 2
