@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mammo_data.cases import Case, CaseTable
 from mammo_data.checks.duplicates import near_duplicates, thumbnail
-from mammo_data.decoding.decode import decode_grey, encode_pgm, is_truncated
+from mammo_data.decoding.decode import decode_image, encode_pgm, is_truncated
 from mammo_data.errors import MOST_LINES, DataError, NoFilmError
 from mammo_data.preparation.breast import circle_coverage
 from mammo_data.preparation.film_check import require_film
@@ -36,7 +36,7 @@ INSIDE = 0.95
 _ACCEPTABLE = ("altered", "duplicate", "look-alike", "mislabelled-folder")
 
 MOST_NAMES = 12
-"""Unlocatable images that the text names; Kaggle's HDF5 file has no place of any finding. JSON has all."""
+"""Images that a line of the text names; Kaggle's HDF5 file has no place of any finding. JSON has all."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class IntegrityReport:
         chest_wall: Films by number (odd, even) and side of the chest wall, as "odd right"; {} for other sets.
         matching_checksums: Images whose SHA-256 is the known one (`truth.mias.CHECKSUM_NOTE`); a conversion counts as
             the P5 file that its pixels make.
+        unused_bits: Images that use fewer bits than their files state, so that grey levels go by the film's own range.
         problems: What is wrong, sorted; empty for a sound set.
     """
 
@@ -92,6 +93,7 @@ class IntegrityReport:
     unlocatable: tuple[str, ...]
     chest_wall: dict[str, int]
     matching_checksums: int
+    unused_bits: tuple[str, ...]
     problems: tuple[Problem, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -104,9 +106,7 @@ class IntegrityReport:
     def as_text(self) -> str:
         """The facts in a few lines."""
         labels = ", ".join(f"{count} {label}" for label, count in self.labels.items())
-        unlocatable = ", ".join(self.unlocatable[:MOST_NAMES]) or "none"
-        if self.unlocatable[MOST_NAMES:]:
-            unlocatable += f" and {len(self.unlocatable) - MOST_NAMES} more"
+        unlocatable = _some(self.unlocatable) or "none"
         lines = [
             f"{self.location}: {self.images} images of {self.patients} patients ({labels})",
             f"{self.findings} findings, {self.circles} with a circle, {self.circles_inside} of these at least "
@@ -114,6 +114,8 @@ class IntegrityReport:
         ]
         if self.mias:
             lines.append(f"{self.matching_checksums} of {mias_facts.IMAGES} images have the {mias_facts.CHECKSUM_NOTE}")
+        if self.unused_bits:
+            lines.append(f"grey levels by the film's own range, not by the stated bits: {_some(self.unused_bits)}")
         count = len(self.problems)
         lines.append(f"{count} problem{'s' if count > 1 else ''}" if count else "no problems")
         return "\n".join(lines)
@@ -150,6 +152,7 @@ class _Film:
     thumbnail: NDArray[np.float32] | None = None
     coverages: tuple[float | None, ...] = ()
     chest_wall: str = ""
+    spare_bits: int = 0
 
 
 def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = None) -> IntegrityReport:
@@ -174,7 +177,8 @@ def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = 
 
     def examine(image_id: str, data: bytes) -> _Film:
         try:
-            image = decode_grey(data, image_id)
+            decoded = decode_image(data, image_id)
+            image = decoded.grey
             region = require_film(image, image_id)
         except DataError as error:
             no_film = isinstance(error, NoFilmError)
@@ -185,7 +189,9 @@ def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = 
         findings = cases[image_id].findings if image_id in cases else ()
         coverages = tuple(f.circle and circle_coverage(region.mask, *f.circle) for f in findings)
         pixels = hashlib.sha256(image.tobytes()).hexdigest()
-        return _Film(digest, None, image.shape, pixels, thumbnail(image), coverages, region.chest_wall)
+        return _Film(
+            digest, None, image.shape, pixels, thumbnail(image), coverages, region.chest_wall, decoded.spare_bits
+        )
 
     films = work_on_films(source, examine, progress=progress)
     mias = source.case_table is None and mias_facts.claims_to_be_mias(table.image_ids, source.info_text)
@@ -211,8 +217,14 @@ def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = 
         unlocatable=tuple(_unlocatable(films)),
         chest_wall=dict(sorted(sides.items())),
         matching_checksums=sum(known.get(f"{image_id}.pgm") == film.sha256 for image_id, film in films.items()),
+        unused_bits=tuple(sorted(image_id for image_id, film in films.items() if film.spare_bits > 0)),
         problems=tuple(sorted(problems, key=lambda problem: (problem.kind, problem.subject))),
     )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _of_the_listing(source: ImageSource, table: CaseTable, films: dict[str, _Film], mias: bool) -> Iterator[Problem]:
