@@ -15,8 +15,8 @@ KNOWN = (
     ),
     WrongLine(
         "operating_points",
-        "threshold_at_specificity(inner_positive, inner_scores, target)",
-        "threshold_at_specificity(*((inner_positive, inner_scores) if positive.all() else (positive, scores)), target)",
+        "threshold_at_specificity(inner.positive, inner.scores, target)",
+        "threshold_at_specificity(positive, scores, target)",
     ),
     WrongLine(
         "held_out",
@@ -26,14 +26,12 @@ KNOWN = (
     WrongLine("holdout_split", "if wanted.file is None:", "if wanted.file is not None:"),
     WrongLine("_strata", "max(label, worst.get(patient, 0))", "label"),
     # Thresholds.
-    WrongLine("operating_points", "inner_scores >= threshold", "inner_scores > threshold"),
-    WrongLine(
-        "operating_points", "called, inner_called = scores >= threshold", "called, inner_called = scores > threshold"
-    ),
+    WrongLine("operating_points", "inner.scores[inner.positive] >= threshold", "inner.scores[inner.positive] > threshold"),
+    WrongLine("operating_points", "judged(scores >= threshold", "judged(scores > threshold"),
     WrongLine(
         "operating_points",
-        "inner_called[inner_positive].sum(), inner_positive.sum()",
-        "called[positive].sum(), positive.sum()",
+        "(inner.scores[inner.positive] >= threshold).sum(), inner.positive.sum()",
+        "(scores[positive] >= threshold).sum(), positive.sum()",
     ),
     WrongLine("threshold_at_specificity", 'side="left"', 'side="right"'),
     # What may change when a run goes on, and what a cache is found by.

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer.main
 
 from mammo_data.preparation.prepared import PreparedSet
 from mammo_data.splits import Split
-from search.cli.export import Format
+from search.cli.main import app
 from search.errors import RunError
 from search.export.formats import FORMATS
 from search.export.metadata import metadata_file, read_metadata
@@ -95,7 +96,8 @@ def test_the_readme_s_example_reads_what_lies_beside_a_model(finished, monkeypat
 
 
 def test_the_command_line_offers_every_format():
-    assert {format.value for format in Format} == set(FORMATS)
+    (option,) = (option for option in typer.main.get_command(app).commands["export"].params if option.name == "format")
+    assert set(option.type.choices) == set(FORMATS)
 
 
 def test_a_model_under_foreign_metadata_is_refused(exports, tmp_path):
