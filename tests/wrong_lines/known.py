@@ -26,7 +26,9 @@ KNOWN = (
     WrongLine("holdout_split", "if wanted.file is None:", "if wanted.file is not None:"),
     WrongLine("_strata", "max(label, worst.get(patient, 0))", "label"),
     # Thresholds.
-    WrongLine("operating_points", "inner.scores[inner.positive] >= threshold", "inner.scores[inner.positive] > threshold"),
+    WrongLine(
+        "operating_points", "inner.scores[inner.positive] >= threshold", "inner.scores[inner.positive] > threshold"
+    ),
     WrongLine("operating_points", "judged(scores >= threshold", "judged(scores > threshold"),
     WrongLine(
         "operating_points",
