@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
@@ -125,7 +126,7 @@ def finish(
         )
         localisation = localise(model, cohort, evaluation.predictions, directory.figures, seed=seed)
     if localisation.result is not None:
-        metrics["localisation"] = localisation.result.as_dict()
+        metrics["localisation"] = asdict(localisation.result)
     write_predictions(directory, evaluation)
     write_atomic(directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     write_run_metadata(directory, cohort.prepared, cohort.split)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +94,7 @@ def example_summary(
         resamples=resamples,
     )
     seeds = evaluation.metrics["final_seeds"]
-    metrics = {**evaluation.metrics, "nested_seconds": 1260, "localisation": example_localisation(resamples).as_dict()}
+    metrics = {**evaluation.metrics, "nested_seconds": 1260, "localisation": asdict(example_localisation(resamples))}
     held_out = {name: int(count) for name, count in zip(CLASS_NAMES, counts, strict=True)}
     return RunSummary(
         name="simulated-example",
