@@ -60,5 +60,5 @@ from .search_plots.plots import write_plain_plots as write_plain_plots
 from .search_plots.space import Dimension as Dimension
 from .search_plots.space import observed_space as observed_space
 from .trials import TrialRecord as TrialRecord
-from .trials import best_run as best_run
+from .trials import best_trial as best_trial
 from .trials import ranked as ranked

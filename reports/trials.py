@@ -100,7 +100,7 @@ def best_first(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     return sorted(records, key=lambda r: (r.objective is None, -r.epochs, -(r.objective or 0.0), r.trial))
 
 
-def best_run(records: Sequence[TrialRecord]) -> TrialRecord:
+def best_trial(records: Sequence[TrialRecord]) -> TrialRecord:
     """The winner by the module's rule.
 
     Args:

@@ -28,7 +28,7 @@ from reports.page.run_summary import (
 )
 from reports.predictions import Predictions
 from reports.search_plots.plots import write_plain_plots
-from reports.trials import best_run
+from reports.trials import best_trial
 from tests.support.simulated import CLASS_NAMES, PLAN, simulated_predictions, simulated_trials
 
 CONFIG = """[data]
@@ -119,7 +119,7 @@ def example_summary(
         plan=tuple(PlannedRung(*rung) for rung in PLAN),
         trials=trials,
         metrics=metrics,
-        figures=write_figures(predictions, best_run(trials), directory)
+        figures=write_figures(predictions, best_trial(trials), directory)
         | write_evaluation_figures(evaluation, directory),
         search_figures=write_plain_plots(trials, directory / "search"),
         is_demo=is_demo,
