@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from mammo_data.files import sha256_of
 
 LARGEST_SIDE = 16_384
 """Pixels; a full-field mammogram at 50 µm has about 6,000. Larger headers are refused before any allocation."""
@@ -99,4 +99,5 @@ class CaseTable:
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything in the table; equal tables have equal fingerprints."""
-        return sha256_of([self.class_names, [asdict(case) for case in self.cases]])
+        text = json.dumps([self.class_names, [asdict(case) for case in self.cases]], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
