@@ -88,8 +88,6 @@ TARGETS = {
 
 TODAY = {
     "Python files of search": 136,
-    "imports from file to file": 1_020,
-    "longest chain of imports": 19,
     "imports in functions outside of cli and the gate": 3,
     "code lines": 14_426,
 }

@@ -23,11 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mammo_data import PreparedSet, RoiSet, Split
 from mammo_data.checks.shortcuts import WARN_ABOVE
-from mammo_data.preparation.prepared import PreparedSet
-from mammo_data.preparation.roi import RoiSet
-from mammo_data.splits import Split, fold_positions
-from reports.page.run_summary import AuditResult, PermutationResult
+from mammo_data.splits import fold_positions
+from reports import AuditResult, PermutationResult
 from search.audit.overlap import CrossSidePair, SharedPatients, same_images, shared_patients
 from search.audit.permutation import PermutationTest, permutation_test
 from search.audit.shortcuts import Probe, shortcut_probes

@@ -11,13 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from mammo_data.cases import Case, CaseTable
-from reports.evaluation.bbc_cv import SelectionCorrection, bbc_cv
-from reports.evaluation.evaluate import Evaluation, evaluate
-from reports.evaluation.final_models import FoldEnsemble
-from reports.evaluation.subgroups import CaseAttributes, radius_terciles
-from reports.predictions import Predictions
-from reports.trials import TrialRecord, ranked
+from mammo_data import Case, CaseTable
+from reports import (
+    CaseAttributes,
+    Evaluation,
+    FoldEnsemble,
+    Predictions,
+    SelectionCorrection,
+    TrialRecord,
+    bbc_cv,
+    evaluate,
+    radius_terciles,
+    ranked,
+)
 from search.bit.resolve import Backbone
 from search.cohort import Cohort
 from search.export.model import load_exported, predict_images

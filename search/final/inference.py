@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.metrics.calibration import softmax
+from reports import softmax
 from search.bit.architecture import BitArchitecture
 from search.bit.backbone import assign_official, build_tail
 from search.bit.weights import BitWeights

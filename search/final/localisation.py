@@ -13,12 +13,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.cases import Case, CaseTable
-from mammo_data.preparation.breast import find_breast
-from reports.evaluation.confident_cases import ConfidentCase, confident_cases
-from reports.evaluation.localisation import Circle, LocalisationResult, LocatedCase, localisation_result, share_of_hits
-from reports.figures.overlays import Overlay, on_canvas, write_overlay
-from reports.predictions import Predictions
+from mammo_data import Case, CaseTable, find_breast
+from reports import (
+    ConfidentCase,
+    LocalisationResult,
+    LocatedCase,
+    Overlay,
+    Predictions,
+    confident_cases,
+    localisation_result,
+    write_overlay,
+)
+from reports.evaluation.localisation import Circle, share_of_hits
+from reports.figures.overlays import on_canvas
 from search.cohort import Cohort
 from search.final.saliency import MapKind, SaliencyModel, peak
 from search.seeding import generator

@@ -13,17 +13,30 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mammo_data.cases import CaseTable, Finding
-from reports.evaluation.confident_cases import confident_cases
-from reports.evaluation.evaluate import Evaluation
+from mammo_data import CaseTable, Finding
+from reports import (
+    CaseToSee,
+    DataFacts,
+    Evaluation,
+    HoldoutReading,
+    PlannedRung,
+    RunSummary,
+    SeedScore,
+    SplitPart,
+    confident_cases,
+    read_summary,
+    write_evaluation_figures,
+    write_figures,
+    write_model_card,
+    write_optuna_plots,
+    write_plain_plots,
+    write_report,
+    write_summary,
+)
 from reports.evaluation.subgroups import abnormality
-from reports.figures.write import write_evaluation_figures, write_figures
-from reports.page.report import write_model_card, write_report
-from reports.page.run_summary import CaseToSee, DataFacts, HoldoutReading, PlannedRung, RunSummary, SeedScore, SplitPart
-from reports.page.summary_file import SUMMARY_NAME, read_summary, write_summary
+from reports.page.summary_file import SUMMARY_NAME
 from reports.page.tensorboard import write_final, write_trials
 from reports.search_plots.optuna_study import has_optuna
-from reports.search_plots.plots import write_optuna_plots, write_plain_plots
 from search.audit.audit import LeakAudit
 from search.cohort import NOTICE, ROI_NOTICE, Cohort
 from search.config.reading import load_config

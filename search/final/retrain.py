@@ -14,8 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from reports.metrics.calibration import softmax
-from reports.trials import TrialRecord
+from reports import TrialRecord, softmax
 from search.errors import RunError
 from search.plan.space import Configuration
 from search.trials.cross_validation import DivergedError, train_epoch, train_on_fold

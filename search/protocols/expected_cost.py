@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mammo_data.cases import CaseTable
-from mammo_data.splits import Split, patient_split
+from mammo_data import CaseTable, Split, patient_split
 from mammo_data.training.sampling import NATURAL_PREVALENCE
 from search.bit.architecture import BitArchitecture
 from search.bit.family import architecture_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from reports.trials import TrialRecord
+from reports import TrialRecord
 from search.bit.family import architecture_of
 from search.bit.precision import choose_precision
 from search.bit.precision_probe import bfloat16_gain

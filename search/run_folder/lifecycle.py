@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mammo_data.cases import CaseTable
-from mammo_data.splits import Split
+from mammo_data import CaseTable, Split
 from search.config.reading import load_config
 from search.config.schema import Config
 from search.config.writing import to_toml

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from reports.trials import TrialRecord, ranked
+from reports import TrialRecord, ranked
 from search.config.reading import load_config
 from search.errors import RunError, UserError
 from search.plan.clock import search_clock

@@ -13,7 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from reports.trials import TrialRecord, fold_objectives
+from reports import TrialRecord
+from reports.trials import fold_objectives
 from search.plan.clock import RunInFlight, SearchClock
 from search.plan.execution import Assignment
 from search.text import duration

@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
-from reports.trials import TrialRecord
+from reports import TrialRecord
 from search.plan.clock import SearchClock
 from search.plan.execution import Assignment
 from search.plan.space import Configuration

@@ -8,11 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mammo_data.splits import Split
-from reports.evaluation.evaluate import Evaluation
-from reports.evaluation.nested import OuterFold, evaluate_nested
-from reports.figures import write_nested_figures
-from reports.page.run_summary import AuditResult
+from mammo_data import Split
+from reports import AuditResult, Evaluation, OuterFold, evaluate_nested, write_nested_figures
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
 from search.bit.resolve import Backbone

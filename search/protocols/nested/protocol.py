@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from mammo_data.splits import Split
+from mammo_data import Split
 from search.audit.shortcuts import Probe, shortcut_probes
 from search.bit.resolve import Backbone
 from search.cohort import Cohort, search_data

@@ -10,9 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mammo_data.cases import CaseTable
-from mammo_data.errors import DataError
-from mammo_data.splits import Split, patient_split
+from mammo_data import CaseTable, DataError, Split, patient_split
 from search.cohort import split_from_file
 from search.config.schema import Config
 from search.errors import ConfigError
