@@ -24,28 +24,23 @@ from reports import (
     radius_terciles,
     ranked,
 )
-from search.bit.resolve import Backbone
 from search.cohort import Cohort
 from search.export.model import load_exported, predict_images
 from search.files.atomic import replacing
-from search.final.inference import tail_probabilities
-from search.final.retrain import FoldModels, train_fold_models
-from search.plan.execution import SearchOutcome
+from search.final.inference import FinalNetwork
+from search.final.retrain import FoldModels, Searched, train_fold_models
 from search.run_folder.directory import RunDirectory
 from search.screen.progress import RunProgress
-from search.trials.data import TrainingSettings, TrialData, training_shares
+from search.trials.data import training_shares
 from search.trials.out_of_fold import read_every_epoch, read_out_of_fold
-from search.trials.tail import TailTrainer, TrainedTail
+from search.trials.tail import TrainedTail
 
 
 def held_out(
     directory: RunDirectory,
-    backbone: Backbone,
+    network: FinalNetwork,
     cohort: Cohort,
-    data: TrialData,
-    settings: TrainingSettings,
-    outcome: SearchOutcome,
-    trainer: TailTrainer,
+    searched: Searched,
     tails: tuple[TrainedTail, ...],
     progress: RunProgress,
     *,
@@ -58,31 +53,22 @@ def held_out(
 
     Args:
         directory: The run's folder, with the exported model and the out-of-fold predictions.
-        backbone: The pretrained network.
+        network: The winner's.
         cohort: The images and their split.
-        data: Development data.
-        settings: What was constant over the trials.
-        outcome: What the search has found.
-        trainer: The compiled tail of the winner's shape.
+        searched: The search.
         tails: The final models, the exported one first.
         progress: Shows what goes on.
         seed: Of the resamples.
     """
-    oof, names = directory.path / "oof", data.class_names
-    winner, records = outcome.winner, outcome.records
+    oof, data, outcome, epochs = directory.path / "oof", searched.data, searched.outcome, searched.epochs
     table, split = cohort.prepared.table, cohort.split
-    stored = read_out_of_fold(oof, winner, records, names)
+    stored = read_out_of_fold(oof, outcome.winner, outcome.records, data.class_names)
     folds = FoldModels((), exact=True)
     if len(data.folds) > 1:  # a single model is no ensemble
-        epochs = winner.best_epoch or winner.epochs
+        total = len(data.folds) * epochs
         with progress.station("ensemble") as moved:
             folds = train_fold_models(
-                trainer,
-                winner,
-                data,
-                settings,
-                stored,
-                on_epoch=lambda fold, epoch: moved(fold * epochs + epoch, len(data.folds) * epochs),
+                searched, stored, on_epoch=lambda fold, epoch: moved(fold * epochs + epoch, total)
             )
     with progress.station("evaluate"):
         rows = split.test_rows(table)
@@ -96,23 +82,15 @@ def held_out(
             class_names=cases.class_names,
         )
         seeds = tails[1:]
-        found = tail_probabilities(
-            backbone.architecture,
-            backbone.weights,
-            cohort.prepared.images[rows],
-            (*seeds, *folds.tails),
-            depth=outcome.configuration.unfreeze_depth,
-            head_width=outcome.configuration.head_width,
-            n_classes=len(names),
-        )
+        found = network.probabilities(cohort.prepared.images[rows], (*seeds, *folds.tails))
         tables = tuple(replace(exported, probabilities=probabilities) for probabilities in found)
         return evaluate(
             exported,
             development=stored.predictions,
-            training_shares=training_shares(settings.minority, len(names)),
+            training_shares=training_shares(searched.settings.minority, len(data.class_names)),
             attributes=case_attributes(cases),
             radius_cuts=radius_cuts(table.take(split.development_rows(table))),
-            selection=selection_correction(oof, records, seed=seed),
+            selection=selection_correction(oof, outcome.records, seed=seed),
             other_seeds=tables[: len(seeds)],
             ensemble=FoldEnsemble(tables[len(seeds) :], folds.exact) if len(folds.tails) > 1 else None,
             seed=seed,
@@ -146,15 +124,15 @@ def radius_cuts(development: CaseTable) -> tuple[float, float] | None:
 
 
 def selection_correction(oof: Path, records: Sequence[TrialRecord], *, seed: int) -> SelectionCorrection | None:
-    """BBC-CV over every epoch of every full-budget run: the search's score is the largest of all these.
+    """BBC-CV over every epoch of every full-budget trial: the search's score is the largest of all these.
 
     Args:
         oof: The folder ``oof`` of the search.
-        records: All runs, by their number.
+        records: All trials, by their number.
         seed: Seed of the draws.
 
     Returns:
-        The correction; None where no run completed.
+        The correction; None where no trial completed.
 
     Raises:
         RunError: If a file is missing or damaged.
@@ -166,10 +144,10 @@ def selection_correction(oof: Path, records: Sequence[TrialRecord], *, seed: int
     stored = [read_every_epoch(oof, record, records) for record in finalists]
     return bbc_cv(
         stored[0].labels,
-        np.concatenate([run.probabilities for run in stored]),
+        np.concatenate([trial.probabilities for trial in stored]),
         stored[0].patient_ids,
         stored[0].folds,
-        trials=np.repeat([record.trial for record in finalists], [len(run.probabilities) for run in stored]),
+        trials=np.repeat([record.trial for record in finalists], [len(trial.probabilities) for trial in stored]),
         seed=seed,
     )
 

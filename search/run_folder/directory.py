@@ -71,7 +71,7 @@ class RunDirectory:
 
     @property
     def trials_file(self) -> Path:
-        """One line a finished run of the search."""
+        """One line a finished trial of the search."""
         return self.path / "trials.jsonl"
 
     @property

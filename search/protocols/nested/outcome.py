@@ -12,20 +12,18 @@ from mammo_data import Split
 from reports import AuditResult, Evaluation, OuterFold, evaluate_nested, write_nested_figures
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
-from search.bit.resolve import Backbone
-from search.boundary.trunk import pooled_features
 from search.cohort import Cohort
 from search.export.describe import write_run_metadata
 from search.files.atomic import replacing, write_atomic
 from search.final.held_out import case_attributes, radius_cuts, selection_correction
 from search.final.report import FinalModel, RunReport, split_part
+from search.final.retrain import Searched
 from search.job import Job
 from search.plan.execution import SearchOutcome
 from search.protocols.nested.outer import OuterPredictions, outer_predictions, read_outer
 from search.run_folder.cut_short import cut_short
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
-from search.trials.data import TrainingSettings, TrialData
 
 
 @dataclass(frozen=True)
@@ -60,12 +58,9 @@ class NestedModel(FinalModel):
 
 def finish_nested(
     job: Job,
-    backbone: Backbone,
     everyone: Cohort,
     outer: Split,
-    data: TrialData,
-    settings: TrainingSettings,
-    outcome: SearchOutcome,
+    searched: Searched,
     progress: RunProgress,
     *,
     clock: float,
@@ -75,12 +70,9 @@ def finish_nested(
 
     Args:
         job: The nested run, its last model exported.
-        backbone: The pretrained network.
         everyone: All patients.
         outer: The outer folds.
-        data: What the search on all patients read.
-        settings: What was constant over its trials.
-        outcome: What it found.
+        searched: The search on all patients.
         progress: Shows what goes on.
         clock: ``time.perf_counter()`` when the run started.
         probes: Gives the shortcut probe, where it is shared with the outer searches.
@@ -88,7 +80,7 @@ def finish_nested(
     Raises:
         RunError: If a finished outer search lacks a file.
     """
-    directory = job.directory
+    directory, outcome = job.directory, searched.outcome
     directories = [directory.outer(fold) for fold in range(len(outer.folds))]
     with progress.station("evaluate"):
         folds = tuple(read_outer(each, number) for number, each in enumerate(directories, start=1))
@@ -106,7 +98,7 @@ def finish_nested(
             everyone.films,
             everyone.prepared,
             outer,
-            features=pooled_features(data.banks, backbone.architecture, backbone.weights),
+            features=searched.pooled_features(),
             probes=probes,
             seed=outer.seed,
         )
@@ -117,7 +109,8 @@ def finish_nested(
         ]
         content = found.as_dict() | {"outer_overlap": overlaps}
         write_atomic(directory.audit_file, json.dumps(content, indent=2, allow_nan=False) + "\n")
-        report = RunReport(job, everyone, outcome, settings, evaluation.metrics, found, backbone.weights.genuine)
+        genuine = searched.backbone.weights.genuine
+        report = RunReport(job, everyone, outcome, searched.settings, evaluation.metrics, found, genuine)
         table = everyone.prepared.table
         summary = replace(
             report.summary(figures, seconds=time.perf_counter() - clock),
