@@ -17,7 +17,7 @@ Schema of audit.json, version 1:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -69,16 +69,13 @@ class LeakAudit:
             "mode": self.mode,
             "overlap": {
                 "passed": not self.shared,
-                "shared": [{"sides": list(entry.sides), "patients": list(entry.patients)} for entry in self.shared],
+                "shared": [asdict(entry) for entry in self.shared],
                 "compared": self.compared,
             },
             "duplicates": {
                 "passed": not self.pairs,
                 "images": self.images,
-                "pairs": [
-                    {"images": list(pair.images), "sides": list(pair.sides), "correlation": pair.correlation}
-                    for pair in self.pairs
-                ],
+                "pairs": [asdict(pair) for pair in self.pairs],
             },
             "shortcuts": {
                 "endpoint": ENDPOINT,

@@ -97,7 +97,9 @@ def finish(
         localisation = localise(model, cohort, evaluation.predictions, directory.figures, seed=seed)
     if localisation.result is not None:
         metrics["localisation"] = localisation.result.as_dict()
-    write_predictions(directory, evaluation)
+    tables = {"predictions": evaluation.predictions, "predictions_corrected": evaluation.corrected}
+    ensemble = evaluation.ensemble.mean if evaluation.ensemble else None
+    write_predictions(directory, {**tables, "predictions_ensemble": ensemble})
     write_atomic(directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     write_run_metadata(directory, cohort.prepared, cohort.split)
     with progress.station("audit"):

@@ -5,13 +5,13 @@ Beside the predictions the evaluation is given attributes of the cases, and the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from mammo_data import Case, CaseTable
+from mammo_data import CaseTable
 from reports import (
     CaseAttributes,
     Evaluation,
@@ -97,22 +97,30 @@ def held_out(
         )
 
 
-def write_predictions(directory: RunDirectory, evaluation: Evaluation) -> None:
-    """Write predictions.csv, and where there are such predictions_corrected.csv and predictions_ensemble.csv."""
-    tables = {
-        "predictions": evaluation.predictions,
-        "predictions_corrected": evaluation.corrected,
-        "predictions_ensemble": evaluation.ensemble.mean if evaluation.ensemble else None,
-    }
+def write_predictions(
+    directory: RunDirectory, tables: Mapping[str, Predictions | None], *, outer_folds: Sequence[int] | None = None
+) -> None:
+    """Write predictions.csv and those of its kind that there are.
+
+    Args:
+        directory: The run's folder.
+        tables: Name to predictions; None where there are none of that name.
+        outer_folds: Of each case, in a nested run.
+    """
     for name, table in tables.items():
         if table is not None:
             with replacing(directory.best / f"{name}.csv") as temporary:
-                table.write_csv(temporary)
+                table.write_csv(temporary, outer_folds=outer_folds)
 
 
 def case_attributes(table: CaseTable) -> dict[str, CaseAttributes]:
     """Tissue, kinds of finding and the largest located finding's radius of each image, by image id."""
-    return {case.image_id: _attributes(case) for case in table.cases}
+    attributes = {}
+    for case in table.cases:
+        radii = [finding.film_radius for finding in case.findings if finding.film_radius is not None]
+        kinds = tuple(finding.abnormality for finding in case.findings if finding.abnormality)
+        attributes[case.image_id] = CaseAttributes(case.tissue, kinds, max(radii, default=None))
+    return attributes
 
 
 def radius_cuts(development: CaseTable) -> tuple[float, float] | None:
@@ -149,13 +157,4 @@ def selection_correction(oof: Path, records: Sequence[TrialRecord], *, seed: int
         stored[0].folds,
         trials=np.repeat([record.trial for record in finalists], [len(trial.probabilities) for trial in stored]),
         seed=seed,
-    )
-
-
-def _attributes(case: Case) -> CaseAttributes:
-    radii = [finding.film_radius for finding in case.findings if finding.film_radius is not None]
-    return CaseAttributes(
-        tissue=case.tissue,
-        abnormalities=tuple(finding.abnormality for finding in case.findings if finding.abnormality),
-        radius=max(radii, default=None),
     )

@@ -83,11 +83,7 @@ def localise(
 
 def circles_of(case: Case) -> tuple[Circle, ...]:
     """The circles of a case's located findings, in the pixels of its prepared image."""
-    return tuple(
-        (finding.x, finding.y, finding.radius)
-        for finding in case.findings
-        if finding.x is not None and finding.y is not None and finding.radius is not None
-    )
+    return tuple(circle for finding in case.findings if (circle := finding.circle))
 
 
 def overlay_name(case: ConfidentCase) -> str:

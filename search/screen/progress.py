@@ -18,6 +18,7 @@ from typing import Literal
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.padding import Padding
+from rich.table import Column, Table
 from rich.text import Text
 
 from reports import TrialRecord
@@ -92,8 +93,11 @@ class RunProgress:
         for number, line in enumerate(text.splitlines()):
             labelled = f"{'' if number else label:{_LABEL_WIDTH - 1}} "
             self._record(labelled + line.strip())
-            shown = Text.assemble((labelled, "dim"), (line.strip(), style))
-            self._print(_Hanging(shown) if self._live else shown)
+            shown = Text(labelled, "dim"), Text(line.strip(), style)
+            if self._live:  # lines that are too long go on behind the label
+                hanging = Table.grid(Column(width=_LABEL_WIDTH), Column())
+                hanging.add_row(*shown)
+            self._print(hanging if self._live else Text.assemble(*shown))
 
     @contextmanager
     def station(self, name: str, *, brief: bool = False) -> Iterator[Callable[[int, int], None]]:
@@ -194,16 +198,3 @@ class RunProgress:
         width, height = self.console.size
         with self._lock:
             return layout(self._board, self._stations, width=width, height=height, now=time.monotonic())
-
-
-class _Hanging:
-    """A line whose continuation lines begin behind its label."""
-
-    def __init__(self, text: Text) -> None:
-        self._text = text
-
-    def __rich_console__(self, console: Console, options):  # type: ignore[no-untyped-def]
-        label, body = self._text.divide([_LABEL_WIDTH])
-        lines = body.wrap(console, max(20, options.max_width - _LABEL_WIDTH))
-        for number, line in enumerate(lines):
-            yield Text.assemble(label if not number else " " * _LABEL_WIDTH, line)

@@ -14,8 +14,8 @@ from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
 from search.cohort import Cohort
 from search.export.describe import write_run_metadata
-from search.files.atomic import replacing, write_atomic
-from search.final.held_out import case_attributes, radius_cuts, selection_correction
+from search.files.atomic import write_atomic
+from search.final.held_out import case_attributes, radius_cuts, selection_correction, write_predictions
 from search.final.report import FinalModel, RunReport, split_part
 from search.final.retrain import Searched
 from search.job import Job
@@ -43,12 +43,8 @@ class NestedModel(FinalModel):
         return super().as_json() | {"protocol": "nested", "estimates": self.metrics["estimates"]}
 
     def _lines(self) -> list[tuple[str, str]]:
-        folds = len(self.metrics["outer_folds"])
         return [
-            (
-                "nested estimate",
-                f"{self._primary()}, mean over {folds} outer folds with {self._counts()}; {self._macro()}",
-            ),
+            ("nested estimate", self._areas(f", mean over {len(self.metrics['outer_folds'])} outer folds")),
             ("", self.metrics["estimates"]),
             *(("", note) for note in self.metrics["notes"]),
             ("final configuration", self._configuration()),
@@ -86,27 +82,17 @@ def finish_nested(
         folds = tuple(read_outer(each, number) for number, each in enumerate(directories, start=1))
         predictions = outer_predictions(directories)
         evaluation = _evaluation(job, everyone, outcome, folds, predictions)
-    for part, name in ((predictions.exported, "predictions"), (predictions.corrected, "predictions_corrected")):
-        if part is not None:
-            with replacing(directory.best / f"{name}.csv") as temporary:
-                part.write_csv(temporary, outer_folds=predictions.fold_of_case.tolist())
+    tables = {"predictions": predictions.exported, "predictions_corrected": predictions.corrected}
+    write_predictions(directory, tables, outer_folds=predictions.fold_of_case.tolist())
     write_atomic(directory.best / "metrics.json", json.dumps(evaluation.metrics, indent=2, allow_nan=False) + "\n")
     write_run_metadata(directory, everyone.prepared, everyone.split)
     with progress.station("report"):
         figures = write_nested_figures(evaluation, folds, predictions.fold_of_case, outcome.winner, directory.figures)
-        found = audit(
-            everyone.films,
-            everyone.prepared,
-            outer,
-            features=searched.pooled_features(),
-            probes=probes,
-            seed=outer.seed,
-        )
+        features = searched.pooled_features()
+        found = audit(everyone.films, everyone.prepared, outer, features=features, probes=probes, seed=outer.seed)
         # The answer to "is any patient on two sides?" of each outer search, from its own audit.
-        overlaps = [
-            json.loads(each.check_output(each.audit_file).read_text(encoding="utf-8"))["overlap"]
-            for each in directories
-        ]
+        audits = [each.check_output(each.audit_file) for each in directories]
+        overlaps = [json.loads(each.read_text(encoding="utf-8"))["overlap"] for each in audits]
         content = found.as_dict() | {"outer_overlap": overlaps}
         write_atomic(directory.audit_file, json.dumps(content, indent=2, allow_nan=False) + "\n")
         genuine = searched.backbone.weights.genuine

@@ -82,7 +82,7 @@ def test_killed_it_is_interrupted_and_the_line_goes_on_with_it(unfinished, holde
     assert (status.state, status.error) == ("interrupted", None)
     assert status.resume == "mammo-search run --name half"
     assert status_text(status).splitlines()[-1].split() == ["go", "on", "with", *status.resume.split()]
-    assert status.best.run in {record.trial for record in read_records(unfinished.trials_file)}
+    assert status.best.trial in {record.trial for record in read_records(unfinished.trials_file)}
 
 
 def test_ended_well_leaves_no_session_and_ctrl_c_is_no_failure(unfinished, holder):
