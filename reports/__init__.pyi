@@ -47,6 +47,7 @@ from .page.run_summary import PlannedRung as PlannedRung
 from .page.run_summary import RunSummary as RunSummary
 from .page.run_summary import SeedScore as SeedScore
 from .page.run_summary import SplitPart as SplitPart
+from .page.summary_file import SUMMARY_NAME as SUMMARY_NAME
 from .page.summary_file import read_summary as read_summary
 from .page.summary_file import write_summary as write_summary
 from .page.words import duration as duration

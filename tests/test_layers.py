@@ -86,13 +86,7 @@ TARGETS = {
 }
 """Figure to the most that it may be."""
 
-TODAY = {
-    "Python files of search": 136,
-    "imports from file to file": 1_020,
-    "longest chain of imports": 19,
-    "imports in functions outside of cli and the gate": 3,
-    "code lines": 14_426,
-}
+TODAY = {"code lines": 14_230}
 """Figures above their targets to the most that they may be today; to be lowered, and never to be raised."""
 GATE = "search/protocols/run.py"
 """Where TensorFlow starts; what needs it is imported there, when it has started."""

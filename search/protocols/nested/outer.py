@@ -9,10 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.errors import ReportError
-from reports.evaluation.nested import OuterFold
-from reports.predictions import Predictions
-from reports.trials import best_trial
+from reports import OuterFold, Predictions, ReportError, best_trial
 from search.errors import RunError
 from search.run_folder.directory import RunDirectory
 from search.run_folder.trial_log import read_records

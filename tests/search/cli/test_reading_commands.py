@@ -108,7 +108,7 @@ def test_status_of_a_complete_run(workspace, finished):
     found = json.loads(ask(workspace, "status", "first", "--json").stdout)
     assert_described("status RUN", found)
     assert (found["state"], found["resume"], found["error"]) == ("complete", None, None)
-    assert found["progress"]["runs"] == found["progress"]["planned_runs"] == len(records)
+    assert found["progress"]["trials"] == found["progress"]["planned_trials"] == len(records)
     assert found["best"]["trial"] == finished[1].outcome.winner.trial
     assert found["seconds_spent"] == pytest.approx(sum(record.seconds for record in records))
     text = ask(workspace, "status", "first").stdout
