@@ -12,9 +12,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from search.bit.architecture import BitArchitecture, DepthRow
-from search.bit.backbone import assign_official, build_backbone
-from search.bit.weights import BitWeights
+from search.bit import BitArchitecture, BitWeights, DepthRow, assign_official, build_backbone
 from search.config.schema import SpaceSection
 from search.plan.space import Configuration, declare_space
 from search.trials.head import plain_head

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from search.bit.architecture import BitArchitecture
-from search.bit.weights import BitWeights
+from search.bit import BitArchitecture, BitWeights
 from search.boundary.plan import BankPlan
 from search.boundary.store import BankKey, BankStore
 from search.boundary.trunk import frozen_trunk

@@ -29,10 +29,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from search.bit.architecture import BitArchitecture
-from search.bit.backbone import assign_official, build_export_backbone
-from search.bit.layers import ChannelMomentsGroupNorm
-from search.bit.weights import BitWeights
+from search.bit import BitArchitecture, BitWeights, ChannelMomentsGroupNorm, assign_official, build_export_backbone
 from search.errors import RunError
 from search.export.metadata import ModelFile
 from search.files.atomic import replacing

@@ -11,13 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
-from mammo_data.phantom.dataset import write_phantom
-from mammo_data.preparation.prepared import PreparedSet
-from mammo_data.preparation.standardise import standardise
-from mammo_data.sources.open import open_source
-from mammo_data.splits import Split
+from mammo_data import DataError, PreparedSet, Split, decode_grey, open_source, standardise, write_phantom
 from search.config.reading import load_config
 from search.config.schema import cache_directory
 from search.errors import ConfigError, RunError

@@ -9,8 +9,7 @@ from typing import Any
 import platformdirs
 from rich.console import Console
 
-from reports.evaluation.evaluate import evaluate_fixed
-from reports.predictions import Predictions
+from reports import Predictions, evaluate_fixed
 from search.export.metadata import RESEARCH_USE, ModelFile
 from search.export.model import ExportedModel
 from search.predict.labelled import external_images, held_out_images

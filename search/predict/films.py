@@ -17,12 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
-from mammo_data.preparation.film_check import require_film
-from mammo_data.preparation.settings import PreparationSettings
-from mammo_data.preparation.standardise import standardise
-from mammo_data.sources.image_files import ImageFile
+from mammo_data import DataError, ImageFile, PreparationSettings, decode_grey, require_film, standardise
 from search.export.model import BATCH, ExportedModel
 
 _AHEAD = 4 * BATCH

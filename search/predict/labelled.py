@@ -8,10 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.cases import CaseTable
-from mammo_data.errors import DataError
-from mammo_data.preparation.prepared import PreparedSet, prepare
-from mammo_data.sources.open import open_source
+from mammo_data import CaseTable, DataError, PreparedSet, open_source, prepare
 from search.cohort import job_source, prepare_films, search_data, split_from_file
 from search.config.reading import load_config
 from search.errors import ConfigError, RunError

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.cases import CaseTable
-from mammo_data.errors import DataError
-from mammo_data.preparation.prepared import PreparedSet
+from mammo_data import CaseTable, DataError, PreparedSet
 from mammo_data.splits import Split, fold_positions
 from search.boundary.values import BoundaryBank, BoundaryValues
 

@@ -18,9 +18,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from search.bit.architecture import BitArchitecture
-from search.bit.backbone import assign_official, build_tail, official_variables
-from search.bit.weights import BitWeights
+from search.bit import BitArchitecture, BitWeights, assign_official, build_tail, official_variables
 from search.boundary.values import BoundaryValues
 from search.plan.space import Configuration
 from search.seeding import generator
