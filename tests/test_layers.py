@@ -84,8 +84,7 @@ TARGETS = {
 """Figure to the most that it may be."""
 
 TODAY = {
-    "Python files of search": 136,
-    "code lines": 14_426,
+    "code lines": 14_392,
 }
 """Figures above their targets to the most that they may be today; to be lowered, and never to be raised."""
 GATE = "search/protocols/run.py"

@@ -12,7 +12,7 @@ from search.boundary.store import BankKey, BankStore
 from search.boundary.trunk import frozen_trunk
 from search.boundary.values import BoundaryValues, RecomputedValues, bank_dtype
 from search.boundary.views import TRUNK_BATCH, StoredViews
-from search.machine.device import arithmetic
+from search.machine.libraries import arithmetic
 
 
 def boundary_shapes(

@@ -45,8 +45,8 @@ class BankKey:
         batch_size: Size of the trunk's batches.
         code: Version of the code.
         dtype: Dtype policy of the trunk's arithmetic.
-        arithmetic: Libraries and kind of device that compute it, see `environment.arithmetic`: the folder of banks is
-            shared by runs of all devices, and outlives an update.
+        arithmetic: Libraries and kind of device that compute it, see `search.machine.libraries.arithmetic`: the
+            folder of banks is shared by runs of all devices, and outlives an update.
     """
 
     weights: str

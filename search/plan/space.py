@@ -130,7 +130,7 @@ def recorded_dimensions(settings: Mapping[str, Any]) -> tuple[Dimension, ...]:
     """The hyperparameters of a run, those that change the network first.
 
     Args:
-        settings: The manifest's, by path (`run_settings.result_settings`).
+        settings: The manifest's, by path (`search.run_folder.lifecycle.result_settings`).
 
     Returns:
         A dimension each: a list of values is a choice, ``min``, ``max`` and ``sampling`` are a range. None where the

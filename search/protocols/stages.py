@@ -11,7 +11,7 @@ from search.bit.precision_probe import bfloat16_gain
 from search.bit.resolve import Backbone, backbone_weights
 from search.config.schema import Config, cache_directory
 from search.job import Job
-from search.machine.device import device_description, processor_name
+from search.machine.libraries import device_description, processor_name
 from search.plan.clock import search_clock
 from search.plan.execution import SearchOutcome
 from search.plan.hyperband import HyperbandPlan

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.trials import TrialRecord, fold_objectives
-from search.plan.clock import RunInFlight, SearchClock
+from search.plan.clock import SearchClock, TrialInFlight
 from search.plan.execution import Assignment
 from search.text import duration
 
@@ -152,7 +152,7 @@ def _search_bars(bars: Table, board: SearchClock, now: float) -> None:
     )
     for flight in list(board.running.values())[:1]:
         total = flight.epochs_a_fold * board.folds
-        left = board.run_seconds_left(flight, now)
+        left = board.trial_seconds_left(flight, now)
         others = f" (and {len(board.running) - 1} more)" if len(board.running) > 1 else ""
         bars.add_row(
             f"run {flight.trial}{others}",
@@ -181,7 +181,7 @@ _COLUMNS = {
 
 
 def _row(
-    run: TrialRecord | RunInFlight,
+    run: TrialRecord | TrialInFlight,
     state: str,
     place: TrialRecord | Assignment,
     values: Mapping[str, Any],
