@@ -7,8 +7,6 @@ tuner.
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import keras_tuner
 
@@ -108,7 +106,3 @@ class MammoHyperModel(keras_tuner.HyperModel):
         # KerasTuner loads a checkpoint into a new model: an optimizer without variables could not take its own.
         model.optimizer.build(model.trainable_variables)
         return model
-
-    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
-        """KerasTuner's own fit."""
-        return model.fit(*args, **kwargs)

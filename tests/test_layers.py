@@ -84,7 +84,7 @@ TARGETS = {
 """Figure to the most that it may be."""
 
 TODAY = {
-    "code lines": 14_392,
+    "code lines": 14_202,
 }
 """Figures above their targets to the most that they may be today; to be lowered, and never to be raised."""
 GATE = "search/protocols/run.py"

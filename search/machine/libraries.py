@@ -114,9 +114,8 @@ def device_description() -> str:
     """What the search computes on, in words; starts TensorFlow."""
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    if names := [found.get("device_name", "GPU") for found in details]:
         return ", ".join(names)
     cores = os.cpu_count()
     return f"CPU ({cores} core{'s' if cores != 1 else ''})"

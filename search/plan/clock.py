@@ -176,11 +176,5 @@ def search_clock(
     config: Config, plan: HyperbandPlan, costs: CostModel, finished: Sequence[TrialRecord] = ()
 ) -> SearchClock:
     """A search before its first trial, or after the finished ones."""
-    return SearchClock(
-        plan,
-        config.search.folds or config.split.folds,
-        list(finished),
-        costs,
-        depths=config.space.depths,
-        configurations=planned_configurations(config, plan),
-    )
+    folds, drawn = config.search.folds or config.split.folds, planned_configurations(config, plan)
+    return SearchClock(plan, folds, list(finished), costs, config.space.depths, drawn)

@@ -38,12 +38,8 @@ def protocol_table(plan: HyperbandPlan, config: Config) -> dict[str, Any]:
     table = plan_table(plan)
     if config.split.protocol == "nested":
         count = searches(config)
-        table["nested"] = {
-            "outer_folds": config.split.outer_folds,
-            "searches": count,
-            "trials": count * plan.trials,
-            "epochs": count * plan.epochs,
-        }
+        totals = {"trials": count * plan.trials, "epochs": count * plan.epochs}
+        table["nested"] = {"outer_folds": config.split.outer_folds, "searches": count, **totals}
     return table
 
 

@@ -106,16 +106,9 @@ def _predicted(model: ExportedModel, rows: list[tuple[str, NDArray[np.uint8] | D
             found.append(PredictedImage(name, error=str(image)))
             continue
         corrected, plain = next(answers)
-        probabilities = dict(zip(names, corrected, strict=True))
-        found.append(
-            PredictedImage(
-                name=name,
-                probabilities=probabilities,
-                uncalibrated=dict(zip(names, plain, strict=True)),
-                decisions=tuple(threshold.is_positive(probabilities) for threshold in thresholds),
-                prepared=image,
-            )
-        )
+        probabilities, uncalibrated = (dict(zip(names, values, strict=True)) for values in (corrected, plain))
+        decisions = tuple(threshold.is_positive(probabilities) for threshold in thresholds)
+        found.append(PredictedImage(name, probabilities, uncalibrated, decisions, prepared=image))
     return found
 
 
