@@ -17,9 +17,8 @@ from search.bit.resolve import ARCHIVES, load_npz, stored_path
 from search.bit.weights import SUFFIX, read_stored
 from search.config.schema import Config, cache_directory
 from search.errors import UserError
-from search.machine.device import device_description
 from search.machine.failures import nearest_folder
-from search.machine.libraries import start_tensorflow, versions
+from search.machine.libraries import device_description, start_tensorflow, versions
 from search.text import size_text
 
 # Banks of all default depths at 448 px, checkpoints and the imported weights together stay below this.

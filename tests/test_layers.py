@@ -60,9 +60,6 @@ LAYERS = {
 }
 """Package to its rooms from the ground up."""
 
-AGAINST = {("search/boundary/pooled.py", "search/trials/data.py")}
-"""Imports against the tables that are still there."""
-
 TARGETS = {
     "rooms of search": 25,
     "floors of search": 11,
@@ -86,7 +83,7 @@ TARGETS = {
 }
 """Figure to the most that it may be."""
 
-TODAY = {"code lines": 14_230}
+TODAY: dict[str, int] = {}
 """Figures above their targets to the most that they may be today; to be lowered, and never to be raised."""
 GATE = "search/protocols/run.py"
 """Where TensorFlow starts; what needs it is imported there, when it has started."""
@@ -151,7 +148,7 @@ def test_a_room_imports_from_rooms_before_it_alone(package):
         for other in others
         if {file, other} <= set(room_of) and room(file) != room(other) and level[room(file)] <= level[room(other)]
     }
-    assert not wrong - AGAINST
+    assert not wrong
 
 
 @pytest.mark.parametrize("package", LAYERS)

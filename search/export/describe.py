@@ -8,12 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from mammo_data import PreparedSet, Split
 from mammo_data.fetch.download import LICENCE_NOTICE
-from mammo_data.preparation.prepared import PreparedSet
-from mammo_data.splits import Split
-from reports.evaluation.operating_points import fixed_thresholds
-from reports.evaluation.probabilities import corrected_predictions, fit_correction
-from reports.trials import best_trial
+from reports import best_trial, corrected_predictions, fit_correction, fixed_thresholds
 from search.bit.family import FAMILY
 from search.config.reading import load_config
 from search.config.schema import Config

@@ -20,7 +20,7 @@ from search.final.finish import finish
 from search.final.report import FinalModel
 from search.final.retrain import Searched
 from search.job import Job
-from search.machine.device import device_description, processor_name
+from search.machine.libraries import device_description, processor_name
 from search.plan.clock import search_clock
 from search.plan.hyperband import HyperbandPlan
 from search.protocols.banks import own_banks

@@ -196,7 +196,7 @@ def _progress(manifest: Manifest, records: Sequence[TrialRecord]) -> Progress:
     return Progress(
         trials=len(records),
         failed=sum(record.status == "failed" for record in records),
-        planned_trials=searches * plan.get("runs", 0),
+        planned_trials=searches * manifest.planned_trials,
         epochs=sum(record.epochs - record.initial_epoch for record in records if record.status == "completed"),
         planned_epochs=searches * plan.get("epochs", 0),
         searches=searches,

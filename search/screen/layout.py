@@ -154,7 +154,7 @@ def _search_bars(bars: Table, board: SearchClock, now: float) -> None:
             f"trial {flight.trial}{others}",
             ProgressBar(total=total, completed=flight.fold_epochs),
             f"fold {flight.fold + 1}/{board.folds} epoch {flight.epoch}/{flight.assignment.epochs}",
-            _left(board.run_seconds_left(flight, now)),
+            _left(board.trial_seconds_left(flight, now)),
         )
 
 

@@ -61,10 +61,7 @@ def run_search(
     oracle = build_oracle(plan, config, seed=settings.seed, bound=bound)
     kept = without_last_failures(finished) if ended_after is None else tuple(finished)
     worker = Worker(data, settings, trainers, run_directory, listener.epoch_ended)
-    with (
-        machine_failures_in_one_line(run_directory, batch_size=settings.batch_size),
-        executor_of(worker) as executor,
-    ):
+    with machine_failures_in_one_line(run_directory, batch_size=settings.batch_size), executor_of(worker) as executor:
         tuner = MammoTuner(
             oracle,
             executor=executor,

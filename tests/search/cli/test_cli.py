@@ -77,5 +77,5 @@ def test_the_plan_is_shown_without_starting_anything(workspace):
     answer = run("run", "--dry-run", "--max-trials", "40", "--json", cwd=workspace)
     plan = json.loads(answer.stdout)
     assert_described("run --dry-run", plan)
-    assert (plan["runs"], plan["configurations"], plan["epochs"], plan["full_budget_runs"]) == (38, 28, 420, 10)
+    assert (plan["trials"], plan["configurations"], plan["epochs"], plan["full_budget_trials"]) == (38, 28, 420, 10)
     assert not list(workspace.iterdir())

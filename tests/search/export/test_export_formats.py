@@ -44,7 +44,7 @@ def test_savedmodel_and_onnx_agree_with_the_stored_predictions(finished, exports
     for kind, exported in exports.items():
         assert_described("export", exported.as_json())
         assert exported.images == "images of development patients"
-        assert exported.largest_difference <= 1e-4
+        assert exported.verification["largest_difference"] <= 1e-4
         assert np.abs(FORMATS[kind].run(exported.path, images) - stored).max() <= 1e-4
 
 
@@ -126,7 +126,7 @@ def test_an_export_that_differs_is_not_kept_and_the_one_before_it_stays(finished
     here = replace(FORMATS["keras"], run=lambda path, images: load_exported(path).predict_on_batch(images))
     with monkeypatch.context() as patched:
         patched.setitem(FORMATS, "keras", here)
-        assert export_run(directory, "keras", target).largest_difference == 0
+        assert export_run(directory, "keras", target).verification["largest_difference"] == 0
         before = target.read_bytes()
         patched.setitem(FORMATS, "keras", replace(here, write=with_other_bias))
         for out in (target, tmp_path / "other.keras"):
