@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
@@ -96,7 +97,7 @@ def finish(
         model = SaliencyModel(network, tails[0])
         localisation = localise(model, cohort, evaluation.predictions, directory.figures, seed=seed)
     if localisation.result is not None:
-        metrics["localisation"] = localisation.result.as_dict()
+        metrics["localisation"] = asdict(localisation.result)
     tables = {"predictions": evaluation.predictions, "predictions_corrected": evaluation.corrected}
     ensemble = evaluation.ensemble.mean if evaluation.ensemble else None
     write_predictions(directory, {**tables, "predictions_ensemble": ensemble})

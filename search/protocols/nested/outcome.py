@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mammo_data import Split
@@ -142,7 +142,7 @@ def _evaluation(
         entry["holdout_readings"] = fold.readings
     selection = selection_correction(job.directory.path / "oof", outcome.records, seed=seed)
     if selection is not None:
-        metrics["selection"] = selection.as_dict()
+        metrics["selection"] = asdict(selection)
     metrics |= {
         "protocol": "nested",
         "mode": job.config.data.mode,
