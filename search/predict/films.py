@@ -17,11 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.errors import DataError
-from mammo_data.preparation.film_check import read_film
-from mammo_data.preparation.settings import PreparationSettings
-from mammo_data.preparation.standardise import standardise
-from mammo_data.sources.image_files import ImageFile
+from mammo_data import DataError, ImageFile, PreparationSettings, read_film, standardise
 from search.export.model import BATCH, ExportedModel
 
 _AHEAD = 4 * BATCH
@@ -109,16 +105,9 @@ def _predicted(model: ExportedModel, rows: list[tuple[str, NDArray[np.uint8] | D
             found.append(PredictedImage(name, error=str(image)))
             continue
         corrected, plain = next(answers)
-        probabilities = dict(zip(names, corrected, strict=True))
-        found.append(
-            PredictedImage(
-                name=name,
-                probabilities=probabilities,
-                uncalibrated=dict(zip(names, plain, strict=True)),
-                decisions=tuple(threshold.is_positive(probabilities) for threshold in thresholds),
-                prepared=image,
-            )
-        )
+        probabilities, uncalibrated = (dict(zip(names, values, strict=True)) for values in (corrected, plain))
+        decisions = tuple(threshold.is_positive(probabilities) for threshold in thresholds)
+        found.append(PredictedImage(name, probabilities, uncalibrated, decisions, prepared=image))
     return found
 
 

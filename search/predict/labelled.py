@@ -8,10 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.cases import CaseTable
-from mammo_data.errors import DataError
-from mammo_data.preparation.prepared import PreparedSet, prepare
-from mammo_data.sources.open import open_source
+from mammo_data import CaseTable, DataError, PreparedSet, open_source, prepare
 from search.cohort import job_source, prepare_films, search_data, split_from_file
 from search.config.reading import load_config
 from search.errors import ConfigError, RunError
@@ -149,12 +146,9 @@ def known_patients(metadata: ModelMetadata, prepared: PreparedSet) -> set[str]:
     Those that it was developed on, and the held-out ones: they are read by way of the run, which counts it. Ids of
     different sets may be equal by chance; equal pixels are not.
     """
-    table = prepared.table
-    known = {patient for patient in set(table.patient_ids) if patient_digests([patient])[0] in metadata.known_patients}
-    if metadata.known_images:
-        known |= {
-            case.patient_id
-            for case, image in zip(table.cases, prepared.images, strict=True)
-            if image_digest(image) in metadata.known_images
-        }
+    patients, images, ids = metadata.known("patients"), metadata.known("images"), prepared.table.patient_ids
+    known = {patient for patient in set(ids) if patient_digests([patient])[0] in patients}
+    if images:
+        pairs = zip(ids, prepared.images, strict=True)
+        known |= {patient for patient, image in pairs if image_digest(image) in images}
     return known
