@@ -18,21 +18,16 @@ from .fetch.download import fetch_mias as fetch_mias
 from .phantom.dataset import write_phantom as write_phantom
 from .preparation.breast import BreastRegion as BreastRegion
 from .preparation.breast import find_breast as find_breast
+from .preparation.film_check import read_film as read_film
 from .preparation.film_check import require_film as require_film
 from .preparation.prepared import PreparedSet as PreparedSet
 from .preparation.prepared import prepare as prepare
 from .preparation.roi import RoiSet as RoiSet
 from .preparation.roi import cut_regions as cut_regions
 from .preparation.roi import film_settings as film_settings
-from .preparation.settings import (
-    AugmentationSettings as AugmentationSettings,
-)
-from .preparation.settings import (
-    PreparationSettings as PreparationSettings,
-)
-from .preparation.settings import (
-    RoiSettings as RoiSettings,
-)
+from .preparation.settings import AugmentationSettings as AugmentationSettings
+from .preparation.settings import PreparationSettings as PreparationSettings
+from .preparation.settings import RoiSettings as RoiSettings
 from .preparation.standardise import standardise as standardise
 from .sources.base import ImageSource as ImageSource
 from .sources.image_files import ImageFile as ImageFile
@@ -42,14 +37,8 @@ from .sources.open import open_source as open_source
 from .splits import Split as Split
 from .splits import patient_split as patient_split
 from .training.augmentation import augment as augment
-from .training.pipeline import (
-    evaluation_dataset as evaluation_dataset,
-)
-from .training.pipeline import (
-    training_dataset as training_dataset,
-)
-from .training.pipeline import (
-    view_dataset as view_dataset,
-)
+from .training.pipeline import evaluation_dataset as evaluation_dataset
+from .training.pipeline import training_dataset as training_dataset
+from .training.pipeline import view_dataset as view_dataset
 from .truth.cases_csv import parse_cases as parse_cases
 from .truth.info_txt import parse_info as parse_info

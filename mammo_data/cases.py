@@ -93,9 +93,9 @@ class CaseTable:
         return np.array([self.class_names.index(case.label) for case in self.cases], dtype=np.int64)
 
     @property
-    def order(self) -> str:
-        """The classes from harmless to worst, and the primary endpoint, in a line."""
-        return f"{' < '.join(self.class_names)}; primary endpoint: {self.class_names[-1]} versus rest"
+    def primary_endpoint(self) -> str:
+        """The worst class against all others, as "malignant versus rest"."""
+        return f"{self.class_names[-1]} versus rest"
 
     @property
     def patients_of_classes(self) -> dict[str, int]:

@@ -100,7 +100,7 @@ class Split:
         Raises:
             DataError: The file is no such table, or a patient stands on two sides or under two spellings.
         """
-        rows, mistakes, seed = _split_lines(path), Mistakes(str(path)), 0
+        rows, mistakes, seed = _split_lines(path), Mistakes(), 0
         sides: dict[str, tuple[int, str]] = {}
         for number, row in rows:
             with mistakes.collected():
@@ -111,10 +111,15 @@ class Split:
                     side = str(fold)
                 first, known = sides.setdefault(patient, (number, side))
                 if side != known:
-                    raise _wrong_line(f"patient {patient} on one side, {known} as in line {first}", side, number, path)
+                    raise _wrong_line(
+                        f"patient {patient} on one side",
+                        f"two sides, {known} in line {first} and {side}",
+                        number,
+                        path,
+                    )
         for one, other in two_spellings(sides):
             shown = f"{spelled(one)} and {spelled(other)}"
-            mistakes.add(
+            mistakes.append(
                 _unreadable(
                     path, f"two spellings of one patient, {shown}, in lines {sides[one][0]} and {sides[other][0]}"
                 )
@@ -239,12 +244,12 @@ def _split_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise _unreadable(path, f"no column {missing[0]!r}")
     if len(rows) < 2:
         raise _unreadable(path, "no line of an image")
-    mistakes = Mistakes(str(path))
+    mistakes = Mistakes()
     for number, row in rows[1:]:
         if len(row) < len(header):
-            mistakes.add(_wrong_line(f"{len(header)} cells", str(len(row)), number, path))
+            mistakes.append(_wrong_line(f"{len(header)} cells", str(len(row)), number, path))
         elif not row[header.index("patient_id")]:
-            mistakes.add(_wrong_line("a patient's id", "none", number, path))
+            mistakes.append(_wrong_line("a patient's id", "none", number, path))
     mistakes.require_none()
     return [(number, dict(zip(header, row, strict=False))) for number, row in rows[1:]]
 

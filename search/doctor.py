@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mammo_data.errors import DataError
-from mammo_data.sources.open import load_cases, open_source
+from mammo_data import DataError, load_cases, open_source
 from mammo_data.truth.mias import claims_to_be_mias, known_checksums
 from search.bit.download import cache_directory as weights_cache
 from search.bit.family import architecture_of, verify_backbone, weights_spec
@@ -18,9 +17,8 @@ from search.bit.resolve import ARCHIVES, load_npz, stored_path
 from search.bit.weights import SUFFIX, read_stored
 from search.config.schema import Config, cache_directory
 from search.errors import UserError
-from search.machine.device import device_description
 from search.machine.failures import nearest_folder
-from search.machine.libraries import start_tensorflow, versions
+from search.machine.libraries import device_description, start_tensorflow, versions
 from search.text import size_text
 
 # Banks of all default depths at 448 px, checkpoints and the imported weights together stay below this.

@@ -7,14 +7,10 @@ tuner.
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import keras_tuner
 
-from search.bit.architecture import BitArchitecture, DepthRow
-from search.bit.backbone import assign_official, build_backbone
-from search.bit.weights import BitWeights
+from search.bit import BitArchitecture, BitWeights, DepthRow, assign_official, build_backbone
 from search.config.schema import SpaceSection
 from search.plan.space import Configuration, declare_space
 from search.trials.head import plain_head
@@ -110,7 +106,3 @@ class MammoHyperModel(keras_tuner.HyperModel):
         # KerasTuner loads a checkpoint into a new model: an optimizer without variables could not take its own.
         model.optimizer.build(model.trainable_variables)
         return model
-
-    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
-        """KerasTuner's own fit."""
-        return model.fit(*args, **kwargs)

@@ -18,20 +18,25 @@ from numpy.typing import NDArray
 
 from mammo_data.cases import Case, CaseTable
 from mammo_data.checks.duplicates import near_duplicates, thumbnail
-from mammo_data.decoding.decode import decode_grey, encode_pgm, is_truncated
-from mammo_data.errors import DataError
-from mammo_data.preparation.breast import circle_coverage, find_breast
+from mammo_data.decoding.decode import decode_image, encode_pgm, is_truncated
+from mammo_data.errors import MOST_LINES, DataError, NoFilmError
+from mammo_data.preparation.breast import circle_coverage
+from mammo_data.preparation.film_check import require_film
 from mammo_data.preparation.standardise import UNLOCATABLE_COVERAGE
 from mammo_data.sources.base import ImageSource, work_on_films
 from mammo_data.sources.film_names import film_name
+from mammo_data.sources.open import first_frame
 from mammo_data.truth import mias as mias_facts
 from mammo_data.truth.info_txt import parse_info
 
 INSIDE = 0.95
 """Part of a circle on the breast from which it counts as inside."""
 
+# What can't be read, or is no film, is not trained on however well its owner knows it.
+_ACCEPTABLE = ("altered", "duplicate", "look-alike", "mislabelled-folder")
+
 MOST_NAMES = 12
-"""Unlocatable images that the text names; Kaggle's HDF5 file has no place of any finding. JSON has all."""
+"""Images that a line of the text names; Kaggle's HDF5 file has no place of any finding. JSON has all."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,8 @@ class Problem:
     """Something wrong.
 
     Attributes:
-        kind: missing, unlisted, truncated, undecodable, wrong-size, altered, duplicate, look-alike, stray-image,
-            mislabelled-folder, unlocatable or labels.
+        kind: missing, unlisted, truncated, undecodable, no-film, wrong-size, altered, duplicate, look-alike,
+            stray-image, mislabelled-folder, unlocatable or labels.
         subject: The image (or file) it is about.
         detail: What is wrong with it.
         blocks: Whether a search on such data would be wrong, so that a run refuses them; a file that is not used, or a
@@ -73,6 +78,9 @@ class IntegrityReport:
         chest_wall: Films by number (odd, even) and side of the chest wall, as "odd right"; {} for other sets.
         matching_checksums: Images whose SHA-256 is the known one (`truth.mias.CHECKSUM_NOTE`); a conversion counts as
             the P5 file that its pixels make.
+        primary_endpoint: The worst class against all others; ``labels`` has the classes from harmless to worst.
+        remarks: What may be a slip of the table (see `CaseTable.remarks`).
+        unused_bits: Images that use fewer bits than their files state, so that grey levels go by the film's own range.
         problems: What is wrong, sorted; empty for a sound set.
     """
 
@@ -87,6 +95,9 @@ class IntegrityReport:
     unlocatable: tuple[str, ...]
     chest_wall: dict[str, int]
     matching_checksums: int
+    primary_endpoint: str
+    remarks: tuple[str, ...]
+    unused_bits: tuple[str, ...]
     problems: tuple[Problem, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -99,16 +110,18 @@ class IntegrityReport:
     def as_text(self) -> str:
         """The facts in a few lines."""
         labels = ", ".join(f"{count} {label}" for label, count in self.labels.items())
-        unlocatable = ", ".join(self.unlocatable[:MOST_NAMES]) or "none"
-        if self.unlocatable[MOST_NAMES:]:
-            unlocatable += f" and {len(self.unlocatable) - MOST_NAMES} more"
+        unlocatable = _some(self.unlocatable) or "none"
         lines = [
             f"{self.location}: {self.images} images of {self.patients} patients ({labels})",
+            f"classes from harmless to worst: {', '.join(self.labels)}; primary endpoint: {self.primary_endpoint}",
+            *self.remarks,
             f"{self.findings} findings, {self.circles} with a circle, {self.circles_inside} of these at least "
             f"{INSIDE:.0%} on the breast; not to be located: {unlocatable}",
         ]
         if self.mias:
             lines.append(f"{self.matching_checksums} of {mias_facts.IMAGES} images have the {mias_facts.CHECKSUM_NOTE}")
+        if self.unused_bits:
+            lines.append(f"grey levels by the film's own range, not by the stated bits: {_some(self.unused_bits)}")
         count = len(self.problems)
         lines.append(f"{count} problem{'s' if count > 1 else ''}" if count else "no problems")
         return "\n".join(lines)
@@ -117,17 +130,23 @@ class IntegrityReport:
         """Refuse the set for a search.
 
         Raises:
-            DataError: There is a problem that would make a search on it wrong.
+            DataError: There are problems, each in a line, that would make a search on it wrong.
         """
         blocking = [problem for problem in self.problems if problem.blocks]
+        # No number of copies hides the films that can't be used at all.
+        blocking.sort(key=lambda problem: problem.kind in _ACCEPTABLE)
         more = f" and {len(blocking) - 1} more problem{'s' if len(blocking) > 2 else ''}" if blocking[1:] else ""
+        known = ", or, if you know better, accept it with --set data.accept_problems=true"
         if blocking:
-            raise DataError(
+            error = DataError(
                 expected="a set that `data check` finds nothing wrong with",
                 found=f"{blocking[0]}{more} in {self.location}",
-                remedy=f"See all with `mammo-search data check {self.location}`; mend the set, or, if you know better, "
-                "accept it with --set data.accept_problems=true.",
+                remedy=f"See all with `mammo-search data check {self.location}`; mend the set"
+                + (f"{known}." if all(problem.kind in _ACCEPTABLE for problem in blocking) else "."),
             )
+            if more:
+                error.args = ("\n".join([*map(str, blocking[:MOST_LINES]), str(error)]),)
+            raise error
 
 
 @dataclass(frozen=True)
@@ -139,6 +158,7 @@ class _Film:
     thumbnail: NDArray[np.float32] | None = None
     coverages: tuple[float | None, ...] = ()
     chest_wall: str = ""
+    spare_bits: int = 0
 
 
 def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = None) -> IntegrityReport:
@@ -154,22 +174,30 @@ def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = 
     Raises:
         DataError: The truth table itself can't be understood, so that there is nothing to compare with.
     """
-    table = source.case_table or parse_info(source.info_text, image_height=_frame_height(source))
+    height = mias_facts.SIDE
+    # Where none can be decoded, each is listed as a problem.
+    with suppress(DataError):
+        height = first_frame(source)[0]
+    table = source.case_table or parse_info(source.info_text, image_height=height)
     cases = {case.image_id: case for case in table.cases}
 
     def examine(image_id: str, data: bytes) -> _Film:
         try:
-            image = decode_grey(data, image_id)
+            decoded = decode_image(data, image_id)
+            image = decoded.grey
+            region = require_film(image, image_id)
         except DataError as error:
-            kind = "truncated" if is_truncated(data) else "undecodable"
+            no_film = isinstance(error, NoFilmError)
+            kind = "no-film" if no_film else "truncated" if is_truncated(data) else "undecodable"
             detail = f"expected {error.expected}, found {error.found.removesuffix(f' in {image_id}')}"
             return _Film(hashlib.sha256(data).hexdigest(), Problem(kind, image_id, detail))
         digest = hashlib.sha256(data if _is_pgm(source, image_id) else encode_pgm(image)).hexdigest()
-        region = find_breast(image)
         findings = cases[image_id].findings if image_id in cases else ()
         coverages = tuple(f.circle and circle_coverage(region.mask, *f.circle) for f in findings)
         pixels = hashlib.sha256(image.tobytes()).hexdigest()
-        return _Film(digest, None, image.shape, pixels, thumbnail(image), coverages, region.chest_wall)
+        return _Film(
+            digest, None, image.shape, pixels, thumbnail(image), coverages, region.chest_wall, decoded.spare_bits
+        )
 
     films = work_on_films(source, examine, progress=progress)
     mias = source.case_table is None and mias_facts.claims_to_be_mias(table.image_ids, source.info_text)
@@ -192,20 +220,21 @@ def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = 
         findings=sum(len(case.findings) for case in present),
         circles=len(coverages),
         circles_inside=sum(value >= INSIDE for value in coverages),
-        unlocatable=tuple(_unlocatable(films)),
+        unlocatable=tuple(
+            sorted(name for name, film in films.items() if any(v is None or _off_the_breast(v) for v in film.coverages))
+        ),
         chest_wall=dict(sorted(sides.items())),
         matching_checksums=sum(known.get(f"{image_id}.pgm") == film.sha256 for image_id, film in films.items()),
+        unused_bits=tuple(sorted(image_id for image_id, film in films.items() if film.spare_bits > 0)),
+        primary_endpoint=table.primary_endpoint,
+        remarks=table.remarks,
         problems=tuple(sorted(problems, key=lambda problem: (problem.kind, problem.subject))),
     )
 
 
-def _frame_height(source: ImageSource) -> int:
-    """Height of the first image that can be decoded: the frame that Info.txt's y counts in."""
-    for image_id in source.image_ids:
-        # A damaged one is listed as a problem later; the next one will tell.
-        with suppress(DataError):
-            return decode_grey(source.read(image_id), image_id).shape[0]
-    return mias_facts.SIDE
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _of_the_listing(source: ImageSource, table: CaseTable, films: dict[str, _Film], mias: bool) -> Iterator[Problem]:
@@ -268,14 +297,6 @@ def _of_copies(cases: Mapping[str, Case], films: dict[str, _Film]) -> Iterator[P
         if seen[i][1].pixels_sha256 != seen[j][1].pixels_sha256:
             detail = f"the same film as {seen[i][0]} (thumbnails correlate by {correlation:.4f})"
             yield Problem("look-alike", seen[j][0], detail, harm(seen[i][0], seen[j][0]))
-
-
-def _unlocatable(films: dict[str, _Film]) -> list[str]:
-    return sorted(
-        image_id
-        for image_id, film in films.items()
-        if any(value is None or _off_the_breast(value) for value in film.coverages)
-    )
 
 
 def _off_the_breast(coverage: float | None) -> bool:

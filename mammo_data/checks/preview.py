@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.cases import CaseTable, Finding
-from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
 from mammo_data.files import write_whole
-from mammo_data.preparation.breast import find_breast
+from mammo_data.preparation.breast import BreastRegion
+from mammo_data.preparation.film_check import read_film
 from mammo_data.sources.base import ImageSource, work_on_films
 
 # Blue, green, red.
@@ -32,7 +32,7 @@ def contact_sheet(
     side: int = 192,
     columns: int = 14,
     progress: Callable[[int, int], None] | None = None,
-) -> NDArray[np.uint8]:
+) -> tuple[NDArray[np.uint8], tuple[DataError, ...]]:
     """Draw films with the mask's outline, the crop box and the findings' circles.
 
     Args:
@@ -44,10 +44,10 @@ def contact_sheet(
         progress: Called with (films done, films in all).
 
     Returns:
-        The sheet, uint8 [height, width, 3], blue first.
+        The sheet, uint8 [height, width, 3], blue first, and why the films are no films whose places in it are empty.
 
     Raises:
-        DataError: A name is not in the table, or a film can't be decoded.
+        DataError: A name is not in the table.
     """
     cases = {case.image_id: case for case in table.cases}
     wanted = tuple(cases) if image_ids is None else tuple(image_ids)
@@ -64,21 +64,28 @@ def contact_sheet(
     sheet: NDArray[np.uint8] = np.full((rows * cell[0] + _GAP, columns * cell[1] + _GAP, 3), 30, np.uint8)
     places = {image_id: divmod(position, columns) for position, image_id in enumerate(wanted)}
 
+    refused: dict[str, DataError] = {}
+
     def draw(image_id: str, data: bytes) -> None:
         if image_id not in places:
             return
         row, column = places[image_id]
         top, left = row * cell[0] + _GAP, column * cell[1] + _GAP
         case = cases[image_id]
-        film = decode_grey(data, image_id)
-        sheet[top : top + side, left : left + side] = _thumbnail(film, case.findings, table.class_names, side)
+        try:
+            film, breast = read_film(data, image_id)
+            sheet[top : top + side, left : left + side] = _thumbnail(
+                film, breast, case.findings, table.class_names, side
+            )
+        except DataError as error:
+            refused[image_id] = error
         colour = _class_colour(case.label, table.class_names)
         caption = f"{image_id[-16:]} {case.label}"
         where = (left, top + side + _CAPTION - 4)
         cv2.putText(sheet, caption, where, cv2.FONT_HERSHEY_SIMPLEX, 0.33, colour, 1, cv2.LINE_AA)
 
     work_on_films(source, draw, progress=progress)
-    return sheet
+    return sheet, tuple(refused[image_id] for image_id in wanted if image_id in refused)
 
 
 def write_contact_sheet(sheet: NDArray[np.uint8], path: Path) -> Path:
@@ -99,10 +106,13 @@ def write_contact_sheet(sheet: NDArray[np.uint8], path: Path) -> Path:
 
 
 def _thumbnail(
-    film: NDArray[np.uint8], findings: tuple[Finding, ...], class_names: tuple[str, ...], side: int
+    film: NDArray[np.uint8],
+    region: BreastRegion,
+    findings: tuple[Finding, ...],
+    class_names: tuple[str, ...],
+    side: int,
 ) -> NDArray[np.uint8]:
     height, width = film.shape
-    region = find_breast(film)
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.cvtColor(cv2.resize(film, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2BGR)

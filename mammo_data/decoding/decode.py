@@ -1,13 +1,13 @@
 """The decoder: encoded bytes to grey pixels, strict enough that a damaged file can't pass for another image.
 
-More than 8 bits become 8 by the bit depth: a P5 file states its maxval and a DICOM file its BitsStored or its table's
-bits; a 16-bit PNG or TIFF states nothing, so the least of 8, 10, 12, 14 and 16 bits that holds its largest value is
-taken.
+More than 8 bits become 8 by the range that the film itself uses (`mammo_data.decoding.levels`), within the one that a
+PGM file's maxval and a DICOM file's bits state; a DICOM file's tables and windows come first.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from mammo_data.cases import LARGEST_SIDE
 from mammo_data.decoding.headers import encoded_size, is_cut_short, is_white_zero
-from mammo_data.errors import DataError
+from mammo_data.decoding.levels import own_white, whole_bits
+from mammo_data.errors import DataError, NoFilmError
 
 _MAGICS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
-_BIT_DEPTHS = (8, 10, 12, 14, 16)
 # The byte of a PNG's header that says what a pixel is (ISO/IEC 15948): 0 and 4 are grey.
 _PNG_COLOUR_TYPE, _PNG_GREY = 25, (b"\0", b"\x04")
+_WIDEST = 2**16 - 1
 _MOST_SPREAD = 0.03  # of white, between the largest and the smallest channel of a pixel, on average
 
 # Netpbm's pgm(5): magic, width, height, maxval, separated by white space or comments, then ONE white-space byte.
@@ -30,7 +31,25 @@ _HEADER = re.compile(rb"P5" + _GAP + rb"+([0-9]{1,9})" + _GAP + rb"+([0-9]{1,9})
 _LONGEST_HEADER = 4_096
 
 
+@dataclass(frozen=True)
+class DecodedImage:
+    """An image in 8-bit grey.
+
+    Attributes:
+        grey: uint8 [height, width], read-only for 8-bit P5 files (a view of the file's bytes).
+        spare_bits: How many of the bits that a PGM or DICOM file states the film does not use; 0 where none are stated.
+    """
+
+    grey: NDArray[np.uint8]
+    spare_bits: int = 0
+
+
 def decode_grey(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode one image to 8-bit grey; see `decode_image`."""
+    return decode_image(data, name).grey
+
+
+def decode_image(data: bytes, name: str) -> DecodedImage:
     """Decode one image to 8-bit grey.
 
     A P5 file is read here, not by OpenCV, because OpenCV fills a truncated one with zeros in some versions.
@@ -39,11 +58,9 @@ def decode_grey(data: bytes, name: str) -> NDArray[np.uint8]:
         data: The encoded file: PGM (P5), PNG, JPEG, TIFF or, with the extra ``dicom``, DICOM.
         name: What to call the image in an error.
 
-    Returns:
-        uint8 [height, width], read-only for 8-bit P5 files (a view of ``data``).
-
     Raises:
         DataError: The bytes are no complete image of a size that a mammogram can have.
+        NoFilmError: They are one in colours, or an unprocessed one.
     """
     if data[:2] == b"P5":
         return _decode_pgm(data, name)
@@ -56,8 +73,8 @@ def decode_grey(data: bytes, name: str) -> NDArray[np.uint8]:
                 found=f"no such module for {name}",
                 remedy="Install it with: pip install 'mammo-search[dicom]'.",
             ) from error
-        return to_eight_bits(*decode_dicom(data, name))
-    return _decode_with_opencv(data, name)
+        return _scaled(*decode_dicom(data, name))
+    return DecodedImage(_decode_with_opencv(data, name))
 
 
 def is_truncated(data: bytes) -> bool:
@@ -80,16 +97,20 @@ def encode_pgm(image: NDArray[np.uint8]) -> bytes:
 
 
 def to_eight_bits(pixels: NDArray[np.uint16], largest: int) -> NDArray[np.uint8]:
-    """Scale grey levels of 0 to ``largest`` to 0 to 255, rounded.
+    """Scale grey levels of 0 to ``largest`` to 0 to 255, rounded; what is brighter is white.
 
     Args:
         pixels: uint16 [height, width].
         largest: White; 255 or more.
     """
-    return np.rint(pixels.astype(np.float32) * (255.0 / largest)).astype(np.uint8)
+    return np.rint(np.minimum(pixels, largest).astype(np.float32) * (255.0 / largest)).astype(np.uint8)
 
 
-def _decode_pgm(data: bytes, name: str) -> NDArray[np.uint8]:
+def _scaled(pixels: NDArray[np.uint16], white: int, stated: int) -> DecodedImage:
+    return DecodedImage(to_eight_bits(pixels, white), stated.bit_length() - white.bit_length())
+
+
+def _decode_pgm(data: bytes, name: str) -> DecodedImage:
     header = _HEADER.match(data[:_LONGEST_HEADER])
     if header is None:
         raise _damaged(name, "a P5 header with width, height and maxval", repr(data[:20]))
@@ -103,10 +124,11 @@ def _decode_pgm(data: bytes, name: str) -> NDArray[np.uint8]:
         raise _damaged(name, f"{expected} bytes of pixels for {width} × {height}", f"{found}")
     pixels = np.frombuffer(data, dtype=sample, offset=header.end()).reshape(height, width)
     if maxval == 255:
-        return pixels.view(np.uint8)
+        return DecodedImage(pixels.view(np.uint8))
     if int(pixels.max()) > maxval:
         raise _damaged(name, f"pixels of at most {maxval}, its maxval", f"{int(pixels.max())}")
-    return to_eight_bits(pixels.astype(np.uint16), maxval)
+    levels: NDArray[np.uint16] = pixels.astype(np.uint16)
+    return _scaled(levels, maxval if maxval < 255 else own_white(levels, maxval), maxval)
 
 
 def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -121,15 +143,16 @@ def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
     if pixels is None or pixels.shape != (size[1], size[0]):
         raise _damaged(name, f"a {kind} image that can be decoded", f"{len(data)} damaged bytes")
     if _is_coloured(data):
-        raise _damaged(name, "a grey image", "colours")
+        raise NoFilmError(expected="a grey image", found=f"colours in {name}", remedy="Leave the image out.")
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
     if pixels.dtype != np.uint16:
         raise _damaged(name, "pixels of 8 to 16 bits", f"{pixels.dtype}")
+    levels = pixels.astype(np.uint16, copy=False)
     if is_white_zero(data):
         # OpenCV turns such TIFFs of 8 bits, but none of more.
-        pixels = _guessed_white(pixels) - pixels
-    return to_eight_bits(pixels, int(_guessed_white(pixels)))
+        levels = np.uint16(whole_bits(int(levels.max()))) - levels
+    return to_eight_bits(levels, own_white(levels, _WIDEST))
 
 
 def _by_opencv(data: bytes, colours: int) -> NDArray[Any] | None:
@@ -151,11 +174,6 @@ def _is_coloured(data: bytes) -> bool:
     spread = float(np.ptp(pixels, axis=2).mean())
     # JPEG's own rounding makes grey a little coloured.
     return spread > _MOST_SPREAD * float(np.iinfo(pixels.dtype).max)
-
-
-def _guessed_white(pixels: NDArray[np.uint16]) -> np.uint16:
-    largest = int(pixels.max())
-    return np.uint16(next(2**bits - 1 for bits in _BIT_DEPTHS if largest < 2**bits))
 
 
 def _require_size(name: str, width: int, height: int) -> None:

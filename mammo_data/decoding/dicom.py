@@ -17,12 +17,24 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels import apply_windowing
+from pydicom.uid import (
+    DigitalIntraOralXRayImageStorageForProcessing,
+    DigitalMammographyXRayImageStorageForProcessing,
+    DigitalXRayImageStorageForProcessing,
+)
 
 from mammo_data.cases import LARGEST_SIDE
-from mammo_data.errors import MISREAD, DataError
+from mammo_data.decoding.levels import own_range, own_white
+from mammo_data.errors import MISREAD, DataError, NoFilmError
+
+_UNPROCESSED = (
+    DigitalXRayImageStorageForProcessing,
+    DigitalMammographyXRayImageStorageForProcessing,
+    DigitalIntraOralXRayImageStorageForProcessing,
+)
 
 
-def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int]:
+def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
     """Decode a grey, single-frame DICOM image.
 
     The file's own rescale or modality table and then its window or VOI table are applied where it has them, and
@@ -33,25 +45,40 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int]:
         name: What to call it in an error.
 
     Returns:
-        Pixels, uint16 [height, width], and white's value.
+        Pixels, uint16 [height, width], the film's white, and white by what the file states.
 
     Raises:
         DataError: The file is no such image.
+        NoFilmError: It is unprocessed.
     """
     try:
         file = pydicom.dcmread(io.BytesIO(data))
-        height, width, stored = int(file.Rows), int(file.Columns), int(file.BitsStored)
+        height, width, stored_bits = int(file.Rows), int(file.Columns), int(file.BitsStored)
         frames, samples = int(file.get("NumberOfFrames") or 1), int(file.SamplesPerPixel)
         photometric = str(file.PhotometricInterpretation)
         sides_fit = 0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE
-        if not sides_fit or frames != 1 or samples != 1 or not 8 <= stored <= 16:
-            raise _unusable(name, f"{width} × {height}, {frames} frames, {samples} samples of {stored} bits")
-        levels, white = displayed_levels(file)
+        if not sides_fit or frames != 1 or samples != 1 or not 8 <= stored_bits <= 16:
+            raise _unusable(name, f"{width} × {height}, {frames} frames, {samples} samples of {stored_bits} bits")
+        if _is_unprocessed(file):
+            raise NoFilmError(
+                expected="a film as it is looked at (FOR PRESENTATION)",
+                found=f"the detector's unprocessed values (FOR PROCESSING) in {name}",
+                remedy="Use the image that the same device made for presentation, or leave it out.",
+            )
+        levels, white, stated = displayed_levels(file)
+        if photometric == "MONOCHROME1":
+            levels = white - levels
+        levels[padding(file)] = 0
+        pixels = np.rint(levels).astype(np.uint16)
     except (*MISREAD, BytesLengthException, InvalidDicomError) as error:
         raise _unusable(name, f"{type(error).__name__} {' '.join(str(error).split())}") from error
-    if photometric == "MONOCHROME1":
-        levels = white - levels
-    return np.rint(levels).astype(np.uint16), white
+    return (pixels, white, white) if stated else (pixels, own_white(pixels, white), 2**stored_bits - 1)
+
+
+def _is_unprocessed(file: Dataset) -> bool:
+    """By the file's own word, else by its class: dark and bright are exchanged there, and contrast is missing."""
+    intent = str(file.get("PresentationIntentType") or "").upper()
+    return "PROCESSING" in intent or (not intent and file.get("SOPClassUID") in _UNPROCESSED)
 
 
 def _unusable(name: str, found: str) -> DataError:
@@ -62,8 +89,10 @@ def _unusable(name: str, found: str) -> DataError:
     )
 
 
-def displayed_levels(file: Dataset) -> tuple[NDArray[np.float64], int]:
-    """What the file's own tables or window make of its stored values; MONOCHROME1 is not turned.
+def displayed_levels(file: Dataset) -> tuple[NDArray[np.float64], int, bool]:
+    """What the file's own tables or window, or else the film's own range make of its stored values.
+
+    MONOCHROME1 is not turned; a window as wide as the stated bits says no more than these.
 
     Args:
         file: A grey, single-frame image as `pydicom.dcmread` returns it; its rescale is dropped where a table replaces
@@ -71,15 +100,17 @@ def displayed_levels(file: Dataset) -> tuple[NDArray[np.float64], int]:
 
     Returns:
         Levels, float64 [height, width], 0 to white, and white's value: 2**bits - 1 with the bits of the last table's
-        entries, or the stored bits where there is no table.
+        entries, the stored bits with a window alone, or else the bits that the film uses; and whether a table or a
+        window says what is white.
 
     Raises:
         ValueError: A table's depth is not 8 to 16 bits, or a level is no number.
         ArithmeticError, AttributeError, LookupError, TypeError: The file's elements contradict each other.
     """
     stored = int(file.BitsStored)
-    levels, black, white, bits = _after_modality(file, stored)
+    levels, black, white, bits, film = _after_modality(file, stored)
     table = _table(file, "VOILUTSequence")
+    stated = True
     if table is not None:
         entries, first, bits = table
         if first >= 2**15 and min(black, white) < 0:
@@ -90,21 +121,45 @@ def displayed_levels(file: Dataset) -> tuple[NDArray[np.float64], int]:
             bits = stored
         levels = _looked_up(levels, entries, first)
         black, white = 0.0, 2.0**bits - 1
-    elif file.get("WindowCenter") is not None and file.get("WindowWidth") is not None:
+    elif _has_window(file, min(black, white), max(black, white)):
         # Its output range is the modality step's, turned where the slope is negative; so are these two ends.
         levels = apply_windowing(levels, file)
-    elif white < black:
-        black, white = white, black
+    else:
+        stated = file.get("ModalityLUTSequence") is not None
+        black, white, bits = film
     largest = 2**bits - 1
     # One factor, so that a range of the stored bits is kept to the last digit.
     grey = np.clip((levels - black) * (largest / (white - black)), 0, largest)
     if not np.isfinite(grey).all():
         raise ValueError("grey levels that are no numbers")
-    return grey, largest
+    return grey, largest, stated
 
 
-def _after_modality(file: Dataset, stored: int) -> tuple[NDArray[Any], float, float, int]:
-    """Levels, what the least and the largest stored value become, and the bits of that range."""
+def padding(file: Dataset) -> NDArray[np.bool_]:
+    """Where the file says that there is no film, bool [height, width]: its padding value, or a range of them."""
+    pixels = file.pixel_array
+    ends = [file.get(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    if ends[0] is None:
+        return np.zeros(pixels.shape, bool)
+    values = [int(value) for value in ends if value is not None]
+    if int(file.get("PixelRepresentation") or 0) == 1:
+        # In files without explicit types both are read as unsigned.
+        values = [(value + 2**15) % 2**16 - 2**15 for value in values]
+    return (pixels >= min(values)) & (pixels <= max(values))
+
+
+def _has_window(file: Dataset, black: float, white: float) -> bool:
+    """Whether there is a window that is narrower than the range of the stated bits."""
+    centre, width = file.get("WindowCenter"), file.get("WindowWidth")
+    if centre is None or width is None:
+        return False
+    # Several windows may be given; the first is the usual one.
+    middle, half = (float(np.atleast_1d(value)[0]) for value in (centre, width))
+    return not (middle - half / 2 <= black and middle + half / 2 >= white)
+
+
+def _after_modality(file: Dataset, stored: int) -> tuple[NDArray[Any], float, float, int, tuple[float, float, int]]:
+    """Levels, what the least and largest stored value become, the bits of that range, and the film's own range."""
     pixels = file.pixel_array
     table = _table(file, "ModalityLUTSequence")
     if table is not None:
@@ -113,15 +168,24 @@ def _after_modality(file: Dataset, stored: int) -> tuple[NDArray[Any], float, fl
             # A table excludes a rescale; pydicom's window would stretch its output range by it all the same.
             if keyword in file:
                 delattr(file, keyword)
-        return _looked_up(pixels, entries, first), 0.0, 2.0**bits - 1, bits
+        return _looked_up(pixels, entries, first), 0.0, 2.0**bits - 1, bits, (0.0, 2.0**bits - 1, bits)
     signed = int(file.get("PixelRepresentation") or 0) == 1
     least = -(2.0 ** (stored - 1)) if signed else 0.0
     largest = least + 2.0**stored - 1
+    own = own_range(pixels[~padding(file)], stored, signed=signed)
+    own_bits = (own[1] - own[0]).bit_length()
     slope, intercept = file.get("RescaleSlope"), file.get("RescaleIntercept")
     if slope is None or intercept is None:
-        return pixels, least, largest, stored
+        return pixels, least, largest, stored, (*own, own_bits)
     slope, intercept = float(slope), float(intercept)
-    return pixels * slope + intercept, least * slope + intercept, largest * slope + intercept, stored
+    low, high = sorted(end * slope + intercept for end in own)
+    return (
+        pixels * slope + intercept,
+        least * slope + intercept,
+        largest * slope + intercept,
+        stored,
+        (low, high, own_bits),
+    )
 
 
 def _table(file: Dataset, keyword: str) -> tuple[NDArray[np.uint16], int, int] | None:

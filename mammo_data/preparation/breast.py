@@ -18,6 +18,9 @@ FILM_BACKGROUND = 18
 """Grey level (of 255) that unexposed film and padding stay at or below. Otsu's (53 to 107) trims the skin side."""
 
 _WORKING_SIDE = 256
+_EDGE, _LEVEL_WIDTH = 3, 4
+_CLEAR = 250
+_BRIGHT = 128  # MIAS's 98 % quantile of what is not clear is at least 146
 _OPENING = 7
 _UNDECIDED = 0.25
 
@@ -103,7 +106,8 @@ def find_breast(image: NDArray[np.uint8]) -> BreastRegion:
     """Find the breast: threshold, opening, largest component, holes filled.
 
     The work is done at about 256 pixels a side, as a mask needs no more; the opening then parts labels and stray
-    pixels from the breast. An image without any such component counts as breast altogether.
+    pixels from the breast. An image without any such component counts as breast altogether. The threshold follows the
+    film where its air is no black or its breast is dim; on each of MIAS's films it is `FILM_BACKGROUND`.
 
     Args:
         image: uint8 [height, width].
@@ -116,6 +120,21 @@ def find_breast(image: NDArray[np.uint8]) -> BreastRegion:
     left, top, across, down = cv2.boundingRect(component)
     chest_wall = _chest_wall(component[top : top + down, left : left + across])
     return BreastRegion(component, (height, width), (left, top, left + across, top + down), chest_wall)
+
+
+def air_level(image: NDArray[np.uint8]) -> tuple[int, float]:
+    """The commonest grey level along a film's edge, where there is more air and padding than breast.
+
+    Args:
+        image: uint8 [height, width].
+
+    Returns:
+        The level (on MIAS at most 4), and the part of the edge within 4 levels of it (on MIAS at least 0.49).
+    """
+    edges = (image[:_EDGE], image[-_EDGE:], image[:, :_EDGE], image[:, -_EDGE:])
+    counts = np.bincount(np.concatenate([edge.ravel() for edge in edges]), minlength=256)
+    near = np.convolve(counts, np.ones(2 * _LEVEL_WIDTH + 1), "same")
+    return int(near.argmax()), float(near.max() / counts.sum())
 
 
 def circle_coverage(mask: NDArray[np.bool_], x: float, y: float, radius: float) -> float:
@@ -146,7 +165,7 @@ def _shrink(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
 
 def _largest_component(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """uint8 [height, width] of 0 and 1, never empty."""
-    bright = (image > FILM_BACKGROUND).astype(np.uint8)
+    bright = (image > _threshold(image)).astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_OPENING, _OPENING))
     # With a border of zeros the opening would eat the breast where it touches the edge of the film.
     opened = cv2.morphologyEx(bright, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_REPLICATE)
@@ -159,6 +178,17 @@ def _largest_component(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     filled: NDArray[np.uint8] = np.zeros_like(breast)
     cv2.drawContours(filled, contours, -1, color=1, thickness=cv2.FILLED)
     return filled
+
+
+def _threshold(image: NDArray[np.uint8]) -> float:
+    """The level that air stays at or below; from the film's own air, and lower where the breast is dim."""
+    # Burnt-in labels are no measure of the breast.
+    film = image[image < _CLEAR]
+    bright = float(np.percentile(film, 98)) if film.size else 255.0
+    air, share = air_level(image)
+    # Black air leaves room for noise; a level near the breast's is the breast's own.
+    base = air if FILM_BACKGROUND / 2 < air < bright / 2 and share > _UNDECIDED else 0
+    return base + FILM_BACKGROUND * min(1.0, (bright - base) / _BRIGHT)
 
 
 def _chest_wall(inside: NDArray[np.uint8]) -> str:

@@ -1,7 +1,8 @@
-"""The check that an image can be a film of a breast, before a model answers for pictures that nobody has looked at.
+"""The one rule for what is no film of a breast: whoever trains, checks, shows or predicts reads films through it.
 
 A network answers for a blank page as readily as for a breast. What is refused here is what no film can be; the bounds
-lie far outside MIAS's 322 films, whose figures stand beside them.
+lie far outside MIAS's 322 films, whose figures stand beside them. Colours and unprocessed DICOM are refused when the
+file is decoded.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.errors import DataError
-from mammo_data.preparation.breast import FILM_BACKGROUND, find_breast
+from mammo_data.decoding.decode import decode_grey
+from mammo_data.errors import NoFilmError
+from mammo_data.preparation.breast import FILM_BACKGROUND, BreastRegion, air_level, find_breast
 
 SMALLEST_SIDE = 64
 """Pixels; MIAS's films have 1,024. Below it a breast is a smudge."""
@@ -24,41 +26,68 @@ SMALLEST_BREAST = 0.02
 MOST_WHITE = 0.5
 """Part of the film at 250 or brighter; MIAS at most 0.11. A printed page, or an inverted film, has more."""
 
+WHITE_EDGE = 0.9
+"""Part of the film's brightest levels that the commonest level of its edge stays below; MIAS 0.03 at most."""
+
 _WHITE = 250
+_MOST_OF_EDGE = 0.4
 
 
-def require_film(image: NDArray[np.uint8], name: str) -> None:
+def read_film(data: bytes, name: str) -> tuple[NDArray[np.uint8], BreastRegion]:
+    """Decode a film and refuse what can't be one.
+
+    Args:
+        data: The encoded file.
+        name: What to call it in an error.
+
+    Returns:
+        The film, uint8 [height, width], and the breast on it.
+
+    Raises:
+        DataError: The bytes are no image.
+        NoFilmError: They are one of something else.
+    """
+    image = decode_grey(data, name)
+    return image, require_film(image, name)
+
+
+def require_film(image: NDArray[np.uint8], name: str) -> BreastRegion:
     """Refuse what can't be a film of a breast.
 
     Args:
         image: uint8 [height, width].
         name: What to call the image in an error.
 
+    Returns:
+        The breast that was found.
+
     Raises:
-        DataError: It is tiny, has no contrast, is mostly white, or nothing on it is as large as a breast.
+        NoFilmError: It is tiny, has no contrast, is mostly white, white along its edge, or nothing on it is as large as
+            a breast.
     """
     height, width = image.shape
     if min(height, width) < SMALLEST_SIDE:
         raise _no_film(name, f"{width} × {height} pixels", f"a film of at least {SMALLEST_SIDE} pixels a side")
-    dark, bright = np.percentile(image, (1, 99))
+    counts = np.bincount(image.ravel(), minlength=256)
+    below = counts.cumsum() / image.size
+    dark, bright = (int(level) for level in np.searchsorted(below, (0.01, 0.99)))
     if bright - dark < SMALLEST_CONTRAST:
-        raise _no_film(name, f"grey levels {dark:.0f} to {bright:.0f} of 255", "a film with a breast on it")
-    white = float(np.mean(image >= _WHITE))
+        raise _no_film(name, f"grey levels {dark} to {bright} of 255", "a film with a breast on it")
+    white = float(counts[_WHITE:].sum() / image.size)
     if white > MOST_WHITE:
         raise _no_film(name, f"{white:.0%} of the pixels white", "a film, dark where there is no breast")
-    breast = _breast_share(image)
+    air, share = air_level(image)
+    if air > WHITE_EDGE * bright and share > _MOST_OF_EDGE:
+        raise _no_film(name, f"a white edge (grey level {air} of 255)", "a film, dark where there is no breast")
+    region = find_breast(image)
+    breast = float(region.small_mask.mean())
+    # `find_breast` takes an image without any coherent region for breast altogether.
+    if breast == 1 and below[FILM_BACKGROUND] > 0.5:
+        breast = 0.0
     if breast < SMALLEST_BREAST:
         raise _no_film(name, f"nothing on it larger than {breast:.1%} of the film", "a film with a breast on it")
+    return region
 
 
-def _breast_share(image: NDArray[np.uint8]) -> float:
-    """Part of the film that the breast covers; 0 where specks are all that is bright."""
-    share = float(find_breast(image).small_mask.mean())
-    # `find_breast` takes an image without any coherent region for breast altogether.
-    if share == 1 and float(np.mean(image > FILM_BACKGROUND)) < 0.5:
-        return 0.0
-    return share
-
-
-def _no_film(name: str, found: str, expected: str) -> DataError:
-    return DataError(expected=expected, found=f"{found} in {name}", remedy="Leave the image out, or mend it.")
+def _no_film(name: str, found: str, expected: str) -> NoFilmError:
+    return NoFilmError(expected=expected, found=f"{found} in {name}", remedy="Leave the image out, or mend it.")

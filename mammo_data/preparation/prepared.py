@@ -24,15 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.cases import Case, CaseTable, Finding
-from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import MISREAD, DataError
 from mammo_data.files import folder_to_fill, sha256_of, sync, write_whole
+from mammo_data.preparation.film_check import read_film
 from mammo_data.preparation.settings import PreparationSettings
 from mammo_data.preparation.standardise import standardise
 from mammo_data.sources.base import ImageSource, work_on_films
 from mammo_data.sources.open import load_cases
 
-FORMAT = 4
+FORMAT = 5
 """Raise it with every change to the code that changes a pixel or the manifest's keys."""
 
 
@@ -114,7 +114,7 @@ def prepare(
         progress: Called with (films done, films in all), from the calling thread; not called for a set on disk.
 
     Raises:
-        DataError: A film or the truth table can't be used; nothing is left behind then.
+        DataError: Films, each in a line, or the truth table can't be used; nothing is left behind then.
     """
     fingerprint = sha256_of([FORMAT, cv2.__version__, source.fingerprint, asdict(settings)])
     directory = cache_directory / f"prepared-{fingerprint[:16]}"
@@ -153,16 +153,23 @@ def _write_images(
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     _claim_blocks(path)
     frames: dict[tuple[int, ...], str] = {}
+    refused: dict[int, DataError] = {}
 
     def work(image_id: str, data: bytes) -> None:
         row = rows[image_id]
         case = table.cases[row]
-        film = decode_grey(data, case.image_id)
+        try:
+            film, breast = read_film(data, case.image_id)
+        except DataError as error:
+            refused[row] = error
+            return
         frames.setdefault(film.shape, case.image_id)
-        images[row], findings = standardise(film, case.findings, settings)
+        images[row], findings = standardise(film, case.findings, settings, breast)
         cases[row] = replace(case, findings=findings)
 
     work_on_films(source, work, workers=workers, progress=progress)
+    if refused:
+        raise DataError.of_all([refused[row] for row in sorted(refused)])
     if source.case_table is None:
         _require_one_frame(frames, source.location)
     images.flush()

@@ -58,7 +58,10 @@ class Placement:
 
 
 def standardise(
-    image: NDArray[np.uint8], findings: tuple[Finding, ...], settings: PreparationSettings
+    image: NDArray[np.uint8],
+    findings: tuple[Finding, ...],
+    settings: PreparationSettings,
+    region: BreastRegion | None = None,
 ) -> tuple[NDArray[np.uint8], tuple[Finding, ...]]:
     """Bring one film and its findings to the canvas.
 
@@ -66,12 +69,13 @@ def standardise(
         image: uint8 [height, width].
         findings: In the film's pixels.
         settings: What to do.
+        region: The breast, where it has been found already.
 
     Returns:
         uint8 [S, S] with the chest wall at the left edge and black padding, and the findings in its pixels. A finding
         whose circle lies in the background loses its place: it can't be located.
     """
-    region = find_breast(image)
+    region = region or find_breast(image)
     placement = _place(image.shape, region, settings)
     left, top, right, bottom = placement.box
     small = resized(image[top:bottom, left:right], placement.size)

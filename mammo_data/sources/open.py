@@ -113,15 +113,20 @@ def load_cases(source: ImageSource) -> CaseTable:
 
 
 def first_frame(source: ImageSource) -> tuple[int, int]:
-    """Height and width of the first image in pixels.
+    """Height and width in pixels of the first image that can be decoded: the frame that Info.txt's y counts in.
 
     Raises:
-        DataError: There is no image, or the first can't be decoded.
+        DataError: There is no image, or none can be decoded.
     """
+    first: DataError | None = None
     for image_id in source.image_ids:
-        height, width = decode_grey(source.read(image_id), image_id).shape
-        return height, width
-    raise DataError(
+        try:
+            height, width = decode_grey(source.read(image_id), image_id).shape
+        except DataError as error:
+            first = first or error
+        else:
+            return height, width
+    raise first or DataError(
         expected="images named mdb001.pgm, mdb002.pgm, …",
         found=f"none in {source.location}",
         remedy="Point --data at the folder or archive that holds them.",

@@ -6,14 +6,15 @@ table's folder), ``patient``, ``label``, and where known ``tissue``, ``finding``
 line an image, or several where it has several findings: then the worst label counts.
 
 The order of the classes, from harmless to worst, is that of `mammo_data.truth.class_words`; for other words it is
-stated, as an argument or by the table's first line, ``# classes: normal, cyst, cancer``, else they are refused. The last
-class is the primary endpoint's.
+stated, as an argument or by the table's first line, ``# classes: normal, cyst, cancer``; else they are refused. The
+last class is the primary endpoint's.
 """
 
 from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -77,14 +78,15 @@ def parse_cases(text: str, location: str = "cases.csv", classes: Sequence[str] =
         DataError: A column is missing, a cell can't be understood, the order of the classes is not known, or two lines
             of an image contradict each other; all of it at once.
     """
-    mistakes = Mistakes(location)
+    mistakes = Mistakes()
     rows = text.splitlines()
     lines = _lines(rows, location, mistakes)
     if not lines:
         mistakes.require_none()
     class_names = tuple(dict.fromkeys(line["label"] for line in lines))
     with mistakes.collected():
-        lines, class_names = _in_classes(lines, location, _stated_order(rows, location, classes))
+        # A line that can't be read may hold the only label of a class.
+        lines, class_names = _in_classes(lines, location, _stated_order(rows, location, classes), complete=not mistakes)
     by_image: dict[str, list[_Line]] = {}
     for line in lines:
         with mistakes.collected():
@@ -144,7 +146,7 @@ def _lines(lines: Sequence[str], location: str, mistakes: Mistakes) -> list[_Lin
         raise DataError(expected="a line for each image", found=f"none in {location}", remedy="List the images.")
     for one, other in two_spellings(line["patient"] for line in found):
         first, second = (next(line.number for line in found if line["patient"] == each) for each in (one, other))
-        mistakes.add(
+        mistakes.append(
             DataError(
                 expected="one spelling of each patient's id",
                 found=f"{spelled(one)} in line {first} and {spelled(other)} in line {second} of {location}",
@@ -170,7 +172,8 @@ def _require_filled(line: _Line, row: list[str], columns: int) -> None:
 
 
 def _image_path(line: _Line) -> str:
-    path = PurePosixPath(line["image"].replace("\\", "/"))
+    # One form of letters for one file, whichever its lines have.
+    path = PurePosixPath(unicodedata.normalize("NFC", line["image"].replace("\\", "/")))
     if path.is_absolute() or ".." in path.parts or path.parts[0].endswith(":"):
         raise line.wrong("a path below the table's folder", repr(line["image"]))
     return str(path)
@@ -188,10 +191,10 @@ def _case(image_id: str, rows: list[_Line], class_names: tuple[str, ...], mistak
         for column in ("patient", "tissue", "split"):
             if line[column] != first[column]:
                 wanted = f"{column} {first[column]!r} as in line {first.number}"
-                mistakes.add(line.wrong(wanted, repr(line[column])))
+                mistakes.append(line.wrong(wanted, repr(line[column])))
     side = _SIDES.get(first["split"].lower())
     if side is None:
-        mistakes.add(first.wrong(f"a split of {', '.join(filter(None, _SIDES))}, or none", repr(first["split"])))
+        mistakes.append(first.wrong(f"a split of {', '.join(filter(None, _SIDES))}, or none", repr(first["split"])))
     findings = []
     for line in rows:
         with mistakes.collected():
@@ -220,13 +223,15 @@ def _finding(line: _Line) -> Finding | None:
     return Finding(line["finding"], line["label"], x, y, radius)
 
 
-def _in_classes(lines: list[_Line], location: str, stated: Sequence[str]) -> tuple[list[_Line], tuple[str, ...]]:
+def _in_classes(
+    lines: list[_Line], location: str, stated: Sequence[str], *, complete: bool
+) -> tuple[list[_Line], tuple[str, ...]]:
     """The lines with their classes as labels, and the classes in order."""
     numbers: dict[str, list[int]] = {}
     for line in lines:
         numbers.setdefault(line["label"], []).append(line.number)
     classes = order_classes(numbers, location, stated)
-    if not 2 <= len(classes.names) <= MOST_CLASSES:
+    if not (2 if complete else 1) <= len(classes.names) <= MOST_CLASSES:
         raise DataError(
             expected=f"2 to {MOST_CLASSES} classes",
             found=f"{len(classes.names)} different labels in {location}",

@@ -2,6 +2,7 @@ from .architecture import R50X1 as R50X1
 from .architecture import R101X1 as R101X1
 from .architecture import SMALL as SMALL
 from .architecture import BitArchitecture as BitArchitecture
+from .architecture import DepthRow as DepthRow
 from .backbone import (
     assign_official as assign_official,
 )
@@ -40,6 +41,9 @@ from .family import (
 )
 from .family import (
     verify_backbone as verify_backbone,
+)
+from .layers import (
+    ChannelMomentsGroupNorm as ChannelMomentsGroupNorm,
 )
 from .resolve import (
     backbone_weights as backbone_weights,

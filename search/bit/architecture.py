@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import prod
 
 EXPANSION = 4
@@ -40,14 +41,13 @@ class Unit:
     @property
     def variable_shapes(self) -> dict[str, tuple[int, ...]]:
         """Official name to shape of the unit's variables, in the order of the forward pass."""
-        shapes: dict[str, tuple[int, ...]] = dict(_norm_shapes(f"{self.prefix}/a", self.in_channels))
-        if self.projects:
-            shapes[f"{self.prefix}/a/proj/standardized_conv2d/kernel"] = (1, 1, self.in_channels, self.out_channels)
-        shapes[f"{self.prefix}/a/standardized_conv2d/kernel"] = (1, 1, self.in_channels, self.width)
-        shapes |= _norm_shapes(f"{self.prefix}/b", self.width)
-        shapes[f"{self.prefix}/b/standardized_conv2d/kernel"] = (3, 3, self.width, self.width)
-        shapes |= _norm_shapes(f"{self.prefix}/c", self.width)
-        shapes[f"{self.prefix}/c/standardized_conv2d/kernel"] = (1, 1, self.width, self.out_channels)
+        shapes: dict[str, tuple[int, ...]] = {}
+        channels = (self.in_channels, self.width, self.width, self.out_channels)
+        for letter, size, (entering, leaving) in zip("abc", (1, 3, 1), pairwise(channels), strict=True):
+            shapes |= _norm_shapes(f"{self.prefix}/{letter}", entering)
+            if letter == "a" and self.projects:
+                shapes[f"{self.prefix}/a/proj/standardized_conv2d/kernel"] = (1, 1, entering, self.out_channels)
+            shapes[f"{self.prefix}/{letter}/standardized_conv2d/kernel"] = (size, size, entering, leaving)
         return shapes
 
 
@@ -179,17 +179,9 @@ class BitArchitecture:
 
     def depth_table(self) -> tuple[DepthRow, ...]:
         """What each unfreeze depth trains, from the head only to everything."""
-        return tuple(
-            DepthRow(depth, self._first_trained(depth), self.trained_parameters(depth))
-            for depth in range(self.max_depth + 1)
-        )
-
-    def _first_trained(self, depth: int) -> str:
-        if depth == 0:
-            return ""
-        if depth == self.max_depth:
-            return "root_block"
-        return self.unit_sequence[self.n_units - depth].prefix.removeprefix("resnet/")
+        units = (unit.prefix.removeprefix("resnet/") for unit in reversed(self.unit_sequence))
+        first_trained = enumerate(("", *units, "root_block"))
+        return tuple(DepthRow(depth, first, self.trained_parameters(depth)) for depth, first in first_trained)
 
     def boundary_shape(self, depth: int, image_size: tuple[int, int]) -> tuple[int, ...]:
         """Shape of one image's boundary tensor, the input of what trains at `depth`.

@@ -8,7 +8,7 @@ tests/search/bit/test_bit_agreement.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,12 +68,7 @@ def boundary_key(depth: int) -> str:
 
 
 def build_trunk(
-    arch: BitArchitecture,
-    image_size: ImageSize,
-    depths: Sequence[int],
-    *,
-    fold: bool = True,
-    dtype: Any = "float32",
+    arch: BitArchitecture, image_size: ImageSize, depths: Sequence[int], *, fold: bool = True, dtype: Any = "float32"
 ) -> keras.Model:
     """The frozen part: pixels to the boundary tensors of all `depths` in one pass.
 
@@ -154,11 +149,7 @@ def official_variables(model: keras.Model) -> dict[str, keras.Variable]:
     Models inside the model are searched too. Kernels of folded and exported graphs hold standardised values under the
     same names.
     """
-    return {
-        f"{layer.name.replace('.', '/')}/{variable.name}": variable
-        for layer in _bit_layers(model)
-        for variable in layer.weights
-    }
+    return {name: variable for name, variable, _ in _bit_variables(model)}
 
 
 def assign_official(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
@@ -172,24 +163,22 @@ def assign_official(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> Non
         KeyError: If an array that the model needs is absent.
         ValueError: If a shape differs.
     """
-    for layer in _bit_layers(model):
-        for variable in layer.weights:
-            name = f"{layer.name.replace('.', '/')}/{variable.name}"
-            array = arrays[name]
-            if tuple(array.shape) != tuple(variable.shape):
-                raise ValueError(f"Expected shape {tuple(variable.shape)} for {name}. Received: {array.shape}")
-            folded = isinstance(layer, keras.layers.Conv2D)
-            variable.assign(fold_kernel(array) if folded else array)
+    for name, variable, is_folded in _bit_variables(model):
+        array = arrays[name]
+        if tuple(array.shape) != tuple(variable.shape):
+            raise ValueError(f"Expected shape {tuple(variable.shape)} for {name}. Received: {array.shape}")
+        variable.assign(fold_kernel(array) if is_folded else array)
 
 
-def _bit_layers(model: keras.Model) -> list[keras.Layer]:
-    found: list[keras.Layer] = []
+def _bit_variables(model: keras.Model) -> Iterator[tuple[str, keras.Variable, bool]]:
+    """Official name, variable, and whether it is a folded kernel."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            found += _bit_layers(layer)
+            yield from _bit_variables(layer)
         elif layer.name.startswith("resnet."):
-            found.append(layer)
-    return found
+            for variable in layer.weights:
+                is_folded = isinstance(layer, keras.layers.Conv2D)
+                yield f"{layer.name.replace('.', '/')}/{variable.name}", variable, is_folded
 
 
 def _forward(arch: BitArchitecture, layers: _TrainableLayers, x: Any, start: int, wanted: set[int]) -> dict[int, Any]:

@@ -19,7 +19,7 @@ from filelock import FileLock
 from search.bit.architecture import R50X1
 from search.bit.backbone import build_tail
 from search.files.atomic import write_atomic
-from search.machine.device import processor_name
+from search.machine.libraries import processor_name
 
 _PROBE_SECONDS = 0.8
 _PROBE_FILE = "bfloat16-probe.json"

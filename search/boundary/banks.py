@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from search.bit.architecture import BitArchitecture
-from search.bit.weights import BitWeights
+from search.bit import BitArchitecture, BitWeights
 from search.boundary.plan import BankPlan
 from search.boundary.store import BankKey, BankStore
 from search.boundary.trunk import frozen_trunk
 from search.boundary.values import BoundaryValues, RecomputedValues, bank_dtype
 from search.boundary.views import TRUNK_BATCH, StoredViews
-from search.machine.device import arithmetic
+from search.machine.libraries import arithmetic
 
 
 def boundary_shapes(
@@ -53,17 +52,9 @@ def boundary_values(
     image_size = prepared.settings.image_size
     shapes = boundary_shapes(architecture, (*plan.stored, *plan.recomputed), image_size)
     trunk_of = partial(frozen_trunk, architecture, weights, image_size=image_size, dtype=dtype)
+    fingerprints = weights.fingerprint, prepared.fingerprint, views.fingerprint
     keys = {
-        depth: BankKey(
-            weights.fingerprint,
-            prepared.fingerprint,
-            views.fingerprint,
-            depth,
-            TRUNK_BATCH,
-            dtype=dtype,
-            arithmetic=arithmetic(),
-        )
-        for depth in plan.stored
+        depth: BankKey(*fingerprints, depth, TRUNK_BATCH, dtype=dtype, arithmetic=arithmetic()) for depth in plan.stored
     }
     stored = BankStore(cache, max_bytes=max_bytes).ensure(
         keys, trunk_of=trunk_of, pixels_from=views.batches, views=plan.views, shapes=shapes, progress=progress

@@ -64,12 +64,17 @@ def plan_banks(
         max_bytes: Budget of the banks.
         fixed_views: Views of each class that an earlier part of the same search has used.
     """
-    wishes = [tuple(fixed_views)] if fixed_views is not None else _wishes(labels, n_classes, base_views, most_views)
+    # From the views wished for down to the fewest.
+    wishes = [
+        views_per_class(labels, n_classes, base=base, most=max(base, most_views * base // base_views))
+        for base in range(base_views, 0, -1)
+    ]
+    if fixed_views is not None:
+        wishes = [tuple(fixed_views)]
     counts = np.bincount(labels, minlength=n_classes)
     plans = [_with_all_stored(wish, counts, shapes) for wish in wishes]
-    for plan in plans:
-        if plan.total_bytes <= max_bytes:
-            return plan
+    if fitting := [plan for plan in plans if plan.total_bytes <= max_bytes]:
+        return fitting[0]
     # Not even the fewest views fit: what is recomputed may as well have all the views that were wished for.
     sizes = dict(plans[0].bytes)
     recomputed = []
@@ -87,14 +92,6 @@ def _with_all_stored(
     views = int(counts @ np.array(wish))
     sizes = {depth: bank_bytes(depth, shape, views) for depth, shape in shapes.items()}
     return BankPlan(wish, tuple(sorted(sizes)), (), sizes, views)
-
-
-def _wishes(labels: NDArray[np.int64], n_classes: int, base_views: int, most_views: int) -> list[tuple[int, ...]]:
-    """From the views wished for down to the fewest."""
-    return [
-        views_per_class(labels, n_classes, base=base, most=max(base, most_views * base // base_views))
-        for base in range(base_views, 0, -1)
-    ]
 
 
 def describe_banks(plan: BankPlan) -> str:

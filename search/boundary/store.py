@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ CODE_VERSION = 1
 
 _VIEWS_BETWEEN_SAVES = 512
 _CHECKSUM_ITEMS = 2**24
+_PixelsFrom = Callable[[int], Iterable[NDArray[np.float32]]]
+_Progress = Callable[[int, int], None] | None
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class BankKey:
         batch_size: Size of the trunk's batches.
         code: Version of the code.
         dtype: Dtype policy of the trunk's arithmetic.
-        arithmetic: Libraries and kind of device that compute it, see `environment.arithmetic`: the folder of banks is
-            shared by runs of all devices, and outlives an update.
+        arithmetic: Libraries and kind of device that compute it, see `search.machine.libraries.arithmetic`: the
+            folder of banks is shared by runs of all devices, and outlives an update.
     """
 
     weights: str
@@ -95,10 +98,10 @@ class BankStore:
         keys: Mapping[int, BankKey],
         *,
         trunk_of: Callable[[Sequence[int]], Trunk],
-        pixels_from: Callable[[int], Iterable[NDArray[np.float32]]],
+        pixels_from: _PixelsFrom,
         views: int,
         shapes: Mapping[int, tuple[int, ...]],
-        progress: Callable[[int, int], None] | None = None,
+        progress: _Progress = None,
     ) -> dict[int, NDArray[Any]]:
         """Load the banks that are there and fill the others in one pass of the trunk.
 
@@ -121,11 +124,12 @@ class BankStore:
             loaded = {depth: values for depth, values in found.items() if values is not None}
             missing = sorted(keys.keys() - loaded.keys())
             if missing:
-                for depth in missing:
-                    self._forget_damaged(keys[depth])
+                for folder in (self._folder(keys[depth]) for depth in missing):
+                    if (folder / "bank.json").exists():  # it says that it is finished, and is not what was written
+                        shutil.rmtree(folder)
                 self._make_room(keys, shapes, views)
-                trunk = trunk_of(missing)
-                while not self._fill(keys, missing, trunk, pixels_from, views, shapes, progress):
+                trunk, empty = trunk_of(missing), {depth: keys[depth] for depth in missing}
+                while not self._fill(empty, trunk, pixels_from, views, shapes, progress):
                     pass
                 loaded |= {depth: np.load(self._folder(keys[depth]) / "values.npy", mmap_mode="r") for depth in missing}
         return loaded
@@ -133,22 +137,25 @@ class BankStore:
     def _fill(
         self,
         keys: Mapping[int, BankKey],
-        depths: Sequence[int],
         trunk: Trunk,
-        pixels_from: Callable[[int], Iterable[NDArray[np.float32]]],
+        pixels_from: _PixelsFrom,
         views: int,
         shapes: Mapping[int, tuple[int, ...]],
-        progress: Callable[[int, int], None] | None,
+        progress: _Progress,
     ) -> bool:
-        """Fill what is missing; False where a bank turned out to need float32 and its fill has to begin again."""
-        folders = {depth: self._folder(keys[depth]) for depth in depths}
-        batch_size = keys[depths[0]].batch_size
-        opened = {depth: _open_values(folders[depth], views, shapes[depth], bank_dtype(depth)) for depth in depths}
+        """Fill the banks of these keys, which are missing, in the order in which the trunk gives their depths.
+
+        Returns:
+            False where one turned out to need float32 and its fill has to begin again.
+        """
+        folders = {depth: self._folder(key) for depth, key in keys.items()}
+        batch_size = next(iter(keys.values())).batch_size
+        opened = {depth: _open_values(folders[depth], views, shapes[depth], bank_dtype(depth)) for depth in keys}
         files = {depth: values for depth, (values, _) in opened.items()}
         done = saved = min(kept for _, kept in opened.values()) // batch_size * batch_size
-        checksums = {depth: _checksum(files[depth][:done]) for depth in depths}
+        checksums = {depth: _checksum(values[:done]) for depth, values in files.items()}
         for pixels in pixels_from(done):
-            for depth, boundary in zip(depths, trunk(whole_batch(pixels, batch_size)), strict=True):
+            for depth, boundary in zip(keys, trunk(whole_batch(pixels, batch_size)), strict=True):
                 part = np.asarray(boundary)[: len(pixels)]
                 if files[depth].dtype == np.float16 and np.abs(part).max() > FLOAT16_LIMIT:
                     shutil.rmtree(folders[depth])
@@ -166,15 +173,10 @@ class BankStore:
         if done != views:
             raise ValueError(f"Expected {views} views in the pixel batches. Received: {done}")
         _save_progress(folders, files, done, checksums)
-        for depth in depths:
-            manifest = _manifest(keys[depth], files[depth], checksums[depth])
+        for depth, key in keys.items():
+            manifest = _manifest(key, files[depth], checksums[depth])
             write_atomic(folders[depth] / "bank.json", json.dumps(manifest, indent=2))
         return True
-
-    def _forget_damaged(self, key: BankKey) -> None:
-        """Delete a bank that says it is finished and is not what was written."""
-        if (self._folder(key) / "bank.json").exists():
-            shutil.rmtree(self._folder(key))
 
     def _make_room(self, keys: Mapping[int, BankKey], shapes: Mapping[int, tuple[int, ...]], views: int) -> None:
         kept = {key.fingerprint for key in keys.values()}
@@ -235,8 +237,6 @@ def _save_progress(
 
 def _checksum(values: NDArray[Any], before: str = "0") -> str:
     """CRC-32C of the values, read in pieces (about a second a GB), going on from that of the values before."""
-    import google_crc32c
-
     total, flat = int(before, 16), values.reshape(-1)
     for start in range(0, len(flat), _CHECKSUM_ITEMS):
         total = google_crc32c.extend(total, flat[start : start + _CHECKSUM_ITEMS].tobytes())

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.bit.architecture import BitArchitecture
-from search.bit.backbone import assign_official, boundary_key, build_tail, build_trunk
-from search.bit.weights import BitWeights
+from search.bit import BitArchitecture, BitWeights, assign_official, boundary_key, build_tail, build_trunk
 from search.boundary.values import BoundaryBank, Trunk
 
 _POOLING_BATCH = 32

@@ -13,10 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.preparation.prepared import PreparedSet
-from mammo_data.preparation.settings import AugmentationSettings
-from mammo_data.splits import Split
-from mammo_data.training.pipeline import view_dataset
+from mammo_data import AugmentationSettings, PreparedSet, Split, view_dataset
 from search.boundary.plan import BankPlan
 
 TRUNK_BATCH = 32

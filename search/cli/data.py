@@ -11,6 +11,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import mammo_data
+from mammo_data.errors import DataError
 from search.cli import settings
 from search.cli.settings import Assignments, ConfigFile, Demo, ImageSize, Info, Json, Mode, SplitFile, Weights
 from search.screen.output import complain, messages, show, show_json
@@ -72,13 +73,20 @@ def preview(
 ) -> None:
     """Draw a contact sheet: outlines of the breast, crop boxes, circles.
 
+    What is no film is named, a line each, and the exit code is 3 then.
+
     Example: mammo-search data preview all-mias.tar.gz --image mdb001 --side 600
     """
     source = mammo_data.open_source(data, info)
     table = mammo_data.load_cases(source)
     with _bar("preview") as moved:
-        sheet = mammo_data.contact_sheet(source, table, image_ids=image, side=side, columns=columns, progress=moved)
+        sheet, refused = mammo_data.contact_sheet(
+            source, table, image_ids=image, side=side, columns=columns, progress=moved
+        )
     show(str(mammo_data.write_contact_sheet(sheet, out)))
+    if refused:
+        complain(str(DataError.of_all(refused)))
+        raise typer.Exit(PROBLEMS_FOUND)
 
 
 def phantom(

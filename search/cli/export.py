@@ -45,6 +45,6 @@ def export(
         return
     show(f"{exported.path}\n{exported.metadata}")
     show(
-        f"compared with Keras on {exported.cases} {exported.images}: "
-        f"largest difference {exported.largest_difference:.2g}, accepted up to {exported.bound:g}"
+        "compared with Keras on {cases} {images}: "
+        "largest difference {largest_difference:.2g}, accepted up to {bound:g}".format(**exported.verification)
     )

@@ -135,15 +135,12 @@ def _write_onnx(model_file: Path, path: Path, metadata: ModelMetadata) -> None:
     for value in (graph.input[0], graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "n"
     graph.name = "bit_mammography_final"
-    onnx.helper.set_model_props(proto, {"mammo_search": _without_file_facts(metadata)})
+    # Without what is only known of the file once it is written.
+    later = ("model", "format", "sha256", "verification", "checksum")
+    known = {name: value for name, value in metadata.content.items() if name not in later}
+    onnx.helper.set_model_props(proto, {"mammo_search": json.dumps(known)})
     onnx.checker.check_model(proto)
     onnx.save(proto, str(path))
-
-
-def _without_file_facts(metadata: ModelMetadata) -> str:
-    """The metadata but for what is only known of the file once it is written."""
-    later = ("model", "format", "sha256", "verification", "checksum")
-    return json.dumps({name: value for name, value in metadata.content.items() if name not in later})
 
 
 def _rename(graph: Any, old: str, new: str) -> None:

@@ -29,7 +29,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,24 +89,12 @@ class ModelMetadata:
     @property
     def thresholds(self) -> tuple[OperatingThreshold, ...]:
         """The operating points."""
-        return tuple(
-            OperatingThreshold(
-                point["endpoint"], tuple(point["classes"]), point["target_specificity"], point["threshold"]
-            )
-            for point in self.content["operating_points"]
-        )
+        points = self.content["operating_points"]
+        return tuple(OperatingThreshold(**{**point, "classes": tuple(point["classes"])}) for point in points)
 
-    @property
-    def known_patients(self) -> frozenset[str]:
-        """Digests of all patients of the model's run, those of its development and the held-out ones."""
-        return self._known("patients")
-
-    @property
-    def known_images(self) -> frozenset[str]:
-        """Digests of all prepared images of the model's run; empty where they are not known."""
-        return self._known("images")
-
-    def _known(self, what: str) -> frozenset[str]:
+    def known(self, what: Literal["patients", "images"]) -> frozenset[str]:
+        """Digests of all patients of the model's run, those of its development and the held-out ones, or of their
+        prepared images; empty where they are not known."""
         return frozenset([*self.content["development"][what], *self.content.get("held_out", {}).get(what, ())])
 
     def require_complete(self) -> None:
@@ -124,7 +112,7 @@ class ModelMetadata:
             raise ValueError("an operating point of a class that the model does not have")
         if self.mode not in ("whole", "roi"):
             raise ValueError(f"mode {self.mode}")
-        _ = self.preparation, self.known_patients, self.known_images, self.content["sha256"]
+        _ = self.preparation, self.known("patients"), self.known("images"), self.content["sha256"]
 
     def require_whole_images(self) -> None:
         """Refuse a model of crops, which follow places that somebody has marked.

@@ -29,10 +29,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from search.bit.architecture import BitArchitecture
-from search.bit.backbone import assign_official, build_export_backbone
-from search.bit.layers import ChannelMomentsGroupNorm
-from search.bit.weights import BitWeights
+from search.bit import BitArchitecture, BitWeights, ChannelMomentsGroupNorm, assign_official, build_export_backbone
 from search.errors import RunError
 from search.export.metadata import ModelFile
 from search.files.atomic import replacing
@@ -48,27 +45,10 @@ _MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
 _MODELS = {"keras", "keras.models", "keras.src.models.functional", "keras.src.models.sequential"}
 _ALLOWED = {
     "keras.layers": {
-        "Activation",
-        "Add",
-        "AveragePooling2D",
-        "BatchNormalization",
-        "Concatenate",
-        "Conv2D",
-        "Dense",
-        "Dropout",
-        "Flatten",
-        "GlobalAveragePooling2D",
-        "GlobalMaxPooling2D",
-        "GroupNormalization",
-        "InputLayer",
-        "MaxPooling2D",
-        "Multiply",
-        "ReLU",
-        "Rescaling",
-        "Reshape",
-        "Resizing",
-        "Softmax",
-        "ZeroPadding2D",
+        *("InputLayer", "Rescaling", "Resizing", "Reshape", "Flatten", "Concatenate", "ZeroPadding2D"),
+        *("Conv2D", "Dense", "BatchNormalization", "GroupNormalization", "Dropout"),
+        *("AveragePooling2D", "GlobalAveragePooling2D", "MaxPooling2D", "GlobalMaxPooling2D"),
+        *("Activation", "ReLU", "Softmax", "Add", "Multiply"),
     },
     **{module: {"DTypePolicy", "Functional", "Model", "Sequential"} for module in _MODELS},
 }

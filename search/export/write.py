@@ -11,13 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
-from mammo_data.phantom.dataset import write_phantom
-from mammo_data.preparation.prepared import PreparedSet
-from mammo_data.preparation.standardise import standardise
-from mammo_data.sources.open import open_source
-from mammo_data.splits import Split
+from mammo_data import DataError, PreparedSet, Split, decode_grey, open_source, standardise, write_phantom
 from search.config.reading import load_config
 from search.config.schema import cache_directory
 from search.errors import ConfigError, RunError
@@ -39,33 +33,19 @@ class Exported:
         path: The file or folder.
         format: Its format's name.
         metadata: The JSON file beside it.
-        cases: Images that it was compared on.
-        images: Which images those were.
-        largest_difference: Of a probability, from Keras in this process.
-        bound: What was accepted.
+        verification: What the metadata say about the comparison: cases (images that it was compared on), images (which
+            those were), largest_difference (of a probability, from Keras in this process), bound (what was accepted).
     """
 
     path: Path
     format: str
     metadata: Path
-    cases: int
-    images: str
-    largest_difference: float
-    bound: float
+    verification: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
         """The answer as a JSON-able dict."""
-        return {
-            "model": str(self.path),
-            "format": self.format,
-            "metadata": str(self.metadata),
-            "verification": self.verification,
-        }
-
-    @property
-    def verification(self) -> dict[str, Any]:
-        """What the metadata say about the comparison."""
-        return {name: getattr(self, name) for name in ("cases", "images", "largest_difference", "bound")}
+        files = {"model": str(self.path), "metadata": str(self.metadata)}
+        return {**files, "format": self.format, "verification": self.verification}
 
 
 def export_run(
@@ -100,12 +80,12 @@ def export_run(
         with replace(target) as temporary:
             kind.write(model_file, temporary, metadata)
             difference = _difference(kind, temporary, images, expected)
-    exported = Exported(target, kind.name, metadata_file(target), len(images), described, difference, kind.bound)
+    found = {"cases": len(images), "images": described, "largest_difference": difference, "bound": kind.bound}
     if target != model_file:
-        metadata.write(target, format=kind.name, verification=exported.verification)
-    elif not exported.metadata.is_file():
+        metadata.write(target, format=kind.name, verification=found)
+    elif not metadata_file(target).is_file():
         metadata.write(target, format=kind.name, verification=None)
-    return exported
+    return Exported(target, kind.name, metadata_file(target), found)
 
 
 def comparison_images(run: RunDirectory, metadata: ModelMetadata) -> tuple[NDArray[np.float32], str]:

@@ -19,11 +19,8 @@ def content_checksum(path: Path) -> str:
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    lines = [
-        f"{file.relative_to(path).as_posix()} {content_checksum(file)}"
-        for file in sorted(path.rglob("*"))
-        if file.is_file()
-    ]
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    lines = [f"{file.relative_to(path).as_posix()} {content_checksum(file)}" for file in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

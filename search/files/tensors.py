@@ -28,19 +28,9 @@ Arrays = dict[str, NDArray[Any]]
 
 _CHECKSUM = "crc32c"
 DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    TypeError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-    SyntaxError,
-    struct.error,
-    tokenize.TokenError,
-    zlib.error,
-    zipfile.BadZipFile,
+    *(OSError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile),
+    *(ValueError, KeyError, TypeError, RuntimeError, OverflowError),
+    *(SyntaxError, tokenize.TokenError, struct.error),  # numpy reads a header as Python's text
 )
 """What json, numpy and zipfile raise for a file whose bytes have changed: whichever field was hit, another one."""
 

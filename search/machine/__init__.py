@@ -1,1 +1,1 @@
-"""What a run runs on: libraries' start and noise, device, full disk and full memory."""
+"""What a run computes on: libraries' start and noise, the device, full disk and full memory."""

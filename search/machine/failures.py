@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +18,9 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 # Less has no room for a run's first file.
 _LITTLE = 2**16
-_NO_MEMORY = (
-    "resourceexhausted",
-    "resource_exhausted",
-    "out of memory",
-    "out_of_memory",
-    "alloc_failed",
-    "bad_alloc",
-    "cannot parse tensor from proto",
-    "can't start new thread",
+_NO_MEMORY = re.compile(
+    "resource_?exhausted|out[ _]of[ _]memory|alloc_failed|bad_alloc|cannot parse tensor from proto|"
+    "can't start new thread"
 )
 
 
@@ -121,8 +116,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     # By name: TensorFlow and JAX are not to be imported for this. A full disk has the same type in TensorFlow; a large
     # constant of a graph that finds no memory has the last one.
-    text = f"{type(error).__name__} {error}".lower()
-    if any(word in text for word in _NO_MEMORY) and not is_disk_failure(error):
+    if _NO_MEMORY.search(f"{type(error).__name__} {error}".lower()) and not is_disk_failure(error):
         return True
     return error.__cause__ is not None and is_out_of_memory(error.__cause__)
 

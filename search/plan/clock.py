@@ -25,8 +25,8 @@ _ROUGH_SETUP_SECONDS = 5.0
 
 
 @dataclass
-class RunInFlight:
-    """A run that is being trained.
+class TrialInFlight:
+    """A trial that is being trained.
 
     Attributes:
         trial: Its number.
@@ -54,7 +54,7 @@ class RunInFlight:
 
     @property
     def epochs_a_fold(self) -> int:
-        """Epochs that this run trains on each fold."""
+        """Epochs that this trial trains on each fold."""
         return self.assignment.epochs - self.assignment.initial_epoch
 
     @property
@@ -72,11 +72,11 @@ class SearchClock:
     Attributes:
         plan: The plan.
         folds: Folds of a trial.
-        records: Finished runs, in the order in which they ended.
-        costs: What epochs cost; it learns from each finished run.
+        records: Finished trials, in the order in which they ended.
+        costs: What epochs cost; it learns from each finished trial.
         depths: Unfreeze depths of the space.
         configurations: Configurations by their numbers, as far as they are drawn.
-        running: Runs in flight.
+        running: Trials in flight, by number.
     """
 
     plan: HyperbandPlan
@@ -85,7 +85,7 @@ class SearchClock:
     costs: CostModel = field(default_factory=CostModel)
     depths: Sequence[int] = (0,)
     configurations: dict[int, Configuration] = field(default_factory=dict)
-    running: dict[int, RunInFlight] = field(default_factory=dict)
+    running: dict[int, TrialInFlight] = field(default_factory=dict)
     _built: set[Shape] = field(default_factory=set)
     _setups: list[float] = field(default_factory=list)
 
@@ -97,14 +97,14 @@ class SearchClock:
                 fold_epochs = (record.epochs - record.initial_epoch) * self.folds
                 self.costs.learn(configuration.unfreeze_depth, fold_epochs, record.seconds - record.build_seconds)
 
-    def begin(self, run: int, assignment: Assignment, configuration: Configuration, now: float) -> None:
-        """A run starts."""
+    def begin(self, trial: int, assignment: Assignment, configuration: Configuration, now: float) -> None:
+        """A trial starts."""
         self.configurations[assignment.configuration] = configuration
-        self.running[run] = RunInFlight(run, assignment, configuration, now, epoch=assignment.initial_epoch)
+        self.running[trial] = TrialInFlight(trial, assignment, configuration, now, epoch=assignment.initial_epoch)
 
-    def epoch_ended(self, run: int, fold: int, epoch: int, now: float) -> None:
+    def epoch_ended(self, trial: int, fold: int, epoch: int, now: float) -> None:
         """One more epoch of one fold; the folds before it are done."""
-        flight = self.running.get(run)
+        flight = self.running.get(trial)
         if flight is None:
             return
         flight.fold, flight.epoch, flight.last = fold, epoch, now
@@ -115,7 +115,7 @@ class SearchClock:
         flight.fold_epochs = max(flight.fold_epochs, done)
 
     def end(self, record: TrialRecord) -> None:
-        """A run is finished."""
+        """A trial is finished."""
         flight = self.running.pop(record.trial, None)
         self.records.append(record)
         if flight is None or flight.epoch_seconds is None:
@@ -130,10 +130,10 @@ class SearchClock:
     def epochs_done(self) -> float:
         """Epochs of the plan that are trained; an epoch of one fold is its part of one."""
         whole = sum(record.epochs - record.initial_epoch for record in self.records if record.status == "completed")
-        return min(self.plan.epochs, whole + sum(run.fold_epochs for run in self.running.values()) / self.folds)
+        return min(self.plan.epochs, whole + sum(flight.fold_epochs for flight in self.running.values()) / self.folds)
 
-    def run_seconds_left(self, flight: RunInFlight, now: float) -> float | None:
-        """Until a run in flight ends; None while nothing is known."""
+    def trial_seconds_left(self, flight: TrialInFlight, now: float) -> float | None:
+        """Until a trial in flight ends; None while nothing is known."""
         left = flight.epochs_a_fold * self.folds - flight.fold_epochs
         pace = flight.epoch_seconds
         if pace is None:
@@ -148,11 +148,11 @@ class SearchClock:
         """Until the search ends; None while nothing is known."""
         if not self.costs.is_known:
             return None
-        assignments = {run: flight.assignment for run, flight in self.running.items()}
+        assignments = {trial: flight.assignment for trial, flight in self.running.items()}
         depth_of = {number: configuration.unfreeze_depth for number, configuration in self.configurations.items()}
         work = remaining_work(self.plan, self.records, assignments, depth_of=depth_of, depths=self.depths)
         training = sum(epochs * self.folds * self.costs.seconds(depth) for depth, epochs in work.items())
-        flying = sum(self.run_seconds_left(flight, now) or 0.0 for flight in self.running.values())
+        flying = sum(self.trial_seconds_left(flight, now) or 0.0 for flight in self.running.values())
         return training + flying + len(self._shapes_to_come()) * self._setup_seconds
 
     @property
@@ -175,12 +175,6 @@ def _shape(configuration: Configuration) -> Shape:
 def search_clock(
     config: Config, plan: HyperbandPlan, costs: CostModel, finished: Sequence[TrialRecord] = ()
 ) -> SearchClock:
-    """A search before its first run, or after the finished ones."""
-    return SearchClock(
-        plan,
-        config.search.folds or config.split.folds,
-        list(finished),
-        costs,
-        depths=config.space.depths,
-        configurations=planned_configurations(config, plan),
-    )
+    """A search before its first trial, or after the finished ones."""
+    folds, drawn = config.search.folds or config.split.folds, planned_configurations(config, plan)
+    return SearchClock(plan, folds, list(finished), costs, config.space.depths, drawn)

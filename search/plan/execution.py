@@ -65,7 +65,7 @@ def next_assignment(plan: HyperbandPlan, history: Sequence[TrialState]) -> Assig
         history: All trials started so far, in any order.
 
     Returns:
-        The assignment, "wait" while barriers wait for running ones, or "done".
+        The assignment, "wait" while barriers wait for running trials, or "done".
     """
     waits = False
     for bracket in range(len(plan.brackets)):

@@ -38,12 +38,8 @@ def protocol_table(plan: HyperbandPlan, config: Config) -> dict[str, Any]:
     table = plan_table(plan)
     if config.split.protocol == "nested":
         count = searches(config)
-        table["nested"] = {
-            "outer_folds": config.split.outer_folds,
-            "searches": count,
-            "runs": count * plan.trials,
-            "epochs": count * plan.epochs,
-        }
+        totals = {"trials": count * plan.trials, "epochs": count * plan.epochs}
+        table["nested"] = {"outer_folds": config.split.outer_folds, "searches": count, **totals}
     return table
 
 
@@ -121,23 +117,17 @@ def plan_table(plan: HyperbandPlan) -> dict[str, Any]:
     """The plan as a JSON-able dict: totals, and a row a rung."""
     return {
         "max_trials": plan.max_trials,
-        "runs": plan.trials,
+        "trials": plan.trials,
         "configurations": plan.configurations,
         "spare_configurations": plan.spares,
         "epochs": plan.epochs,
-        "full_budget_runs": plan.full_budget_trials,
+        "full_budget_trials": plan.full_budget_trials,
         "max_epochs": plan.max_epochs,
         "factor": plan.factor,
         "rungs": [
-            {
-                "bracket": bracket_position,
-                "rung": rung_position,
-                "runs": rung.trials,
-                "initial_epoch": rung.initial_epoch,
-                "epochs": rung.epochs,
-            }
-            for bracket_position, bracket in enumerate(plan.brackets)
-            for rung_position, rung in enumerate(bracket.rungs)
+            {"bracket": number, "rung": position, **asdict(rung)}
+            for number, bracket in enumerate(plan.brackets)
+            for position, rung in enumerate(bracket.rungs)
         ],
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from reports.search_plots.space import Dimension
@@ -53,11 +53,16 @@ class Configuration:
 
 def declare_space(hyperparameters: keras_tuner.HyperParameters, space: SpaceSection) -> None:
     """Declare the five hyperparameters; the default of each is the middle of its range."""
-    _choice(hyperparameters, "head_width", space.head_width)
-    _float(hyperparameters, "dropout", space.dropout)
-    _float(hyperparameters, "l2", space.l2)
-    _float(hyperparameters, "learning_rate", space.learning_rate)
-    _choice(hyperparameters, "unfreeze_depth", space.unfreeze_depth)
+    for name, wanted in _ranges(space).items():
+        if not isinstance(wanted, Interval):
+            ordered = sorted(set(wanted))
+            hyperparameters.Choice(name, ordered, default=ordered[(len(ordered) - 1) // 2], ordered=True)
+        elif wanted.min == wanted.max:
+            hyperparameters.Fixed(name, wanted.min)
+        else:
+            low, high, sampling = wanted.min, wanted.max, wanted.sampling
+            middle = (low * high) ** 0.5 if sampling == "log" else (low + high) / 2
+            hyperparameters.Float(name, low, high, sampling=sampling, default=float(f"{middle:.3g}"))
 
 
 def known_configurations(space: SpaceSection) -> tuple[Configuration, ...]:
@@ -85,52 +90,34 @@ def draw_configurations(space: SpaceSection, count: int, *, seed: int) -> tuple[
     drawn = dict.fromkeys(known_configurations(space))
     misses = 0
     while len(drawn) < count and misses < DRAWS_BEFORE_EXHAUSTED:
-        configuration = Configuration(
-            head_width=_chosen(space.head_width, rng.random()),
-            dropout=_real(space.dropout, rng.random()),
-            l2=_real(space.l2, rng.random()),
-            learning_rate=_real(space.learning_rate, rng.random()),
-            unfreeze_depth=_chosen(space.unfreeze_depth, rng.random()),
-        )
+        configuration = Configuration(**{name: _value(wanted, rng.random()) for name, wanted in _ranges(space).items()})
         misses = misses + 1 if configuration in drawn else 0
         drawn[configuration] = None
     return tuple(drawn)[:count]
 
 
-def _chosen(values: tuple[int, ...], probability: float) -> int:
-    """The value at a cumulative probability in [0, 1), as KerasTuner's Choice has it."""
-    ordered = sorted(set(values))
-    return ordered[min(int(probability / (1 / len(ordered))), len(ordered) - 1)]
+def _ranges(space: SpaceSection) -> dict[str, Interval | tuple[int, ...]]:
+    """Name of each hyperparameter to its range or its choices, in the order in which they are declared and drawn."""
+    return {each.name: getattr(space, each.name) for each in fields(Configuration)}
 
 
-def _real(interval: Interval, probability: float) -> float:
-    """The value at a cumulative probability in [0, 1), as KerasTuner's Float has it, to three digits."""
-    low, high = interval.min, interval.max
+def _value(wanted: Interval | tuple[int, ...], probability: float) -> Any:
+    """The value at a cumulative probability in [0, 1), as KerasTuner has it; a real one to three digits."""
+    if not isinstance(wanted, Interval):
+        ordered = sorted(set(wanted))
+        return ordered[min(int(probability / (1 / len(ordered))), len(ordered) - 1)]
+    low, high = wanted.min, wanted.max
     if low == high:
         return low
-    value = low * math.pow(high / low, probability) if interval.sampling == "log" else probability * (high - low) + low
+    value = low * math.pow(high / low, probability) if wanted.sampling == "log" else probability * (high - low) + low
     return min(max(float(f"{value:.3g}"), low), high)
-
-
-def _choice(hyperparameters: keras_tuner.HyperParameters, name: str, values: tuple[int, ...]) -> None:
-    ordered = sorted(set(values))
-    hyperparameters.Choice(name, ordered, default=ordered[(len(ordered) - 1) // 2], ordered=True)
-
-
-def _float(hyperparameters: keras_tuner.HyperParameters, name: str, interval: Interval) -> None:
-    if interval.min == interval.max:
-        hyperparameters.Fixed(name, interval.min)
-        return
-    log = interval.sampling == "log"
-    middle = (interval.min * interval.max) ** 0.5 if log else (interval.min + interval.max) / 2
-    hyperparameters.Float(name, interval.min, interval.max, sampling=interval.sampling, default=float(f"{middle:.3g}"))
 
 
 def recorded_dimensions(settings: Mapping[str, Any]) -> tuple[Dimension, ...]:
     """The hyperparameters of a run, those that change the network first.
 
     Args:
-        settings: The manifest's, by path (`run_settings.result_settings`).
+        settings: The manifest's, by path (`search.run_folder.lifecycle.result_settings`).
 
     Returns:
         A dimension each: a list of values is a choice, ``min``, ``max`` and ``sampling`` are a range. None where the
@@ -143,12 +130,7 @@ def recorded_dimensions(settings: Mapping[str, Any]) -> tuple[Dimension, ...]:
         if isinstance(values, list) and values and name not in _NO_HYPERPARAMETERS
     ]
     ranges = [
-        Dimension(
-            name,
-            float(space[path]),
-            float(space[f"{name}.max"]),
-            log=space.get(f"{name}.sampling") == "log",
-        )
+        Dimension(name, float(space[path]), float(space[f"{name}.max"]), log=space.get(f"{name}.sampling") == "log")
         for path in sorted(space, reverse=True)
         if path.endswith(".min") and f"{(name := path.removesuffix('.min'))}.max" in space
     ]

@@ -9,8 +9,7 @@ from typing import Any
 import platformdirs
 from rich.console import Console
 
-from reports.evaluation.evaluate import evaluate_fixed
-from reports.predictions import Predictions
+from reports import Predictions, evaluate_fixed
 from search.export.metadata import RESEARCH_USE, ModelFile
 from search.export.model import ExportedModel
 from search.predict.labelled import external_images, held_out_images
@@ -24,6 +23,7 @@ _HEADLINE = {
     "balanced_accuracy": "balanced accuracy",
     "brier": "Brier score",
     "log_loss": "log loss",
+    "classwise_ece": "class-wise calibration error",
 }
 
 
@@ -61,7 +61,8 @@ class ModelEvaluation:
         if self.demo:
             lines.append("a demonstration's model: its figures say nothing about mammography")
         if self.holdout_readings is not None:
-            lines.append(f"these held-out patients have been evaluated {_times(self.holdout_readings)}, now included")
+            times = "once" if self.holdout_readings == 1 else f"{self.holdout_readings} times"
+            lines.append(f"these held-out patients have been evaluated {times}, now included")
         if self.left_out_patients:
             lines.append(f"{self.left_out_patients} patients left out, for the model's run knows them")
         titles = {"primary_auc": f"{metrics['primary_endpoint']}, AUC"} | _HEADLINE
@@ -72,7 +73,7 @@ class ModelEvaluation:
         ]
         if "calibration" in metrics:
             corrected = metrics["calibration"]["corrected"]
-            rows += [(f"{_HEADLINE[key]}, calibrated", interval_text(corrected[key])) for key in ("brier", "log_loss")]
+            rows += [(f"{_HEADLINE[key]}, calibrated", interval_text(corrected[key])) for key in CALIBRATION_METRICS]
         for point in metrics["operating_points"]:
             title = f"{point['endpoint']}, threshold for {point['target_specificity']:.2f}"
             rows.append((f"{title}: sensitivity", interval_text(point["sensitivity"])))
@@ -111,7 +112,9 @@ def evaluate_model(
             cache = Path(platformdirs.user_cache_dir("mammo-search"))
             labelled = external_images(file.metadata, data, info, cache, progress, leave_out_known=leave_out_known)
     model, table = ExportedModel(file), labelled.table
-    readings = None if labelled.held_out is None else _record(file, labelled.held_out)
+    readings = None
+    if labelled.held_out is not None and file.run is not None:  # no model that has left its run has held-out patients
+        readings = len(record_reading(file.run.runs, labelled.held_out, file.run.name))
     predictions = Predictions(
         image_ids=table.image_ids,
         patient_ids=table.patient_ids,
@@ -119,12 +122,8 @@ def evaluate_model(
         probabilities=model.probabilities(labelled.images),
         class_names=table.class_names,
     )
-    metrics = evaluate_fixed(
-        predictions,
-        correction=file.metadata.correction,
-        thresholds=file.metadata.thresholds,
-        seed=labelled.seed,
-    )
+    known = file.metadata
+    metrics = evaluate_fixed(predictions, correction=known.correction, thresholds=known.thresholds, seed=labelled.seed)
     if predictions_file is not None:
         predictions.write_csv(predictions_file)
     return ModelEvaluation(
@@ -135,12 +134,3 @@ def evaluate_model(
         left_out_patients=labelled.left_out,
         metrics=metrics,
     )
-
-
-def _record(file: ModelFile, held_out: str) -> int:
-    assert file.run is not None  # a file that has left its run has no held-out patients with it
-    return len(record_reading(file.run.runs, held_out, file.run.name))
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"

@@ -17,12 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.decoding.decode import decode_grey
-from mammo_data.errors import DataError
-from mammo_data.preparation.film_check import require_film
-from mammo_data.preparation.settings import PreparationSettings
-from mammo_data.preparation.standardise import standardise
-from mammo_data.sources.image_files import ImageFile
+from mammo_data import DataError, ImageFile, PreparationSettings, read_film, standardise
 from search.export.model import BATCH, ExportedModel
 
 _AHEAD = 4 * BATCH
@@ -88,9 +83,8 @@ def prepare_film(data: bytes, name: str, settings: PreparationSettings) -> NDArr
         DataError: The bytes are no image, or it is no film.
     """
     try:
-        film = decode_grey(data, name)
-        require_film(film, name)
-        return standardise(film, (), settings)[0]
+        film, breast = read_film(data, name)
+        return standardise(film, (), settings, breast)[0]
     except (cv2.error, MemoryError, ValueError, ArithmeticError) as error:
         raise DataError(
             expected="a film that can be prepared",
@@ -111,16 +105,9 @@ def _predicted(model: ExportedModel, rows: list[tuple[str, NDArray[np.uint8] | D
             found.append(PredictedImage(name, error=str(image)))
             continue
         corrected, plain = next(answers)
-        probabilities = dict(zip(names, corrected, strict=True))
-        found.append(
-            PredictedImage(
-                name=name,
-                probabilities=probabilities,
-                uncalibrated=dict(zip(names, plain, strict=True)),
-                decisions=tuple(threshold.is_positive(probabilities) for threshold in thresholds),
-                prepared=image,
-            )
-        )
+        probabilities, uncalibrated = (dict(zip(names, values, strict=True)) for values in (corrected, plain))
+        decisions = tuple(threshold.is_positive(probabilities) for threshold in thresholds)
+        found.append(PredictedImage(name, probabilities, uncalibrated, decisions, prepared=image))
     return found
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.cases import CaseTable
-from mammo_data.errors import DataError
-from mammo_data.preparation.prepared import PreparedSet, prepare
-from mammo_data.sources.open import open_source
+from mammo_data import CaseTable, DataError, PreparedSet, open_source, prepare
 from search.cohort import job_source, prepare_films, search_data, split_from_file
 from search.config.reading import load_config
 from search.errors import ConfigError, RunError
@@ -109,10 +106,11 @@ def external_images(
         RunError: If the model is one of crops.
     """
     metadata.require_whole_images()
-    source = open_source(data, info)
+    source = open_source(data, info, metadata.class_names)
     with progress.station("prepare") as moved:
         prepared = prepare(source, metadata.preparation, cache / "prepared", progress=moved)
-    if prepared.table.class_names != metadata.class_names:
+    # Other people's set may lack a class, as CBIS-DDSM has no normal films.
+    if not set(prepared.table.class_names) <= set(metadata.class_names):
         raise DataError(
             expected=f"the model's classes, {', '.join(metadata.class_names)}",
             found=f"{', '.join(prepared.table.class_names)} in {source.location}",
@@ -132,7 +130,7 @@ def external_images(
             found=f"none in {data}",
             remedy="Evaluate on other data; a run's own held-out patients are evaluated without --data, and counted.",
         )
-    table = prepared.table.take(rows)
+    table = replace(prepared.table.take(rows), class_names=metadata.class_names)
     return LabelledImages(
         images=np.asarray(prepared.images[rows]),
         table=table,
@@ -149,12 +147,9 @@ def known_patients(metadata: ModelMetadata, prepared: PreparedSet) -> set[str]:
     Those that it was developed on, and the held-out ones: they are read by way of the run, which counts it. Ids of
     different sets may be equal by chance; equal pixels are not.
     """
-    table = prepared.table
-    known = {patient for patient in set(table.patient_ids) if patient_digests([patient])[0] in metadata.known_patients}
-    if metadata.known_images:
-        known |= {
-            case.patient_id
-            for case, image in zip(table.cases, prepared.images, strict=True)
-            if image_digest(image) in metadata.known_images
-        }
+    patients, images, ids = metadata.known("patients"), metadata.known("images"), prepared.table.patient_ids
+    known = {patient for patient in set(ids) if patient_digests([patient])[0] in patients}
+    if images:
+        pairs = zip(ids, prepared.images, strict=True)
+        known |= {patient for patient, image in pairs if image_digest(image) in images}
     return known

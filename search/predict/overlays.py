@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -40,19 +41,19 @@ class OverlayWriter:
         self._folder = folder
         self._taken: set[str] = set()
 
-    def write(self, rows: Sequence[PredictedImage]) -> list[str | None]:
+    def write(self, rows: Sequence[PredictedImage]) -> list[PredictedImage]:
         """Write the overlays of a batch.
 
         Args:
             rows: Some may have failed.
 
         Returns:
-            The path of each row's file, None where it failed.
+            The rows with the path of each one's file; those that failed have none.
         """
         explained = [(row, row.predicted, row.prepared) for row in rows]
         good = [(row, name, image) for row, name, image in explained if name is not None and image is not None]
         if not good:
-            return [None] * len(rows)
+            return list(rows)
         classes = np.array([self._names.index(name) for _, name, _ in good])
         maps, stride = self._saliency.maps(np.stack([image for *_, image in good]), classes)
         written: dict[int, str] = {}
@@ -66,7 +67,7 @@ class OverlayWriter:
                 circles=(),
             )
             written[id(row)] = str(write_overlay(overlay, self._folder / self._file_name(row.name)))
-        return [written.get(id(row)) for row in rows]
+        return [replace(row, overlay=written.get(id(row))) for row in rows]
 
     def _file_name(self, image: str) -> str:
         plain = re.sub(r"[^A-Za-z0-9._-]+", "_", image).strip("._")[-_MOST_LETTERS:] or "image"
@@ -88,17 +89,16 @@ class ExportedSaliency:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        position, backbone = next(
-            ((number, layer) for number, layer in enumerate(model.layers) if isinstance(layer, keras.Model)), (0, None)
-        )
-        units = [] if backbone is None else [layer for layer in backbone.layers if isinstance(layer, keras.layers.Add)]
-        if backbone is None or not units:
+        inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+        units = [layer for layer in inner[0].layers if isinstance(layer, keras.layers.Add)] if inner else []
+        if not units:
             raise RunError(
                 expected="an exported model with residual units", found="one without", remedy="Leave --cam out."
             )
-        self._activations = keras.Model(backbone.inputs, units[-1].output)
-        self._features = keras.Model(units[-1].output, backbone.output)
-        self._head = [layer for layer in model.layers[position + 1 :] if not isinstance(layer, keras.layers.Softmax)]
+        self._activations = keras.Model(inner[0].inputs, units[-1].output)
+        self._features = keras.Model(units[-1].output, inner[0].output)
+        behind = model.layers[model.layers.index(inner[0]) + 1 :]
+        self._head = [layer for layer in behind if not isinstance(layer, keras.layers.Softmax)]
 
     def maps(self, images: NDArray[np.uint8], classes: NDArray[np.integer]) -> tuple[NDArray[np.float32], int]:
         """Where the evidence for a class lies.

@@ -24,7 +24,6 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TextIO
@@ -32,7 +31,7 @@ from typing import Any, TextIO
 from rich.console import Console
 
 from mammo_data.sources.image_files import ImageFile
-from search.export.metadata import RESEARCH_USE, ModelFile, ModelMetadata, OperatingThreshold
+from search.export.metadata import RESEARCH_USE, ModelFile, ModelMetadata
 from search.export.model import ExportedModel
 from search.files.atomic import replacing
 from search.predict.films import PredictedImage, predict_files
@@ -70,7 +69,7 @@ def predict_to_rows(
     with _output(out) as write:
         write(header)
         for rows in predict_files(model, files):
-            for row in _with_overlays(rows, overlays):
+            for row in rows if overlays is None else overlays.write(rows):
                 write(text(row))
             done, failed = done + len(rows), failed + sum(row.error is not None for row in rows)
     console.print(_closing(done, failed, time.perf_counter() - start), highlight=False, soft_wrap=True)
@@ -89,8 +88,8 @@ def row_text(metadata: ModelMetadata, format: str, width: int) -> tuple[str, Cal
         return _table(metadata, width)
     if format == "jsonl":
         return "", lambda row: json.dumps(_fields(row, metadata), allow_nan=False) + "\n"
-    decisions = [_column(threshold) for threshold in metadata.thresholds]
-    header = ["image", "predicted", *(f"p_{name}" for name in metadata.class_names), *decisions, "error"]
+    points = (f"{point.endpoint} at {point.target_specificity:.2f}".replace(" ", "_") for point in metadata.thresholds)
+    header = ["image", "predicted", *(f"p_{name}" for name in metadata.class_names), *points, "error"]
     return _csv(header), lambda row: _csv(_values(row, metadata))
 
 
@@ -100,13 +99,6 @@ def _closing(done: int, failed: int, seconds: float) -> str:
         return f"{said}; all failed"
     said += f", {done / max(seconds, 1e-9):.1f} a second"
     return f"{said}; {failed} failed" if failed else said
-
-
-def _with_overlays(rows: list[PredictedImage], overlays: OverlayWriter | None) -> list[PredictedImage]:
-    if overlays is None:
-        return rows
-    paths = overlays.write(rows)
-    return [replace(row, overlay=path) for row, path in zip(rows, paths, strict=True)]
 
 
 @contextlib.contextmanager
@@ -135,30 +127,20 @@ def _values(row: PredictedImage, metadata: ModelMetadata) -> list[str]:
 
 
 def _fields(row: PredictedImage, metadata: ModelMetadata) -> dict[str, Any]:
-    decided = row.error is None
+    told = ("endpoint", "target_specificity", "threshold")
+    decisions = None
+    if row.error is None:
+        decided = zip(metadata.thresholds, row.decisions, strict=True)
+        decisions = [{name: getattr(point, name) for name in told} | {"positive": yes} for point, yes in decided]
     return {
         "image": row.name,
         "predicted": row.predicted,
         "probabilities": row.probabilities,
         "uncalibrated": row.uncalibrated,
-        "decisions": [
-            {
-                "endpoint": threshold.endpoint,
-                "target_specificity": threshold.target_specificity,
-                "threshold": threshold.threshold,
-                "positive": positive,
-            }
-            for threshold, positive in zip(metadata.thresholds, row.decisions, strict=True)
-        ]
-        if decided
-        else None,
+        "decisions": decisions,
         **({} if row.overlay is None else {"cam": row.overlay}),
         "error": row.error,
     }
-
-
-def _column(threshold: OperatingThreshold) -> str:
-    return f"{threshold.endpoint} at {threshold.target_specificity:.2f}".replace(" ", "_")
 
 
 def _csv(values: list[str]) -> str:

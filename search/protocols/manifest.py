@@ -5,14 +5,12 @@ from __future__ import annotations
 import datetime
 import platform
 
-from mammo_data.cases import CaseTable
-from mammo_data.splits import Split
+from mammo_data import CaseTable, Split
 from reports.trials import OBJECTIVE_CURVE
 from search.bit.resolve import Backbone
 from search.cohort import Cohort
 from search.job import Job
-from search.machine.device import processor_name
-from search.machine.libraries import git_commit, versions
+from search.machine.libraries import git_commit, processor_name, versions
 from search.plan.protocol import plan_fingerprint, plan_table
 from search.run_folder.lifecycle import RESULTS_VERSION, result_settings
 from search.run_folder.manifest import Manifest

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mammo_data.cases import CaseTable
-from mammo_data.errors import DataError
-from mammo_data.sources.open import ImageSource, load_cases
-from mammo_data.splits import Split, require_every_class
+from mammo_data import CaseTable, DataError, ImageSource, Split, load_cases
+from mammo_data.splits import require_every_class
 from search.audit.audit import LeakAudit, audit
 from search.bit.family import architecture_of, weights_spec
 from search.bit.resolve import stored_path
@@ -116,7 +114,7 @@ def dry_run(job: Job) -> tuple[str, ExpectedCost | None]:
                 raise
             return f"sizes and time depend on the data, which can't be read: {error}", None
         cost = expected_cost(job.config, job.plan, table)
-        return "\n".join([f"classes   {table.order}", *table.remarks, cost.as_text()]), cost
+        return "\n".join([f"classes   {_classes(table)}", *table.remarks, cost.as_text()]), cost
 
 
 def run_job(job: Job) -> FinalModel:
@@ -146,13 +144,17 @@ def _refusals_in_one_line(job: Job) -> AbstractContextManager[None]:
     return machine_failures_in_one_line(job.directory.path, batch_size=job.config.search.batch_size)
 
 
+def _classes(table: CaseTable) -> str:
+    return f"{', '.join(table.class_names)}; primary endpoint: {table.primary_endpoint}"
+
+
 def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> FinalModel:
     config = job.config
     progress.say(f"[bold]mammo-search {VERSION}[/bold]")
     if job.demo:
         progress.say(f"[yellow]{NOTICE}[/yellow]")
     progress.fact("folder", str(job.directory.path))
-    progress.fact("classes", admission.table.order)
+    progress.fact("classes", _classes(admission.table))
     for remark in admission.table.remarks:
         progress.fact("note", remark, style="yellow")
     progress.fact("plan", describe_protocol(job.plan, config))

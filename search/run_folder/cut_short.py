@@ -47,5 +47,5 @@ def cut_short(run: RunDirectory) -> CutShort | None:
             continue
         completed = [record for record in read_records(search.trials_file) if record.status == "completed"]
         epochs = sum(record.epochs - record.initial_epoch for record in completed)
-        counts.append((1, len(completed), manifest.plan["runs"], epochs, manifest.plan["epochs"]))
+        counts.append((1, len(completed), manifest.planned_trials, epochs, manifest.plan["epochs"]))
     return CutShort(*map(sum, zip(*counts, strict=True))) if counts else None

@@ -111,6 +111,11 @@ class Manifest(BaseModel):
     outputs: dict[str, str] = {}
     records: dict[str, str] = {}
 
+    @property
+    def planned_trials(self) -> int:
+        """Trials of the plan; older versions wrote them down as runs."""
+        return int(self.plan.get("trials", self.plan.get("runs", 0)))
+
     def but(self, **changes: Any) -> Manifest:
         """The same with other values of some fields."""
         return self.model_copy(update=changes)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,24 +90,24 @@ def keep_only(directory: Path, trials: Collection[int]) -> None:
             shutil.rmtree(folder)
 
 
+@dataclass(frozen=True)
 class FoldsInFlight:
     """Finished folds of trials that are not recorded yet.
 
-    Args:
+    Attributes:
         directory: The ``in_flight`` folder of the run.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    directory: Path
 
     @property
     def trials(self) -> frozenset[int]:
         """Those that have a folder."""
-        return frozenset(int(folder.name) for folder in self._directory.glob("*/") if folder.name.isdecimal())
+        return frozenset(int(folder.name) for folder in self.directory.glob("*/") if folder.name.isdecimal())
 
     def save(self, assignment: Assignment, fold: int, result: FoldResult) -> None:
         """Keep a finished fold."""
-        self._directory.mkdir(exist_ok=True)  # not its parents: no run goes on in the ruins of its folder
+        self.directory.mkdir(exist_ok=True)  # not its parents: no run goes on in the ruins of its folder
         arrays: dict[str, Any] = {_CURVE + name: np.array(curve) for name, curve in result.curves.items()}
         save_checked_npz(
             self._path(assignment, fold), arrays | {"key": np.array(str(assignment)), "logits": result.logits}
@@ -117,16 +118,12 @@ class FoldsInFlight:
         arrays = load_checked_npz(self._path(assignment, fold))
         if arrays is None or str(arrays["key"]) != str(assignment):
             return None
-        curves = {
-            name.removeprefix(_CURVE): tuple(values.tolist())
-            for name, values in arrays.items()
-            if name.startswith(_CURVE)
-        }
-        return FoldResult(curves, arrays["logits"])
+        found = {name.removeprefix(_CURVE): tuple(arrays[name].tolist()) for name in arrays if name.startswith(_CURVE)}
+        return FoldResult(found, arrays["logits"])
 
     def forget(self, trial: int) -> None:
         """Delete the folds of a trial that is recorded."""
-        shutil.rmtree(self._directory / f"{trial:04d}", ignore_errors=True)
+        shutil.rmtree(self.directory / f"{trial:04d}", ignore_errors=True)
 
     def _path(self, assignment: Assignment, fold: int) -> Path:
-        return self._directory / f"{assignment.trial:04d}" / f"fold-{fold}.npz"
+        return self.directory / f"{assignment.trial:04d}" / f"fold-{fold}.npz"

@@ -88,14 +88,9 @@ def score(fold_curves: Sequence[Sequence[float]]) -> Score:
     Args:
         fold_curves: The objective's curve of each fold, [folds][epochs]; NaN where a fold lacks a class.
     """
-    curves = np.asarray(fold_curves, dtype=np.float64)
-    defined = ~np.isnan(curves)
-    counts = defined.sum(axis=0)
-    if not counts.any():
-        return Score(None, None)
-    means = np.where(counts > 0, np.where(defined, curves, 0.0).sum(axis=0) / np.maximum(counts, 1), -np.inf)
+    means = np.ma.masked_invalid(np.asarray(fold_curves, dtype=np.float64)).mean(axis=0).filled(-np.inf)
     best = int(means.argmax())
-    return Score(float(means[best]), best + 1)
+    return Score(None, None) if means[best] == -np.inf else Score(float(means[best]), best + 1)
 
 
 def train_on_fold(
@@ -212,23 +207,12 @@ def train_epoch(
     bank = data.banks[configuration.unfreeze_depth]
     drawn, views = draw_epoch(data.labels[training], bank.view_counts[training], settings, epoch, *purpose)
     images = training[drawn]
-    rates = learning_rates(
-        settings.schedule,
-        configuration.learning_rate,
-        first_step=(epoch - 1) * settings.steps_per_epoch,
-        steps=settings.steps_per_epoch,
-        full_steps=settings.full_epochs * settings.steps_per_epoch,
-        steps_per_epoch=settings.steps_per_epoch,
-    )
+    steps, rate = settings.steps_per_epoch, configuration.learning_rate
+    position = {"first_step": (epoch - 1) * steps, "full_steps": settings.full_epochs * steps}
+    rates = learning_rates(settings.schedule, rate, **position, steps=steps, steps_per_epoch=steps)
     emphasis = class_emphasis(settings.minority, data.labels[training], len(data.class_names))
-    loss = trainer.train(
-        bank.values,
-        bank.offsets[images] + views,
-        data.labels[images],
-        rates,
-        emphasis,
-        backbone_lr_factor=settings.backbone_lr_factor,
-    )
+    rows, factor = bank.offsets[images] + views, settings.backbone_lr_factor
+    loss = trainer.train(bank.values, rows, data.labels[images], rates, emphasis, backbone_lr_factor=factor)
     if not np.isfinite(loss):
         part, number = purpose
         raise DivergedError(f"the loss became {loss}", epoch, f"{part} {int(number) + 1}")

@@ -78,12 +78,8 @@ def runtime_head(features: Any, *, width: int, n_classes: int) -> Any:
     Returns:
         Symbolic logits, float32 [batch, n_classes].
     """
-    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_input_norm")(features)
-    x = RuntimeL2Dense(width, name="head_dense")(x)
-    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_norm")(x)
-    x = keras.layers.ReLU(name="head_relu")(x)
-    x = RuntimeDropout(name="head_dropout")(x)
-    return RuntimeL2Dense(n_classes, name="head_logits")(x)
+    dense, logits = RuntimeL2Dense(width, name="head_dense"), RuntimeL2Dense(n_classes, name="head_logits")
+    return _joined(features, dense, RuntimeDropout(name="head_dropout"), logits)
 
 
 def plain_head(
@@ -104,9 +100,14 @@ def plain_head(
     """
     start = keras_initializer(head_init)
     penalty = keras.regularizers.L2(l2) if l2 else None
+    # The seeds that they draw from Keras's generator are drawn in the order of the layers.
+    dense = keras.layers.Dense(width, kernel_regularizer=penalty, name="head_dense")
+    drop = keras.layers.Dropout(dropout, name="head_dropout")
+    logits = keras.layers.Dense(n_classes, kernel_initializer=start, kernel_regularizer=penalty, name="head_logits")
+    return _joined(features, dense, drop, logits)
+
+
+def _joined(features: Any, dense: keras.Layer, dropout: keras.Layer, logits: keras.Layer) -> Any:
     x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_input_norm")(features)
-    x = keras.layers.Dense(width, kernel_regularizer=penalty, name="head_dense")(x)
-    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_norm")(x)
-    x = keras.layers.ReLU(name="head_relu")(x)
-    x = keras.layers.Dropout(dropout, name="head_dropout")(x)
-    return keras.layers.Dense(n_classes, kernel_initializer=start, kernel_regularizer=penalty, name="head_logits")(x)
+    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_norm")(dense(x))
+    return logits(dropout(keras.layers.ReLU(name="head_relu")(x)))

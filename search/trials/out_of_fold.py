@@ -15,9 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.metrics.calibration import softmax
-from reports.predictions import Predictions
-from reports.trials import TrialRecord
+from reports import Predictions, TrialRecord, softmax
 from search.errors import RunError
 from search.files.tensors import Arrays, load_checked_npz, save_checked_npz
 from search.trials.cross_validation import FoldResult

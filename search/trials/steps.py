@@ -77,11 +77,7 @@ class CompiledSteps:
         self._infer = tf.function(infer)
 
     def train(
-        self,
-        values: NDArray[Any],
-        labels: NDArray[np.int32],
-        rates: NDArray[np.float32],
-        emphasis: ClassEmphasis,
+        self, values: NDArray[Any], labels: NDArray[np.int32], rates: NDArray[np.float32], emphasis: ClassEmphasis
     ) -> NDArray[np.float32]:
         """Take one optimizer step a batch.
 

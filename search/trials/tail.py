@@ -18,9 +18,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from search.bit.architecture import BitArchitecture
-from search.bit.backbone import assign_official, build_tail, official_variables
-from search.bit.weights import BitWeights
+from search.bit import BitArchitecture, BitWeights, assign_official, build_tail, official_variables
 from search.boundary.values import BoundaryValues
 from search.plan.space import Configuration
 from search.seeding import generator
@@ -93,7 +91,10 @@ class TailTrainer:
         self._steps = CompiledSteps(self.model, groups)
         assign_official(self.tail, weights.arrays)
         slots = [variable for group in groups for variable in group.optimizer.variables]
-        self._variables = _unique_names([*self.model.variables, *slots])
+        # Optimizer slots and seed generators may share a name; the position makes it unique and keeps the order. Not
+        # the path: in it Keras counts the objects of the process, so it would depend on which tails were built before.
+        every = enumerate([*self.model.variables, *slots])
+        self._variables = {f"{position:04d}:{variable.name}": variable for position, variable in every}
         self._start = self.state()
 
     @property
@@ -217,24 +218,15 @@ def _parameter_groups(model: keras.Model, tail: keras.Model, optimizer: str) -> 
     backbone = tail.trainable_variables
     in_backbone = {id(variable) for variable in backbone}
     head = [variable for variable in model.trainable_variables if id(variable) not in in_backbone]
-    groups = []
-    for variables in (head, backbone):
-        if variables:
-            group = ParameterGroup(build_optimizer(optimizer, 0.0), variables)
-            group.optimizer.build(variables)
-            groups.append(group)
+    groups = [ParameterGroup(build_optimizer(optimizer, 0.0), variables) for variables in (head, backbone) if variables]
+    for group in groups:
+        group.optimizer.build(group.variables)
     return groups
 
 
 def _array(variable: keras.Variable) -> NDArray[Any]:
     # A copy: what the backend hands out may be the variable's own memory.
     return np.array(keras.ops.convert_to_numpy(variable.value))
-
-
-def _unique_names(variables: list[keras.Variable]) -> dict[str, keras.Variable]:
-    # Optimizer slots and seed generators may share a name; the position makes it unique and keeps the order. Not the
-    # path: in it Keras counts the objects of the process, so it would depend on which other tails were built before.
-    return {f"{position:04d}:{variable.name}": variable for position, variable in enumerate(variables)}
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mammo_data.errors import DataError
-from search.bit.architecture import BitArchitecture
-from search.bit.weights import BitWeights
+from search.bit import BitArchitecture, BitWeights
 from search.errors import UserError
 from search.machine.failures import first_line, is_disk_failure, is_out_of_memory, smaller_batch
 from search.plan.execution import Assignment

@@ -11,14 +11,7 @@ import numpy as np
 
 from reports.trials import OBJECTIVE_CURVE, TrialRecord
 from search.errors import RunError
-from search.plan.execution import (
-    Assignment,
-    TimeBound,
-    TrialState,
-    next_assignment,
-    next_in_bracket,
-    promotable_trials,
-)
+from search.plan.execution import Assignment, TimeBound, TrialState, next_assignment, next_in_bracket, promotable_trials
 from search.plan.hyperband import HyperbandPlan
 from search.plan.space import Configuration
 
@@ -173,18 +166,12 @@ class PlannedOracle(SearchOracle):
 
     def values_of(self, assignment: Assignment) -> dict[str, Any]:
         """The configuration, and the assignment by the names that KerasTuner's Hyperband uses where it has them."""
-        parent = {} if assignment.parent is None else {"tuner/trial_id": f"{assignment.parent:04d}"}
-        return (
-            asdict(self.configurations[assignment.configuration])
-            | parent
-            | {
-                "tuner/configuration": assignment.configuration,
-                "tuner/bracket": assignment.bracket,
-                "tuner/round": assignment.rung,
-                "tuner/initial_epoch": assignment.initial_epoch,
-                "tuner/epochs": assignment.epochs,
-            }
-        )
+        told = {name: getattr(assignment, name) for name in ("configuration", "bracket", "initial_epoch", "epochs")}
+        told["round"] = assignment.rung
+        if assignment.parent is not None:
+            told["trial_id"] = f"{assignment.parent:04d}"
+        values = asdict(self.configurations[assignment.configuration])
+        return values | {f"tuner/{name}": value for name, value in told.items()}
 
     def fits(self, record: TrialRecord) -> bool:
         """Whether the record is of the next trial of its bracket."""

@@ -21,7 +21,7 @@ from search.plan.execution import Assignment, SearchListener
 from search.plan.space import Configuration
 from search.run_folder.trial_log import append_record, last_failures
 from search.trials.checkpoints import FoldsInFlight, keep_only
-from search.trials.cross_validation import FoldResult, score
+from search.trials.cross_validation import FoldResult, Score, score
 from search.trials.data import TrialData
 from search.trials.out_of_fold import is_intact, write_out_of_fold
 from search.trials.worker import FoldWork
@@ -133,9 +133,8 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
     def _begin(self) -> bool:
         """Submit the next trial, if one can start now."""
         self._require_folder()
-        trial = self.oracle.create_trial(
-            f"tuner{next(self._asked)}"
-        )  # one each: KerasTuner gives a tuner its own again
+        # A name each: KerasTuner gives a tuner its own trial again.
+        trial = self.oracle.create_trial(f"tuner{next(self._asked)}")
         if trial.status != "RUNNING":
             return False
         number, configuration = int(trial.trial_id), Configuration.from_values(trial.hyperparameters.values)
@@ -176,11 +175,10 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
 
     def _recorded(self, out: _Out, results: Sequence[FoldResult]) -> TrialRecord:
         assignment, failure = out.assignment, results[-1].failure
-        error, curves, outcome = None, {}, None
+        error, curves, outcome = None, {}, Score(None, None)
         if failure is not None:
-            error = describe_failure(
-                failure, self._run_directory, FoldWork(assignment, out.configuration, len(results) - 1)
-            )
+            work = FoldWork(assignment, out.configuration, len(results) - 1)
+            error = describe_failure(failure, self._run_directory, work)
         else:
             curves = self._joined_curves(assignment, results)
             outcome = score(curves[OBJECTIVE_CURVE])
@@ -192,8 +190,7 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
             **asdict(assignment),
             hyperparameters=asdict(out.configuration),
             status="failed" if error else "completed",
-            objective=outcome.objective if outcome else None,
-            best_epoch=outcome.best_epoch if outcome else None,
+            **asdict(outcome),
             curves=curves,
             started=out.started.isoformat(timespec="milliseconds"),
             seconds=round(seconds, 3),

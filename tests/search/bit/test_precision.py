@@ -16,7 +16,7 @@ from search.bit.precision import MEASURED_DEVIATION, choose_precision, has_bfloa
 from search.bit.precision_probe import bfloat16_gain
 from search.bit.weights import random_weights
 from search.errors import RunError
-from search.machine.device import processor_name
+from search.machine.libraries import processor_name
 from search.plan.space import Configuration
 from tests.support.official_features import official_features, official_pixels, relative
 

@@ -38,7 +38,7 @@ def test_a_run_shows_its_progress_on_stderr_and_its_answer_on_stdout_without_lib
     assert_described("data audit", json.loads((workspace / "runs" / "cli" / "best" / "audit.json").read_text()))
     assert result["metrics"]["n"] > 0
     lines = answer.stderr.splitlines()
-    assert sum(bool(re.match(r"run +\d+ +\d+/6 ", line)) for line in lines) == 6
+    assert sum(bool(re.match(r"trial +\d+ +\d+/6 ", line)) for line in lines) == 6
     assert not [line for line in lines if any(word in line for word in ("0000 ", "absl", "cuda", "WARNING", "Warning"))]
 
 
@@ -77,5 +77,5 @@ def test_the_plan_is_shown_without_starting_anything(workspace):
     answer = run("run", "--dry-run", "--max-trials", "40", "--json", cwd=workspace)
     plan = json.loads(answer.stdout)
     assert_described("run --dry-run", plan)
-    assert (plan["runs"], plan["configurations"], plan["epochs"], plan["full_budget_runs"]) == (38, 28, 420, 10)
+    assert (plan["trials"], plan["configurations"], plan["epochs"], plan["full_budget_trials"]) == (38, 28, 420, 10)
     assert not list(workspace.iterdir())

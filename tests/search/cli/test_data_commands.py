@@ -5,6 +5,8 @@ import io
 import json
 import shutil
 
+import cv2
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -62,6 +64,27 @@ def test_the_preview_is_written_and_named(workspace, phantom):
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.strip() == "sheet.png"
     assert (workspace / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_no_film_is_named_by_check_preview_and_run(workspace):
+    folder = workspace / "own"
+    folder.mkdir()
+    air = np.zeros((120, 120), np.uint8)
+    film = cv2.circle(air.copy(), (0, 60), 50, 150, -1)
+    for name, image in (("a", film), ("b", film[::-1] + 5), ("white", 255 - film), ("black", air)):
+        cv2.imwrite(str(folder / f"{name}.png"), image)
+    names = ("white", "black", *"abababababab")
+    rows = []
+    for number, name in enumerate(names):
+        shutil.copy(folder / f"{name}.png", folder / f"{number}_{name}.png")
+        rows.append(f"{number}_{name}.png,p{number},{('normal', 'malignant')[number % 2]}")
+    (folder / "cases.csv").write_text("\n".join(("image,patient,label", *rows)))
+    for command in (("data", "check", "own"), ("data", "preview", "own"), ("run", "--data", "own", "--folds", "1")):
+        answer = run(*command, cwd=workspace)
+        assert answer.returncode == 3, answer.stderr
+        for name in ("0_white", "1_black"):
+            assert any(name in line and "breast" in line for line in answer.stderr.splitlines()), answer.stderr
+    assert (workspace / "contact_sheet.png").is_file()
 
 
 def test_fetching_shows_the_licence_and_one_line_where_there_is_no_network(workspace):

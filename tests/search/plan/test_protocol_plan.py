@@ -14,8 +14,8 @@ def test_the_nested_plan_is_shown_without_starting_anything(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     arguments = ["run", "--dry-run", "--protocol", "nested", "--max-trials", "40"]
     plan = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
-    assert plan["runs"] == 38
-    assert plan["nested"] == {"outer_folds": 5, "searches": 6, "runs": 228, "epochs": 2520}
+    assert plan["trials"] == 38
+    assert plan["nested"] == {"outer_folds": 5, "searches": 6, "trials": 228, "epochs": 2520}
     text = CliRunner().invoke(app, arguments).stdout
     assert "6 searches" in text
     assert "228 trials" in text

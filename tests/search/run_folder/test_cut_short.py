@@ -7,7 +7,9 @@ import pytest
 
 from search.cli.status import status_text
 from search.config.writing import to_toml
+from search.run_folder.cut_short import cut_short
 from search.run_folder.directory import RunDirectory
+from search.run_folder.manifest import Manifest, write_manifest
 from search.run_folder.status import run_status
 from tests.support.command_line import typed
 from tests.support.json_answers import assert_described
@@ -46,7 +48,7 @@ def test_the_answer_and_the_status_say_what_the_time_limit_left_out(
     assert_described("status RUN", found)
     counted = found["cut_short"]
     assert (counted["searches"], counted["trials"], counted["planned_trials"]) == (searches, searches, planned)
-    assert counted["trials"] == found["progress"]["runs"]
+    assert counted["trials"] == found["progress"]["trials"]
     assert (counted["epochs"], counted["planned_epochs"]) == (
         found["progress"]["epochs"],
         found["progress"]["planned_epochs"],
@@ -73,3 +75,25 @@ def test_a_plan_that_was_carried_out_was_not_cut_short(finished, tmp_path):
     status = run_status(RunDirectory(tmp_path / "runs" / "first"))
     assert status.cut_short is None
     assert "cut short" not in status_text(status)
+
+
+@pytest.mark.parametrize("word", ["trials", "runs"], ids=["now", "as older versions wrote it down"])
+def test_the_planned_trials_are_those_of_the_plan_in_run_json(word, tmp_path):
+    manifest = Manifest(
+        name="first",
+        status="complete",
+        created="2026-01-01T00:00:00+00:00",
+        argv=("run",),
+        demo=False,
+        fingerprints={},
+        settings={},
+        results_version=1,
+        views_per_class=None,
+        cut_short=True,
+        seeds={},
+        plan={word: 38, "epochs": 420},
+        versions={},
+    )
+    write_manifest(tmp_path / "run.json", manifest)
+    (tmp_path / "trials.jsonl").touch()
+    assert str(cut_short(RunDirectory(tmp_path))) == "the time limit came after 0 of 38 planned trials"
