@@ -16,13 +16,17 @@ from collections.abc import Sequence
 
 from mammo_data.cases import MIAS_CLASSES, Case, CaseTable, Finding
 from mammo_data.errors import DataError
+from mammo_data.truth.mistakes import Mistakes
 
 _ROW = re.compile(r"^mdb[0-9]{3}$")
 _TISSUES = frozenset("FGD")
 _ABNORMALITIES = frozenset({"CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM"})
 _SEVERITIES = {"B": "benign", "M": "malignant"}
 _NOTE_3 = ["*NOTE", "3*"]
-_COORDINATE = re.compile(r"^[0-9]{1,5}$")
+# A data frame writes whole numbers as floats, and NaN where there is none.
+_COORDINATE = re.compile(r"^([0-9]{1,5})(?:\.0*)?$")
+_NAN = "nan"
+_SUFFIX = re.compile(r"\.(?:pgm|png|jpe?g|tiff?)$")
 _CHECKSUM = re.compile(r"^ROWS-SHA-256: *(\S+)", re.MULTILINE)
 
 
@@ -76,22 +80,15 @@ def parse_info(text: str, image_height: int = 1024) -> CaseTable:
         DataError: A row can't be understood, two rows contradict each other, or there is no row at all.
     """
     rows: dict[str, list[tuple[str, Finding | None]]] = {}
+    mistakes = Mistakes()
     _require_checksum(text)
     for number, line in enumerate(text.splitlines(), start=1):
-        tokens = line.split()
+        tokens = line.replace(",", " ").replace(";", " ").split()
         if not tokens or not tokens[0].lower().startswith("mdb"):
             continue
-        image_id = tokens[0].lower()
-        if not _ROW.match(image_id) or image_id == "mdb000":
-            raise _bad_row(number, line, "a reference number such as mdb001")
-        row = _parse_row(number, line, tokens, image_height)
-        kept = rows.setdefault(image_id, [row])
-        if kept[0][0] != row[0]:
-            raise _bad_row(number, line, f"tissue {kept[0][0]} as in the other row of {image_id}")
-        if (kept[0][1] is None) != (row[1] is None):
-            raise _bad_row(number, line, f"{image_id} to be either NORM or abnormal, not both")
-        if row not in kept:
-            kept.append(row)
+        with mistakes.collected():
+            _add_row(rows, number, line, tokens, image_height)
+    mistakes.require_none()
     if not rows:
         raise DataError(
             expected="rows such as 'mdb001 G CIRC B 535 425 197'",
@@ -103,6 +100,22 @@ def parse_info(text: str, image_height: int = 1024) -> CaseTable:
         findings = tuple(finding for _, finding in rows[image_id] if finding is not None)
         cases.append(Case(image_id, patient_of(image_id), worst_label(findings), rows[image_id][0][0], findings))
     return CaseTable(tuple(cases))
+
+
+def _add_row(
+    rows: dict[str, list[tuple[str, Finding | None]]], number: int, line: str, tokens: list[str], image_height: int
+) -> None:
+    image_id = _SUFFIX.sub("", tokens[0].lower())
+    if not _ROW.match(image_id) or image_id == "mdb000":
+        raise _bad_row(number, line, "a reference number such as mdb001")
+    row = _parse_row(number, line, tokens, image_height)
+    kept = rows.setdefault(image_id, [row])
+    if kept[0][0] != row[0]:
+        raise _bad_row(number, line, f"tissue {kept[0][0]} as in the other row of {image_id}")
+    if (kept[0][1] is None) != (row[1] is None):
+        raise _bad_row(number, line, f"{image_id} to be either NORM or abnormal, not both")
+    if row not in kept:
+        kept.append(row)
 
 
 def rows_checksum(text: str) -> str:
@@ -130,6 +143,8 @@ def _parse_row(number: int, line: str, tokens: list[str], image_height: int) -> 
     if len(tokens) < 3 or tokens[1] not in _TISSUES:
         raise _bad_row(number, line, "a tissue (F, G or D) and a class")
     tissue, abnormality, rest = tokens[1], tokens[2], tokens[3:]
+    while rest and rest[-1].lower() == _NAN:
+        rest = rest[:-1]
     if abnormality == "NORM":
         if rest:
             raise _bad_row(number, line, "nothing after NORM")
@@ -141,9 +156,10 @@ def _parse_row(number: int, line: str, tokens: list[str], image_height: int) -> 
     severity, place = _SEVERITIES[rest[0]], rest[1:]
     if not place or place == _NOTE_3:
         return tissue, Finding(abnormality, severity)
-    if len(place) != 3 or not all(_COORDINATE.match(token) for token in place):
+    numbers = [match[1] for token in place if (match := _COORDINATE.match(token))]
+    if len(place) != 3 or len(numbers) != 3:
         raise _bad_row(number, line, "x, y and radius in whole pixels, or *NOTE 3*, or nothing after the severity")
-    x, y, radius = (int(token) for token in place)
+    x, y, radius = map(int, numbers)
     if x >= image_height or y >= image_height or not 0 < radius <= image_height:
         raise _bad_row(number, line, f"a circle within {image_height} × {image_height} pixels")
     return tissue, Finding(abnormality, severity, float(x), float(image_height - 1 - y), float(radius))

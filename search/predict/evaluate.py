@@ -73,7 +73,11 @@ class ModelEvaluation:
         ]
         if "calibration" in metrics:
             corrected = metrics["calibration"]["corrected"]
-            rows += [(f"{_HEADLINE[key]}, calibrated", interval_text(corrected[key])) for key in CALIBRATION_METRICS]
+            rows += [
+                (f"{_HEADLINE[key]}, calibrated", interval_text(corrected[key]))
+                for key in _HEADLINE
+                if key in corrected
+            ]
         for point in metrics["operating_points"]:
             title = f"{point['endpoint']}, threshold for {point['target_specificity']:.2f}"
             rows.append((f"{title}: sensitivity", interval_text(point["sensitivity"])))

@@ -35,7 +35,7 @@ def test_a_folder_with_a_cases_csv_is_searched_like_any_other(classes, phantom, 
     [
         (
             ["a.png,p1,normal", "b.png,p2,mass", "c.png,p3,cancer", "d.png,p4,mass"],
-            ["normal (or norm", "'mass' in lines 3, 5 of", "cases.csv", '"1 cyst"'],
+            ["normal (or norm", "'mass' in lines 3, 5 of", "cases.csv", "# classes: normal, mass, cancer"],
         ),
         (
             ["a.png,001,normal", "b.png,2,cancer", "c.png,1,normal"],
