@@ -19,8 +19,9 @@ def patient_key(patient_id: str) -> str:
     number in it, and whether a number is written as 10006, 10006.0 or 1.0006e+04. Two women's ids may have the same key
     by chance, so it finds doubtful ids and replaces none.
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", patient_id).casefold())
-    text = "".join(folded.split())
+    # By way of capitals, of which "i" and the Turkish dotless one have the same, and none has the dotted one's dot.
+    folded = unicodedata.normalize("NFKC", patient_id).upper().casefold().replace("i\N{COMBINING DOT ABOVE}", "i")
+    text = "".join(unicodedata.normalize("NFKC", folded).split())
     if _NUMBER.fullmatch(text):
         number = format(Decimal(text), "f")
         text = number.rstrip("0").rstrip(".") if "." in number else number
