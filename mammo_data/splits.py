@@ -99,9 +99,7 @@ class Split:
             DataError: The file is no such table, or a patient stands on two sides or under two spellings.
         """
         try:
-            with path.open(newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                rows = list(reader)
+            rows = _table_rows(path)
             sides = sorted({(row["patient_id"], row["side"]) for row in rows})
             numbers = sorted({int(side) for _, side in sides if side not in (_TEST, _TRAINING)})
             seed = int(rows[0]["seed"])
@@ -124,8 +122,15 @@ class Split:
 
 def patients_listed(path: Path) -> set[str]:
     """Ids of all patients of a file that `Split.read_csv` reads, those included that every fold trains on."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["patient_id"] for row in csv.DictReader(file)}
+    return {row["patient_id"] for row in _table_rows(path)}
+
+
+def _table_rows(path: Path) -> list[dict[str, str]]:
+    """The lines of a table as spreadsheets save it: with a byte order mark or not, with commas, semicolons or tabs."""
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    separator = max(",;\t", key=lines[0].count) if lines else ","
+    rows = csv.DictReader(lines, delimiter=separator)
+    return [{column.strip().lower(): cell.strip() for column, cell in row.items()} for row in rows if any(row.values())]
 
 
 def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int = 5, seed: int = 0) -> Split:

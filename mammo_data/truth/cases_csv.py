@@ -12,6 +12,7 @@ know is refused. The last class is the primary endpoint's.
 from __future__ import annotations
 
 import csv
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -134,7 +135,8 @@ def _require_one_spelling(lines: list[_Line], location: str) -> None:
 
 
 def _image_path(line: _Line) -> str:
-    path = PurePosixPath(line["image"].replace("\\", "/"))
+    # One form of letters for one file, whichever its lines have.
+    path = PurePosixPath(unicodedata.normalize("NFC", line["image"].replace("\\", "/")))
     if path.is_absolute() or ".." in path.parts or path.parts[0].endswith(":"):
         raise line.wrong("a path below the table's folder", repr(line["image"]))
     return str(path)
