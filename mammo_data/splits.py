@@ -107,7 +107,7 @@ class Split:
             raise _unreadable(path, error.strerror or str(error)) from error
         except KeyError as error:
             raise _unreadable(path, f"no column {error}") from error
-        except (UnicodeDecodeError, csv.Error, ValueError, IndexError, TypeError) as error:
+        except (UnicodeDecodeError, csv.Error, AttributeError, ValueError, IndexError, TypeError) as error:
             raise _unreadable(path, f"another kind of file ({type(error).__name__})") from error
         if numbers != list(range(len(numbers))):
             raise _unreadable(path, f"folds {numbers}")
