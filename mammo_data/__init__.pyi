@@ -24,15 +24,9 @@ from .preparation.prepared import prepare as prepare
 from .preparation.roi import RoiSet as RoiSet
 from .preparation.roi import cut_regions as cut_regions
 from .preparation.roi import film_settings as film_settings
-from .preparation.settings import (
-    AugmentationSettings as AugmentationSettings,
-)
-from .preparation.settings import (
-    PreparationSettings as PreparationSettings,
-)
-from .preparation.settings import (
-    RoiSettings as RoiSettings,
-)
+from .preparation.settings import AugmentationSettings as AugmentationSettings
+from .preparation.settings import PreparationSettings as PreparationSettings
+from .preparation.settings import RoiSettings as RoiSettings
 from .preparation.standardise import standardise as standardise
 from .sources.base import ImageSource as ImageSource
 from .sources.image_files import ImageFile as ImageFile
@@ -42,14 +36,8 @@ from .sources.open import open_source as open_source
 from .splits import Split as Split
 from .splits import patient_split as patient_split
 from .training.augmentation import augment as augment
-from .training.pipeline import (
-    evaluation_dataset as evaluation_dataset,
-)
-from .training.pipeline import (
-    training_dataset as training_dataset,
-)
-from .training.pipeline import (
-    view_dataset as view_dataset,
-)
+from .training.pipeline import evaluation_dataset as evaluation_dataset
+from .training.pipeline import training_dataset as training_dataset
+from .training.pipeline import view_dataset as view_dataset
 from .truth.cases_csv import parse_cases as parse_cases
 from .truth.info_txt import parse_info as parse_info

@@ -17,7 +17,4 @@ class ReportError(Exception):
     exit_code = 3
 
     def __init__(self, *, expected: str, found: str, remedy: str) -> None:
-        self.expected = expected
-        self.found = found
-        self.remedy = remedy
         super().__init__(" ".join(f"Expected {expected}; found {found}. {remedy}".split()))

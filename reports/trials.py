@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -87,11 +87,20 @@ def ranked(records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
     if not completed:
         return ()
     budget = max(record.epochs for record in completed)
-    finalists = [record for record in completed if record.epochs == budget]
-    return tuple(sorted(finalists, key=lambda record: (-(record.objective or 0.0), record.trial)))
+    return tuple(best_first(record for record in completed if record.epochs == budget))
 
 
-def best_run(records: Sequence[TrialRecord]) -> TrialRecord:
+def ranks(records: Sequence[TrialRecord]) -> dict[int, int]:
+    """Place of each trial of `ranked`, from 1, by its number."""
+    return {record.trial: place for place, record in enumerate(ranked(records), start=1)}
+
+
+def best_first(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """All trials; those of one epoch count together, the largest first, the best first in them, failed ones last."""
+    return sorted(records, key=lambda r: (r.objective is None, -r.epochs, -(r.objective or 0.0), r.trial))
+
+
+def best_trial(records: Sequence[TrialRecord]) -> TrialRecord:
     """The winner by the module's rule.
 
     Args:

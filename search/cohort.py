@@ -8,13 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mammo_data.cases import CaseTable
-from mammo_data.checks.integrity import check
-from mammo_data.phantom.dataset import write_phantom
-from mammo_data.preparation.prepared import PreparedSet, prepare
-from mammo_data.preparation.roi import cut_regions, film_settings
-from mammo_data.sources.open import ImageSource, open_source
-from mammo_data.splits import Split, patient_split, patients_listed
+from mammo_data import (
+    CaseTable,
+    ImageSource,
+    PreparedSet,
+    Split,
+    check,
+    cut_regions,
+    film_settings,
+    open_source,
+    patient_split,
+    prepare,
+    write_phantom,
+)
+from mammo_data.splits import patients_listed
 from search.config.schema import BackboneSection, Config, PreparationSection, SearchSection, cache_directory
 from search.errors import ConfigError
 from search.screen.progress import RunProgress

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mammo_data.errors import DataError
-from mammo_data.sources.open import load_cases, open_source
+from mammo_data import DataError, load_cases, open_source
 from mammo_data.truth.mias import claims_to_be_mias, known_checksums
 from search.bit.download import cache_directory as weights_cache
 from search.bit.family import architecture_of, verify_backbone, weights_spec

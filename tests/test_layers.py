@@ -83,9 +83,7 @@ TARGETS = {
 }
 """Figure to the most that it may be."""
 
-TODAY = {
-    "code lines": 14_202,
-}
+TODAY: dict[str, int] = {}
 """Figures above their targets to the most that they may be today; to be lowered, and never to be raised."""
 GATE = "search/protocols/run.py"
 """Where TensorFlow starts; what needs it is imported there, when it has started."""

@@ -37,12 +37,11 @@ def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return _standardised(small)
 
 
-def near_duplicates(thumbnails: NDArray[np.float32], threshold: float = SAME_FILM) -> list[tuple[int, int, float]]:
+def near_duplicates(thumbnails: NDArray[np.float32]) -> list[tuple[int, int, float]]:
     """Pairs of images that are the same but for a quarter turn, a mirror, a size or an encoding.
 
     Args:
         thumbnails: float32 [n, 32, 32] from `thumbnail`.
-        threshold: Correlation from which two count as the same.
 
     Returns:
         (i, j, correlation) with i < j, the largest over the eight turns and mirrors, sorted by i and j.
@@ -59,7 +58,7 @@ def near_duplicates(thumbnails: NDArray[np.float32], threshold: float = SAME_FIL
     for start in range(0, n, _BLOCK):
         block = flat[start : start + _BLOCK]
         best = np.max([block @ variant.T for variant in variants], axis=0)
-        for row, column in np.argwhere(best >= threshold).tolist():
+        for row, column in np.argwhere(best >= SAME_FILM).tolist():
             if start + row < column:
                 found.append((start + row, column, float(best[row, column])))
     return sorted(found)

@@ -192,7 +192,9 @@ def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = 
         findings=sum(len(case.findings) for case in present),
         circles=len(coverages),
         circles_inside=sum(value >= INSIDE for value in coverages),
-        unlocatable=tuple(_unlocatable(films)),
+        unlocatable=tuple(
+            sorted(name for name, film in films.items() if any(v is None or _off_the_breast(v) for v in film.coverages))
+        ),
         chest_wall=dict(sorted(sides.items())),
         matching_checksums=sum(known.get(f"{image_id}.pgm") == film.sha256 for image_id, film in films.items()),
         problems=tuple(sorted(problems, key=lambda problem: (problem.kind, problem.subject))),
@@ -268,14 +270,6 @@ def _of_copies(cases: Mapping[str, Case], films: dict[str, _Film]) -> Iterator[P
         if seen[i][1].pixels_sha256 != seen[j][1].pixels_sha256:
             detail = f"the same film as {seen[i][0]} (thumbnails correlate by {correlation:.4f})"
             yield Problem("look-alike", seen[j][0], detail, harm(seen[i][0], seen[j][0]))
-
-
-def _unlocatable(films: dict[str, _Film]) -> list[str]:
-    return sorted(
-        image_id
-        for image_id, film in films.items()
-        if any(value is None or _off_the_breast(value) for value in film.coverages)
-    )
 
 
 def _off_the_breast(coverage: float | None) -> bool:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import struct
+
+from PIL.JpegImagePlugin import JpegImageFile
+
+from mammo_data.errors import MISREAD
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
@@ -10,8 +15,6 @@ _TIFF_ORDER = {b"II*\0": "<", b"MM\0*": ">"}
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_PHOTOMETRIC = 256, 257, 262
 _TIFF_WHITE_IS_ZERO = 0
 _TIFF_SHORT = 3
-_JPEG_NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})
-_JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def encoded_size(data: bytes) -> tuple[int, int] | None:
@@ -25,9 +28,9 @@ def encoded_size(data: bytes) -> tuple[int, int] | None:
             width, height = struct.unpack_from(">II", data, 16)
             return width, height
         if data.startswith(b"\xff\xd8"):
-            return _jpeg_size(data)
-    except struct.error:
-        # The header ends before its fields do.
+            # Read by its own class: Image.open would refuse many pixels with a limit of its own.
+            return JpegImageFile(io.BytesIO(data)).size
+    except MISREAD:
         return None
     fields = _tiff_fields(data)
     return (fields[_TIFF_WIDTH], fields[_TIFF_HEIGHT]) if {_TIFF_WIDTH, _TIFF_HEIGHT} <= fields.keys() else None
@@ -49,25 +52,6 @@ def is_cut_short(data: bytes) -> bool:
     if data.startswith(b"\xff\xd8"):
         return b"\xff\xd9" not in data[-1024:]
     return False
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    place = 2
-    while place + 4 <= len(data):
-        if data[place] != 0xFF:
-            return None
-        marker = data[place + 1]
-        if marker == 0xFF or marker in _JPEG_ALONE:
-            place += 1 if marker == 0xFF else 2
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in _JPEG_NO_FRAME:
-            height, width = struct.unpack_from(">HH", data, place + 5)
-            return width, height
-        (length,) = struct.unpack_from(">H", data, place + 2)
-        if length < 2:
-            return None
-        place += 2 + length
-    return None
 
 
 def _tiff_fields(data: bytes) -> dict[int, int]:

@@ -75,9 +75,10 @@ def write_phantom(
         image_id = f"mdb{2 * woman.number + side + 1:03d}"
         rng = np.random.default_rng((seed, woman.number, side))
         kinds = _kinds_of(woman.labels[side], rng)
-        film = render_film(image_size, kinds, woman.tissue, woman.size, chest_wall=("right", "left")[side], rng=rng)
-        write_whole(directory / f"{image_id}.pgm", encode_pgm(film.pixels))
-        return image_id, film.findings
+        chest_wall = ("right", "left")[side]
+        pixels, findings = render_film(image_size, kinds, woman.tissue, woman.size, chest_wall=chest_wall, rng=rng)
+        write_whole(directory / f"{image_id}.pgm", encode_pgm(pixels))
+        return image_id, findings
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         findings = dict(pool.map(write, [(woman, side) for woman in women for side in (0, 1)]))

@@ -6,7 +6,7 @@ regard to the class, and so is the grain, which swamps the texture at the scale 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -20,19 +20,6 @@ _LARGEST_CANVAS = 512
 _STRIPS = tuple(np.linspace(0.62, 1.0, 14).tolist())
 
 
-@dataclass(frozen=True)
-class Film:
-    """A film and what is on it.
-
-    Attributes:
-        pixels: uint8 [S, S].
-        findings: In the film's pixels, y from the top.
-    """
-
-    pixels: NDArray[np.uint8]
-    findings: tuple[Finding, ...]
-
-
 def render_film(
     image_size: int,
     kinds: tuple[tuple[str, str], ...],
@@ -41,7 +28,7 @@ def render_film(
     *,
     chest_wall: str,
     rng: np.random.Generator,
-) -> Film:
+) -> tuple[NDArray[np.uint8], tuple[Finding, ...]]:
     """Render one film.
 
     Args:
@@ -51,6 +38,9 @@ def render_film(
         size: Of the breast, relative to the largest.
         chest_wall: "left" or "right".
         rng: Where all draws come from.
+
+    Returns:
+        The pixels, uint8 [S, S], and the findings in them, y from the top.
     """
     # Drawn at no more than 512 pixels and enlarged; only the grain needs every pixel.
     side = min(image_size, _LARGEST_CANVAS)
@@ -75,7 +65,7 @@ def render_film(
     placed[:, start:] = pixels[:, : image_size - start]
     if chest_wall == "right":
         placed = np.ascontiguousarray(placed[:, ::-1])
-    return Film(placed, tuple(_on_film(finding, scale, start, image_size, chest_wall) for finding in findings))
+    return placed, tuple(_on_film(finding, scale, start, image_size, chest_wall) for finding in findings)
 
 
 def _film_around(image: Field, breast: NDArray[np.bool_], strip: int, rng: np.random.Generator) -> Field:

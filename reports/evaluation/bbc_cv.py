@@ -13,8 +13,7 @@ define it, as the search's objective is: scores of different fold models share n
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +50,6 @@ class SelectionCorrection:
     corrected_for: str
     resamples: int
     stability: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return asdict(self)
 
 
 def bbc_cv(

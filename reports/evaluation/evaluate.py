@@ -132,7 +132,6 @@ def evaluate_fixed(
     *,
     correction: ProbabilityCorrection | None,
     thresholds: Sequence[OperatingThreshold] = (),
-    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Metrics of a model whose calibration and thresholds stand already: nothing is fitted on the cases at hand.
@@ -141,7 +140,6 @@ def evaluate_fixed(
         predictions: The model's own probabilities, of patients that it has not been developed on.
         correction: From them to calibrated ones, fitted on development patients; None for none.
         thresholds: On calibrated probabilities.
-        resamples: Bootstrap resamples of patients.
         seed: Seed of the draws.
 
     Returns:
@@ -149,12 +147,12 @@ def evaluate_fixed(
         (without ``prior_shift``), and ``operating_points``, each with endpoint, target_specificity and threshold,
         sensitivity and specificity with intervals, the four counts, and wilson_sensitivity.
     """
-    table = with_intervals(predictions, resamples=resamples, seed=seed)
+    table = with_intervals(predictions, seed=seed)
     scored = predictions
     if correction is not None:
         scored = corrected_predictions(predictions, correction)
-        table["calibration"] = _calibration(table, scored, correction, resamples, seed)
-    weights = patient_weights(predictions.patient_ids, resamples=resamples, seed=seed)
+        table["calibration"] = _calibration(table, scored, correction, RESAMPLES, seed)
+    weights = patient_weights(predictions.patient_ids, seed=seed)
     table["operating_points"] = [judged_fixed(scored, threshold, weights) for threshold in thresholds]
     return table
 

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,10 +89,6 @@ class LocalisationResult:
     chosen_on_images: int
     all: PointingGame
     by_class: Mapping[str, PointingGame]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return asdict(self)
 
 
 def hits(point: tuple[float, float] | None, circles: Sequence[Circle]) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.figures.style import ACCENT, CLASS_COLOURS, CONTRAST, FAINT, INK, NOTE, dress, framed_legend, new_figure
-from reports.trials import OBJECTIVE_CURVE, TrialRecord, best_run, ranked
+from reports.trials import OBJECTIVE_CURVE, TrialRecord, best_trial, ranked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +83,7 @@ def draw_learning_curves(records: Sequence[TrialRecord]) -> Figure:
     start = {record.bracket: record.epochs for record in sorted(drawn, key=lambda record: -record.rung)}
     kinds = sorted(set(start.values()))
     ends = sorted({record.epochs for record in drawn})
-    winner = best_run(records) if ranked(records) else None
+    winner = best_trial(records) if ranked(records) else None
     columns = min(len(kinds), 3)
     rows = -(-len(kinds) // columns)
     figure = new_figure(max(6.4, 3.1 * columns), 1.3 + 2.9 * rows)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from reports.metrics.auc import Floats, ratio
 
 ECE_BINS = 10
+"""Bins of equal width from 0 to 1, right ends included in the last one only."""
 
 
 def softmax(logits: ArrayLike) -> Floats:
@@ -39,20 +40,19 @@ def log_loss(labels: NDArray[np.int64], probabilities: Floats, weights: Floats) 
     return ratio(weights @ -np.log(given), weights.sum(axis=1))
 
 
-def classwise_ece(labels: NDArray[np.int64], probabilities: Floats, weights: Floats, *, bins: int = ECE_BINS) -> Floats:
+def classwise_ece(labels: NDArray[np.int64], probabilities: Floats, weights: Floats) -> Floats:
     """Expected calibration error averaged over the classes, 0 to 1 (Kull et al., NeurIPS 2019); float64 [resamples].
 
     Args:
         labels: int64 [n].
         probabilities: float64 [n, classes].
         weights: float64 [resamples, n].
-        bins: Number of bins of equal width from 0 to 1, right ends included in the last one only.
     """
     n_classes = probabilities.shape[1]
     total = np.zeros(len(weights))
     for index in range(n_classes):
         column = probabilities[:, index]
-        member = np.eye(bins)[np.clip((column * bins).astype(np.int64), 0, bins - 1)]
+        member = np.eye(ECE_BINS)[np.clip((column * ECE_BINS).astype(np.int64), 0, ECE_BINS - 1)]
         # |observed − mean predicted| · bin weight is |Σ w (y − p)| of the bin: no division, so no empty bin to mind.
         total += np.abs(weights @ (member * ((labels == index) - column)[:, None])).sum(axis=1)
     return ratio(total, n_classes * weights.sum(axis=1))

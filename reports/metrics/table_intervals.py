@@ -17,7 +17,7 @@ from reports.predictions import Predictions
 
 
 def with_intervals(
-    predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL, method: Method = "bca"
+    predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0, method: Method = "bca"
 ) -> dict[str, Any]:
     """The table of ``metrics.json``: `reports.metrics.table.classification_metrics` with an interval for each metric.
 
@@ -25,7 +25,6 @@ def with_intervals(
         predictions: The cases.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
-        level: Coverage.
         method: How limits are found.
 
     Returns:
@@ -33,14 +32,14 @@ def with_intervals(
         ``intervals`` says how they were made.
     """
     table = classification_metrics(predictions)
-    how: dict[str, Any] = {"resamples": resamples, "seed": seed, "level": level, "method": method}
-    for path, limits in metric_intervals(predictions, **how).items():
+    for path, limits in metric_intervals(predictions, resamples=resamples, seed=seed, method=method).items():
         place(table, path, asdict(limits))
-    return table | {"intervals": {"unit": "patient"} | how}
+    how = {"unit": "patient", "resamples": resamples, "seed": seed, "level": LEVEL, "method": method}
+    return table | {"intervals": how}
 
 
 def metric_intervals(
-    predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL, method: Method = "bca"
+    predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0, method: Method = "bca"
 ) -> dict[MetricPath, Interval]:
     """Every metric of `reports.metrics.table.metric_values` with its patient-bootstrap interval.
 
@@ -56,8 +55,8 @@ def metric_intervals(
     def limits(path: MetricPath, value: float) -> Interval:
         if is_unmoved(value, draws[path]):
             undefined = int(np.isnan(draws[path]).sum())
-            return unmoved_interval(value, independent.get(path, 0), level=level, undefined=undefined)
-        return interval(value, draws[path], method=method, level=level, jackknife=left_out[path])
+            return unmoved_interval(value, independent.get(path, 0), undefined=undefined)
+        return interval(value, draws[path], method=method, jackknife=left_out[path])
 
     return {path: limits(path, float(value[0])) for path, value in point.items()}
 
@@ -69,7 +68,6 @@ def paired_difference(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    level: float = LEVEL,
 ) -> Interval:
     """Percentile interval of metric(first) − metric(second) on the same patients.
 
@@ -81,7 +79,6 @@ def paired_difference(
         metric: From predictions and case weights [resamples, n] to float64 [resamples].
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
-        level: Coverage.
 
     Returns:
         The difference with its limits; a limit on either side of 0 means that the data do not tell the models apart.
@@ -110,5 +107,5 @@ def paired_difference(
     value = metric(first, ones)[0] - metric(other, ones)[0]
     replicates = metric(first, weights) - metric(other, weights)
     if is_unmoved(float(value), replicates) and not np.array_equal(first.probabilities, other.probabilities):
-        return unmoved_interval(float(value), 0, level=level)
-    return interval(float(value), replicates, level=level)
+        return unmoved_interval(float(value), 0)
+    return interval(float(value), replicates)

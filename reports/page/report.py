@@ -34,7 +34,7 @@ from reports.page.words import (
     signed,
     value_of,
 )
-from reports.trials import TrialRecord, fold_objectives, objective_sd, ranked
+from reports.trials import TrialRecord, best_first, fold_objectives, objective_sd, ranks
 
 _TABLE = re.compile(r'<table class="[^"]*\bcards\b.*?</table>', re.DOTALL)
 _BODY = re.compile(r"(?<=<tbody>).*?(?=</tbody>)", re.DOTALL)
@@ -171,10 +171,9 @@ def _picture(case: ConfidentCase, file: Path) -> dict[str, str]:
 
 
 def _trial_rows(records: tuple[TrialRecord, ...]) -> list[tuple[int | None, TrialRecord, float | None]]:
-    """Rank, trial and spread over the folds; comparable trials together, best first, failed ones last."""
-    rank = {record.trial: position for position, record in enumerate(ranked(records), start=1)}
-    ordered = sorted(records, key=lambda r: (r.status != "completed", -r.epochs, -(r.objective or 0.0), r.trial))
-    return [(rank.get(record.trial), record, objective_sd(record)) for record in ordered]
+    """Rank, trial and spread over the folds."""
+    rank = ranks(records)
+    return [(rank.get(record.trial), record, objective_sd(record)) for record in best_first(records)]
 
 
 def _with_column_names(html: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +62,13 @@ def embedded_figures(figures: Mapping[str, Path], captions: Mapping[str, tuple[s
         OSError: If a file can't be read.
     """
     order = list(captions)
+    kinds = {name: re.sub(r"_\d+_epochs$", "", name) for name in figures}
     shown = []
-    for name, path in figures.items():
-        kind = re.sub(r"_\d+_epochs$", "", name)
-        title, caption = captions.get(kind, (name.replace("_", " ").capitalize(), ""))
-        figure = {"name": name, "title": title, "caption": caption, "source": embedded(path)}
-        place = order.index(kind) if kind in captions else len(order)
-        shown.append((place, figure | {"wide": kind in WIDE_FIGURES}))
-    return [figure for _, figure in sorted(shown, key=itemgetter(0))]
+    for name in sorted(figures, key=lambda name: order.index(kinds[name]) if kinds[name] in order else len(order)):
+        title, caption = captions.get(kinds[name], (name.replace("_", " ").capitalize(), ""))
+        figure = {"name": name, "title": title, "caption": caption, "source": embedded(figures[name])}
+        shown.append(figure | {"wide": kinds[name] in WIDE_FIGURES})
+    return shown
 
 
 def embedded(path: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from reports.evaluation.confident_cases import ConfidentCase
 from reports.evaluation.nested import OuterFold
-from reports.trials import TrialRecord, best_run, ranked
+from reports.trials import TrialRecord, best_trial, ranked
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ class RunSummary:
     @property
     def winner(self) -> TrialRecord | None:
         """The best trial, or None where none completed."""
-        return best_run(self.trials) if ranked(self.trials) else None
+        return best_trial(self.trials) if ranked(self.trials) else None
 
     @property
     def epochs_trained(self) -> int:

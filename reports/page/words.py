@@ -27,15 +27,15 @@ def signed(value: float | None, digits: int = 2) -> str:
 
 
 def range_text(metric: Any, digits: int = 2) -> str:
-    """The interval of an entry of metrics.json alone: "0.71 to 0.93", or "no interval"."""
+    """The interval of an entry of metrics.json alone: "[0.71, 0.93]", or "no interval"."""
     lower = metric.get("lower") if isinstance(metric, Mapping) else None
-    return "no interval" if lower is None else f"{number(lower, digits)} to {number(metric['upper'], digits)}"
+    return "no interval" if lower is None else f"[{number(lower, digits)}, {number(metric['upper'], digits)}]"
 
 
 def interval_text(metric: Any, digits: int = 3) -> str:
-    """An entry of metrics.json with its interval: "0.584 (0.382 to 0.762)", "0.584 (no interval)", "not defined"."""
+    """An entry of metrics.json with its interval: "0.584 [0.382, 0.762]", "0.584 no interval", "not defined"."""
     value = value_of(metric)
-    return number(value, digits) + ("" if value is None else f" ({range_text(metric, digits)})")
+    return number(value, digits) + ("" if value is None else f" {range_text(metric, digits)}")
 
 
 def duration(seconds: float) -> str:

@@ -18,8 +18,8 @@ from reports.search_plots.optuna_study import (
     budgets,
     comparable_trials,
     exported_distribution,
+    optuna_trial,
     quiet_optuna,
-    trial_attributes,
 )
 from reports.search_plots.space import Dimension, covering
 from reports.trials import OBJECTIVE_CURVE, TrialRecord
@@ -94,15 +94,14 @@ def _whole_search(optuna: Any, records: Sequence[TrialRecord], space: Sequence[D
 def _trial(
     optuna: Any, record: TrialRecord, space: Sequence[Dimension], *, state: Any = None, first: TrialRecord | None = None
 ) -> Any:
-    held = [dimension for dimension in space if dimension.name in record.hyperparameters]
-    state = state or optuna.trial.TrialState.COMPLETE
-    trial = optuna.create_trial(
-        state=state,
-        params={dimension.name: record.hyperparameters[dimension.name] for dimension in held},
-        distributions={dimension.name: exported_distribution(dimension) for dimension in held},
-        value=record.objective if state == optuna.trial.TrialState.COMPLETE else None,
+    complete = optuna.trial.TrialState.COMPLETE
+    trial = optuna_trial(
+        record,
+        space,
+        exported_distribution,
+        state=state or complete,
+        value=record.objective if state in (None, complete) else None,
         intermediate_values=_mean_curve(record),
-        user_attrs=trial_attributes(record),
     )
     trial.datetime_start = _local_time((first or record).started) or trial.datetime_start
     if record.started:

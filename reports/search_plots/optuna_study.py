@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -111,24 +111,37 @@ def study_at(
         trials = comparable_trials(records, epochs)
         scores = objectives if objectives is not None else [record.objective for record in trials]
         space = [dimension for dimension in covering(dimensions, records) if not dimension.is_fixed]
+        distribution = ordinal_distribution if ordinal else plotted_distribution
         for record, score in zip(trials, scores, strict=True):
-            values = record.hyperparameters
-            held = [dimension for dimension in space if dimension.name in values]
-            trial = optuna.create_trial(
-                params={d.name: ordinal_value(d, values[d.name]) if ordinal else values[d.name] for d in held},
-                distributions={d.name: ordinal_distribution(d) if ordinal else plotted_distribution(d) for d in held},
-                value=score,
-                user_attrs=trial_attributes(record),
-            )
-            study.add_trial(trial)
+            study.add_trial(optuna_trial(record, space, distribution, value=score))
     return study
 
 
-def trial_attributes(record: TrialRecord) -> dict[str, Any]:
-    """The user attributes of a trial of optuna's."""
-    names = ("configuration", "bracket", "rung", "parent", "initial_epoch", "epochs", "best_epoch")
+def optuna_trial(
+    record: TrialRecord, space: Sequence[Dimension], distribution: Callable[[Dimension], Any], **others: Any
+) -> Any:
+    """A trial as one of optuna's, with its user attributes.
+
+    Args:
+        record: The trial.
+        space: The hyperparameters to give, those that the trial lacks left out.
+        distribution: One of the three below.
+        **others: What `optuna.create_trial` takes beside them.
+    """
+    import optuna
+
+    held = {dimension.name: dimension for dimension in space if dimension.name in record.hyperparameters}
+    values = {name: record.hyperparameters[name] for name in held}
+    if distribution is ordinal_distribution:
+        values = {name: ordinal_value(held[name], value) for name, value in values.items()}
+    names = ("trial", "configuration", "bracket", "rung", "parent", "initial_epoch", "epochs", "best_epoch")
     rest = {"objective_sd": objective_sd(record), "error": record.error or ""}
-    return {"trial": record.trial} | {name: getattr(record, name) for name in names} | rest
+    return optuna.create_trial(
+        params=values,
+        distributions={name: distribution(dimension) for name, dimension in held.items()},
+        user_attrs={name: getattr(record, name) for name in names} | rest,
+        **others,
+    )
 
 
 def exported_distribution(dimension: Dimension) -> Any:

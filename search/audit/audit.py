@@ -17,17 +17,16 @@ Schema of audit.json, version 1:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mammo_data import PreparedSet, RoiSet, Split
 from mammo_data.checks.shortcuts import WARN_ABOVE
-from mammo_data.preparation.prepared import PreparedSet
-from mammo_data.preparation.roi import RoiSet
-from mammo_data.splits import Split, fold_positions
-from reports.page.run_summary import AuditResult, PermutationResult
+from mammo_data.splits import fold_positions
+from reports import AuditResult, PermutationResult
 from search.audit.overlap import CrossSidePair, SharedPatients, same_images, shared_patients
 from search.audit.permutation import PermutationTest, permutation_test
 from search.audit.shortcuts import Probe, shortcut_probes
@@ -70,16 +69,13 @@ class LeakAudit:
             "mode": self.mode,
             "overlap": {
                 "passed": not self.shared,
-                "shared": [{"sides": list(entry.sides), "patients": list(entry.patients)} for entry in self.shared],
+                "shared": [asdict(entry) for entry in self.shared],
                 "compared": self.compared,
             },
             "duplicates": {
                 "passed": not self.pairs,
                 "images": self.images,
-                "pairs": [
-                    {"images": list(pair.images), "sides": list(pair.sides), "correlation": pair.correlation}
-                    for pair in self.pairs
-                ],
+                "pairs": [asdict(pair) for pair in self.pairs],
             },
             "shortcuts": {
                 "endpoint": ENDPOINT,

@@ -6,9 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mammo_data.checks.duplicates import duplicate_pairs
-from mammo_data.preparation.prepared import PreparedSet
-from mammo_data.splits import Split
+from mammo_data import PreparedSet, Split, duplicate_pairs
 
 HELD_OUT = "held out"
 

@@ -97,13 +97,8 @@ def permutation_test(
     return PermutationTest(observed, null) if np.isfinite(observed) and len(null) else None
 
 
-@dataclass(frozen=True)
-class _Ridge:
-    """One fold: from the training part's targets to the validation part's scores, [validation, training]."""
-
-    training: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    smoother: NDArray[np.float64]
+_Ridge = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+"""Training and validation rows of a fold, and from the ones' targets to the others' scores, [validation, training]."""
 
 
 def _ridge(features: NDArray[np.float64], training: NDArray[np.int64], validation: NDArray[np.int64]) -> _Ridge:
@@ -114,13 +109,13 @@ def _ridge(features: NDArray[np.float64], training: NDArray[np.int64], validatio
     kernel = known @ known.T + RIDGE * np.eye(len(known))
     centred = np.linalg.solve(kernel, known @ asked.T).T
     smoother = centred + (1 - centred.sum(axis=1, keepdims=True)) / len(known)
-    return _Ridge(training, validation, smoother)
+    return training, validation, smoother
 
 
 def _score(models: list[_Ridge], labels: NDArray[np.int64], n_classes: int) -> float:
     """Mean over the folds that define it; scores of two folds' models are never ranked against each other."""
     targets = np.eye(n_classes)[labels]
-    scores = [macro_ovr_auc(labels[fold.validation], fold.smoother @ targets[fold.training]) for fold in models]
+    scores = [macro_ovr_auc(labels[asked], smoother @ targets[known]) for known, asked, smoother in models]
     defined = [score for score in scores if np.isfinite(score)]
     return float(np.mean(defined)) if defined else float("nan")
 

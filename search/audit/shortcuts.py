@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mammo_data.checks.shortcuts import WARN_ABOVE, grouped_scores, shortcuts
-from mammo_data.preparation.prepared import PreparedSet
-from mammo_data.preparation.roi import RoiSet
+from mammo_data import PreparedSet, RoiSet, grouped_scores, shortcuts
+from mammo_data.checks.shortcuts import WARN_ABOVE
 from reports.metrics.auc import WeightedRanking
 from reports.metrics.intervals import interval, patient_weights
 

@@ -39,26 +39,24 @@ WEIGHTS_COMMANDS = (fetch_weights, verify, depths, list_weights)
 """Each is typed like its function, without what stands behind an underscore."""
 
 
-class _Command(TyperCommand):
+class _BareFlags:
     """A command whose help shows flags without a type."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _with_bare_flags(super().get_params(ctx))
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            parameter.hidden = parameter.name == "show_completion"  # rare, and the help has to fit a screen
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return parameters
 
 
-class _Group(TyperGroup):
-    """A group of commands, with such a help."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        return _with_bare_flags(super().get_params(ctx))
+class _Command(_BareFlags, TyperCommand):
+    """A command with such a help."""
 
 
-def _with_bare_flags(parameters: list[Any]) -> list[Any]:
-    for parameter in parameters:
-        parameter.hidden = parameter.name == "show_completion"  # rare, and the help has to fit a screen
-        if getattr(parameter, "is_flag", False):
-            parameter.metavar = ""
-    return parameters
+class _Group(_BareFlags, TyperGroup):
+    """A group of commands with such a help."""
 
 
 def _group(help: str, commands: Iterable[Callable[..., None]], **others: Any) -> typer.Typer:

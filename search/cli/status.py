@@ -82,7 +82,7 @@ def status_table(statuses: Sequence[RunStatus]) -> Table:
         table.add_row(
             escape(status.name),
             status.state,
-            f"{progress.runs}/{progress.planned_runs}" if progress else "",
+            f"{progress.trials}/{progress.planned_trials}" if progress else "",
             f"{progress.epochs}/{progress.planned_epochs}" if progress else "",
             f"{best.objective:.3f}" if best else "",
             str(best.epochs) if best else "",
@@ -106,9 +106,9 @@ def _state(status: RunStatus) -> str:
 
 def _doing(status: RunStatus) -> str:
     progress = status.progress
-    if progress is None or not progress.planned_runs:
+    if progress is None or not progress.planned_trials:
         return ""
-    is_carried_out = progress.runs >= progress.planned_runs and progress.epochs >= progress.planned_epochs
+    is_carried_out = progress.trials >= progress.planned_trials and progress.epochs >= progress.planned_epochs
     if is_carried_out or (status.cut_short and status.cut_short.searches == progress.searches):
         return "; the search is done, what follows is retraining and evaluation"
     return ""
@@ -118,7 +118,7 @@ def _progress(progress: Progress) -> str:
     failed = f" ({progress.failed} failed)" if progress.failed else ""
     searches = f" of {progress.searches} searches" if progress.searches > 1 else ""
     return (
-        f"{progress.runs} of {progress.planned_runs} trials{searches} have ended{failed}; "
+        f"{progress.trials} of {progress.planned_trials} trials{searches} have ended{failed}; "
         f"{progress.epochs} of {progress.planned_epochs} epochs"
     )
 

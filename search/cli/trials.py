@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
@@ -17,7 +16,7 @@ import reports
 from reports.page.words import hyperparameter_text
 from reports.search_plots.optuna_export import JOURNAL_SUFFIXES, SQLITE_SUFFIXES, export_studies
 from reports.search_plots.optuna_study import require_optuna
-from reports.trials import OBJECTIVE_CURVE, TrialRecord, fold_objectives, objective_sd, ranked
+from reports.trials import OBJECTIVE_CURVE, TrialRecord, best_first, fold_objectives, objective_sd, ranked, ranks
 from search.cli.settings import Json, RunArgument
 from search.errors import ConfigError, RunError
 from search.files.atomic import replacing
@@ -29,7 +28,7 @@ from search.text import short_duration
 
 FULL_WIDTH = 100
 # The number has another name here; curves and details are in trials.jsonl.
-_NOT_LISTED = {"curves", "build_seconds", "diverged_epoch"}
+_NOT_LISTED = {"curves", "build_seconds", "diverged_epoch", "attempt"}
 _NEEDED_LEAST = ("b/r", "best", "time")
 SHORT_NAMES = {"unfreeze_depth": "depth", "head_width": "width", "learning_rate": "lr"}
 Order = Literal["objective", "trial", "seconds"]
@@ -80,21 +79,15 @@ def listed(records: Sequence[TrialRecord], *, sort: Order, best: int | None) -> 
             "seconds" (the longest first).
         best: Only so many, of the trials that are compared for the first place.
     """
-    keys: dict[Order, Callable[[TrialRecord], Any]] = {
-        "objective": lambda r: (r.objective is None, -r.epochs, -_finite(r.objective), r.trial),
-        "trial": lambda r: r.trial,
-        "seconds": lambda r: (-r.seconds, r.trial),
-    }
-    return tuple(sorted(ranked(records)[:best] if best else records, key=keys[sort]))
-
-
-def _finite(value: float | None) -> float:
-    return value if value is not None and math.isfinite(value) else -math.inf
+    rows = ranked(records)[:best] if best else records
+    if sort == "objective":
+        return tuple(best_first(rows))
+    return tuple(sorted(rows, key=lambda r: (-r.seconds if sort == "seconds" else 0, r.trial)))
 
 
 def as_json(directory: RunDirectory, rows: Sequence[TrialRecord], records: Sequence[TrialRecord]) -> dict[str, Any]:
     """Rows as a JSON-able dict; the schema is in search/cli/README.md."""
-    rank = _ranks(records)
+    rank = ranks(records)
     names = [field.name for field in fields(TrialRecord) if field.name not in _NOT_LISTED]
     return {
         "run": directory.name,
@@ -125,7 +118,7 @@ def table_of(
         width: Columns of the terminal; below 100 what is least needed is left out.
     """
     narrow = width < FULL_WIDTH
-    rank = _ranks(records)
+    rank = ranks(records)
     columns = {name: text for name, text in _columns(rank, records).items() if not (narrow and name in _NEEDED_LEAST)}
     failures = "".join(f"\ntrial {record.trial} failed: {escape(record.error)}" for record in rows if record.error)
     table = Table(
@@ -207,10 +200,6 @@ def lineage(record: TrialRecord, records: Sequence[TrialRecord]) -> list[int]:
         found.append(parent)
         parent = parents.get(parent)
     return found
-
-
-def _ranks(records: Sequence[TrialRecord]) -> dict[int, int]:
-    return {record.trial: place for place, record in enumerate(ranked(records), start=1)}
 
 
 def draw_search(directory: RunDirectory, records: Sequence[TrialRecord], out: Path) -> dict[str, Path]:

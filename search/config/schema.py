@@ -188,10 +188,10 @@ class SearchSection(Section):
     """Hyperband and the training of a trial."""
 
     tuner: Literal["hyperband", "random", "bayesian"] = "hyperband"
-    """Random and Bayesian search train every run at the full budget."""
+    """Random and Bayesian search train every trial at the full budget."""
     max_trials: Annotated[int, Field(ge=1, le=100_000)] = 40
     max_minutes: Annotated[float, Field(gt=0)] | None = None
-    """No run is started after so many minutes, those before an interruption included; None: no bound. The searches of
+    """No trial is started after so many minutes, those before an interruption included; None: no bound. The searches of
     a nested run get equal shares of it."""
     max_epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
     factor: Annotated[int, Field(ge=2, le=16)] = 3

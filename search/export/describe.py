@@ -10,7 +10,7 @@ from typing import Any
 
 from mammo_data import PreparedSet, Split
 from mammo_data.fetch.download import LICENCE_NOTICE
-from reports import best_run, corrected_predictions, fit_correction, fixed_thresholds
+from reports import best_trial, corrected_predictions, fit_correction, fixed_thresholds
 from search.bit.family import FAMILY
 from search.config.reading import load_config
 from search.config.schema import Config
@@ -116,7 +116,7 @@ def _out_of_fold_calibration(directory: RunDirectory, config: Config, names: tup
     """Calibration and thresholds of a model that was trained on all patients: the metrics of such a run are of other
     models, but its search has out-of-fold predictions like any other."""
     records = read_records(directory.check_output(directory.trials_file))
-    development = read_out_of_fold(directory.path / "oof", best_run(records), records, names).predictions
+    development = read_out_of_fold(directory.path / "oof", best_trial(records), records, names).predictions
     correction = fit_correction(development, training_shares(config.search.minority, len(names)))
     if correction is not None:
         development = corrected_predictions(development, correction)

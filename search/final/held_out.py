@@ -5,41 +5,42 @@ Beside the predictions the evaluation is given attributes of the cases, and the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from mammo_data.cases import Case, CaseTable
-from reports.evaluation.bbc_cv import SelectionCorrection, bbc_cv
-from reports.evaluation.evaluate import Evaluation, evaluate
-from reports.evaluation.final_models import FoldEnsemble
-from reports.evaluation.subgroups import CaseAttributes, radius_terciles
-from reports.predictions import Predictions
-from reports.trials import TrialRecord, ranked
-from search.bit.resolve import Backbone
+from mammo_data import CaseTable
+from reports import (
+    CaseAttributes,
+    Evaluation,
+    FoldEnsemble,
+    Predictions,
+    SelectionCorrection,
+    TrialRecord,
+    bbc_cv,
+    evaluate,
+    radius_terciles,
+    ranked,
+)
 from search.cohort import Cohort
 from search.export.model import load_exported, predict_images
 from search.files.atomic import replacing
-from search.final.inference import tail_probabilities
-from search.final.retrain import FoldModels, train_fold_models
-from search.plan.execution import SearchOutcome
+from search.final.inference import FinalNetwork
+from search.final.retrain import FoldModels, Searched, train_fold_models
 from search.run_folder.directory import RunDirectory
 from search.screen.progress import RunProgress
-from search.trials.data import TrainingSettings, TrialData, training_shares
+from search.trials.data import training_shares
 from search.trials.out_of_fold import read_every_epoch, read_out_of_fold
-from search.trials.tail import TailTrainer, TrainedTail
+from search.trials.tail import TrainedTail
 
 
 def held_out(
     directory: RunDirectory,
-    backbone: Backbone,
+    network: FinalNetwork,
     cohort: Cohort,
-    data: TrialData,
-    settings: TrainingSettings,
-    outcome: SearchOutcome,
-    trainer: TailTrainer,
+    searched: Searched,
     tails: tuple[TrainedTail, ...],
     progress: RunProgress,
     *,
@@ -52,31 +53,22 @@ def held_out(
 
     Args:
         directory: The run's folder, with the exported model and the out-of-fold predictions.
-        backbone: The pretrained network.
+        network: The winner's.
         cohort: The images and their split.
-        data: Development data.
-        settings: What was constant over the trials.
-        outcome: What the search has found.
-        trainer: The compiled tail of the winner's shape.
+        searched: The search.
         tails: The final models, the exported one first.
         progress: Shows what goes on.
         seed: Of the resamples.
     """
-    oof, names = directory.path / "oof", data.class_names
-    winner, records = outcome.winner, outcome.records
+    oof, data, outcome, epochs = directory.path / "oof", searched.data, searched.outcome, searched.epochs
     table, split = cohort.prepared.table, cohort.split
-    stored = read_out_of_fold(oof, winner, records, names)
+    stored = read_out_of_fold(oof, outcome.winner, outcome.records, data.class_names)
     folds = FoldModels((), exact=True)
     if len(data.folds) > 1:  # a single model is no ensemble
-        epochs = winner.best_epoch or winner.epochs
+        total = len(data.folds) * epochs
         with progress.station("ensemble") as moved:
             folds = train_fold_models(
-                trainer,
-                winner,
-                data,
-                settings,
-                stored,
-                on_epoch=lambda fold, epoch: moved(fold * epochs + epoch, len(data.folds) * epochs),
+                searched, stored, on_epoch=lambda fold, epoch: moved(fold * epochs + epoch, total)
             )
     with progress.station("evaluate"):
         rows = split.test_rows(table)
@@ -90,45 +82,45 @@ def held_out(
             class_names=cases.class_names,
         )
         seeds = tails[1:]
-        found = tail_probabilities(
-            backbone.architecture,
-            backbone.weights,
-            cohort.prepared.images[rows],
-            (*seeds, *folds.tails),
-            depth=outcome.configuration.unfreeze_depth,
-            head_width=outcome.configuration.head_width,
-            n_classes=len(names),
-        )
+        found = network.probabilities(cohort.prepared.images[rows], (*seeds, *folds.tails))
         tables = tuple(replace(exported, probabilities=probabilities) for probabilities in found)
         return evaluate(
             exported,
             development=stored.predictions,
-            training_shares=training_shares(settings.minority, len(names)),
+            training_shares=training_shares(searched.settings.minority, len(data.class_names)),
             attributes=case_attributes(cases),
             radius_cuts=radius_cuts(table.take(split.development_rows(table))),
-            selection=selection_correction(oof, records, seed=seed),
+            selection=selection_correction(oof, outcome.records, seed=seed),
             other_seeds=tables[: len(seeds)],
             ensemble=FoldEnsemble(tables[len(seeds) :], folds.exact) if len(folds.tails) > 1 else None,
             seed=seed,
         )
 
 
-def write_predictions(directory: RunDirectory, evaluation: Evaluation) -> None:
-    """Write predictions.csv, and where there are such predictions_corrected.csv and predictions_ensemble.csv."""
-    tables = {
-        "predictions": evaluation.predictions,
-        "predictions_corrected": evaluation.corrected,
-        "predictions_ensemble": evaluation.ensemble.mean if evaluation.ensemble else None,
-    }
+def write_predictions(
+    directory: RunDirectory, tables: Mapping[str, Predictions | None], *, outer_folds: Sequence[int] | None = None
+) -> None:
+    """Write predictions.csv and those of its kind that there are.
+
+    Args:
+        directory: The run's folder.
+        tables: Name to predictions; None where there are none of that name.
+        outer_folds: Of each case, in a nested run.
+    """
     for name, table in tables.items():
         if table is not None:
             with replacing(directory.best / f"{name}.csv") as temporary:
-                table.write_csv(temporary)
+                table.write_csv(temporary, outer_folds=outer_folds)
 
 
 def case_attributes(table: CaseTable) -> dict[str, CaseAttributes]:
     """Tissue, kinds of finding and the largest located finding's radius of each image, by image id."""
-    return {case.image_id: _attributes(case) for case in table.cases}
+    attributes = {}
+    for case in table.cases:
+        radii = [finding.film_radius for finding in case.findings if finding.film_radius is not None]
+        kinds = tuple(finding.abnormality for finding in case.findings if finding.abnormality)
+        attributes[case.image_id] = CaseAttributes(case.tissue, kinds, max(radii, default=None))
+    return attributes
 
 
 def radius_cuts(development: CaseTable) -> tuple[float, float] | None:
@@ -140,15 +132,15 @@ def radius_cuts(development: CaseTable) -> tuple[float, float] | None:
 
 
 def selection_correction(oof: Path, records: Sequence[TrialRecord], *, seed: int) -> SelectionCorrection | None:
-    """BBC-CV over every epoch of every full-budget run: the search's score is the largest of all these.
+    """BBC-CV over every epoch of every full-budget trial: the search's score is the largest of all these.
 
     Args:
         oof: The folder ``oof`` of the search.
-        records: All runs, by their number.
+        records: All trials, by their number.
         seed: Seed of the draws.
 
     Returns:
-        The correction; None where no run completed.
+        The correction; None where no trial completed.
 
     Raises:
         RunError: If a file is missing or damaged.
@@ -160,18 +152,9 @@ def selection_correction(oof: Path, records: Sequence[TrialRecord], *, seed: int
     stored = [read_every_epoch(oof, record, records) for record in finalists]
     return bbc_cv(
         stored[0].labels,
-        np.concatenate([run.probabilities for run in stored]),
+        np.concatenate([trial.probabilities for trial in stored]),
         stored[0].patient_ids,
         stored[0].folds,
-        trials=np.repeat([record.trial for record in finalists], [len(run.probabilities) for run in stored]),
+        trials=np.repeat([record.trial for record in finalists], [len(trial.probabilities) for trial in stored]),
         seed=seed,
-    )
-
-
-def _attributes(case: Case) -> CaseAttributes:
-    radii = [finding.film_radius for finding in case.findings if finding.film_radius is not None]
-    return CaseAttributes(
-        tissue=case.tissue,
-        abnormalities=tuple(finding.abnormality for finding in case.findings if finding.abnormality),
-        radius=max(radii, default=None),
     )

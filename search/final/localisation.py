@@ -13,12 +13,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.cases import Case, CaseTable
-from mammo_data.preparation.breast import find_breast
-from reports.evaluation.confident_cases import ConfidentCase, confident_cases
-from reports.evaluation.localisation import Circle, LocalisationResult, LocatedCase, localisation_result, share_of_hits
-from reports.figures.overlays import Overlay, on_canvas, write_overlay
-from reports.predictions import Predictions
+from mammo_data import Case, CaseTable, find_breast
+from reports import (
+    ConfidentCase,
+    LocalisationResult,
+    LocatedCase,
+    Overlay,
+    Predictions,
+    confident_cases,
+    localisation_result,
+    write_overlay,
+)
+from reports.evaluation.localisation import Circle, share_of_hits
+from reports.figures.overlays import on_canvas
 from search.cohort import Cohort
 from search.final.saliency import MapKind, SaliencyModel, peak
 from search.seeding import generator
@@ -76,11 +83,7 @@ def localise(
 
 def circles_of(case: Case) -> tuple[Circle, ...]:
     """The circles of a case's located findings, in the pixels of its prepared image."""
-    return tuple(
-        (finding.x, finding.y, finding.radius)
-        for finding in case.findings
-        if finding.x is not None and finding.y is not None and finding.radius is not None
-    )
+    return tuple(circle for finding in case.findings if (circle := finding.circle))
 
 
 def overlay_name(case: ConfidentCase) -> str:

@@ -13,17 +13,30 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mammo_data.cases import CaseTable, Finding
-from reports.evaluation.confident_cases import confident_cases
-from reports.evaluation.evaluate import Evaluation
+from mammo_data import CaseTable, Finding
+from reports import (
+    SUMMARY_NAME,
+    CaseToSee,
+    DataFacts,
+    Evaluation,
+    HoldoutReading,
+    PlannedRung,
+    RunSummary,
+    SeedScore,
+    SplitPart,
+    confident_cases,
+    read_summary,
+    write_evaluation_figures,
+    write_figures,
+    write_model_card,
+    write_optuna_plots,
+    write_plain_plots,
+    write_report,
+    write_summary,
+)
 from reports.evaluation.subgroups import abnormality
-from reports.figures.write import write_evaluation_figures, write_figures
-from reports.page.report import write_model_card, write_report
-from reports.page.run_summary import CaseToSee, DataFacts, HoldoutReading, PlannedRung, RunSummary, SeedScore, SplitPart
-from reports.page.summary_file import SUMMARY_NAME, read_summary, write_summary
 from reports.page.tensorboard import write_final, write_trials
 from reports.search_plots.optuna_study import has_optuna
-from reports.search_plots.plots import write_optuna_plots, write_plain_plots
 from search.audit.audit import LeakAudit
 from search.cohort import NOTICE, ROI_NOTICE, Cohort
 from search.config.reading import load_config
@@ -88,16 +101,11 @@ class FinalModel:
         notices = [NOTICE] if self.demo else []
         lines = [("task", ROI_NOTICE)] if self.metrics["mode"] == "roi" else []
         lines += [("search cut short", str(self.cut_short))] if self.cut_short else []
-        lines += [
-            *self._lines(),
-            ("model", str(self.directory.model_file)),
-            ("report", str(self.directory.report_file)),
-        ]
+        lines += self._lines()
+        lines += [("model", str(self.directory.model_file)), ("report", str(self.directory.report_file))]
         if "nested_seconds" in self.metrics:
-            took = duration(self.metrics["nested_seconds"])
-            lines.append(
-                ("on all patients", f"--protocol nested evaluates the procedure on every patient, in about {took}")
-            )
+            text = "--protocol nested evaluates the procedure on every patient, in about "
+            lines.append(("on all patients", text + duration(self.metrics["nested_seconds"])))
         return "\n".join([*notices, *(f"{label:<20}{text}" for label, text in lines)])
 
     def _lines(self) -> list[tuple[str, str]]:
@@ -105,7 +113,7 @@ class FinalModel:
         return [
             ("best configuration", self._configuration()),
             ("cross-validated", self._selected()),
-            ("held-out patients", f"{self._primary()} with {self._counts()}; {self._macro()}"),
+            ("held-out patients", self._areas()),
         ]
 
     def _configuration(self) -> str:
@@ -115,15 +123,14 @@ class FinalModel:
         winner = self.outcome.winner
         return f"macro AUC {winner.objective:.3f} at epoch {winner.best_epoch} (selected, optimistic)"
 
-    def _primary(self) -> str:
-        return f"{self.metrics['primary_endpoint']}: AUC {interval_text(self.metrics['primary_auc'])}"
-
-    def _counts(self) -> str:
-        worst, noun = self.metrics["class_names"][-1], "crops" if self.metrics["mode"] == "roi" else "images"
-        return f"{self.metrics['class_counts'][worst]} {worst} among {self.metrics['n']} {noun}"
-
-    def _macro(self) -> str:
-        return f"macro AUC {interval_text(self.metrics['macro_ovr_auc'])}"
+    def _areas(self, mean: str = "") -> str:
+        metrics, noun = self.metrics, "crops" if self.metrics["mode"] == "roi" else "images"
+        worst = metrics["class_names"][-1]
+        return (
+            f"{metrics['primary_endpoint']}: AUC {interval_text(metrics['primary_auc'])}{mean} with "
+            f"{metrics['class_counts'][worst]} {worst} among {metrics['n']} {noun}; "
+            f"macro AUC {interval_text(metrics['macro_ovr_auc'])}"
+        )
 
 
 @dataclass(frozen=True)
@@ -290,13 +297,9 @@ def _in_words(finding: Finding) -> str:
 
 def _seed_spread(metrics: Mapping[str, Any]) -> tuple[SeedScore, ...]:
     """Scores of the final seeds; none in a nested run, which has nobody left to score its final model on."""
-    scores = metrics.get("final_seeds")
-    if not scores:
-        return ()
+    scores = metrics.get("final_seeds") or {"primary_auc": (), "macro_ovr_auc": ()}
     pairs = zip(scores["primary_auc"], scores["macro_ovr_auc"], strict=True)
-    return tuple(
-        SeedScore(number, primary, macro, exported=number == 0) for number, (primary, macro) in enumerate(pairs)
-    )
+    return tuple(SeedScore(number, *pair, exported=number == 0) for number, pair in enumerate(pairs))
 
 
 def split_part(name: str, table: CaseTable) -> SplitPart:

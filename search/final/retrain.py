@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
-from reports.metrics.calibration import softmax
-from reports.trials import TrialRecord
+from reports import softmax
+from search.bit.resolve import Backbone
+from search.boundary.trunk import pooled_features
 from search.errors import RunError
+from search.final.inference import FinalNetwork
+from search.plan.execution import SearchOutcome
 from search.plan.space import Configuration
 from search.trials.cross_validation import DivergedError, train_epoch, train_on_fold
 from search.trials.data import TrainingSettings, TrialData
@@ -73,6 +77,41 @@ def retrain(
 
 
 @dataclass(frozen=True)
+class Searched:
+    """A search at its end.
+
+    Attributes:
+        backbone: The pretrained network.
+        data: What its trials read.
+        settings: What was constant over them.
+        outcome: What it found.
+        trainer: The compiled tail of the winner's shape.
+    """
+
+    backbone: Backbone
+    data: TrialData
+    settings: TrainingSettings
+    outcome: SearchOutcome
+    trainer: TailTrainer
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the final models: the winner's best cross-validated one."""
+        winner = self.outcome.winner
+        return winner.best_epoch or winner.epochs
+
+    def network(self, image_size: int) -> FinalNetwork:
+        """The winner's network, for prepared images of so many pixels a side."""
+        architecture, weights, winner = self.backbone.architecture, self.backbone.weights, self.outcome.configuration
+        classes = len(self.data.class_names)
+        return FinalNetwork(architecture, weights, winner.unfreeze_depth, image_size, winner.head_width, classes)
+
+    def pooled_features(self) -> NDArray[np.float32]:
+        """View 0 of each development image through the pretrained backbone, float32 [images, channels]."""
+        return pooled_features(self.data.banks, self.backbone.architecture, self.backbone.weights)
+
+
+@dataclass(frozen=True)
 class FoldModels:
     """What training the winner again on each fold gave.
 
@@ -85,41 +124,29 @@ class FoldModels:
     exact: bool
 
 
-def train_fold_models(
-    trainer: TailTrainer,
-    winner: TrialRecord,
-    data: TrialData,
-    settings: TrainingSettings,
-    stored: OutOfFold,
-    *,
-    on_epoch: Callable[[int, int], None] | None = None,
-) -> FoldModels:
+def train_fold_models(searched: Searched, stored: OutOfFold, *, on_epoch: Callable[[int, int], None]) -> FoldModels:
     """Train the winner on each fold up to its best epoch.
 
     Args:
-        trainer: The compiled tail of the winner's shape.
-        winner: The best run.
-        data: Development data.
-        settings: As in the search.
+        searched: The search.
         stored: The winner's out-of-fold predictions at that epoch.
         on_epoch: Called with (fold, epoch).
 
     Returns:
         The models; a fold that diverges, which only a device that does not repeat can bring about, is left out.
     """
-    configuration = Configuration.from_values(winner.hyperparameters)
-    tails, exact = [], True
-    for fold in range(len(data.folds)):
+    trainer, tails, exact = searched.trainer, [], True
+    for fold in range(len(searched.data.folds)):
         try:
             result = train_on_fold(
                 trainer,
-                configuration,
-                data,
-                settings,
+                searched.outcome.configuration,
+                searched.data,
+                searched.settings,
                 fold=fold,
                 initial_epoch=0,
-                epochs=winner.best_epoch or winner.epochs,
-                on_epoch=partial(on_epoch, fold) if on_epoch else None,
+                epochs=searched.epochs,
+                on_epoch=partial(on_epoch, fold),
             )
         except DivergedError:
             exact = False

@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.bit.architecture import BitArchitecture
-from search.bit.weights import BitWeights
-from search.boundary.trunk import frozen_trunk
 from search.boundary.values import whole_batch
 from search.export.activation_maps import Maps, cell_stride, class_gradients, grad_cam, hires_cam
-from search.final.inference import fill_tail, network_pixels, tail_model
+from search.final.inference import FinalNetwork, network_pixels
 from search.trials.tail import TrainedTail
 
 _BATCH = 8
@@ -72,37 +70,20 @@ class SaliencyModel:
     """Maps of one final model.
 
     Args:
-        architecture: The backbone's.
-        weights: Pretrained weights, for what was frozen.
-        tail: What was trained.
-        unfreeze_depth: Of the tail.
-        image_size: Side of the prepared images in pixels.
-        head_width: Units of the head's hidden layer.
-        n_classes: Number of classes.
+        network: The network.
+        trained: What was trained of it.
 
     Attributes:
         kinds: What it can compute, the plain Grad-CAM first.
     """
 
-    def __init__(
-        self,
-        architecture: BitArchitecture,
-        weights: BitWeights,
-        tail: TrainedTail,
-        *,
-        unfreeze_depth: int,
-        image_size: int,
-        head_width: int,
-        n_classes: int,
-    ) -> None:
-        self.kinds = map_kinds(architecture, unfreeze_depth, image_size)
+    def __init__(self, network: FinalNetwork, trained: TrainedTail) -> None:
+        self.kinds = map_kinds(network.architecture, network.unfreeze_depth, network.image_size)
         self._depths = sorted({kind.depth for kind in self.kinds})
-        self._trunk = frozen_trunk(architecture, weights, image_size=image_size, depths=self._depths)
-        self._tails = {}
-        for depth in self._depths:
-            model = tail_model(architecture, depth, image_size, head_width=head_width, n_classes=n_classes)
-            fill_tail(model, weights, tail)
-            self._tails[depth] = model
+        self._trunk = network.trunk(self._depths)
+        self._tails = {depth: network.tail(depth) for depth in self._depths}
+        for model in self._tails.values():
+            network.fill(model, trained)
 
     def maps(
         self, images: NDArray[np.uint8], classes: NDArray[np.integer], kinds: tuple[MapKind, ...] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.training.pipeline import view_dataset
+from mammo_data import view_dataset
 from search.bit.family import architecture_of
 from search.bit.resolve import backbone_weights
 from search.boundary.trunk import frozen_trunk

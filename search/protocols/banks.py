@@ -19,9 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.cases import CaseTable
-from mammo_data.preparation.prepared import PreparedSet
-from mammo_data.splits import Split
+from mammo_data import CaseTable, PreparedSet, Split
 from search.bit.architecture import BitArchitecture
 from search.bit.resolve import Backbone
 from search.boundary.banks import boundary_values

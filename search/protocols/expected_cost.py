@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mammo_data.cases import CaseTable
-from mammo_data.splits import Split, patient_split
+from mammo_data import CaseTable, Split, patient_split
 from mammo_data.training.sampling import NATURAL_PREVALENCE
 from search.bit.architecture import BitArchitecture
 from search.bit.family import architecture_of
@@ -44,7 +43,7 @@ class ExpectedCost:
         bank_bytes: Size of each stored bank, by unfreeze depth.
         recomputed_depths: Depths whose values are not stored, for the budget is too small.
         bank_seconds: For the one pass of the trunk over all views.
-        search_seconds: For all runs on all folds of all searches.
+        search_seconds: For all trials on all folds of all searches.
         checkpoint_bytes: Largest size of the checkpoints that exist at a time.
         gflops: The measured rate of this machine.
     """
@@ -204,7 +203,7 @@ def bank_budget(config: Config) -> int:
 
 
 def checkpoint_peak(plan: HyperbandPlan) -> int:
-    """Most runs whose checkpoints are kept at a time: two rungs' promotions, and the run in flight."""
+    """Most trials whose checkpoints are kept at a time: two rungs' promotions, and the one in flight."""
     kept = [0]
     for bracket in plan.brackets:
         promoted = [rung.trials for rung in bracket.rungs[1:]]

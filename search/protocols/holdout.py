@@ -1,18 +1,39 @@
-"""The hold-out protocol: some patients are set aside, one search on the others, one evaluation on those."""
+"""The hold-out protocol: some patients are set aside, one search on the others, one evaluation on those.
+
+Its stages, the backbone and the search, are those of each search of the nested protocol, too.
+"""
 
 from __future__ import annotations
 
 import time
 
+from rich.markup import escape
+
+from reports import TrialRecord
+from search.bit.family import architecture_of
+from search.bit.precision import choose_precision
+from search.bit.precision_probe import bfloat16_gain
+from search.bit.resolve import Backbone, backbone_weights
 from search.cohort import Cohort
+from search.config.schema import Config, cache_directory
 from search.final.finish import finish
 from search.final.report import FinalModel
+from search.final.retrain import Searched
 from search.job import Job
+from search.machine.libraries import device_description, processor_name
+from search.plan.clock import search_clock
+from search.plan.hyperband import HyperbandPlan
 from search.protocols.banks import own_banks
+from search.protocols.expected_cost import rough_cost_model
 from search.protocols.manifest import run_manifest
-from search.protocols.stages import resolve_backbone, search_trials, trainer_pool, training_settings
+from search.run_folder.directory import RunDirectory
 from search.run_folder.lifecycle import begin_or_resume
+from search.run_folder.trial_log import drop_torn_line, read_records
 from search.screen.progress import RunProgress
+from search.text import printable
+from search.trials.data import TrainingSettings, TrialData
+from search.trials.worker import TrainerPool
+from search.tuner.search import run_search
 
 
 def run_holdout(job: Job, cohort: Cohort, progress: RunProgress) -> FinalModel:
@@ -26,7 +47,110 @@ def run_holdout(job: Job, cohort: Cohort, progress: RunProgress) -> FinalModel:
     begin_or_resume(job.directory, run_manifest(job, backbone, cohort), job.config, cohort.split, cohort.films.table)
     clock = time.perf_counter()
     data = own_banks(job, backbone, cohort, progress)
-    settings, trainers = training_settings(job.config, job.plan, data), trainer_pool(job.config, backbone, data)
-    outcome = search_trials(job, backbone, data, settings, trainers, progress)
-    trainer = trainers(outcome.configuration)
-    return finish(job, backbone, cohort, data, settings, outcome, trainer, progress, clock=clock)
+    searched = search_trials(job, backbone, data, trainer_pool(job.config, backbone, data), progress)
+    return finish(job, cohort, searched, progress, clock=clock)
+
+
+def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgress) -> Backbone:
+    """Get the weights and settle the precision.
+
+    Args:
+        config: Names both.
+        directory: The run's folder; a run that goes on keeps the precision that it began with.
+        progress: Shows what was found.
+
+    Raises:
+        UserError: If the weights or the precision are not to be had.
+    """
+    architecture = architecture_of(config.backbone.name)
+    with progress.station("weights", brief=True):
+        weights = backbone_weights(config.backbone.name, config.backbone.weights, seed=config.backbone.weights_seed)
+    device = device_description()
+    before = directory.read_manifest() if directory.manifest_file.is_file() else None
+    began_with = before.precision.get("name") if before else None
+    with progress.station("precision", brief=True):
+        precision = choose_precision(
+            config.search.precision, gain=lambda: bfloat16_gain(cache_directory(config)), began_with=began_with
+        )
+    if before and before.processor not in ("", processor_name()) and device.startswith("CPU"):
+        began_on = escape(printable(before.processor))
+        progress.say(f"[yellow]begun on another processor ({began_on}); from here on last digits may differ[/]")
+    progress.fact("device", f"{device}, {precision.name} ({precision.reason})")
+    progress.fact("backbone", f"{config.backbone.name}, {weights.provenance}")
+    progress.fact("", weights.verification, style="" if weights.genuine else "yellow")
+    return Backbone(architecture, weights, precision, device)
+
+
+def trainer_pool(config: Config, backbone: Backbone, data: TrialData) -> TrainerPool:
+    """Compiled tails for a search, and for others of the same shapes."""
+    return TrainerPool(
+        backbone.architecture,
+        backbone.weights,
+        data,
+        optimizer=config.search.optimizer,
+        dtype=backbone.precision.tail_policy,
+    )
+
+
+def search_trials(
+    job: Job, backbone: Backbone, data: TrialData, trainers: TrainerPool, progress: RunProgress
+) -> Searched:
+    """Carry out the plan, or the rest of it.
+
+    Args:
+        job: The run, begun; where time ends its search, its manifest says so from then on.
+        backbone: The pretrained network.
+        data: What the trials read.
+        trainers: Compiled tails.
+        progress: Is told of every epoch and trial.
+    """
+    config, directory, settings = job.config, job.directory, training_settings(job.config, job.plan, data)
+    ended_after = directory.read_manifest().ended_after
+    finished = finished_trials(directory, progress)
+    costs = rough_cost_model(config, backbone, len(data.labels))
+    with progress.search(search_clock(config, job.plan, costs, finished)):
+        outcome = run_search(
+            job.plan,
+            config,
+            data,
+            settings,
+            trainers=trainers,
+            run_directory=directory.path,
+            listener=progress,
+            finished=finished,
+            ended_after=ended_after,
+        )
+    if config.search.max_minutes is not None and ended_after is None:
+        directory.update_manifest(ended_after=len(outcome.records), cut_short=outcome.cut_short)
+    return Searched(backbone, data, settings, outcome, trainers(outcome.configuration))
+
+
+def training_settings(config: Config, plan: HyperbandPlan, data: TrialData) -> TrainingSettings:
+    """What is constant over the trials of a search, as the configuration has it.
+
+    Args:
+        config: The configuration.
+        plan: Gives the full budget.
+        data: Gives the number of training images, where the configuration leaves the steps of an epoch to it.
+    """
+    search, training_images = config.search, max(len(training) for training, _ in data.folds)
+    return TrainingSettings(
+        seed=search.seed,
+        batch_size=search.batch_size,
+        steps_per_epoch=search.steps_per_epoch or -(-training_images // search.batch_size),
+        full_epochs=plan.max_epochs,
+        schedule=search.schedule,
+        minority=search.minority,
+        head_init=search.head_init,
+        backbone_lr_factor=search.backbone_lr_factor,
+    )
+
+
+def finished_trials(directory: RunDirectory, progress: RunProgress) -> tuple[TrialRecord, ...]:
+    """Trials of an earlier part of a search."""
+    if drop_torn_line(directory.trials_file):
+        progress.say("[yellow]trials.jsonl ended in half a line; that trial is trained again[/yellow]")
+    records = read_records(directory.trials_file) if directory.trials_file.is_file() else ()
+    if records:
+        progress.say(f"resuming after {len(records)} finished trial{'s' if len(records) != 1 else ''}")
+    return records

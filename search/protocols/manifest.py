@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 
-from mammo_data.cases import CaseTable
-from mammo_data.splits import Split
+from mammo_data import CaseTable, Split
 from reports.trials import OBJECTIVE_CURVE
 from search.bit.resolve import Backbone
 from search.cohort import Cohort

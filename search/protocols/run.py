@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mammo_data.cases import CaseTable
-from mammo_data.errors import DataError
-from mammo_data.sources.open import ImageSource, load_cases
-from mammo_data.splits import Split
+from mammo_data import CaseTable, DataError, ImageSource, Split, load_cases
 from search.audit.audit import LeakAudit, audit
 from search.bit.family import architecture_of, weights_spec
 from search.bit.resolve import stored_path

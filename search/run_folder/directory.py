@@ -23,6 +23,16 @@ from search.run_folder.manifest import COPY, Manifest, read_manifest, write_mani
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
+class _Place:
+    """Where something lies in a run's folder: the path of a `RunDirectory` and of it together."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __get__(self, run: RunDirectory, owner: type[RunDirectory]) -> Path:
+        return run.path / self._place
+
+
 @dataclass(frozen=True)
 class RunDirectory:
     """Paths of one run.
@@ -30,6 +40,19 @@ class RunDirectory:
     Attributes:
         path: The folder, ``runs/NAME``.
         within: Name of the nested run that an outer search belongs to.
+        manifest_file: run.json.
+        config_file: The configuration as it was resolved.
+        split_file: Patients and sides.
+        outer_split_file: Patients and outer folds of a nested run.
+        trials_file: One line a finished trial of the search.
+        log_file: Messages of the run and of the libraries.
+        tensorboard: Folder of event files.
+        best: Folder of the final model and its evaluation.
+        model_file: The exported model.
+        report_file: The report.
+        model_card: The model card.
+        audit_file: Answers of the leak audit.
+        figures: Folder of PNG figures.
     """
 
     path: Path
@@ -49,70 +72,19 @@ class RunDirectory:
         """The folder of an outer search; folds count from 0, their folders from 1."""
         return RunDirectory(self.path / f"outer-{fold + 1}", within=self.name)
 
-    @property
-    def manifest_file(self) -> Path:
-        """run.json."""
-        return self.path / "run.json"
-
-    @property
-    def config_file(self) -> Path:
-        """The configuration as it was resolved."""
-        return self.path / "config.toml"
-
-    @property
-    def split_file(self) -> Path:
-        """Patients and sides."""
-        return self.path / "split.csv"
-
-    @property
-    def outer_split_file(self) -> Path:
-        """Patients and outer folds of a nested run."""
-        return self.path / "outer_split.csv"
-
-    @property
-    def trials_file(self) -> Path:
-        """One line a finished run of the search."""
-        return self.path / "trials.jsonl"
-
-    @property
-    def log_file(self) -> Path:
-        """Messages of the run and of the libraries."""
-        return self.path / "log.txt"
-
-    @property
-    def tensorboard(self) -> Path:
-        """Event files."""
-        return self.path / "tensorboard"
-
-    @property
-    def best(self) -> Path:
-        """The final model and its evaluation."""
-        return self.path / "best"
-
-    @property
-    def model_file(self) -> Path:
-        """The exported model."""
-        return self.best / "bit_mammography_final.keras"
-
-    @property
-    def report_file(self) -> Path:
-        """The report."""
-        return self.best / "report.html"
-
-    @property
-    def model_card(self) -> Path:
-        """The model card."""
-        return self.best / "model_card.md"
-
-    @property
-    def audit_file(self) -> Path:
-        """Answers of the leak audit."""
-        return self.best / "audit.json"
-
-    @property
-    def figures(self) -> Path:
-        """PNG figures."""
-        return self.best / "figures"
+    manifest_file = _Place("run.json")
+    config_file = _Place("config.toml")
+    split_file = _Place("split.csv")
+    outer_split_file = _Place("outer_split.csv")
+    trials_file = _Place("trials.jsonl")
+    log_file = _Place("log.txt")
+    tensorboard = _Place("tensorboard")
+    best = _Place("best")
+    model_file = _Place("best/bit_mammography_final.keras")
+    report_file = _Place("best/report.html")
+    model_card = _Place("best/model_card.md")
+    audit_file = _Place("best/audit.json")
+    figures = _Place("best/figures")
 
     @property
     def is_unstarted(self) -> bool:

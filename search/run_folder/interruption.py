@@ -6,10 +6,9 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from search.errors import UserError
 from search.run_folder.directory import RunDirectory
@@ -82,15 +81,11 @@ def interrupted_once() -> Iterator[None]:
         yield
     finally:
         for number, handler in previous.items():
-            signal.signal(number, _restorable(handler))
+            # None: not set by Python, and not to be set again by it.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def ignore_interruptions() -> None:
     """For a process that has said its last word: at its end Python waits for threads, and shows what disturbs it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-
-
-def _restorable(handler: Any) -> Callable[[int, FrameType | None], Any] | int:
-    # None: not set by Python, and not to be set again by it.
-    return signal.SIG_DFL if handler is None else handler

@@ -7,12 +7,11 @@ budgets of disk and time, and where things lie, for the data, the split and the 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mammo_data.cases import CaseTable
-from mammo_data.splits import Split
+from mammo_data import CaseTable, Split
 from search.config.reading import load_config
 from search.config.schema import Config
 from search.config.writing import to_toml
@@ -38,10 +37,7 @@ _COMPUTED_WITH = ("tensorflow", "keras", "keras-tuner", "numpy")  # NumPy draws 
 
 def result_settings(config: Config) -> dict[str, Any]:
     """The settings that results depend on, by dotted path, as JSON values."""
-    flat: dict[str, Any] = {}
-    for section, settings in config.model_dump(mode="json").items():
-        if section not in _FREE_SECTIONS:
-            flat |= _flat(section, settings)
+    flat = dict(_flat(config.model_dump(mode="json", exclude=_FREE_SECTIONS)))
     return {path: value for path, value in flat.items() if path not in _FREE_SETTINGS}
 
 
@@ -51,13 +47,12 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [f"{path} {_short(before.get(path))} → {_short(now.get(path))}" for path in paths]
 
 
-def _flat(prefix: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    result: dict[str, Any] = {}
-    for key, item in value.items():
-        result |= _flat(f"{prefix}.{key}", item)
-    return result
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _short(value: Any) -> str:

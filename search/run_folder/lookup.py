@@ -15,6 +15,7 @@ from search.run_folder.directory import RunDirectory, refuse_links
 
 DEFAULT_RUNS = Path("runs")
 _CONFIG_FILE = Path("tuner_config.toml")
+_LISTED = 8
 
 
 def runs_folder() -> Path:
@@ -81,7 +82,8 @@ def find_run(run: str | None = None, runs: Path | None = None) -> RunDirectory:
     if close:
         remedy = f"Did you mean {close[0]!r}?"
     elif names:
-        remedy = f"There {'is' if len(names) == 1 else 'are'} {_listed(names)}."
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        remedy = f"There {'is' if len(names) == 1 else 'are'} {', '.join(names[:_LISTED])}{more}."
     else:
         remedy = "There is none yet; begin one: mammo-search run --demo."
     raise RunError(expected=f"a run in {folder}/, or the folder of one", found=repr(run), remedy=remedy)
@@ -91,11 +93,6 @@ def _nested_run_of(path: Path) -> str | None:
     """The name of the nested run that a folder is an outer search of."""
     home = path.absolute().parent
     return home.name if path.name.startswith("outer-") and (home / "run.json").is_file() else None
-
-
-def _listed(names: list[str], most: int = 8) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _last_touched(run: RunDirectory) -> float:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from reports.trials import TrialRecord, ranked
+from reports import TrialRecord, ranked
 from search.config.reading import load_config
 from search.errors import RunError, UserError
 from search.plan.clock import search_clock
@@ -35,17 +35,17 @@ class Progress:
     """How much of a plan is done; of a nested run, all its searches together.
 
     Attributes:
-        runs: Runs that have ended, failed ones included.
+        trials: Trials that have ended, failed ones included.
         failed: How many of them failed.
-        planned_runs: Runs of the plan.
+        planned_trials: Trials of the plan.
         epochs: Epochs trained, continued ones counted once.
         planned_epochs: Epochs of the plan.
         searches: Searches: 1, of a nested run one more than it has outer folds.
     """
 
-    runs: int
+    trials: int
     failed: int
-    planned_runs: int
+    planned_trials: int
     epochs: int
     planned_epochs: int
     searches: int = 1
@@ -79,11 +79,11 @@ class RunStatus:
         since: When that process began, ISO 8601.
         error: What ended it, where it failed or run.json is damaged.
         progress: How much of the plan is done, or None while it starts.
-        best: The leading run, or None.
+        best: The leading trial, or None.
         cut_short: How far the searches came that the time limit ended, or None.
-        seconds_spent: Wall time of the search's runs.
+        seconds_spent: Wall time of the search's trials.
         seconds_left: The clock's estimate for the rest of the search while it is running or interrupted, see
-            `search.plan.clock`; retraining and evaluation come on top. None before the first run's end.
+            `search.plan.clock`; retraining and evaluation come on top. None before the first trial's end.
         resume: The command that goes on with it, where there is something to go on with.
         report: The report, once there.
     """
@@ -194,9 +194,9 @@ def _progress(manifest: Manifest, records: Sequence[TrialRecord]) -> Progress:
     plan, nested = manifest.plan, manifest.protocol == "nested" and manifest.outer is None
     searches = 1 + int(manifest.settings.get("split.outer_folds", 0)) if nested else 1
     return Progress(
-        runs=len(records),
+        trials=len(records),
         failed=sum(record.status == "failed" for record in records),
-        planned_runs=searches * manifest.planned_trials,
+        planned_trials=searches * manifest.planned_trials,
         epochs=sum(record.epochs - record.initial_epoch for record in records if record.status == "completed"),
         planned_epochs=searches * plan.get("epochs", 0),
         searches=searches,

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.trials import TrialRecord
+from reports import TrialRecord
 from search.errors import RunError
 from search.files.atomic import append_line, write_atomic
 from search.run_folder.directory import RunDirectory

@@ -1,4 +1,4 @@
-"""The layout of what a terminal shows of a search while it runs, for a given size; a run as a line of text."""
+"""The layout of what a terminal shows of a search while it runs, for a given size; a trial as a line of text."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from reports.trials import TrialRecord, fold_objectives
-from search.plan.clock import SearchClock, TrialInFlight
+from reports import TrialRecord
+from reports.trials import fold_objectives
+from search.plan.clock import SearchClock
 from search.plan.execution import Assignment
 from search.text import duration
 
@@ -63,7 +64,7 @@ def layout(
     if board is not None:
         if width >= _NARROWEST and height >= _LOWEST:
             rows = max(3, min(_MOST_ROWS, height - _ROWS_AROUND))
-            parts += [Text(), runs_table(board, rows=rows, width=width, now=now)]
+            parts += [Text(), trials_table(board, rows=rows, width=width, now=now)]
         parts.append(counts_line(board))
     bars = Table.grid(padding=(0, 1), expand=True)
     bars.add_column(no_wrap=True)
@@ -76,22 +77,22 @@ def layout(
         count = f"{station.done}/{station.total}" if station.total else ""
         total = float(station.total) if station.total else None
         bar = ProgressBar(total=total, completed=station.done, pulse=total is None, animation_time=now)
-        passed = f"{duration(now - station.began)}"
-        left = station.seconds_left(now)
-        bars.add_row(escape(station.name), bar, count, passed if left is None else f"{duration(left)} left")
+        bars.add_row(
+            escape(station.name), bar, count, _left(station.seconds_left(now)) or duration(now - station.began)
+        )
     parts.append(bars)
     return Group(*parts)
 
 
-def runs_table(board: SearchClock, *, rows: int, width: int, now: float = 0.0, flying: bool = True) -> Table:
-    """The best runs so far, the last ones and the one in flight.
+def trials_table(board: SearchClock, *, rows: int, width: int, now: float = 0.0, flying: bool = True) -> Table:
+    """The best trials so far, the last ones and the one in flight.
 
     Args:
         board: The search.
         rows: At most so many.
         width: Columns of the terminal; narrow ones are shown less of the hyperparameters.
         now: Seconds of a monotonic clock.
-        flying: Whether the search is on; after it only the best runs are listed.
+        flying: Whether the search is on; after it only the best trials are listed.
     """
     columns = [title for title, least in _COLUMNS.items() if width >= least]
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
@@ -99,7 +100,7 @@ def runs_table(board: SearchClock, *, rows: int, width: int, now: float = 0.0, f
         table.add_column(title, justify="left" if title == "state" else "right", no_wrap=True)
     in_flight = list(board.running.values())[: max(1, rows - 2)] if flying else []
     free = max(0, rows - len(in_flight))
-    best = best_runs(board.records)[: min(5, max(1, free // 2)) if flying else rows]
+    best = best_trials(board.records)[: min(5, max(1, free // 2)) if flying else rows]
     shown = {record.trial for record in best}
     last = [record for record in board.records if record.trial not in shown][-(free - len(best)) :] if flying else []
     listed = [
@@ -108,16 +109,16 @@ def runs_table(board: SearchClock, *, rows: int, width: int, now: float = 0.0, f
     for record in last if free > len(best) else []:
         listed.append((record, "failed", "red") if record.status == "failed" else (record, "done", ""))
     for record, state, style in listed:
-        row = _row(record, state, record, record.hyperparameters, record.seconds)
+        row = _row(record, state, record.hyperparameters, record.seconds)
         table.add_row(*(row[title] for title in columns), style=style)
     for flight in in_flight:
-        row = _row(flight, "running", flight.assignment, vars(flight.configuration), max(0.0, now - flight.began))
+        row = _row(flight.assignment, "running", vars(flight.configuration), max(0.0, now - flight.began))
         table.add_row(*(row[title] for title in columns), style="cyan")
     return table
 
 
 def counts_line(board: SearchClock) -> Text:
-    """How many runs are in which state."""
+    """How many trials are in which state."""
     done, running = sum(record.status == "completed" for record in board.records), len(board.running)
     line = Text(f"{done} done", style="green", no_wrap=True, overflow="ellipsis")
     others = (
@@ -131,10 +132,10 @@ def counts_line(board: SearchClock) -> Text:
     return line
 
 
-def best_runs(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Completed runs: those of the largest epoch count first, as the winner is chosen.
+def best_trials(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Completed trials: those of the largest epoch count first, as the winner is chosen.
 
-    Of runs that one configuration was promoted through, the last stands for all.
+    Of trials that one configuration was promoted through, the last stands for all.
     """
     completed = [record for record in records if record.status == "completed"]
     continued = {record.parent for record in completed}
@@ -143,28 +144,27 @@ def best_runs(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def _search_bars(bars: Table, board: SearchClock, now: float) -> None:
-    left = board.seconds_left(now)
-    bars.add_row(
-        "search",
-        ProgressBar(total=board.plan.epochs, completed=board.epochs_done),
-        f"epoch {int(board.epochs_done)}/{board.plan.epochs}",
-        f"{duration(left)} left" if left is not None else "",
-    )
+    total, done = board.plan.epochs, board.epochs_done
+    bar = ProgressBar(total=total, completed=done)
+    bars.add_row("search", bar, f"epoch {int(done)}/{total}", _left(board.seconds_left(now)))
     for flight in list(board.running.values())[:1]:
         total = flight.epochs_a_fold * board.folds
-        left = board.trial_seconds_left(flight, now)
         others = f" (and {len(board.running) - 1} more)" if len(board.running) > 1 else ""
         bars.add_row(
-            f"run {flight.trial}{others}",
+            f"trial {flight.trial}{others}",
             ProgressBar(total=total, completed=flight.fold_epochs),
             f"fold {flight.fold + 1}/{board.folds} epoch {flight.epoch}/{flight.assignment.epochs}",
-            f"{duration(left)} left" if left is not None else "",
+            _left(board.trial_seconds_left(flight, now)),
         )
+
+
+def _left(seconds: float | None) -> str:
+    return "" if seconds is None else f"{duration(seconds)} left"
 
 
 # Title and the width of a terminal from which a column is shown; all but the state stand at the right.
 _COLUMNS = {
-    "run": 0,
+    "trial": 0,
     "state": 0,
     "bracket": 0,
     "rung": 0,
@@ -180,23 +180,17 @@ _COLUMNS = {
 }
 
 
-def _row(
-    run: TrialRecord | TrialInFlight,
-    state: str,
-    place: TrialRecord | Assignment,
-    values: Mapping[str, Any],
-    seconds: float,
-) -> dict[str, str]:
+def _row(trial: TrialRecord | Assignment, state: str, values: Mapping[str, Any], seconds: float) -> dict[str, str]:
     """What stands in each column."""
-    objective, spread = (run.objective, spread_text(run)) if isinstance(run, TrialRecord) else (None, "")
+    auc, _, spread = objective_text(trial).partition(" ± ") if isinstance(trial, TrialRecord) else ("", "", "")
     return {
-        "run": str(run.trial),
+        "trial": str(trial.trial),
         "state": state,
-        "bracket": str(place.bracket),
-        "rung": str(place.rung),
-        "epochs": f"{place.initial_epoch}→{place.epochs}",
-        "AUC": "" if objective is None else f"{objective:.3f}",
-        "± folds": spread.removeprefix(" ± "),
+        "bracket": str(trial.bracket),
+        "rung": str(trial.rung),
+        "epochs": f"{trial.initial_epoch}→{trial.epochs}",
+        "AUC": auc,
+        "± folds": spread,
         "depth": str(values.get("unfreeze_depth", "")),
         "width": str(values.get("head_width", "")),
         "dropout": _number(values.get("dropout")),
@@ -210,18 +204,18 @@ def _number(value: Any) -> str:
     return f"{value:.2g}" if isinstance(value, int | float) else ""
 
 
-def run_line(record: TrialRecord, runs: int) -> str:
-    """One finished run as a line of text.
+def trial_line(record: TrialRecord, planned: int) -> str:
+    """One finished trial as a line of text.
 
     Args:
-        record: The run.
-        runs: How many the plan has.
+        record: The trial.
+        planned: How many the plan has.
     """
     values = record.hyperparameters
-    result = f"failed: {record.error}" if record.status == "failed" else f"AUC {objective_text(record)}"
-    width = len(str(runs))
+    result = f"failed: {record.error}" if record.status == "failed" else f"AUC {objective_text(record) or 'n/a':13}"
+    width = len(str(planned))
     return (
-        f"run {record.trial:>{width}}  {record.trial + 1:>{width}}/{runs}  "
+        f"trial {record.trial:>{width}}  {record.trial + 1:>{width}}/{planned}  "
         f"bracket {record.bracket} rung {record.rung}  "
         f"epochs {record.initial_epoch:>2}→{record.epochs:<2}  {result}  depth {values['unfreeze_depth']}  "
         f"width {values['head_width']:<4}  dropout {values['dropout']:<5.3g}  l2 {values['l2']:<8.2g}  "
@@ -230,13 +224,8 @@ def run_line(record: TrialRecord, runs: int) -> str:
 
 
 def objective_text(record: TrialRecord) -> str:
-    """The objective with the standard deviation over the folds, of constant width."""
+    """The objective, with the standard deviation over the folds where there are several; "" without an objective."""
     if record.objective is None:
-        return f"{'n/a':13}"
-    return f"{record.objective:.3f}{spread_text(record):8}"
-
-
-def spread_text(record: TrialRecord) -> str:
-    """The standard deviation over the folds, "" where there is none."""
+        return ""
     folds = [value for value in fold_objectives(record) if value == value]
-    return f" ± {statistics.stdev(folds):.3f}" if len(folds) > 1 else ""
+    return f"{record.objective:.3f}" + (f" ± {statistics.stdev(folds):.3f}" if len(folds) > 1 else "")

@@ -1,6 +1,7 @@
 """The progress of a run, shown on stderr and in its log.
 
-On a terminal a table of runs and two bars are kept up to date below what has been said; elsewhere each run is a line.
+On a terminal a table of trials and two bars are kept up to date below what has been said; elsewhere each trial is a
+line.
 The log has the lines in any case, with their times, among what the libraries write into it.
 """
 
@@ -17,13 +18,14 @@ from typing import Literal
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.padding import Padding
+from rich.table import Column, Table
 from rich.text import Text
 
-from reports.trials import TrialRecord
+from reports import TrialRecord
 from search.plan.clock import SearchClock
 from search.plan.execution import Assignment
 from search.plan.space import Configuration
-from search.screen.layout import Station, layout, run_line, runs_table
+from search.screen.layout import Station, layout, trial_line, trials_table
 from search.screen.output import following
 from search.text import duration
 
@@ -62,7 +64,15 @@ class RunProgress:
         """Show what goes on inside the block."""
         with ExitStack() as stack:
             if self._live:
-                stack.enter_context(self._drawn())
+                live = Live(
+                    console=self.console,
+                    refresh_per_second=1 / _REFRESH_SECONDS,
+                    transient=True,
+                    redirect_stdout=False,
+                    redirect_stderr=False,
+                    get_renderable=self._layout,
+                )
+                stack.enter_context(live)
             elif self._detail == "verbose" and self._log is not None:
                 stack.enter_context(following(self._log, self.console.file))  # type: ignore[arg-type]
             yield self
@@ -83,8 +93,11 @@ class RunProgress:
         for number, line in enumerate(text.splitlines()):
             labelled = f"{'' if number else label:{_LABEL_WIDTH - 1}} "
             self._record(labelled + line.strip())
-            shown = Text.assemble((labelled, "dim"), (line.strip(), style))
-            self._print(_Hanging(shown) if self._live else shown)
+            shown = Text(labelled, "dim"), Text(line.strip(), style)
+            if self._live:  # lines that are too long go on behind the label
+                hanging = Table.grid(Column(width=_LABEL_WIDTH), Column())
+                hanging.add_row(*shown)
+            self._print(hanging if self._live else Text.assemble(*shown))
 
     @contextmanager
     def station(self, name: str, *, brief: bool = False) -> Iterator[Callable[[int, int], None]]:
@@ -123,7 +136,7 @@ class RunProgress:
         """The search, whose events then change the board.
 
         Args:
-            board: Its state before the first run that is trained now.
+            board: Its state before the first trial that is trained now.
         """
         began, before = time.monotonic(), len(board.records)
         left = board.seconds_left(began)
@@ -134,37 +147,37 @@ class RunProgress:
         try:
             yield
             if self._live:
-                self.console.print(Padding(runs_table(board, rows=5, width=self.console.width, flying=False), (1, 0)))
-            self.fact("search", f"{len(board.records) - before} runs in {duration(time.monotonic() - began)}")
+                self.console.print(Padding(trials_table(board, rows=5, width=self.console.width, flying=False), (1, 0)))
+            self.fact("search", f"{len(board.records) - before} trials in {duration(time.monotonic() - began)}")
         finally:
             with self._lock:
                 self._board = None
 
-    def trial_begins(self, run: int, assignment: Assignment, configuration: Configuration) -> None:
-        """A run starts."""
+    def trial_begins(self, trial: int, assignment: Assignment, configuration: Configuration) -> None:
+        """A trial starts."""
         with self._lock:
             if self._board is not None:
-                self._board.begin(run, assignment, configuration, time.monotonic())
+                self._board.begin(trial, assignment, configuration, time.monotonic())
 
-    def epoch_ended(self, run: int, fold: int, epoch: int) -> None:
-        """One fold of a run has trained one more epoch."""
+    def epoch_ended(self, trial: int, fold: int, epoch: int) -> None:
+        """One fold of a trial has trained one more epoch."""
         with self._lock:
             board = self._board
             if board is not None:
-                board.epoch_ended(run, fold, epoch, time.monotonic())
-        if self._detail == "verbose" and board is not None and run in board.running:
+                board.epoch_ended(trial, fold, epoch, time.monotonic())
+        if self._detail == "verbose" and board is not None and trial in board.running:
             self.say(
-                f"run {run}  {run + 1}/{board.plan.trials}  fold {fold + 1}/{board.folds}  "
-                f"epoch {epoch}/{board.running[run].assignment.epochs}"
+                f"trial {trial}  {trial + 1}/{board.plan.trials}  fold {fold + 1}/{board.folds}  "
+                f"epoch {epoch}/{board.running[trial].assignment.epochs}"
             )
 
     def trial_ended(self, record: TrialRecord) -> None:
-        """A run is finished."""
+        """A trial is finished."""
         with self._lock:
             board = self._board
             if board is not None:
                 board.end(record)
-        line = run_line(record, board.plan.trials if board is not None else record.trial + 1)
+        line = trial_line(record, board.plan.trials if board is not None else record.trial + 1)
         self._record(line)
         if not self._live:
             self._print(Text(line))
@@ -181,33 +194,7 @@ class RunProgress:
         elif self._detail == "normal":
             self.console.print(line, highlight=False, soft_wrap=True)
 
-    @contextmanager
-    def _drawn(self) -> Iterator[None]:
-        """Keep the live part up to date inside the block."""
-        with Live(
-            console=self.console,
-            refresh_per_second=1 / _REFRESH_SECONDS,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            get_renderable=self._layout,
-        ):
-            yield
-
     def _layout(self) -> RenderableType:
         width, height = self.console.size
         with self._lock:
             return layout(self._board, self._stations, width=width, height=height, now=time.monotonic())
-
-
-class _Hanging:
-    """A line whose continuation lines begin behind its label."""
-
-    def __init__(self, text: Text) -> None:
-        self._text = text
-
-    def __rich_console__(self, console: Console, options):  # type: ignore[no-untyped-def]
-        label, body = self._text.divide([_LABEL_WIDTH])
-        lines = body.wrap(console, max(20, options.max_width - _LABEL_WIDTH))
-        for number, line in enumerate(lines):
-            yield Text.assemble(label if not number else " " * _LABEL_WIDTH, line)

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import keras_tuner
 
-from reports.trials import TrialRecord, best_run
+from reports.trials import TrialRecord, best_trial
 from search.config.schema import Config
 from search.machine.failures import machine_failures_in_one_line
 from search.plan.execution import SearchListener, SearchOutcome, TimeBound, time_bound
@@ -72,7 +72,7 @@ def run_search(
             attempt=max((record.attempt for record in finished), default=0) + (len(kept) < len(finished)),
         )
         tuner.search()
-    winner = best_run(tuner.records)
+    winner = best_trial(tuner.records)
     configuration = Configuration.from_values(winner.hyperparameters)
     cut_short = bound.is_reached(len(tuner.records)) and oracle.coming() != "done"
     return SearchOutcome(tuple(tuner.records), winner, configuration, cut_short)

@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 
 from reports.errors import ReportError
-from reports.trials import best_run, fold_objectives, objective_sd, ranked
+from reports.trials import best_trial, fold_objectives, objective_sd, ranked
 from tests.support.simulated import simulated_trials
 
 
 def test_only_full_budget_runs_can_win() -> None:
     records = list(simulated_trials())
     records[0] = replace(records[0], objective=0.99)  # stopped after 4 of 30 epochs
-    winner = best_run(records)
+    winner = best_trial(records)
     assert winner.epochs == 30
     assert winner.objective == max(record.objective for record in records if record.epochs == 30 and record.objective)
 
@@ -23,19 +23,19 @@ def test_of_two_equal_runs_the_lower_number_wins_whatever_the_order() -> None:
     records = [replace(record, objective=0.7) for record in simulated_trials(failed=())]
     full = [record.trial for record in records if record.epochs == 30]
     random.Random(0).shuffle(records)
-    assert best_run(records).trial == min(full)
+    assert best_trial(records).trial == min(full)
     assert [record.trial for record in ranked(records)] == full
 
 
 def test_a_search_without_a_full_run_compares_its_longest_ones() -> None:
     records = [record for record in simulated_trials() if record.epochs < 30]
-    assert best_run(records).epochs == 10
+    assert best_trial(records).epochs == 10
 
 
 def test_no_completed_run_is_said_with_its_cause() -> None:
     records = [replace(record, status="failed", objective=None, error="out of memory") for record in simulated_trials()]
     with pytest.raises(ReportError, match="38 trials, none completed") as caught:
-        best_run(records)
+        best_trial(records)
     assert "out of memory" in str(caught.value)
 
 

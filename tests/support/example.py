@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from reports.page.run_summary import (
 )
 from reports.predictions import Predictions
 from reports.search_plots.plots import write_plain_plots
-from reports.trials import best_run
+from reports.trials import best_trial
 from tests.support.simulated import CLASS_NAMES, PLAN, simulated_predictions, simulated_trials
 
 CONFIG = """[data]
@@ -94,7 +94,7 @@ def example_summary(
         resamples=resamples,
     )
     seeds = evaluation.metrics["final_seeds"]
-    metrics = {**evaluation.metrics, "nested_seconds": 1260, "localisation": example_localisation(resamples).as_dict()}
+    metrics = {**evaluation.metrics, "nested_seconds": 1260, "localisation": asdict(example_localisation(resamples))}
     held_out = {name: int(count) for name, count in zip(CLASS_NAMES, counts, strict=True)}
     return RunSummary(
         name="simulated-example",
@@ -119,7 +119,7 @@ def example_summary(
         plan=tuple(PlannedRung(*rung) for rung in PLAN),
         trials=trials,
         metrics=metrics,
-        figures=write_figures(predictions, best_run(trials), directory)
+        figures=write_figures(predictions, best_trial(trials), directory)
         | write_evaluation_figures(evaluation, directory),
         search_figures=write_plain_plots(trials, directory / "search"),
         is_demo=is_demo,

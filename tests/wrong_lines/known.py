@@ -12,11 +12,13 @@ KNOWN = (
         "held_out",
         "development=stored.predictions,",
         'development=replace(exported, patient_ids=tuple(f"x{name}" for name in exported.patient_ids)),',
+        tests=("test_calibration_is_fitted_on_the_winner_s_out_of_fold_logits",),
     ),
     WrongLine(
         "operating_points",
-        "threshold_at_specificity(inner_positive, inner_scores, target)",
-        "threshold_at_specificity(*((inner_positive, inner_scores) if positive.all() else (positive, scores)), target)",
+        "threshold_at_specificity(inner.positive, inner.scores, target)",
+        "threshold_at_specificity(positive, scores, target)",
+        tests=("test_operating_points_count_what_a_reader_would_count",),
     ),
     WrongLine(
         "held_out",
@@ -24,22 +26,46 @@ KNOWN = (
         "split.test_rows(table)",
     ),
     WrongLine("holdout_split", "if wanted.file is None:", "if wanted.file is not None:"),
-    WrongLine("_strata", "max(label, worst.get(patient, 0))", "label"),
-    # Thresholds.
-    WrongLine("operating_points", "inner_scores >= threshold", "inner_scores > threshold"),
     WrongLine(
-        "operating_points", "called, inner_called = scores >= threshold", "called, inner_called = scores > threshold"
+        "_strata",
+        "max(label, worst.get(patient, 0))",
+        "label",
+        tests=("test_the_split_is_stratified_by_the_patients_worst_label",),
+    ),
+    # Thresholds.
+    WrongLine(
+        "operating_points",
+        "inner.scores[inner.positive] >= threshold",
+        "inner.scores[inner.positive] > threshold",
+        tests=("test_operating_points_count_what_a_reader_would_count",),
     ),
     WrongLine(
         "operating_points",
-        "inner_called[inner_positive].sum(), inner_positive.sum()",
-        "called[positive].sum(), positive.sum()",
+        "judged(scores >= threshold",
+        "judged(scores > threshold",
+        tests=("test_operating_points_count_what_a_reader_would_count",),
     ),
-    WrongLine("threshold_at_specificity", 'side="left"', 'side="right"'),
+    WrongLine(
+        "operating_points",
+        "(inner.scores[inner.positive] >= threshold).sum(), inner.positive.sum()",
+        "(scores[positive] >= threshold).sum(), positive.sum()",
+        tests=("test_operating_points_count_what_a_reader_would_count",),
+    ),
+    WrongLine(
+        "threshold_at_specificity",
+        'side="left"',
+        'side="right"',
+        tests=("test_a_threshold_is_the_lowest_score_that_keeps_the_specificity",),
+    ),
     # What may change when a run goes on, and what a cache is found by.
     WrongLine("result_settings", "not in _FREE_SETTINGS", 'not in {*_FREE_SETTINGS, "search.batch_size"}'),
     WrongLine("result_settings", "not in _FREE_SETTINGS", 'not in {*_FREE_SETTINGS, "search.steps_per_epoch"}'),
-    WrongLine("prepare", "asdict(settings)])", '{**asdict(settings), "remove_labels": None}])'),
+    WrongLine(
+        "prepare",
+        "asdict(settings)])",
+        '{**asdict(settings), "remove_labels": None}])',
+        tests=("test_another_value_of_any_setting_rebuilds",),
+    ),
     WrongLine(
         "StoredViews.fingerprint",
         "[listed, self.seed, asdict(self.augmentation)]",
@@ -53,7 +79,12 @@ KNOWN = (
     WrongLine("boundary_values", "prepared.fingerprint,", '"",'),
     WrongLine("boundary_values", "weights.fingerprint,", '"",'),
     WrongLine("BankStore.load", "manifest == _manifest(key, values, _checksum(values))", "True"),
-    WrongLine("load_checked_npz", "arrays if written == checksum(arrays) else None", "arrays"),
+    WrongLine(
+        "load_checked_npz",
+        "arrays if written == checksum(arrays) else None",
+        "arrays",
+        tests=("test_other_arrays_under_the_same_checksum_are_not_read",),
+    ),
     # Training.
     WrongLine("train_epoch", "settings.full_epochs * settings", "(settings.full_epochs + 1) * settings"),
     WrongLine("train_epoch", "(epoch - 1) * settings", "epoch * settings"),
@@ -67,11 +98,11 @@ KNOWN = (
         "score",
         "means = np.where(counts > 0, np.where(defined, curves, 0.0).sum(axis=0) / np.maximum(counts, 1), -np.inf)",
         "means = np.where(counts > 0, np.nanmedian(curves, axis=0), -np.inf)",
+        tests=("test_the_objective_is_the_maximum_of_the_mean_curve",),
     ),
     WrongLine("BankStore._fill", "np.abs(part).max() > FLOAT16_LIMIT", "part.max() > FLOAT16_LIMIT"),
     # Retraining and what the run hands over.
-    WrongLine("retrain_and_export", "winner.best_epoch or winner.epochs", "winner.epochs"),
-    WrongLine("train_fold_models", "winner.best_epoch or winner.epochs", "winner.epochs"),
+    WrongLine("Searched.epochs", "winner.best_epoch or winner.epochs", "winner.epochs"),
     WrongLine("finish", "seeds=config.retrain.seeds", "seeds=1"),
     WrongLine("finish", "seeds=config.retrain.seeds", "seeds=config.retrain.seeds + 1"),
     WrongLine("retrain", 'everything, epoch, "final", number)', 'everything, epoch, "final", 0)'),
@@ -96,7 +127,12 @@ KNOWN = (
     # Not merely left out, for a lock that nobody has any more is released as well.
     WrongLine("_locked", "lock.release()", 'globals().setdefault("_held", []).append(lock)'),
     WrongLine("finish", "cohort.split.test_fingerprint", 'cohort.split.test_fingerprint + "x"'),
-    WrongLine("record_reading", "(LEDGER_COPY, LEDGER)", "(LEDGER_COPY,)"),
+    WrongLine(
+        "record_reading",
+        "(LEDGER_COPY, LEDGER)",
+        "(LEDGER_COPY,)",
+        tests=("test_the_same_reading_twice_counts_twice_and_a_lost_file_loses_none",),
+    ),
     WrongLine("evaluate_model", "None if labelled.held_out is None else _record(file, labelled.held_out)", "None"),
     # Exported models at work.
     WrongLine(
@@ -125,10 +161,9 @@ class Accepted:
     reason: str
 
 
-ACCEPTED = tuple(
+ACCEPTED = (
     Accepted(
-        WrongLine(function, "winner.best_epoch or winner.epochs", "winner.best_epoch"),
+        WrongLine("Searched.epochs", "winner.best_epoch or winner.epochs", "winner.best_epoch"),
         "a winner has an objective, and with it a best epoch; the other side is there for the type checker",
-    )
-    for function in ("retrain_and_export", "train_fold_models", "held_out")
+    ),
 )

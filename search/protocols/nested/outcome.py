@@ -5,30 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mammo_data.splits import Split
-from reports.evaluation.evaluate import Evaluation
-from reports.evaluation.nested import OuterFold, evaluate_nested
-from reports.figures import write_nested_figures
-from reports.page.run_summary import AuditResult
+from mammo_data import Split
+from reports import AuditResult, Evaluation, OuterFold, evaluate_nested, write_nested_figures
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
-from search.bit.resolve import Backbone
-from search.boundary.trunk import pooled_features
 from search.cohort import Cohort
 from search.export.describe import write_run_metadata
-from search.files.atomic import replacing, write_atomic
-from search.final.held_out import case_attributes, radius_cuts, selection_correction
+from search.files.atomic import write_atomic
+from search.final.held_out import case_attributes, radius_cuts, selection_correction, write_predictions
 from search.final.report import FinalModel, RunReport, split_part
+from search.final.retrain import Searched
 from search.job import Job
 from search.plan.execution import SearchOutcome
 from search.protocols.nested.outer import OuterPredictions, outer_predictions, read_outer
 from search.run_folder.cut_short import cut_short
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
-from search.trials.data import TrainingSettings, TrialData
 
 
 @dataclass(frozen=True)
@@ -48,12 +43,8 @@ class NestedModel(FinalModel):
         return super().as_json() | {"protocol": "nested", "estimates": self.metrics["estimates"]}
 
     def _lines(self) -> list[tuple[str, str]]:
-        folds = len(self.metrics["outer_folds"])
         return [
-            (
-                "nested estimate",
-                f"{self._primary()}, mean over {folds} outer folds with {self._counts()}; {self._macro()}",
-            ),
+            ("nested estimate", self._areas(f", mean over {len(self.metrics['outer_folds'])} outer folds")),
             ("", self.metrics["estimates"]),
             *(("", note) for note in self.metrics["notes"]),
             ("final configuration", self._configuration()),
@@ -63,12 +54,9 @@ class NestedModel(FinalModel):
 
 def finish_nested(
     job: Job,
-    backbone: Backbone,
     everyone: Cohort,
     outer: Split,
-    data: TrialData,
-    settings: TrainingSettings,
-    outcome: SearchOutcome,
+    searched: Searched,
     progress: RunProgress,
     *,
     clock: float,
@@ -78,12 +66,9 @@ def finish_nested(
 
     Args:
         job: The nested run, its last model exported.
-        backbone: The pretrained network.
         everyone: All patients.
         outer: The outer folds.
-        data: What the search on all patients read.
-        settings: What was constant over its trials.
-        outcome: What it found.
+        searched: The search on all patients.
         progress: Shows what goes on.
         clock: ``time.perf_counter()`` when the run started.
         probes: Gives the shortcut probe, where it is shared with the outer searches.
@@ -91,36 +76,27 @@ def finish_nested(
     Raises:
         RunError: If a finished outer search lacks a file.
     """
-    directory = job.directory
+    directory, outcome = job.directory, searched.outcome
     directories = [directory.outer(fold) for fold in range(len(outer.folds))]
     with progress.station("evaluate"):
         folds = tuple(read_outer(each, number) for number, each in enumerate(directories, start=1))
         predictions = outer_predictions(directories)
         evaluation = _evaluation(job, everyone, outcome, folds, predictions)
-    for part, name in ((predictions.exported, "predictions"), (predictions.corrected, "predictions_corrected")):
-        if part is not None:
-            with replacing(directory.best / f"{name}.csv") as temporary:
-                part.write_csv(temporary, outer_folds=predictions.fold_of_case.tolist())
+    tables = {"predictions": predictions.exported, "predictions_corrected": predictions.corrected}
+    write_predictions(directory, tables, outer_folds=predictions.fold_of_case.tolist())
     write_atomic(directory.best / "metrics.json", json.dumps(evaluation.metrics, indent=2, allow_nan=False) + "\n")
     write_run_metadata(directory, everyone.prepared, everyone.split)
     with progress.station("report"):
         figures = write_nested_figures(evaluation, folds, predictions.fold_of_case, outcome.winner, directory.figures)
-        found = audit(
-            everyone.films,
-            everyone.prepared,
-            outer,
-            features=pooled_features(data.banks, backbone.architecture, backbone.weights),
-            probes=probes,
-            seed=outer.seed,
-        )
+        features = searched.pooled_features()
+        found = audit(everyone.films, everyone.prepared, outer, features=features, probes=probes, seed=outer.seed)
         # The answer to "is any patient on two sides?" of each outer search, from its own audit.
-        overlaps = [
-            json.loads(each.check_output(each.audit_file).read_text(encoding="utf-8"))["overlap"]
-            for each in directories
-        ]
+        audits = [each.check_output(each.audit_file) for each in directories]
+        overlaps = [json.loads(each.read_text(encoding="utf-8"))["overlap"] for each in audits]
         content = found.as_dict() | {"outer_overlap": overlaps}
         write_atomic(directory.audit_file, json.dumps(content, indent=2, allow_nan=False) + "\n")
-        report = RunReport(job, everyone, outcome, settings, evaluation.metrics, found, backbone.weights.genuine)
+        genuine = searched.backbone.weights.genuine
+        report = RunReport(job, everyone, outcome, searched.settings, evaluation.metrics, found, genuine)
         table = everyone.prepared.table
         summary = replace(
             report.summary(figures, seconds=time.perf_counter() - clock),
@@ -166,7 +142,7 @@ def _evaluation(
         entry["holdout_readings"] = fold.readings
     selection = selection_correction(job.directory.path / "oof", outcome.records, seed=seed)
     if selection is not None:
-        metrics["selection"] = selection.as_dict()
+        metrics["selection"] = asdict(selection)
     metrics |= {
         "protocol": "nested",
         "mode": job.config.data.mode,

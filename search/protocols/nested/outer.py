@@ -9,10 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.errors import ReportError
-from reports.evaluation.nested import OuterFold
-from reports.predictions import Predictions
-from reports.trials import best_run
+from reports import OuterFold, Predictions, ReportError, best_trial
 from search.errors import RunError
 from search.run_folder.directory import RunDirectory
 from search.run_folder.trial_log import read_records
@@ -55,7 +52,7 @@ def read_outer(directory: RunDirectory, number: int) -> OuterFold:
     """
     try:
         metrics = json.loads(directory.check_output(directory.best / "metrics.json").read_text(encoding="utf-8"))
-        winner = best_run(read_records(directory.check_output(directory.trials_file)))
+        winner = best_trial(read_records(directory.check_output(directory.trials_file)))
         directory.check_output(directory.audit_file)  # the report's, which is made much later
     except (OSError, ValueError, ReportError, RunError) as error:
         raise _incomplete(directory, error) from None

@@ -16,24 +16,23 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from mammo_data.splits import Split
+from mammo_data import Split
 from search.audit.shortcuts import Probe, shortcut_probes
 from search.bit.resolve import Backbone
 from search.cohort import Cohort, search_data
 from search.files.atomic import replacing
 from search.final.finish import finish, retrain_and_export
+from search.final.retrain import Searched
 from search.job import Job
-from search.plan.execution import SearchOutcome
 from search.protocols.banks import SharedBanks, folds_used, own_banks, shared_banks, views_of_searches
+from search.protocols.holdout import resolve_backbone, search_trials, trainer_pool
 from search.protocols.manifest import run_manifest
 from search.protocols.nested.outcome import NestedModel, finish_nested
 from search.protocols.nested.outer import check_outer
 from search.protocols.nested.split import inner_split
-from search.protocols.stages import resolve_backbone, search_trials, trainer_pool, training_settings
 from search.run_folder.lifecycle import begin_or_resume
 from search.run_folder.manifest import Manifest, OuterFold
 from search.screen.progress import RunProgress
-from search.trials.data import TrainingSettings, TrialData
 from search.trials.worker import TrainerPool
 
 FINAL = "final"
@@ -55,10 +54,7 @@ def run_nested(job: Job, outer: Split, everyone: Cohort, progress: RunProgress) 
     run = NestedRun(job, resolve_backbone(job.config, job.directory, progress), outer, everyone, progress)
     for fold in range(len(outer.folds)):
         run.search_outer(fold)
-    data, settings, outcome = run.search_everyone()
-    return finish_nested(
-        job, run.backbone, everyone, outer, data, settings, outcome, progress, clock=clock, probes=run.probes
-    )
+    return finish_nested(job, everyone, outer, run.search_everyone(), progress, clock=clock, probes=run.probes)
 
 
 class NestedRun:
@@ -105,12 +101,8 @@ class NestedRun:
         Raises:
             UserError: If the search or the fold's folder are not as they have to be.
         """
-        job, folds, progress, films = (
-            self._job.outer(fold),
-            len(self._outer.folds),
-            self._progress,
-            self._everyone.films,
-        )
+        folds, progress, films = len(self._outer.folds), self._progress, self._everyone.films
+        job = self._job.outer(fold)
         directory = job.directory
         if directory.is_complete:
             check_outer(directory)
@@ -126,30 +118,24 @@ class NestedRun:
         if self._manifest.views_of_searches is not None:
             manifest = manifest.but(views_per_class=self._manifest.views_of_searches[directory.path.name])
         begin_or_resume(directory, manifest, job.config, split, films.table)
-        data, settings, outcome = self._search(job, cohort)
-        trainer = self._pool(data)(outcome.configuration)
-        finish(job, self.backbone, cohort, data, settings, outcome, trainer, progress, clock=clock, probes=self.probes)
+        finish(job, cohort, self._search(job, cohort), progress, clock=clock, probes=self.probes)
 
-    def search_everyone(self) -> tuple[TrialData, TrainingSettings, SearchOutcome]:
-        """The search on all patients, its winner retrained and exported: its data, its settings, what it found.
+    def search_everyone(self) -> Searched:
+        """The search on all patients, its winner retrained and exported.
 
         Raises:
             UserError: If the search or the run's folder are not as they have to be.
         """
         self._progress.say("[bold]the search on all patients[/bold]")
-        data, settings, outcome = self._search(self._job, self._everyone)
-        trainer = self._pool(data)(outcome.configuration)
+        searched = self._search(self._job, self._everyone)
         # One seed: further ones would tell their spread on left-out patients, of whom there are none.
-        retrain_and_export(self._job, self.backbone, data, settings, outcome, trainer, self._progress, seeds=1)
-        return data, settings, outcome
+        retrain_and_export(self._job, searched, self._progress, seeds=1)
+        return searched
 
     def _begun(self, job: Job) -> Manifest:
         """What the run is made of, the number of views of every search included."""
-        manifest, config, films = (
-            run_manifest(job, self.backbone, self._everyone, self._outer),
-            job.config,
-            self._everyone.films,
-        )
+        manifest = run_manifest(job, self.backbone, self._everyone, self._outer)
+        config, films = job.config, self._everyone.films
         if config.data.mode != "whole":
             return manifest.but(views_of_searches=None)
         splits = {
@@ -168,20 +154,15 @@ class NestedRun:
             return None
         return shared_banks(self._job, self.backbone, self._everyone.prepared, views, self._progress)
 
-    def _search(self, job: Job, cohort: Cohort) -> tuple[TrialData, TrainingSettings, SearchOutcome]:
+    def _search(self, job: Job, cohort: Cohort) -> Searched:
         views = job.directory.read_manifest().views_per_class
         if self._banks is None or views is None:
             data = own_banks(job, self.backbone, cohort, self._progress)
         else:
             data = self._banks.trial_data(cohort.split, views, folds=folds_used(job.config))
-        settings = training_settings(job.config, job.plan, data)
-        outcome = search_trials(job, self.backbone, data, settings, self._pool(data), self._progress)
-        return data, settings, outcome
-
-    def _pool(self, data: TrialData) -> TrainerPool:
-        """The compiled tails of all searches, made with the first one's data: shapes are the same in all."""
-        self._trainers = self._trainers or trainer_pool(self._job.config, self.backbone, data)
-        return self._trainers
+        # The compiled tails of all searches are made with the first one's data: shapes are the same in all.
+        self._trainers = self._trainers or trainer_pool(job.config, self.backbone, data)
+        return search_trials(job, self.backbone, data, self._trainers, self._progress)
 
 
 def _describe(outer: Split, everyone: Cohort) -> str:

@@ -10,9 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mammo_data.cases import CaseTable
-from mammo_data.errors import DataError
-from mammo_data.splits import Split, patient_split
+from mammo_data import CaseTable, DataError, Split, patient_split
 from search.cohort import split_from_file
 from search.config.schema import Config
 from search.errors import ConfigError
@@ -58,15 +56,11 @@ def inner_split(outer: Split, fold: int, config: Config, table: CaseTable) -> Sp
     """
     held_out = outer.folds[fold]
     rest = table.take(Split(held_out, (), outer.seed).development_rows(table))
-    return replace(_folds_of(rest, config), test_patients=held_out)
+    return replace(final_split(config, rest), test_patients=held_out)
 
 
 def final_split(config: Config, table: CaseTable) -> Split:
     """The split of the search on all patients: nobody is left out."""
-    return _folds_of(table, config)
-
-
-def _folds_of(table: CaseTable, config: Config) -> Split:
     return patient_split(table, test_fraction=0, folds=config.split.folds, seed=config.split.seed)
 
 

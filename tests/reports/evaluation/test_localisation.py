@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,7 @@ def test_each_class_is_played_apart() -> None:
     cases = [replace(case(number, None), label="benign" if number % 3 else "malignant") for number in range(9)]
     result = localisation_result(cases, method="m", chosen_on={"m": 0.5}, chosen_on_images=7, resamples=50)
     assert {name: game.images for name, game in result.by_class.items()} == {"benign": 6, "malignant": 3}
-    assert result.as_dict()["all"]["images"] == 9
+    assert asdict(result)["all"]["images"] == 9
 
 
 def test_images_without_a_circle_or_a_breast_are_refused() -> None:

@@ -17,7 +17,7 @@ from reports.metrics.table import one_vs_rest_auc
 from reports.page.report import render_model_card, render_report
 from reports.page.run_summary import DataFacts, RunSummary
 from reports.predictions import Predictions
-from reports.trials import best_run
+from reports.trials import best_trial
 from tests.support.simulated import simulated_predictions, simulated_trials
 
 HEADLINE = ("primary_auc", "abnormal_auc", "macro_ovr_auc", "balanced_accuracy", "brier")
@@ -161,7 +161,7 @@ def evaluation(folds):
 @pytest.fixture(scope="module")
 def summary(folds, evaluation, tmp_path_factory):
     directory = tmp_path_factory.mktemp("nested")
-    winner = best_run(simulated_trials())
+    winner = best_trial(simulated_trials())
     predictions = folds.exported
     metrics = {**evaluation.metrics, "estimates": "This estimates the procedure on 2/3 of the patients."}
     metrics["protocol"] = "nested"

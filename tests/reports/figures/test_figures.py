@@ -10,13 +10,13 @@ import pytest
 
 from reports.figures.style import CLASS_COLOURS
 from reports.figures.write import write_figures
-from reports.trials import best_run
+from reports.trials import best_trial
 from tests.support.comparing import size_of
 from tests.support.simulated import simulated_predictions, simulated_trials
 
 
 def test_every_figure_is_a_large_png_and_the_same_bytes_twice(tmp_path: Path) -> None:
-    table, winner = simulated_predictions(), best_run(simulated_trials())
+    table, winner = simulated_predictions(), best_trial(simulated_trials())
     first = write_figures(table, winner, tmp_path / "a")
     second = write_figures(table, winner, tmp_path / "b")
     assert list(first) == ["roc", "confusion_matrix", "class_metrics", "training_curves"]
@@ -31,7 +31,7 @@ def test_missing_classes_missing_curves_and_single_folds_draw(tmp_path: Path) ->
     table = simulated_predictions()
     only_normal = table.take(np.flatnonzero(table.labels == 0))
     assert "training_curves" not in write_figures(only_normal, None, tmp_path)
-    winner = best_run(simulated_trials(folds=1))
+    winner = best_trial(simulated_trials(folds=1))
     short = replace(winner, curves={"val_macro_auc": winner.curves["val_macro_auc"]})
     assert "training_curves" in write_figures(table, short, tmp_path)
     assert "training_curves" not in write_figures(table, replace(winner, curves={}), tmp_path)
@@ -42,10 +42,10 @@ def test_drawing_touches_no_global_state_and_no_gui(tmp_path: Path) -> None:
         "import sys\n"
         "from pathlib import Path\n"
         "from reports.figures.write import write_figures\n"
-        "from reports.trials import best_run\n"
+        "from reports.trials import best_trial\n"
         "from tests.support.simulated import simulated_predictions, simulated_trials\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "write_figures(simulated_predictions(), best_run(simulated_trials()), Path(sys.argv[1]))\n"
+        "write_figures(simulated_predictions(), best_trial(simulated_trials()), Path(sys.argv[1]))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, cwd=Path(__file__).parents[3])

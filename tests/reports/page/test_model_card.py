@@ -15,7 +15,7 @@ def rows(card: str) -> list[str]:
 def test_the_card_holds_what_the_run_knows_and_the_rest_is_the_author_s(summary: RunSummary, tmp_path: Path) -> None:
     card = write_model_card(summary, tmp_path / "model_card.md").read_text()
     primary = summary.metrics["primary_auc"]
-    assert f"{primary['value']:.3f} ({primary['lower']:.3f} to {primary['upper']:.3f})" in card
+    assert f"{primary['value']:.3f} [{primary['lower']:.3f}, {primary['upper']:.3f}]" in card
     assert "Demonstration on synthetic data" in card
     assert "Research use only" in card
     assert "selected, optimistic" in card

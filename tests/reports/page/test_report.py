@@ -73,7 +73,7 @@ def test_the_sections_come_in_the_order_a_reader_asks(summary: RunSummary) -> No
 def test_the_answer_stands_with_its_interval_and_its_numbers(summary: RunSummary) -> None:
     text = Reader(render_report(summary)).text
     primary = summary.metrics["primary_auc"]
-    assert f"95 % interval {primary['lower']:.2f} to {primary['upper']:.2f}" in text
+    assert f"95 % interval [{primary['lower']:.2f}, {primary['upper']:.2f}]" in text
     malignant = summary.metrics["class_counts"]["malignant"]
     assert f"80 images ({malignant} malignant) of 40 held-out patients." in text
     assert "Held-out patients evaluated once ." in text

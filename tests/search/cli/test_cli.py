@@ -38,7 +38,7 @@ def test_a_run_shows_its_progress_on_stderr_and_its_answer_on_stdout_without_lib
     assert_described("data audit", json.loads((workspace / "runs" / "cli" / "best" / "audit.json").read_text()))
     assert result["metrics"]["n"] > 0
     lines = answer.stderr.splitlines()
-    assert sum(bool(re.match(r"run +\d+ +\d+/6 ", line)) for line in lines) == 6
+    assert sum(bool(re.match(r"trial +\d+ +\d+/6 ", line)) for line in lines) == 6
     assert not [line for line in lines if any(word in line for word in ("0000 ", "absl", "cuda", "WARNING", "Warning"))]
 
 

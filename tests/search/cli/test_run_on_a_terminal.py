@@ -29,7 +29,7 @@ def test_a_run_is_watched_interrupted_and_resumed(tmp_path, phantom):
     assert re.search(r"^search +\S+ epoch \d+/\d+ ", first.text, re.MULTILINE)
     first.interrupt()
     assert first.wait() == 130
-    assert "run state" not in first.text
+    assert "trial state" not in first.text
     said = " ".join(first.everything.split())
     for label in ("folder ", "plan ", "device ", "backbone ", "data ", "views ", "time "):
         assert re.search(rf"^{label}", first.everything, re.MULTILINE), label

@@ -72,7 +72,7 @@ def tail_of_the_exported_model(finished, best):
     from mammo_data.preparation.prepared import PreparedSet
     from search.bit.architecture import SMALL
     from search.bit.weights import random_weights
-    from search.final.inference import tail_probabilities
+    from search.final.inference import FinalNetwork
     from search.trials.tail import TrainedTail
 
     config, result = finished
@@ -94,15 +94,10 @@ def tail_of_the_exported_model(finished, best):
         backbone = {name: exported[name] for name in SMALL.trained_variables(depth)}
     else:
         backbone = {}
-    (found,) = tail_probabilities(
-        SMALL,
-        weights,
-        prepared.images[rows],
-        [TrainedTail(backbone, head, ())],
-        depth=depth,
-        head_width=result.outcome.configuration.head_width,
-        n_classes=3,
+    network = FinalNetwork(
+        SMALL, weights, depth, prepared.images.shape[1], result.outcome.configuration.head_width, n_classes=3
     )
+    (found,) = network.probabilities(prepared.images[rows], [TrainedTail(backbone, head, ())])
     return found
 
 
@@ -174,7 +169,7 @@ def retrained(finished):
     from search.boundary.views import stored_views
     from search.final.retrain import retrain
     from search.plan.protocol import plan_search
-    from search.protocols.stages import training_settings
+    from search.protocols.holdout import training_settings
     from search.trials.data import development_data
     from search.trials.worker import TrainerPool
 
@@ -218,19 +213,14 @@ def test_the_other_seeds_are_evaluated_as_they_were_retrained(finished, best, me
     from mammo_data.preparation.prepared import PreparedSet
     from search.bit.architecture import SMALL
     from search.bit.weights import random_weights
-    from search.final.inference import tail_probabilities
+    from search.final.inference import FinalNetwork
 
     config, result = finished
     (prepared,) = (PreparedSet.load(path) for path in (config.output.cache / "prepared").iterdir())
-    found = tail_probabilities(
-        SMALL,
-        random_weights(SMALL, config.backbone.weights_seed),
-        prepared.images[Split.read_csv(result.directory.split_file).test_rows(prepared.table)],
-        retrained,
-        depth=result.outcome.configuration.unfreeze_depth,
-        head_width=result.outcome.configuration.head_width,
-        n_classes=3,
-    )
+    configuration, weights = result.outcome.configuration, random_weights(SMALL, config.backbone.weights_seed)
+    images = prepared.images[Split.read_csv(result.directory.split_file).test_rows(prepared.table)]
+    size, depth, width = images.shape[1], configuration.unfreeze_depth, configuration.head_width
+    found = FinalNetwork(SMALL, weights, depth, size, width, n_classes=3).probabilities(images, retrained)
     labels = Predictions.read_csv(best / "predictions.csv").labels
     for seed, probabilities in enumerate(found):
         expected = roc_auc_score(labels == 2, probabilities[:, 2])

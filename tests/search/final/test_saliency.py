@@ -12,11 +12,12 @@ SIZE = 96
 def tail(tensorflow_started):
     """A trained-looking tail at unfreeze depth 1: random head, pretrained (random) backbone."""
     from search.bit.weights import random_weights
-    from search.final.inference import tail_model
+    from search.final.inference import FinalNetwork
     from search.trials.tail import TrainedTail
 
     weights = random_weights(SMALL, 0)
-    model = tail_model(SMALL, 1, SIZE, head_width=8, n_classes=3)
+    network = FinalNetwork(SMALL, weights, 1, SIZE, head_width=8, n_classes=3)
+    model = network.tail(1)
     rng = np.random.default_rng(0)
     shapes = {layer.name: [value.shape for value in layer.get_weights()] for layer in model.layers}
     head = {
@@ -27,15 +28,14 @@ def tail(tensorflow_started):
         for name in ("head_dense", "head_logits")
     }
     backbone = {name: weights.arrays[name] for name in SMALL.trained_variables(1)}
-    return weights, TrainedTail(backbone, head, ())
+    return network, TrainedTail(backbone, head, ())
 
 
 @pytest.fixture(scope="module")
 def saliency(tail):
     from search.final.saliency import SaliencyModel
 
-    weights, trained = tail
-    return SaliencyModel(SMALL, weights, trained, unfreeze_depth=1, image_size=SIZE, head_width=8, n_classes=3)
+    return SaliencyModel(*tail)
 
 
 def test_the_places_are_the_boundary_and_the_nearest_finer_one():
@@ -52,15 +52,16 @@ def test_the_places_are_the_boundary_and_the_nearest_finer_one():
 
 def test_maps_come_from_the_true_gradient(saliency, tail):
     """The gradient inside HiResCAM is that of the logit: a small step along it changes the logit as it says."""
+    from search.export.activation_maps import class_gradients
     from search.final.inference import network_pixels
 
     images = np.random.default_rng(1).integers(0, 255, (1, SIZE, SIZE), dtype=np.uint8)
     depth = saliency.kinds[0].depth
     boundaries = saliency._trunk(np.repeat(network_pixels(images), 8, axis=0))
     activations = np.asarray(boundaries[saliency._depths.index(depth)][:1], np.float32)
-    gradients = saliency._gradients(depth, activations, np.array([2]))
-    step = 1e-2 * gradients / np.linalg.norm(gradients)
     model = saliency._tails[depth]
+    gradients = class_gradients(model, activations, np.array([2]))
+    step = 1e-2 * gradients / np.linalg.norm(gradients)
     up, down = (float(model(activations + side * step)[0, 2]) for side in (1, -1))
     assert (up - down) / 2 == pytest.approx(1e-2 * np.linalg.norm(gradients), rel=0.02)
 

@@ -93,7 +93,7 @@ REFUSED = {
     "too few patients": ("--set split.folds=20 --set split.test_fraction=0.5", 3, "patients"),
     "weights that are not there": ("--weights no/such.npz", 3, "no/such.npz"),
     "a run that is complete": ("--name ended", 1, "a complete one"),
-    "a run that was started otherwise": ("--name begun --seed 7", 1, "search.seed 0 → 7"),
+    "a run that was started otherwise": ("--name begun --seed 7", 1, "search.seed 1 → 7"),
     "a run of another split": ("--name begun --set split.seed=5", 1, "was started with"),
     "no run to resume": ("--name new --resume", 1, "an unfinished run"),
     "links in the folder": ("--name linked", 1, "a link, log.txt"),

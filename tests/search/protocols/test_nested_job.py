@@ -16,10 +16,10 @@ from reports.predictions import Predictions
 from search.cohort import prepare_films, search_data
 from search.errors import ConfigError, RunError
 from search.job import Job
+from search.protocols.holdout import resolve_backbone
 from search.protocols.nested.protocol import NestedRun
 from search.protocols.nested.split import final_split, outer_split
 from search.protocols.run import run_job
-from search.protocols.stages import resolve_backbone
 from search.run_folder.directory import RunDirectory, open_run_directory
 from search.run_folder.ledger import readings
 from search.run_folder.trial_log import read_records

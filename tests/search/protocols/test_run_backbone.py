@@ -34,7 +34,7 @@ def liar(tmp_path_factory):
 
 
 def test_a_run_prints_what_its_weights_are_and_takes_no_files_word_for_it(liar, tmp_path):
-    from search.protocols.stages import resolve_backbone
+    from search.protocols.holdout import resolve_backbone
 
     screen = io.StringIO()
     config = load_config(None, {"backbone.weights": str(liar), "search.precision": "float32"})
@@ -77,7 +77,7 @@ FINE_TUNING = {
 
 def test_the_trials_are_given_what_the_configuration_says(engine):
     from search.plan.hyperband import plan_hyperband
-    from search.protocols.stages import training_settings
+    from search.protocols.holdout import training_settings
 
     config = load_config(None, {**FINE_TUNING, "search.batch_size": 8, "search.minority": "none", "search.seed": 3})
     settings = training_settings(config, plan_hyperband(6, max_epochs=9), engine.data)

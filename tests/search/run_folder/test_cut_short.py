@@ -48,7 +48,7 @@ def test_the_answer_and_the_status_say_what_the_time_limit_left_out(
     assert_described("status RUN", found)
     counted = found["cut_short"]
     assert (counted["searches"], counted["trials"], counted["planned_trials"]) == (searches, searches, planned)
-    assert counted["trials"] == found["progress"]["runs"]
+    assert counted["trials"] == found["progress"]["trials"]
     assert (counted["epochs"], counted["planned_epochs"]) == (
         found["progress"]["epochs"],
         found["progress"]["planned_epochs"],

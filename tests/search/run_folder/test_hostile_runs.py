@@ -171,7 +171,7 @@ def test_names_in_a_record_do_not_steer_the_terminal(foreign, capsys):
     foreign.trials_file.write_text(f'{{"crc32": "{zlib.crc32(text.encode()):08x}", "record": {text}}}\n')
     answer = typed(capsys, "trials", foreign.path)
     assert answer.code == 1
-    assert "not a record of a run" in answer.err
+    assert "not a record of a trial" in answer.err
     assert "\x1b" not in answer.out + answer.err
 
 
@@ -212,9 +212,9 @@ def test_a_manifest_that_is_no_manifest_is_one_line(tmp_path, text):
 @pytest.mark.parametrize(
     "change",
     [
-        {"run": "../../../etc/passwd"},
-        {"run": -1},
-        {"run": 10**30},
+        {"trial": "../../../etc/passwd"},
+        {"trial": -1},
+        {"trial": 10**30},
         {"parent": 0},
         {"status": "sudo"},
         {"curves": {"loss": "abc"}},

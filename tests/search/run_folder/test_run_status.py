@@ -61,7 +61,7 @@ def holder(unfinished):
 def test_at_work_it_names_the_process_and_estimates_what_is_left(unfinished, holder):
     status = run_status(unfinished)
     assert (status.state, status.pid, status.resume) == ("running", holder.pid, None)
-    assert (status.progress.runs, status.progress.planned_runs) == (4, 6)
+    assert (status.progress.trials, status.progress.planned_trials) == (4, 6)
     records = read_records(unfinished.trials_file)
     # What the header of the resumed run would say.
     config = load_config(unfinished.config_file)
@@ -82,7 +82,7 @@ def test_killed_it_is_interrupted_and_the_line_goes_on_with_it(unfinished, holde
     assert (status.state, status.error) == ("interrupted", None)
     assert status.resume == "mammo-search run --name half"
     assert status_text(status).splitlines()[-1].split() == ["go", "on", "with", *status.resume.split()]
-    assert status.best.run in {record.trial for record in read_records(unfinished.trials_file)}
+    assert status.best.trial in {record.trial for record in read_records(unfinished.trials_file)}
 
 
 def test_ended_well_leaves_no_session_and_ctrl_c_is_no_failure(unfinished, holder):
@@ -129,6 +129,6 @@ def test_a_nested_run_counts_all_its_searches(unfinished):
     outer.mkdir()
     shutil.move(unfinished.trials_file, outer / "trials.jsonl")
     status = run_status(unfinished)
-    assert (status.progress.runs, status.progress.planned_runs, status.progress.searches) == (4, 24, 4)
+    assert (status.progress.trials, status.progress.planned_trials, status.progress.searches) == (4, 24, 4)
     assert status.best is None
     assert "of 4 searches" in status_text(status)

@@ -37,13 +37,13 @@ def staged(tmp_path):
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), pytest.param(120, 40, marks=pytest.mark.slow)])
-def test_a_terminal_shows_the_runs_two_bars_and_the_time_left(staged, columns, rows):
+def test_a_terminal_shows_the_trials_two_bars_and_the_time_left(staged, columns, rows):
     terminal = staged(columns=columns, rows=rows, pause=0.002, endless=12)
-    text = terminal.wait_until(lambda text: re.search(r"run 11 .*fold 2/3 epoch 6/6 .*left", text) is not None)
+    text = terminal.wait_until(lambda text: re.search(r"trial 11 .*fold 2/3 epoch 6/6 .*left", text) is not None)
     lines = text.splitlines()
     assert lines[0] == "mammo-search"
     assert "data      320 images of 160 patients" in text
-    heads = next(line for line in lines if line.startswith("run state")).split()
+    heads = next(line for line in lines if line.startswith("trial state")).split()
     assert heads[2:5] == ["bracket", "rung", "epochs"]
     assert ("dropout" in heads) == (columns == 120)
     best = [line for line in lines if " best " in line]
@@ -52,21 +52,21 @@ def test_a_terminal_shows_the_runs_two_bars_and_the_time_left(staged, columns, r
     assert running.split()[0] == "11"
     assert "11 done, 1 failed, 1 running, 3 to come" in text
     assert re.search(r"^search .*epoch \d+/98 +\d+ s left$", text, re.MULTILINE)
-    assert re.search(r"^run 11 .*fold 2/3 epoch 6/6 +\d+ s left$", text, re.MULTILINE)
+    assert re.search(r"^trial 11 .*fold 2/3 epoch 6/6 +\d+ s left$", text, re.MULTILINE)
     assert [line for line in lines if line].index(lines[0]) == 0
 
 
-def test_after_the_search_the_screen_is_tidy_and_the_log_has_every_run(staged, tmp_path):
+def test_after_the_search_the_screen_is_tidy_and_the_log_has_every_trial(staged, tmp_path):
     terminal = staged(pause=0.002)
     assert terminal.wait() == 0
     assert not terminal.screen.cursor.hidden
     assert terminal.colours
     text = terminal.everything
     assert "running" not in text
-    assert text.count("run state") == 1
-    assert "16 runs in" in text
+    assert text.count("trial state") == 1
+    assert "16 trials in" in text
     logged = (tmp_path / "log.txt").read_text()
-    assert len(re.findall(r"^\d{4}-\d\d-\d\d .*  run +\d+ +\d+/15  bracket", logged, re.MULTILINE)) == 16
+    assert len(re.findall(r"^\d{4}-\d\d-\d\d .*  trial +\d+ +\d+/15  bracket", logged, re.MULTILINE)) == 16
     assert "failed: the loss became nan in epoch 1 of fold 1 [sic]" in logged
     assert "\x1b" not in logged
 
@@ -77,7 +77,7 @@ def test_ctrl_c_leaves_the_cursor_and_no_half_table(staged):
     terminal.interrupt()
     terminal.wait()
     assert not terminal.screen.cursor.hidden
-    assert "run state" not in terminal.text
+    assert "trial state" not in terminal.text
 
 
 @pytest.mark.slow
@@ -91,18 +91,18 @@ def test_no_color_is_respected(staged):
 def test_a_dumb_terminal_gets_lines(staged):
     terminal = staged(pause=0.001, TERM="dumb")
     terminal.wait()
-    assert len(re.findall(r"^run +\d+ +\d+/15 ", terminal.everything, re.MULTILINE)) == 16
+    assert len(re.findall(r"^trial +\d+ +\d+/15 ", terminal.everything, re.MULTILINE)) == 16
     assert b"\x1b[" not in terminal.output
 
 
-@pytest.mark.parametrize(("detail", "runs", "epochs"), [("quiet", 0, 0), ("normal", 16, 0), ("verbose", 16, 300)])
-def test_a_file_gets_lines_as_many_as_were_asked_for(tmp_path, detail, runs, epochs):
+@pytest.mark.parametrize(("detail", "trials", "epochs"), [("quiet", 0, 0), ("normal", 16, 0), ("verbose", 16, 300)])
+def test_a_file_gets_lines_as_many_as_were_asked_for(tmp_path, detail, trials, epochs):
     stream = io.StringIO()
     with RunProgress(messages(stream), log=tmp_path / "log.txt", detail=detail).shown() as progress:
         staged_search.play(progress, 0.0)
     lines = stream.getvalue().splitlines()
-    assert sum(bool(re.search(r"run +\d+ +\d+/15  bracket", line)) for line in lines) == runs
-    assert sum(bool(re.search(r"run \d+ +\d+/15  fold", line)) for line in lines) == epochs
+    assert sum(bool(re.search(r"trial +\d+ +\d+/15  bracket", line)) for line in lines) == trials
+    assert sum(bool(re.search(r"trial \d+ +\d+/15  fold", line)) for line in lines) == epochs
     assert "\x1b" not in stream.getvalue()
     if detail == "quiet":
         assert not lines

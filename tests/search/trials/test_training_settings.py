@@ -183,8 +183,8 @@ def test_a_search_trains_with_what_is_configured(engine, tmp_path):
     from search.bit.precision import PrecisionChoice
     from search.bit.resolve import Backbone
     from search.job import Job
+    from search.protocols.holdout import search_trials, trainer_pool
     from search.protocols.manifest import planned_manifest
-    from search.protocols.stages import search_trials, trainer_pool, training_settings
     from search.run_folder.directory import RunDirectory
     from search.screen.output import messages
     from search.screen.progress import RunProgress
@@ -197,14 +197,13 @@ def test_a_search_trains_with_what_is_configured(engine, tmp_path):
     backbone = Backbone(engine.architecture, engine.weights, PrecisionChoice("float32", "as configured"), "CPU")
     job = Job(config, place=directory)
     directory.write_manifest(planned_manifest(job, CaseTable((), engine.data.class_names), Split((), (), 0)))
-    found, trainers = training_settings(config, job.plan, engine.data), trainer_pool(config, backbone, engine.data)
-    progress = RunProgress(messages(io.StringIO()))
-    outcome = search_trials(job, backbone, engine.data, found, trainers, progress)
+    trainers, progress = trainer_pool(config, backbone, engine.data), RunProgress(messages(io.StringIO()))
+    searched = search_trials(job, backbone, engine.data, trainers, progress)
     trained = trainers(CONFIGURATION)
     assert of_optimizers(trained, "iteration") == [15, 15]
     last = documented("cosine", 14, 15, 5)
     np.testing.assert_allclose(of_optimizers(trained, "learning_rate"), [last, FACTOR * last], rtol=1e-5)
-    (record,) = outcome.records
+    (record,) = searched.outcome.records
     settings = TrainingSettings(
         seed=3,
         batch_size=7,
@@ -215,7 +214,7 @@ def test_a_search_trains_with_what_is_configured(engine, tmp_path):
         head_init="zeros",
         backbone_lr_factor=FACTOR,
     )
-    assert found == settings
+    assert searched.settings == settings
     by_hand = TailTrainer(
         engine.architecture,
         engine.weights,
@@ -233,7 +232,7 @@ def test_a_search_trains_with_what_is_configured(engine, tmp_path):
 
 def test_an_epoch_shows_each_training_image_once_where_its_steps_are_not_configured(engine):
     from search.plan.protocol import plan_run
-    from search.protocols.stages import training_settings
+    from search.protocols.holdout import training_settings
 
     images = max(len(training) for training, _ in engine.data.folds)
     for batch_size in (7, 8, images, images + 1):

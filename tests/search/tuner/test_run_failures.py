@@ -24,9 +24,9 @@ class Screen:
     def epoch_ended(self, run, fold, epoch): ...
 
     def trial_ended(self, record):
-        from search.screen.progress import run_line
+        from search.screen.progress import trial_line
 
-        self.lines.append(run_line(record, 9))
+        self.lines.append(trial_line(record, 9))
 
 
 @pytest.fixture(scope="module")
