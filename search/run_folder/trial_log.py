@@ -110,8 +110,9 @@ def _record(path: Path, number: int, line: bytes) -> TrialRecord:
             raise ValueError("names that steer a terminal")
     except (ValueError, TypeError, AttributeError):
         raise _damaged(path, number, "not a record of a trial") from None
-    if min(record.trial, record.configuration, record.bracket, record.rung, record.initial_epoch) < 0:
-        raise _damaged(path, number, "a negative number")
+    counts = (record.trial, record.configuration, record.bracket, record.rung, record.initial_epoch)
+    if not all(0 <= count < 2**31 for count in counts):
+        raise _damaged(path, number, "a negative number or one that counts nothing")
     return record
 
 

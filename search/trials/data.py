@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data import CaseTable, DataError, PreparedSet
-from mammo_data.splits import Split, fold_positions
+from mammo_data import CaseTable, DataError, PreparedSet, Split
+from mammo_data.splits import fold_positions
 from search.boundary.values import BoundaryBank, BoundaryValues
 
 _UNSEEN = 0.5

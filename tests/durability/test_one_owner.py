@@ -111,7 +111,7 @@ def test_a_job_frees_its_folder_at_its_end_and_when_it_fails(finished, run):
     assert read_session(result.directory.path) is None
     # What is found at the gate leaves no trace; the weights are compared behind it.
     other = moved(config, run).model_copy(update={"search": config.search.model_copy(update={"seed": 7})})
-    with pytest.raises(RunError, match=r"search\.seed 0 → 7"):
+    with pytest.raises(RunError, match=r"search\.seed 1 → 7"):
         run_job(Job(other, name="mine"))
     assert read_session(run.path) is None
     run.update_manifest(fingerprints={**run.read_manifest().fingerprints, "weights": "0" * 64})
