@@ -246,7 +246,7 @@ def _split_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise _unreadable(path, "no line of an image")
     mistakes = Mistakes()
     for number, row in rows[1:]:
-        if len(row) < len(header):
+        if len(row) < len(header) or any(row[len(header) :]):
             mistakes.append(_wrong_line(f"{len(header)} cells", str(len(row)), number, path))
         elif not row[header.index("patient_id")]:
             mistakes.append(_wrong_line("a patient's id", "none", number, path))

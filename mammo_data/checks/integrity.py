@@ -189,7 +189,7 @@ def check(source: ImageSource, *, progress: Callable[[int, int], None] | None = 
         except DataError as error:
             no_film = isinstance(error, NoFilmError)
             kind = "no-film" if no_film else "truncated" if is_truncated(data) else "undecodable"
-            detail = f"expected {error.expected}, found {error.found.removesuffix(f' in {image_id}')}"
+            detail = f"expected {error.expected}, found {error.found.removesuffix(f' in {image_id}')}. {error.remedy}"
             return _Film(hashlib.sha256(data).hexdigest(), Problem(kind, image_id, detail))
         digest = hashlib.sha256(data if _is_pgm(source, image_id) else encode_pgm(image)).hexdigest()
         findings = cases[image_id].findings if image_id in cases else ()

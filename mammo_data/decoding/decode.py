@@ -15,19 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.cases import LARGEST_SIDE
-from mammo_data.decoding.headers import encoded_size, is_cut_short, is_white_zero
+from mammo_data.decoding.headers import count_pages, encoded_size, is_cut_short, is_dicom, is_white_zero, kind_in_words
 from mammo_data.decoding.levels import own_white, whole_bits
 from mammo_data.errors import DataError, NoFilmError
 
-_MAGICS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+_TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MAGICS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", **dict.fromkeys(_TIFF_MAGICS, "TIFF")}
 # The byte of a PNG's header that says what a pixel is (ISO/IEC 15948): 0 and 4 are grey.
 _PNG_COLOUR_TYPE, _PNG_GREY = 25, (b"\0", b"\x04")
 _WIDEST = 2**16 - 1
+_REPLACE = "Replace the file by a fresh copy."
+_SAVE = "Save the film as a PNG or TIFF of 8 or 16 bits."
 _MOST_SPREAD = 0.03  # of white, between the largest and the smallest channel of a pixel, on average
 
 # Netpbm's pgm(5): magic, width, height, maxval, separated by white space or comments, then ONE white-space byte.
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])"
-_HEADER = re.compile(rb"P5" + _GAP + rb"+([0-9]{1,9})" + _GAP + rb"+([0-9]{1,9})" + _GAP + rb"+([0-9]{1,9})\s")
+_HEADER = re.compile(rb"P[25]" + _GAP + rb"+([0-9]{1,9})" + _GAP + rb"+([0-9]{1,9})" + _GAP + rb"+([0-9]{1,9})\s")
 _LONGEST_HEADER = 4_096
 
 
@@ -55,16 +58,16 @@ def decode_image(data: bytes, name: str) -> DecodedImage:
     A P5 file is read here, not by OpenCV, because OpenCV fills a truncated one with zeros in some versions.
 
     Args:
-        data: The encoded file: PGM (P5), PNG, JPEG, TIFF or, with the extra ``dicom``, DICOM.
+        data: The encoded file: PGM (P5 or P2), PNG, JPEG, TIFF or, with the extra ``dicom``, DICOM.
         name: What to call the image in an error.
 
     Raises:
         DataError: The bytes are no complete image of a size that a mammogram can have.
         NoFilmError: They are one in colours, or an unprocessed one.
     """
-    if data[:2] == b"P5":
+    if data[:2] in (b"P2", b"P5"):
         return _decode_pgm(data, name)
-    if data[128:132] == b"DICM":
+    if is_dicom(data):
         try:
             from mammo_data.decoding.dicom import decode_dicom
         except ImportError as error:
@@ -113,17 +116,26 @@ def _scaled(pixels: NDArray[np.uint16], white: int, stated: int) -> DecodedImage
 def _decode_pgm(data: bytes, name: str) -> DecodedImage:
     header = _HEADER.match(data[:_LONGEST_HEADER])
     if header is None:
-        raise _damaged(name, "a P5 header with width, height and maxval", repr(data[:20]))
+        raise _damaged(name, "a PGM header with width, height and maxval", repr(data[:20]))
     width, height, maxval = map(int, header.groups())
     _require_size(name, width, height)
     if not 0 < maxval < 65_536:
         raise _damaged(name, "a maxval of 1 to 65535", f"{maxval}")
     sample = np.dtype(np.uint8) if maxval < 256 else np.dtype(">u2")
-    expected, found = width * height * sample.itemsize, len(data) - header.end()
-    if found != expected:
-        raise _damaged(name, f"{expected} bytes of pixels for {width} × {height}", f"{found}")
-    pixels = np.frombuffer(data, dtype=sample, offset=header.end()).reshape(height, width)
-    if maxval == 255:
+    if data.startswith(b"P2"):
+        pixels: NDArray[Any] = _plain_pixels(data[header.end() :], width * height, name).reshape(height, width)
+    else:
+        expected, found = width * height * sample.itemsize, len(data) - header.end()
+        rest = data[header.end() + expected :]
+        if found < expected:
+            raise _damaged(name, f"{expected} bytes of pixels for {width} × {height}", f"{found}")
+        # An editor's line end does no harm. More is no picture's business: a transfer in text mode adds bytes within.
+        if rest not in (b"", b"\n", b"\r\n"):
+            what = "another image" if rest[:1] == b"P" else f"{len(rest)} more bytes"
+            remedy = "Save the film as a file of its own; fetch it again if a transfer in text mode added the bytes."
+            raise _unread(name, f"{expected} bytes of pixels for {width} × {height}", f"{what} after them", remedy)
+        pixels = np.frombuffer(data, sample, width * height, header.end()).reshape(height, width)
+    if maxval == 255 and pixels.dtype == np.uint8:
         return DecodedImage(pixels.view(np.uint8))
     if int(pixels.max()) > maxval:
         raise _damaged(name, f"pixels of at most {maxval}, its maxval", f"{int(pixels.max())}")
@@ -131,23 +143,41 @@ def _decode_pgm(data: bytes, name: str) -> DecodedImage:
     return _scaled(levels, maxval if maxval < 255 else own_white(levels, maxval), maxval)
 
 
+def _plain_pixels(text: bytes, count: int, name: str) -> NDArray[np.uint16]:
+    """The numbers of a P2 file, uint16 [count]."""
+    numbers = re.sub(rb"#[^\r\n]*", b"", text).split()
+    if len(numbers) != count:
+        raise _damaged(name, f"{count} numbers, one a pixel", f"{len(numbers)}")
+    odd = next((number for number in numbers if not number.isdigit() or len(number) > 5), None)
+    if odd is not None or max(map(int, numbers)) > _WIDEST:
+        raise _damaged(name, f"numbers of 0 to {_WIDEST}", repr((odd or b"larger ones")[:20].decode("latin-1")))
+    return np.array(numbers, dtype="S5").astype(np.uint16)
+
+
 def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
     kind = next((kind for magic, kind in _MAGICS.items() if data.startswith(magic)), None)
     size = encoded_size(data)
-    if kind is None or size is None:
-        raise _damaged(name, "a PGM, PNG, JPEG, TIFF or DICOM image", f"{len(data)} bytes of something else or damaged")
+    other = kind_in_words(data)
+    if kind is None or (size is None and other):
+        found = other or f"{len(data)} bytes of something else"
+        raise _unread(name, "a PGM, PNG, JPEG, TIFF or DICOM image", found, _SAVE if data.strip(b"\0") else _REPLACE)
+    if size is None:
+        raise _damaged(name, f"a {kind} image with its size", f"{len(data)} damaged bytes")
     _require_size(name, *size)
     if is_cut_short(data):
         raise _damaged(name, f"a complete {kind} file", f"{len(data)} bytes without its end")
+    if (pages := count_pages(data)) > 1:
+        raise _unread(name, "one image in a file", f"a TIFF of {pages} pages", "Save the film's page as its own file.")
     pixels = _by_opencv(data, cv2.IMREAD_GRAYSCALE)
     if pixels is None or pixels.shape != (size[1], size[0]):
-        raise _damaged(name, f"a {kind} image that can be decoded", f"{len(data)} damaged bytes")
+        found = other or f"{len(data)} bytes that are damaged or of a rare kind of {kind}"
+        raise _unread(name, f"a {kind} image that OpenCV decodes", found, f"{_REPLACE} {_SAVE}")
     if _is_coloured(data):
         raise NoFilmError(expected="a grey image", found=f"colours in {name}", remedy="Leave the image out.")
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
     if pixels.dtype != np.uint16:
-        raise _damaged(name, "pixels of 8 to 16 bits", f"{pixels.dtype}")
+        raise _unread(name, "pixels of 8 or 16 bits without sign", f"{pixels.dtype}", _SAVE)
     levels = pixels.astype(np.uint16, copy=False)
     if is_white_zero(data):
         # OpenCV turns such TIFFs of 8 bits, but none of more.
@@ -182,4 +212,8 @@ def _require_size(name: str, width: int, height: int) -> None:
 
 
 def _damaged(name: str, expected: str, found: str) -> DataError:
-    return DataError(expected=expected, found=f"{found} in {name}", remedy="Replace the file by a fresh copy.")
+    return _unread(name, expected, found, _REPLACE)
+
+
+def _unread(name: str, expected: str, found: str, remedy: str) -> DataError:
+    return DataError(expected=expected, found=f"{found} in {name}", remedy=remedy)

@@ -18,14 +18,20 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels import apply_windowing
 from pydicom.uid import (
+    UID,
     DigitalIntraOralXRayImageStorageForProcessing,
     DigitalMammographyXRayImageStorageForProcessing,
     DigitalXRayImageStorageForProcessing,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
 )
 
 from mammo_data.cases import LARGEST_SIDE
 from mammo_data.decoding.levels import own_range, own_white
 from mammo_data.errors import MISREAD, DataError, NoFilmError
+
+DECODERS = "pylibjpeg, pylibjpeg-libjpeg, pylibjpeg-openjpeg, pyjpegls"
+"""What decodes the compressions that archives send: JPEG, lossless JPEG, JPEG-LS, JPEG 2000, HTJ2K; pydicom has RLE."""
 
 _UNPROCESSED = (
     DigitalXRayImageStorageForProcessing,
@@ -52,19 +58,34 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
         NoFilmError: It is unprocessed.
     """
     try:
-        file = pydicom.dcmread(io.BytesIO(data))
+        file = pydicom.dcmread(io.BytesIO(data), force=True)
+        if "PixelData" not in file:
+            raise _unusable(name, f"data without an image ({file.get('Modality') or 'no modality'})")
+        if "TransferSyntaxUID" not in file.file_meta:
+            # Without preamble and header nothing but the elements themselves says how they are written.
+            implicit = file.original_encoding[0]
+            file.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        syntax = file.file_meta.TransferSyntaxUID
         height, width, stored_bits = int(file.Rows), int(file.Columns), int(file.BitsStored)
         frames, samples = int(file.get("NumberOfFrames") or 1), int(file.SamplesPerPixel)
         photometric = str(file.PhotometricInterpretation)
         sides_fit = 0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE
-        if not sides_fit or frames != 1 or samples != 1 or not 8 <= stored_bits <= 16:
-            raise _unusable(name, f"{width} × {height}, {frames} frames, {samples} samples of {stored_bits} bits")
+        if frames > 1:
+            raise _unusable(name, f"{frames} frames", "Save the frame to be read as a file of its own.")
+        if samples != 1 or not photometric.startswith("MONOCHROME"):
+            raise NoFilmError(
+                expected="a grey image", found=f"colours ({photometric}) in {name}", remedy="Leave the image out."
+            )
+        if not sides_fit or not 8 <= stored_bits <= 16:
+            raise _unusable(name, f"{width} × {height} pixels of {stored_bits} bits")
         if _is_unprocessed(file):
             raise NoFilmError(
                 expected="a film as it is looked at (FOR PRESENTATION)",
                 found=f"the detector's unprocessed values (FOR PROCESSING) in {name}",
                 remedy="Use the image that the same device made for presentation, or leave it out.",
             )
+        if syntax.is_encapsulated:
+            _require_pixels(file, syntax, name)
         levels, white, stated = displayed_levels(file)
         if photometric == "MONOCHROME1":
             levels = white - levels
@@ -81,11 +102,22 @@ def _is_unprocessed(file: Dataset) -> bool:
     return "PROCESSING" in intent or (not intent and file.get("SOPClassUID") in _UNPROCESSED)
 
 
-def _unusable(name: str, found: str) -> DataError:
+def _require_pixels(file: Dataset, syntax: UID, name: str) -> None:
+    """Refuse compressed pixels that no decoder here makes anything of."""
+    try:
+        _ = file.pixel_array
+    except (*MISREAD, BytesLengthException, ImportError) as error:
+        raise DataError(
+            expected=f"pixels that a decoder installed here reads, of {syntax.name} ({syntax})",
+            found=f"none or damaged ones in {name}",
+            remedy=f"Install the decoders with: pip install 'mammo-search[dicom]' ({DECODERS}); where they are, "
+            "replace the file by a fresh or an uncompressed copy.",
+        ) from error
+
+
+def _unusable(name: str, found: str, remedy: str = "Replace the file, or save the film as a 16-bit PNG.") -> DataError:
     return DataError(
-        expected="a grey DICOM image of one frame, 8 to 16 bits",
-        found=f"{found[:160]} in {name}",
-        remedy="Convert it to a 16-bit PNG, or install the decoder that its transfer syntax needs.",
+        expected="a grey DICOM image of one frame, 8 to 16 bits", found=f"{found[:160]} in {name}", remedy=remedy
     )
 
 

@@ -164,6 +164,18 @@ def read_file(path: Path, largest: int = LARGEST_FILE) -> bytes:
     return data
 
 
+def files_below(directory: Path) -> list[str]:
+    """All files in a folder or below it, linked folders included: sorted paths with slashes, relative to it."""
+    found: list[str] = []
+    for folder, folders, names in os.walk(directory, followlinks=True):
+        # A folder that is linked below itself is walked once.
+        here = Path(folder)
+        above = {here.resolve(), *(parent.resolve() for parent in here.parents)}
+        folders[:] = [name for name in folders if (here / name).resolve() not in above]
+        found += [(here / name).relative_to(directory).as_posix() for name in names]
+    return sorted(found)
+
+
 def first_bytes(path: Path, count: int) -> bytes:
     """The beginning of a file; nothing where it can't be read."""
     try:

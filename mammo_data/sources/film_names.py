@@ -12,6 +12,7 @@ from mammo_data.errors import DataError
 INFO_NAME = "info.txt"
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 IMAGE_SUFFIXES = (".pgm", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _KINDS = {"image": IMAGE_SUFFIXES, "archive": (*TAR_SUFFIXES, ".zip"), "h5": (".h5", ".hdf5")}
 
 _CLASS_WORDS = {word: word for word in ("normal", "benign", "malignant", "abnormal")} | {"norm": "normal"}
@@ -43,7 +44,11 @@ def film_name(path: str) -> FilmName | None:
         path: A path with slashes, relative to the set.
     """
     pure = PurePosixPath(path)
-    match = _FILM.match(pure.stem)
+    stem = pure.stem
+    # Converters that append write mdb001.pgm.png.
+    while PurePosixPath(stem).suffix.lower() in (*IMAGE_SUFFIXES, *DICOM_SUFFIXES):
+        stem = PurePosixPath(stem).stem
+    match = _FILM.match(stem)
     if match is None or kind_of_file(path) != "image":
         return None
     words = [word.lower() for word in ((match[2] or ""), *pure.parts[:-1])]

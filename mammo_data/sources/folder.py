@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from mammo_data.errors import DataError
 from mammo_data.files import sha256_of
-from mammo_data.sources.base import ImageSource, choose_info, conflicting_copies, read_file
+from mammo_data.sources.base import ImageSource, choose_info, conflicting_copies, files_below, read_file
 from mammo_data.sources.film_names import film_name, kind_of_file, require_plain_films
 from mammo_data.truth.cases_csv import parse_cases
 from mammo_data.truth.info_txt import decode_info
@@ -20,9 +21,8 @@ LARGEST_FILM = 512 * 2**20
 def list_folder(directory: Path) -> dict[str, list[str]]:
     """What lies in a folder or below it by kind (see `kind_of_file`); sorted paths with slashes, relative to it."""
     listing: dict[str, list[str]] = {"image": [], "info": [], "archive": [], "h5": []}
-    for found in sorted(directory.rglob("*")):
-        path = found.relative_to(directory).as_posix()
-        if (kind := kind_of_file(path)) and found.is_file():
+    for path in files_below(directory):
+        if (kind := kind_of_file(path)) and (directory / path).is_file():
             listing[kind].append(path)
     return listing
 
@@ -74,7 +74,16 @@ class CaseFolder(ImageSource):
     def __init__(self, table: Path, classes: Sequence[str] = ()) -> None:
         self._directory = table.parent
         listed = parse_cases(decode_info(read_file(table), str(table)), str(table), classes)
+        files = {image_id: (path,) for image_id, path in listed.files.items()}
         missing = [path for path in listed.files.values() if not (table.parent / path).is_file()]
+        if missing:
+            # A table and a disk may write one name with composed and with decomposed letters.
+            there = {unicodedata.normalize("NFC", path): path for path in files_below(table.parent)}
+            files = {
+                image_id: (path if (table.parent / path).is_file() else there.get(path, path),)
+                for image_id, (path,) in files.items()
+            }
+            missing = [path for path in missing if path not in there]
         if missing:
             more = f" and {len(missing) - 1} more missing" if missing[1:] else ""
             raise DataError(
@@ -83,7 +92,6 @@ class CaseFolder(ImageSource):
                 remedy="Add the files or remove their lines.",
             )
         self._listed = listed.table
-        files = {image_id: (path,) for image_id, path in listed.files.items()}
         super().__init__(str(table.parent), files, case_table=listed.table)
 
     @property

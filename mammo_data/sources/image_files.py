@@ -9,15 +9,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from mammo_data.decoding.headers import is_dicom
 from mammo_data.errors import DataError
 from mammo_data.sources.archive_members import archive_members, is_archive_file
-from mammo_data.sources.base import first_bytes, read_file
-from mammo_data.sources.film_names import IMAGE_SUFFIXES, is_hidden, kind_of_file
+from mammo_data.sources.base import files_below, first_bytes, read_file
+from mammo_data.sources.film_names import DICOM_SUFFIXES, IMAGE_SUFFIXES, is_hidden, kind_of_file
 from mammo_data.sources.folder import LARGEST_FILM
 
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-
-_MAGICS = (b"P5", b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
+_MAGICS = (b"P2", b"P5", b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def paths_or_image(data: bytes) -> tuple[Path, ...] | bytes:
     Raises:
         DataError: It is neither.
     """
-    if data.startswith(_MAGICS) or _is_dicom(data):
+    if data.startswith(_MAGICS) or is_dicom(data):
         return data
     text = data.decode("utf-8", errors="replace")
     paths = tuple(Path(line.strip()) for line in text.splitlines() if line.strip())
@@ -85,9 +84,9 @@ def paths_or_image(data: bytes) -> tuple[Path, ...] | bytes:
 
 
 def _of_folder(folder: Path) -> Iterator[ImageFile]:
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if _may_be_image(name) and path.is_file() and (path.suffix or _is_dicom(first_bytes(path, 132))):
+    for name in files_below(folder):
+        path = folder / name
+        if _may_be_image(name) and path.is_file() and (path.suffix or is_dicom(first_bytes(path, 132))):
             yield ImageFile(name, _read(path))
 
 
@@ -96,7 +95,7 @@ def _of_archive(path: Path) -> Iterator[ImageFile]:
         for member in archive_members(path):
             if _may_be_image(member.path):
                 data = member.read()
-                if PurePosixPath(member.path).suffix or _is_dicom(data):
+                if PurePosixPath(member.path).suffix or is_dicom(data):
                     yield ImageFile(member.path, data)
     except DataError as error:
         yield ImageFile(str(path), error)
@@ -113,7 +112,3 @@ def _read(path: Path) -> bytes | DataError:
         return read_file(path, LARGEST_FILM)
     except DataError as error:
         return error
-
-
-def _is_dicom(data: bytes) -> bool:
-    return data[128:132] == b"DICM"

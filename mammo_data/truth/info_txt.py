@@ -1,7 +1,9 @@
 """Info.txt, MIAS's truth table: about 100 lines of prose, then one row a finding.
 
 A row is ``REFNUM TISSUE CLASS [SEVERITY [X Y RADIUS | *NOTE 3*]]``. Only lines that begin with a MIAS reference number
-are rows: the credits line "Truth-Data: C R M Boggis" would otherwise pass for a malignant finding.
+are rows: the credits line "Truth-Data: C R M Boggis" would otherwise pass for a malignant finding. Tables that other
+programs have saved are read as well: cells between commas, semicolons or tabs, an index before them, quoted, in lower
+case, mdb001.pgm, 535.0, NaN for a missing cell.
 
 A label is one letter, so a damaged row can read as another label. The published table is known by its hash (see
 `mammo_data.truth.mias`); a table of one's own may carry a line ``ROWS-SHA-256: <hex>`` (`rows_checksum`), which is then
@@ -23,10 +25,9 @@ _TISSUES = frozenset("FGD")
 _ABNORMALITIES = frozenset({"CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM"})
 _SEVERITIES = {"B": "benign", "M": "malignant"}
 _NOTE_3 = ["*NOTE", "3*"]
-# A data frame writes whole numbers as floats, and NaN where there is none.
-_COORDINATE = re.compile(r"^([0-9]{1,5})(?:\.0*)?$")
-_NAN = "nan"
-_SUFFIX = re.compile(r"\.(?:pgm|png|jpe?g|tiff?)$")
+_COORDINATE = re.compile(r"^[0-9]{1,5}$")
+_WHOLE = re.compile(r"^([0-9]+)\.0+$")
+_SUFFIX = re.compile(r"(?:\.(?:pgm|png|jpe?g|tiff?|dcm))+$")
 _CHECKSUM = re.compile(r"^ROWS-SHA-256: *(\S+)", re.MULTILINE)
 
 
@@ -80,15 +81,29 @@ def parse_info(text: str, image_height: int = 1024) -> CaseTable:
         DataError: A row can't be understood, two rows contradict each other, or there is no row at all.
     """
     rows: dict[str, list[tuple[str, Finding | None]]] = {}
-    mistakes = Mistakes()
     _require_checksum(text)
+    mistakes = Mistakes()
     for number, line in enumerate(text.splitlines(), start=1):
-        tokens = line.replace(",", " ").replace(";", " ").split()
-        if not tokens or not tokens[0].lower().startswith("mdb"):
+        tokens = _row_cells(line)
+        if not tokens:
             continue
         with mistakes.collected():
-            _add_row(rows, number, line, tokens, image_height)
-    mistakes.require_none()
+            row = _parse_row(number, line, tokens, image_height)
+            kept = rows.setdefault(tokens[0], [row])
+            if kept[0][0] != row[0]:
+                raise _bad_row(number, line, f"tissue {kept[0][0]} as in the other row of {tokens[0]}")
+            if (kept[0][1] is None) != (row[1] is None):
+                raise _bad_row(number, line, f"{tokens[0]} to be either NORM or abnormal, not both")
+            if row not in kept:
+                kept.append(row)
+    if rows or not mistakes[1:]:
+        mistakes.require_none()
+    if mistakes:
+        raise DataError(
+            expected="rows such as 'mdb001 G CIRC B 535 425 197', separated by spaces, commas, semicolons or tabs",
+            found=f"{len(mistakes)} others, of which the first is {mistakes[0].found} (no {mistakes[0].expected})",
+            remedy="Save the table in that form, or use the Info.txt that comes with the images.",
+        )
     if not rows:
         raise DataError(
             expected="rows such as 'mdb001 G CIRC B 535 425 197'",
@@ -102,26 +117,10 @@ def parse_info(text: str, image_height: int = 1024) -> CaseTable:
     return CaseTable(tuple(cases))
 
 
-def _add_row(
-    rows: dict[str, list[tuple[str, Finding | None]]], number: int, line: str, tokens: list[str], image_height: int
-) -> None:
-    image_id = _SUFFIX.sub("", tokens[0].lower())
-    if not _ROW.match(image_id) or image_id == "mdb000":
-        raise _bad_row(number, line, "a reference number such as mdb001")
-    row = _parse_row(number, line, tokens, image_height)
-    kept = rows.setdefault(image_id, [row])
-    if kept[0][0] != row[0]:
-        raise _bad_row(number, line, f"tissue {kept[0][0]} as in the other row of {image_id}")
-    if (kept[0][1] is None) != (row[1] is None):
-        raise _bad_row(number, line, f"{image_id} to be either NORM or abnormal, not both")
-    if row not in kept:
-        kept.append(row)
-
-
 def rows_checksum(text: str) -> str:
-    """SHA-256 (hex) of a truth table's rows; prose, white space and letter case of the numbers do not count."""
-    rows = [line.split() for line in text.splitlines() if line.split() and line.split()[0].lower().startswith("mdb")]
-    return hashlib.sha256("\n".join(" ".join([row[0].lower(), *row[1:]]) for row in rows).encode()).hexdigest()
+    """SHA-256 (hex) of a truth table's rows; prose, separators and letter case do not count."""
+    rows = filter(None, map(_row_cells, text.splitlines()))
+    return hashlib.sha256("\n".join(map(" ".join, rows)).encode()).hexdigest()
 
 
 def worst_label(findings: Sequence[Finding]) -> str:
@@ -139,12 +138,25 @@ def _require_checksum(text: str) -> None:
         )
 
 
+def _row_cells(line: str) -> list[str]:
+    """The cells of a row as MIAS writes them, the reference number in lower case; [] for a line of prose."""
+    separator = next((mark for mark in ";\t," if mark in line), " ")
+    # Where commas do not separate they are decimal.
+    cells = line.replace('"', " ").replace(separator, " ").replace(",", ".").split()
+    if separator != " " and cells[1:] and cells[0].isdigit():
+        cells = cells[1:]
+    if not cells or not cells[0].lower().startswith("mdb"):
+        return []
+    reference = _SUFFIX.sub("", cells[0].lower())
+    return [reference, *(_WHOLE.sub(r"\1", cell.upper()) for cell in cells[1:] if cell.lower() != "nan")]
+
+
 def _parse_row(number: int, line: str, tokens: list[str], image_height: int) -> tuple[str, Finding | None]:
+    if not _ROW.match(tokens[0]) or tokens[0] == "mdb000":
+        raise _bad_row(number, line, "a reference number such as mdb001")
     if len(tokens) < 3 or tokens[1] not in _TISSUES:
         raise _bad_row(number, line, "a tissue (F, G or D) and a class")
     tissue, abnormality, rest = tokens[1], tokens[2], tokens[3:]
-    while rest and rest[-1].lower() == _NAN:
-        rest = rest[:-1]
     if abnormality == "NORM":
         if rest:
             raise _bad_row(number, line, "nothing after NORM")
@@ -156,10 +168,9 @@ def _parse_row(number: int, line: str, tokens: list[str], image_height: int) -> 
     severity, place = _SEVERITIES[rest[0]], rest[1:]
     if not place or place == _NOTE_3:
         return tissue, Finding(abnormality, severity)
-    numbers = [match[1] for token in place if (match := _COORDINATE.match(token))]
-    if len(place) != 3 or len(numbers) != 3:
+    if len(place) != 3 or not all(_COORDINATE.match(token) for token in place):
         raise _bad_row(number, line, "x, y and radius in whole pixels, or *NOTE 3*, or nothing after the severity")
-    x, y, radius = map(int, numbers)
+    x, y, radius = (int(token) for token in place)
     if x >= image_height or y >= image_height or not 0 < radius <= image_height:
         raise _bad_row(number, line, f"a circle within {image_height} × {image_height} pixels")
     return tissue, Finding(abnormality, severity, float(x), float(image_height - 1 - y), float(radius))

@@ -82,14 +82,15 @@ def _put(table: dict[str, Any], dotted: str, value: Any, origin: str) -> None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        # Windows' own editors begin a file with a byte order mark.
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(
             expected="a readable configuration file", found=f"{path}: {error.strerror}", remedy="Check --config."
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError.from_lines(
-            f"{path}: expected a TOML file in UTF-8; found other bytes at position {error.start}"
+            f"{path}: expected a TOML file in UTF-8; found other bytes at position {error.start}; save it as UTF-8"
         ) from None
 
 

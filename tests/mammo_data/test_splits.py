@@ -149,3 +149,31 @@ def test_who_is_held_out_has_a_fingerprint_of_its_own() -> None:
 def test_a_file_lists_those_too_that_are_always_trained_on(tmp_path: Path) -> None:
     patient_split(MIAS_LIKE, folds=1).write_csv(tmp_path / "split.csv", MIAS_LIKE)
     assert patients_listed(tmp_path / "split.csv") == set(MIAS_LIKE.patient_ids)
+
+
+SAVED_AS = {
+    "byte order mark": lambda text: "\ufeff" + text,
+    "Windows": lambda text: text.replace("\n", "\r\n"),
+    "semicolons": lambda text: text.replace(",", ";"),
+    "tabs": lambda text: "\ufeff" + text.replace(",", "\t").replace("\n", "\r\n"),
+    "quotes": lambda text: "\n".join(",".join(f'"{cell}"' for cell in line.split(",")) for line in text.splitlines()),
+    "empty lines": lambda text: text + ",,,,\n\n",
+    "spaces": lambda text: text.replace(",", " , "),
+}
+
+
+@pytest.mark.parametrize("saved_as", SAVED_AS)
+def test_a_split_is_read_as_a_spreadsheet_saves_it(saved_as: str, tmp_path: Path) -> None:
+    split = patient_split(MIAS_LIKE)
+    split.write_csv(tmp_path / "split.csv", MIAS_LIKE)
+    text = SAVED_AS[saved_as]((tmp_path / "split.csv").read_text())
+    (tmp_path / "saved.csv").write_bytes(text.encode())
+    assert Split.read_csv(tmp_path / "saved.csv") == split
+    assert patients_listed(tmp_path / "saved.csv") == set(MIAS_LIKE.patient_ids)
+
+
+@pytest.mark.parametrize("line", ["mdb001,p001\n", "mdb001,p001,normal,0,0,more,and more\n"])
+def test_a_split_with_lines_of_another_length_is_no_split(line: str, tmp_path: Path) -> None:
+    (tmp_path / "split.csv").write_text("image_id,patient_id,label,side,seed\n" + line)
+    with pytest.raises(DataError, match=r"split\.csv"):
+        Split.read_csv(tmp_path / "split.csv")

@@ -15,6 +15,7 @@ from mammo_data.sources.open import open_source
 from search.cohort import require_sound
 from search.config.reading import load_config
 from search.screen.progress import RunProgress
+from tests.support.case_folders import write_dicom
 from tests.support.command_line import run
 from tests.support.json_answers import assert_described
 
@@ -85,6 +86,62 @@ def test_what_is_no_film_is_named_by_check_preview_and_run(workspace):
         for name in ("0_white", "1_black"):
             assert any(name in line and "breast" in line for line in answer.stderr.splitlines()), answer.stderr
     assert (workspace / "contact_sheet.png").is_file()
+
+
+def test_what_is_not_read_is_called_what_it_is(workspace):
+    import pydicom
+    from PIL import Image
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import JPEGLosslessSV1
+
+    folder = workspace / "own"
+    folder.mkdir()
+    film = cv2.circle(np.zeros((120, 120), np.uint8), (0, 60), 50, 150, -1)
+    page = Image.fromarray(film)
+    page.save(folder / "pages.tif", save_all=True, append_images=[page])
+    (folder / "tail.pgm").write_bytes(b"P5\n120 120\n255\n" + film.tobytes() + b"tail")
+    (folder / "picture.png").write_bytes(b"GIF89a" + bytes(99))
+    write_dicom(folder / "frames.dcm", film.astype(np.uint16) * 16, bits=12)
+    file = pydicom.dcmread(folder / "frames.dcm")
+    file.NumberOfFrames, file.PixelData = 2, file.PixelData * 2
+    file.save_as(folder / "frames.dcm")
+    del file.NumberOfFrames
+    file.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    file.PixelData = encapsulate([b"\xff\xd8\xff\xc3" + bytes(100)])
+    file["PixelData"].VR = "OB"
+    file.save_as(folder / "packed.dcm")
+    rows = [f"{path.name},{path.stem},{('normal', 'malignant')[path.stem > 'm']}" for path in sorted(folder.iterdir())]
+    (folder / "cases.csv").write_text("\n".join(("image,patient,label", *rows)))
+    answer = run("data", "check", "own", cwd=workspace)
+    assert answer.returncode == 3
+    lines = [line.removeprefix("mammo-search: ") for line in answer.stderr.splitlines()]
+    wanted = {
+        "frames": "2 frames",
+        "packed": "mammo-search[dicom]",
+        "pages": "a TIFF of 2 pages",
+        "picture": "a GIF image",
+        "tail": "4 more bytes after them",
+    }
+    assert len(lines) == len(wanted)
+    for name, words in wanted.items():
+        assert any(line.startswith(f"undecodable: {name}: ") and words in line for line in lines), answer.stderr
+
+
+def test_info_with_commas_and_settings_with_a_byte_order_mark(workspace, phantom):
+    shutil.copytree(phantom, workspace / "images")
+    info = workspace / "images" / "Info.txt"
+    lines = [
+        line.strip().replace(" ", ",") if line.startswith("mdb") else line for line in info.read_text().splitlines()
+    ]
+    info.write_text("\n".join(lines), encoding="utf-8-sig")
+    (workspace / "own.toml").write_text('[data]\npath = "images"\n', encoding="utf-8-sig")
+    answer = run("run", "--dry-run", "--config", "own.toml", "--weights", "random", cwd=workspace)
+    assert answer.returncode == 0, answer.stderr
+    lines = [line.replace(",", "|") for line in lines if not line.startswith("ROWS-SHA")]
+    info.write_text("\n".join(lines))
+    refused = run("data", "check", "images", cwd=workspace)
+    assert refused.returncode == 3
+    assert "Save the table in that form" in refused.stderr
 
 
 def test_fetching_shows_the_licence_and_one_line_where_there_is_no_network(workspace):

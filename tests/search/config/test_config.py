@@ -15,7 +15,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_what_is_written_reads_back_equal(tmp_path):
-    config = load_config(None, {"search.max_trials": 7, "split.file": tmp_path / "a \"quoted\" name.csv"})
+    config = load_config(None, {"search.max_trials": 7, "split.file": tmp_path / 'a "quoted" name.csv'})
     assert load_config(write(tmp_path / "c.toml", to_toml(config))) == config
 
 
@@ -121,6 +121,13 @@ def test_mistakes_are_told_from_top_to_bottom_after_those_of_the_flags(tmp_path)
         load_config(file, {"search.seed": -1}, origins={"search.seed": "--seed"})
     places = [line.split(": ")[0] for line in str(error.value).splitlines()]
     assert places == ["--seed", *(f"{file}:{line}" for line in (2, 4, 5, 7))]
+
+
+def test_a_byte_order_mark_changes_nothing(tmp_path):
+    plain, marked = tmp_path / "plain.toml", tmp_path / "marked.toml"
+    plain.write_text(to_toml(Config()), encoding="utf-8")
+    marked.write_text(to_toml(Config()), encoding="utf-8-sig", newline="\r\n")
+    assert load_config(marked) == load_config(plain)
 
 
 def test_a_missing_file_is_one_line(tmp_path):
