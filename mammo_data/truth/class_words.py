@@ -178,7 +178,7 @@ def _require_known(
         raise DataError(
             expected=f"labels of the stated classes {', '.join(stated)}",
             found=f"{shown}{more} of {location}",
-            remedy="Correct those lines, or add the class to the stated order.",
+            remedy="Correct those lines, or add the class where the order is stated; a model's classes stand.",
         )
     remedy = "Correct those lines, or remove them."
     if new := [word for word in unknown if not is_no_answer(word) and not _meant(word, known)]:

@@ -74,7 +74,9 @@ def test_other_people_s_films_are_all_external_and_known_patients_are_refused(ru
 def test_classes_that_are_not_the_model_s_are_refused(run, phantom, tmp_path, capsys):
     answer = typed(capsys, "evaluate", run.path, "--data", write_case_folder(phantom, tmp_path / "own", classes=2))
     assert answer.code == 3
-    assert "negative, positive" in answer.err
+    assert "the stated classes normal, benign, malignant; found" in answer.err
+    assert "'negative' in line" in answer.err
+    assert "'positive' in line" in answer.err
 
 
 def test_a_model_that_has_left_its_run_needs_data(run, tmp_path, capsys):
@@ -83,3 +85,23 @@ def test_a_model_that_has_left_its_run_needs_data(run, tmp_path, capsys):
     answer = typed(capsys, "evaluate", tmp_path / run.model_file.name)
     assert answer.code == 2
     assert "--data" in answer.err
+
+
+def test_a_set_without_a_class_is_judged_at_the_run_s_thresholds_and_its_calibration_is_printed(run, tmp_path, capsys):
+    """As CBIS-DDSM, which has no normal films, and calls its classes in capitals."""
+    folder = write_case_folder(write_phantom(tmp_path / "p", patients=60, seed=7, image_size=128), tmp_path / "own")
+    header, *lines = (folder / "cases.csv").read_text().splitlines()
+    rows = [line.replace(",", ",other", 1).replace("benign", "BENIGN") for line in lines if ",normal," not in line]
+    assert {row.split(",")[2] for row in rows} == {"BENIGN", "malignant"}
+    (folder / "cases.csv").write_text("\n".join([header, *rows]) + "\n")
+    answer = typed(capsys, "evaluate", run.path, "--data", folder, "--json")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)["metrics"]
+    stored = json.loads((run.best / "metrics.json").read_text())
+    assert found["class_counts"]["normal"] == 0
+    assert found["calibration"]["temperature"] == stored["calibration"]["temperature"]
+    thresholds = [[point["threshold"] for point in each["operating_points"]] for each in (found, stored)]
+    assert thresholds[0] == thresholds[1]
+    text = typed(capsys, "evaluate", run.path, "--data", folder).out
+    for title in ("Brier score, calibrated", "log loss, calibrated", "class-wise calibration error, calibrated"):
+        assert title in text
