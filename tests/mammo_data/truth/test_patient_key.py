@@ -24,6 +24,8 @@ def table(*patients: str) -> str:
         ("p7", "P7"),
         ("stra\u00dfe", "STRASSE"),
         ("P 7", "P7"),
+        ("P-7", "P7"),
+        ("'007", "7"),
         ("Ay\u015f\u0131n", "AY\u015eIN"),
         ("\u0130pek", "ipek"),
         ("Anna  B", "Anna B"),
