@@ -130,12 +130,12 @@ def air_level(image: NDArray[np.uint8]) -> tuple[int, float]:
         image: uint8 [height, width].
 
     Returns:
-        The level (on MIAS at most 4), and the part of the edge within 4 levels of it (on MIAS at least 0.49).
+        The level (on MIAS at most 8), and the part of the edge within 4 levels of it (on MIAS at least 0.49).
     """
-    edges = (image[:_EDGE], image[-_EDGE:], image[:, :_EDGE], image[:, -_EDGE:])
-    counts = np.bincount(np.concatenate([edge.ravel() for edge in edges]), minlength=256)
+    counts = np.bincount(_edge(image), minlength=256)
     near = np.convolve(counts, np.ones(2 * _LEVEL_WIDTH + 1), "same")
-    return int(near.argmax()), float(near.max() / counts.sum())
+    first = max(0, int(near.argmax()) - _LEVEL_WIDTH)
+    return first + int(counts[first : first + 2 * _LEVEL_WIDTH + 1].argmax()), float(near.max() / counts.sum())
 
 
 def circle_coverage(mask: NDArray[np.bool_], x: float, y: float, radius: float) -> float:
@@ -200,8 +200,16 @@ def _threshold(image: NDArray[np.uint8]) -> float:
     bright = float(np.percentile(film, 98)) if film.size else 255.0
     air, share = air_level(image)
     # Black air leaves room for noise; a level near the breast's is the breast's own.
-    base = air if FILM_BACKGROUND / 2 < air < bright / 2 and share > _UNDECIDED else 0
-    return base + FILM_BACKGROUND * min(1.0, (bright - base) / _BRIGHT)
+    if not (FILM_BACKGROUND / 2 < air < bright / 2 and share > _UNDECIDED):
+        return FILM_BACKGROUND * min(1.0, bright / _BRIGHT)
+    edge = _edge(image)
+    noise = np.percentile(edge[(edge >= air) & (edge <= air + FILM_BACKGROUND)], 90) - air
+    return air + min(FILM_BACKGROUND * min(1.0, (bright - air) / _BRIGHT), _LEVEL_WIDTH + float(noise))
+
+
+def _edge(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    edges = (image[:_EDGE], image[-_EDGE:], image[:, :_EDGE], image[:, -_EDGE:])
+    return np.concatenate([edge.ravel() for edge in edges])
 
 
 def _chest_wall(inside: NDArray[np.uint8]) -> str:
