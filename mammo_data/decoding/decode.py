@@ -23,6 +23,7 @@ _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAGICS = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", **dict.fromkeys(_TIFF_MAGICS, "TIFF")}
 # The byte of a PNG's header that says what a pixel is (ISO/IEC 15948): 0 and 4 are grey.
 _PNG_COLOUR_TYPE, _PNG_GREY = 25, (b"\0", b"\x04")
+_PNG_START, _PNG_ALPHA = b"\x89PNG", 4
 _WIDEST = 2**16 - 1
 _REPLACE = "Replace the file by a fresh copy."
 _SAVE = "Save the film as a PNG or TIFF of 8 or 16 bits."
@@ -174,6 +175,11 @@ def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
         raise _unread(name, f"a {kind} image that OpenCV decodes", found, f"{_REPLACE} {_SAVE}")
     if _is_coloured(data):
         raise NoFilmError(expected="a grey image", found=f"colours in {name}", remedy="Leave the image out.")
+    if data[: len(_PNG_START)] == _PNG_START and (data[_PNG_COLOUR_TYPE] & _PNG_ALPHA or b"tRNS" in data[:4096]):
+        # What is transparent is no film.
+        whole = _by_opencv(data, cv2.IMREAD_UNCHANGED)
+        if whole is not None and whole.ndim == 3 and whole.shape[2] in (2, 4) and whole[:, :, -1].any():
+            pixels = np.where(whole[:, :, -1] > 0, pixels, 0).astype(pixels.dtype)
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
     if pixels.dtype != np.uint16:

@@ -20,6 +20,7 @@ FILM_BACKGROUND = 18
 _WORKING_SIDE = 256
 _EDGE, _LEVEL_WIDTH = 3, 4
 _CLEAR = 250
+_STRIP = 0.95
 _BRIGHT = 128  # MIAS's 98 % quantile of what is not clear is at least 146
 _OPENING = 7
 _UNDECIDED = 0.25
@@ -116,7 +117,7 @@ def find_breast(image: NDArray[np.uint8]) -> BreastRegion:
     scale = min(1.0, _WORKING_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = _shrink(image, size) if scale < 1 else image
-    component = _largest_component(small)
+    component = _breast_mask(small)
     left, top, across, down = cv2.boundingRect(component)
     chest_wall = _chest_wall(component[top : top + down, left : left + across])
     return BreastRegion(component, (height, width), (left, top, left + across, top + down), chest_wall)
@@ -129,12 +130,12 @@ def air_level(image: NDArray[np.uint8]) -> tuple[int, float]:
         image: uint8 [height, width].
 
     Returns:
-        The level (on MIAS at most 4), and the part of the edge within 4 levels of it (on MIAS at least 0.49).
+        The level (on MIAS at most 8), and the part of the edge within 4 levels of it (on MIAS at least 0.49).
     """
-    edges = (image[:_EDGE], image[-_EDGE:], image[:, :_EDGE], image[:, -_EDGE:])
-    counts = np.bincount(np.concatenate([edge.ravel() for edge in edges]), minlength=256)
+    counts = np.bincount(_edge(image), minlength=256)
     near = np.convolve(counts, np.ones(2 * _LEVEL_WIDTH + 1), "same")
-    return int(near.argmax()), float(near.max() / counts.sum())
+    first = max(0, int(near.argmax()) - _LEVEL_WIDTH)
+    return first + int(counts[first : first + 2 * _LEVEL_WIDTH + 1].argmax()), float(near.max() / counts.sum())
 
 
 def circle_coverage(mask: NDArray[np.bool_], x: float, y: float, radius: float) -> float:
@@ -163,9 +164,21 @@ def _shrink(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _largest_component(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _breast_mask(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """uint8 [height, width] of 0 and 1, never empty."""
-    bright = (image > _threshold(image)).astype(np.uint8)
+    threshold = _threshold(image)
+    breast = _largest_component(image, threshold)
+    left, top, across, down = cv2.boundingRect(breast)
+    if breast.sum() > _STRIP * across * down:
+        # No breast is a rectangle, but a strip of film is, where its air is brighter than the padding around it.
+        threshold = max(threshold, _threshold(image[top : top + down, left : left + across]))
+        breast = _largest_component(image, threshold)
+    return breast
+
+
+def _largest_component(image: NDArray[np.uint8], threshold: float) -> NDArray[np.uint8]:
+    """uint8 [height, width] of 0 and 1, never empty."""
+    bright = (image > threshold).astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_OPENING, _OPENING))
     # With a border of zeros the opening would eat the breast where it touches the edge of the film.
     opened = cv2.morphologyEx(bright, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_REPLICATE)
@@ -187,8 +200,16 @@ def _threshold(image: NDArray[np.uint8]) -> float:
     bright = float(np.percentile(film, 98)) if film.size else 255.0
     air, share = air_level(image)
     # Black air leaves room for noise; a level near the breast's is the breast's own.
-    base = air if FILM_BACKGROUND / 2 < air < bright / 2 and share > _UNDECIDED else 0
-    return base + FILM_BACKGROUND * min(1.0, (bright - base) / _BRIGHT)
+    if not (FILM_BACKGROUND / 2 < air < bright / 2 and share > _UNDECIDED):
+        return FILM_BACKGROUND * min(1.0, bright / _BRIGHT)
+    edge = _edge(image)
+    noise = np.percentile(edge[(edge >= air) & (edge <= air + FILM_BACKGROUND)], 90) - air
+    return air + min(FILM_BACKGROUND * min(1.0, (bright - air) / _BRIGHT), _LEVEL_WIDTH + float(noise))
+
+
+def _edge(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    edges = (image[:_EDGE], image[-_EDGE:], image[:, :_EDGE], image[:, -_EDGE:])
+    return np.concatenate([edge.ravel() for edge in edges])
 
 
 def _chest_wall(inside: NDArray[np.uint8]) -> str:

@@ -27,7 +27,7 @@ MOST_WHITE = 0.5
 """Part of the film at 250 or brighter; MIAS at most 0.11. A printed page, or an inverted film, has more."""
 
 WHITE_EDGE = 0.9
-"""Part of the film's brightest levels that the commonest level of its edge stays below; MIAS 0.03 at most."""
+"""Part of the film's brightest levels that the commonest level of its edge stays below; MIAS 0.05 at most."""
 
 _WHITE = 250
 _MOST_OF_EDGE = 0.4

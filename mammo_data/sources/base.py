@@ -173,7 +173,8 @@ def files_below(directory: Path) -> list[str]:
         above = {here.resolve(), *(parent.resolve() for parent in here.parents)}
         folders[:] = [name for name in folders if (here / name).resolve() not in above]
         found += [(here / name).relative_to(directory).as_posix() for name in names]
-    return sorted(found)
+    # In the order of paths, not of their letters: "a/b" before "a-b/c".
+    return sorted(found, key=lambda path: path.split("/"))
 
 
 def first_bytes(path: Path, count: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
 from mammo_data import decode_grey, find_breast, require_film
 from tests.support.case_folders import write_dicom
@@ -114,3 +116,23 @@ def test_the_breast_is_found_in_air_that_is_not_black_and_on_a_dim_film(air: int
     grey = np.clip(film(white, air=air / 255) + grain, 0, 255).astype(np.uint8)
     mask = find_breast(grey).mask
     assert (mask & BREAST).sum() / (mask | BREAST).sum() > 0.93
+
+
+def test_a_strip_of_film_on_black_padding_is_no_breast() -> None:
+    sheet = np.zeros((260, 240), np.uint8)
+    sheet[30:230, 40:200] = film(255, air=40 / 255)
+    mask = find_breast(sheet).mask[30:230, 40:200]
+    assert (mask & BREAST).sum() / (mask | BREAST).sum() > 0.93
+    assert find_breast(sheet).mask.sum() == mask.sum()
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_what_is_transparent_is_no_film(mode: str) -> None:
+    grey = film(255).astype(np.uint8)
+    clear = np.full_like(grey, 255)
+    clear[:, 140:] = 0
+    grey[:, 140:] = 255
+    written = io.BytesIO()
+    Image.fromarray(np.dstack([*[grey] * (len(mode) - 1), clear]), mode).save(written, "PNG")
+    found = decode_grey(written.getvalue(), "film")
+    np.testing.assert_array_equal(found, np.where(clear, grey, 0))
