@@ -79,6 +79,17 @@ def test_classes_that_are_not_the_model_s_are_refused(run, phantom, tmp_path, ca
     assert "'positive' in line" in answer.err
 
 
+def test_what_is_no_film_is_refused_each_on_its_line(run, phantom, tmp_path, capsys):
+    folder = write_case_folder(phantom, tmp_path / "own")
+    films = sorted((folder / "films").glob("*.pgm"))[:2]
+    for film, level in zip(films, (0, 255), strict=True):
+        film.write_bytes(b"P5\n128 128\n255\n" + bytes([level]) * 128 * 128)
+    answer = typed(capsys, "evaluate", run.path, "--data", folder)
+    assert answer.code == 3
+    lines = [line for line in answer.error_lines if "a breast on it" in line]
+    assert [film.stem in line for film, line in zip(films, lines, strict=True)] == [True, True]
+
+
 def test_a_model_that_has_left_its_run_needs_data(run, tmp_path, capsys):
     for file in (run.model_file, f"{run.model_file}.json"):
         shutil.copy(file, tmp_path)
