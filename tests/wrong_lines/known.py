@@ -86,8 +86,8 @@ KNOWN = (
         tests=("test_other_arrays_under_the_same_checksum_are_not_read",),
     ),
     # Training.
-    WrongLine("train_epoch", "settings.full_epochs * settings", "(settings.full_epochs + 1) * settings"),
-    WrongLine("train_epoch", "(epoch - 1) * settings", "epoch * settings"),
+    WrongLine("train_epoch", "settings.full_epochs * steps", "(settings.full_epochs + 1) * steps"),
+    WrongLine("train_epoch", "(epoch - 1) * steps", "epoch * steps"),
     WrongLine(
         "train_on_fold",
         'trainer.begin(configuration, settings.seed, "fold", fold,',
@@ -96,8 +96,8 @@ KNOWN = (
     WrongLine("train_on_fold", 'epoch, "fold", fold)', 'epoch, "fold", 0)'),
     WrongLine(
         "score",
-        "means = np.where(counts > 0, np.where(defined, curves, 0.0).sum(axis=0) / np.maximum(counts, 1), -np.inf)",
-        "means = np.where(counts > 0, np.nanmedian(curves, axis=0), -np.inf)",
+        "np.ma.masked_invalid(np.asarray(fold_curves, dtype=np.float64)).mean(axis=0)",
+        "np.ma.median(np.ma.masked_invalid(np.asarray(fold_curves, dtype=np.float64)), axis=0)",
         tests=("test_the_objective_is_the_maximum_of_the_mean_curve",),
     ),
     WrongLine("BankStore._fill", "np.abs(part).max() > FLOAT16_LIMIT", "part.max() > FLOAT16_LIMIT"),
@@ -133,7 +133,7 @@ KNOWN = (
         "(LEDGER_COPY,)",
         tests=("test_the_same_reading_twice_counts_twice_and_a_lost_file_loses_none",),
     ),
-    WrongLine("evaluate_model", "None if labelled.held_out is None else _record(file, labelled.held_out)", "None"),
+    WrongLine("evaluate_model", "len(record_reading(file.run.runs, labelled.held_out, file.run.name))", "1"),
     # Exported models at work.
     WrongLine(
         "_predicted",

@@ -43,7 +43,7 @@ def test_savedmodel_and_onnx_agree_with_the_stored_predictions(finished, exports
     stored = Predictions.read_csv(result.directory.best / "predictions.csv").probabilities
     for kind, exported in exports.items():
         assert_described("export", exported.as_json())
-        assert exported.images == "images of development patients"
+        assert exported.verification["images"] == "images of development patients"
         assert exported.verification["largest_difference"] <= 1e-4
         assert np.abs(FORMATS[kind].run(exported.path, images) - stored).max() <= 1e-4
 

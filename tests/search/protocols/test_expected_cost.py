@@ -24,8 +24,8 @@ def test_the_answer_as_json_is_as_described(phantom, tmp_path, monkeypatch):
     from search.cli.main import app
 
     monkeypatch.chdir(tmp_path)
-    words = ["run", "--dry-run", "--data", str(phantom), "--protocol", "nested", "--backbone", "bit-small", "--json"]
-    answer = json.loads(CliRunner().invoke(app, words).stdout)
+    words = ["run", "--dry-run", "--data", str(phantom), "--protocol", "nested", "--backbone", "bit-small"]
+    answer = json.loads(CliRunner().invoke(app, [*words, "--weights", "random", "--json"]).stdout)
     assert answer["expected"]["searches"] == answer["nested"]["searches"] == 6
     assert_described("run --dry-run", answer)
 
