@@ -187,11 +187,13 @@ def none_is_noticed(values):
 
 
 def read(kind, file):
-    """What the program takes from a file; NOTICED for a clear line."""
+    """What the program takes from a file; NOTICED for a clear line, or several of a table: one a mistake."""
     try:
         return kind.read(file)
     except (UserError, DataError) as error:
-        return f"{NOTICED} in several lines" if "\n" in str(error) else NOTICED
+        first, *others = str(error).splitlines()
+        each_whole = all(line.startswith(("Expected ", "and ")) for line in (first, *others))
+        return NOTICED if each_whole or not others else f"{NOTICED} in broken lines"
 
 
 def same(first, second):

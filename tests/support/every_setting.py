@@ -52,7 +52,7 @@ def _changed(config: Config, path: tuple[str, ...], value: Any, annotation: Any)
     elif isinstance(value, tuple):
         candidates += [value[:1], (_KNOWN,)]
     else:
-        candidates += [1, "elsewhere"]
+        candidates += [1, "elsewhere", ("calm", "wild")]
     for candidate in candidates:
         values = config.model_dump()
         section = values
