@@ -50,9 +50,9 @@ def _changed(config: Config, path: tuple[str, ...], value: Any, annotation: Any)
     elif isinstance(value, int | float):
         candidates += [value + 1, value - 1, value / 2]
     elif isinstance(value, tuple):
-        candidates += [value[:1], (_KNOWN,)]
+        candidates += [value[:1], (_KNOWN,), ("calm", "wild")]
     else:
-        candidates += [1, "elsewhere", ("calm", "wild")]
+        candidates += [1, "elsewhere"]
     for candidate in candidates:
         values = config.model_dump()
         section = values
