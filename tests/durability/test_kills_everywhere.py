@@ -98,6 +98,7 @@ def first_with(words, writes):
     return next(number for number, write in enumerate(writes, start=1) if words in write)
 
 
+@pytest.mark.slow
 def test_a_kill_in_each_kind_of_write_changes_nothing(server, workspace, finished):
     _, result = finished
     cold = server.run(workspace, "run", "--name", "cold", kill_in="/.bank-")

@@ -49,7 +49,8 @@ def weights(directory):
     return [np.asarray(weight) for weight in keras.saving.load_model(directory.model_file).weights]
 
 
-@pytest.mark.parametrize("where", [pytest.param("cache", marks=pytest.mark.slow), "runs"])
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["cache", "runs"])
 def test_a_job_on_a_disk_that_is_full_again_and_again_ends_as_on_a_roomy_one(phantom, finished, tmp_path, where):
     """The disk grows a little whenever it was full: in the preparation, the banks, the search, the final stage."""
     _, expected = finished

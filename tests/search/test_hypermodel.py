@@ -14,6 +14,7 @@ def hypermodel(engine):
     return MammoHyperModel(engine.architecture, engine.weights, image_size=32, space=SpaceSection(head_width=(8, 16)))
 
 
+@pytest.mark.slow
 def test_it_runs_in_a_users_own_tuner(hypermodel, tmp_path):
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)

@@ -117,6 +117,7 @@ def test_too_few_patients_are_no_answer_instead_of_a_wrong_one(prepared, split):
 
 
 @pytest.mark.mias
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["whole", "roi"])
 def test_on_the_real_set_trifles_tell_nothing_and_no_film_is_there_twice(mias_archive, tmp_path, mode):
     from search.config.reading import load_config

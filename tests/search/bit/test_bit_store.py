@@ -58,6 +58,7 @@ for turn in range(10_000):
         assert read_stored(path, SMALL).fingerprint in whole
 
 
+@pytest.mark.slow
 def test_a_full_size_module_from_its_handle_to_the_stored_file(server, tmp_path):
     folder = write_saved_model(tmp_path / "m-r50x1", R50X1)
     archive = write_archive(tmp_path / "m-r50x1.tar.gz", folder)

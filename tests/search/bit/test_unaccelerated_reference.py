@@ -116,6 +116,7 @@ def same_objective(curve, reference):
     return score([curve]).objective == pytest.approx(score([reference]).objective, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_trunk_in_the_graph_gives_the_same_objective(engine, films):
     """Depth 0 from pixels: the whole backbone in the model, frozen by ``trainable``."""
     from search.bit.backbone import assign_official, build_backbone

@@ -119,6 +119,7 @@ def test_a_split_file_with_another_number_of_folds_is_refused(finished, phantom,
         run_job(Job(tiny_config(phantom, tmp_path, split__file=file, split__folds=4), name="four"))
 
 
+@pytest.mark.slow
 def test_more_time_gives_no_other_winner_once_the_search_has_ended(phantom, tmp_path, monkeypatch):
     """The held-out patients may have been read before the interruption."""
 
@@ -138,6 +139,7 @@ def test_more_time_gives_no_other_winner_once_the_search_has_ended(phantom, tmp_
     assert [record.trial for record in result.outcome.records] == [0]
 
 
+@pytest.mark.slow
 def test_boundary_values_that_are_not_kept_give_the_same_search(finished, phantom, tmp_path):
     _, result = finished
     config = tiny_config(phantom, tmp_path, cache__max_gb=0)

@@ -12,7 +12,7 @@ from tests.support.command_line import typed
 from tests.support.tiny import tiny_config
 
 
-@pytest.mark.parametrize("classes", [2, pytest.param(3, marks=pytest.mark.slow), 5])
+@pytest.mark.parametrize("classes", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (3, 5))])
 def test_a_folder_with_a_cases_csv_is_searched_like_any_other(classes, phantom, tmp_path):
     folder = write_case_folder(phantom, tmp_path / "own", classes=classes, split=True)
     config = tiny_config(folder, tmp_path, search__max_trials=3, retrain__seeds=1)

@@ -29,7 +29,13 @@ NESTED = {
     ("changes", "searches", "planned", "said"),
     [
         ({}, 1, 6, "the time limit came after 1 of 6 planned trials"),
-        (NESTED, 3, 6, "the time limit came after 3 of 6 planned trials in 3 searches"),
+        pytest.param(
+            NESTED,
+            3,
+            6,
+            "the time limit came after 3 of 6 planned trials in 3 searches",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_the_answer_and_the_status_say_what_the_time_limit_left_out(

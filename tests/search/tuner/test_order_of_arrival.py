@@ -197,6 +197,7 @@ def test_failures_in_a_row_are_counted_in_the_order_of_the_plan(engine, search, 
     assert [record["attempt"] for record in mended[0]][:4] == [0, 0, 0, 1]
 
 
+@pytest.mark.slow
 def test_a_gaussian_process_proposes_the_same(search, tmp_path):
     options = {"search__tuner": "bayesian", "search__max_trials": 17, "search__max_epochs": 1}
     for name in ("one", "any"):

@@ -141,6 +141,7 @@ def test_a_learning_rate_that_diverges_is_recorded_with_its_epoch_and_never_stop
     assert not (tmp_path / "run" / "failures").exists(), "it is an outcome, no fault of the program"
 
 
+@pytest.mark.slow
 def test_a_gaussian_process_takes_a_diverged_run_for_the_worst(engine, search):
     wild = {"space__learning_rate": {"min": 1e-3, "max": 1e20, "sampling": "log"}}
     outcome = search(search__tuner="bayesian", search__max_trials=19, search__max_epochs=1, **wild)
@@ -149,6 +150,7 @@ def test_a_gaussian_process_takes_a_diverged_run_for_the_worst(engine, search):
     assert sum(record.diverged_epoch is None for record in late) >= len(late) / 2
 
 
+@pytest.mark.slow
 def test_a_stopped_bayesian_search_proposes_what_it_would_have(engine, search, tmp_path):
     options = {"search__tuner": "bayesian", "search__max_trials": 17, "search__max_epochs": 1}
     expected = search("whole", **options)
