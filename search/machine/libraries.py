@@ -20,8 +20,9 @@ PACKAGES = (
     *("opencv-python-headless", "scikit-learn", "numpy", "pandas"),
 )
 
-# Bytes. With 2.5 GB the import spins for ever in an OpenBLAS that can't allocate; 3 GB were enough for a small run.
-LEAST_ADDRESS_SPACE = 3_000_000 * 1024
+# Bytes. On two cores: with 2.5 GB the import spins for ever in an OpenBLAS that can't allocate, with 3.1 GB TensorFlow
+# aborts in native code, with 4 GB a small run ends well.
+LEAST_ADDRESS_SPACE = 4_000_000 * 1024
 
 
 @contextmanager

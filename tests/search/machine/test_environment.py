@@ -65,7 +65,7 @@ def test_no_home_folder_is_said_once_and_ends_nothing(home: dict[str, str], tmp_
     assert "home folder" not in shell("$M data check absent", tmp_path, HOME=str(tmp_path)).stderr
 
 
-@pytest.mark.parametrize("kilobytes", [1_000_000, 2_500_000])
+@pytest.mark.parametrize("kilobytes", [1_000_000, 2_500_000, 3_100_000])
 def test_little_address_space_is_named_with_its_remedy(kilobytes: int, tmp_path: Path) -> None:
     found = shell(f"ulimit -v {kilobytes}; OPENBLAS_NUM_THREADS=1 $M doctor", tmp_path, HOME=str(tmp_path))
     assert found.returncode == 1
