@@ -12,7 +12,7 @@ from .checks.shortcuts import Shortcut as Shortcut
 from .checks.shortcuts import grouped_scores as grouped_scores
 from .checks.shortcuts import shortcuts as shortcuts
 from .decoding.decode import decode_grey as decode_grey
-from .decoding.decode import encode_pgm as encode_pgm
+from .decoding.pgm import encode_pgm as encode_pgm
 from .errors import DataError as DataError
 from .fetch.download import fetch_mias as fetch_mias
 from .phantom.dataset import write_phantom as write_phantom

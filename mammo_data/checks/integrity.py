@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from mammo_data.cases import Case, CaseTable
 from mammo_data.checks.duplicates import near_duplicates, thumbnail
-from mammo_data.decoding.decode import decode_image, encode_pgm, is_truncated
+from mammo_data.decoding.decode import decode_image, is_truncated
+from mammo_data.decoding.pgm import encode_pgm
 from mammo_data.errors import MOST_LINES, DataError, NoFilmError
 from mammo_data.preparation.breast import circle_coverage
 from mammo_data.preparation.film_check import require_film

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.pixels import apply_windowing
+from pydicom.pixels import apply_windowing, pixel_array
 from pydicom.uid import (
     UID,
     DigitalIntraOralXRayImageStorageForProcessing,
@@ -26,8 +27,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from mammo_data.cases import LARGEST_SIDE
-from mammo_data.decoding.levels import own_range, own_white
+from mammo_data.decoding.dicom_streams import require_inflatable, require_stream
+from mammo_data.decoding.layout import LARGEST_IMAGE, require_room
+from mammo_data.decoding.levels import counts_of, looked_up, own_range, own_white
 from mammo_data.errors import MISREAD, DataError, NoFilmError
 
 DECODERS = "pylibjpeg, pylibjpeg-libjpeg, pylibjpeg-openjpeg, pyjpegls"
@@ -38,6 +40,18 @@ _UNPROCESSED = (
     DigitalMammographyXRayImageStorageForProcessing,
     DigitalIntraOralXRayImageStorageForProcessing,
 )
+
+_PIXEL_DATA = 0x7FE00010
+_ELEMENTS = (
+    *("Modality", "SOPClassUID", "PresentationIntentType", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("NumberOfFrames", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "WindowCenter", "WindowWidth"),
+    *("RescaleIntercept", "RescaleSlope", "VOILUTFunction", "ModalityLUTSequence", "VOILUTSequence", "PixelData"),
+)
+_MOST_ELEMENTS = 100_000  # readings of a file's elements; an examination's header has some hundred
+_LARGEST_ELEMENT = 2**20
+_LARGEST_REST = 2**25  # all elements but the pixels
+_LARGEST_TABLE = 2**17 + 2
 
 
 def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
@@ -58,25 +72,20 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
         NoFilmError: It is unprocessed.
     """
     try:
-        file = pydicom.dcmread(io.BytesIO(data), force=True)
-        if "PixelData" not in file:
-            raise _unusable(name, f"data without an image ({file.get('Modality') or 'no modality'})")
-        if "TransferSyntaxUID" not in file.file_meta:
-            # Without preamble and header nothing but the elements themselves says how they are written.
-            implicit = file.original_encoding[0]
-            file.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        require_inflatable(data, name)
+        file = _read(data, name, _LARGEST_ELEMENT)
         syntax = file.file_meta.TransferSyntaxUID
         height, width, stored_bits = int(file.Rows), int(file.Columns), int(file.BitsStored)
         frames, samples = int(file.get("NumberOfFrames") or 1), int(file.SamplesPerPixel)
         photometric = str(file.PhotometricInterpretation)
-        sides_fit = 0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE
         if frames > 1:
             raise _unusable(name, f"{frames} frames", "Save the frame to be read as a file of its own.")
         if samples != 1 or not photometric.startswith("MONOCHROME"):
             raise NoFilmError(
                 expected="a grey image", found=f"colours ({photometric}) in {name}", remedy="Leave the image out."
             )
-        if not sides_fit or not 8 <= stored_bits <= 16:
+        require_room(width, height, 1, int(file.BitsAllocated), name)
+        if not 8 <= stored_bits <= int(file.BitsAllocated) <= 16:
             raise _unusable(name, f"{width} × {height} pixels of {stored_bits} bits")
         if _is_unprocessed(file):
             raise NoFilmError(
@@ -84,16 +93,59 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
                 found=f"the detector's unprocessed values (FOR PROCESSING) in {name}",
                 remedy="Use the image that the same device made for presentation, or leave it out.",
             )
+        if len(data) > LARGEST_IMAGE + _LARGEST_REST:
+            raise _unusable(name, f"{len(data)} bytes")
+        file = _read(data, name)
         if syntax.is_encapsulated:
-            _require_pixels(file, syntax, name)
-        levels, white, stated = displayed_levels(file)
+            require_stream(file.PixelData, width, height, name)
+        stored = _pixels(file, syntax, name)
+        # Each value that occurs is worked on once, however many pixels have it.
+        codes: NDArray[Any] = stored.view(np.uint8 if stored.itemsize == 1 else np.uint16)
+        counts = counts_of(codes)
+        occurring = np.flatnonzero(counts)
+        values = occurring.astype(codes.dtype).view(stored.dtype)
+        levels, white, stated = displayed_levels(file, values)
         if photometric == "MONOCHROME1":
             levels = white - levels
-        levels[padding(file)] = 0
-        pixels = np.rint(levels).astype(np.uint16)
+        levels[padding(file, values)] = 0
+        table: NDArray[np.uint16] = np.zeros(counts.size, np.uint16)
+        table[occurring] = np.rint(levels)
+        if stated:
+            return looked_up(codes, table), white, white
+        own: NDArray[np.int64] = np.zeros(counts.size, np.int64)
+        np.add.at(own, table[occurring], counts[occurring])
+        return looked_up(codes, table), own_white(own, white), 2**stored_bits - 1
     except (*MISREAD, BytesLengthException, InvalidDicomError) as error:
         raise _unusable(name, f"{type(error).__name__} {' '.join(str(error).split())}") from error
-    return (pixels, white, white) if stated else (pixels, own_white(pixels, white), 2**stored_bits - 1)
+
+
+class _Counted(io.BytesIO):
+    """A file that ends a reading of very many elements: eight bytes suffice for an object of a kilobyte."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._reads += 1
+        if self._reads > _MOST_ELEMENTS:
+            raise ValueError("too many elements for an image")
+        return super().read(size)
+
+
+def _read(data: bytes, name: str, largest: int | None = None) -> Dataset:
+    """The elements that a picture needs; values of more than ``largest`` bytes are left out, as None."""
+    file = pydicom.dcmread(_Counted(data), force=True, specific_tags=[*_ELEMENTS], defer_size=largest)
+    if "PixelData" not in file:
+        raise _unusable(name, f"data without an image ({file.get('Modality') or 'no modality'})")
+    for element in file.values():
+        if isinstance(element, RawDataElement) and element.tag != _PIXEL_DATA and element.length > _LARGEST_ELEMENT:
+            raise _unusable(name, f"an element {element.tag} of {element.length} bytes")
+    if "TransferSyntaxUID" not in file.file_meta:
+        # Without preamble and header nothing but the elements themselves says how they are written.
+        implicit = file.original_encoding[0]
+        file.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return file
 
 
 def _is_unprocessed(file: Dataset) -> bool:
@@ -102,11 +154,13 @@ def _is_unprocessed(file: Dataset) -> bool:
     return "PROCESSING" in intent or (not intent and file.get("SOPClassUID") in _UNPROCESSED)
 
 
-def _require_pixels(file: Dataset, syntax: UID, name: str) -> None:
-    """Refuse compressed pixels that no decoder here makes anything of."""
+def _pixels(file: Dataset, syntax: UID, name: str) -> NDArray[np.integer]:
+    """The stored values, [height, width]; compressed ones that no decoder here makes anything of are refused."""
     try:
-        _ = file.pixel_array
+        return pixel_array(file, view_only=not syntax.is_encapsulated)
     except (*MISREAD, BytesLengthException, ImportError) as error:
+        if not syntax.is_encapsulated:
+            raise
         raise DataError(
             expected=f"pixels that a decoder installed here reads, of {syntax.name} ({syntax})",
             found=f"none or damaged ones in {name}",
@@ -121,7 +175,7 @@ def _unusable(name: str, found: str, remedy: str = "Replace the file, or save th
     )
 
 
-def displayed_levels(file: Dataset) -> tuple[NDArray[np.float64], int, bool]:
+def displayed_levels(file: Dataset, values: NDArray[np.integer]) -> tuple[NDArray[np.float64], int, bool]:
     """What the file's own tables or window, or else the film's own range make of its stored values.
 
     MONOCHROME1 is not turned; a window as wide as the stated bits says no more than these.
@@ -129,18 +183,19 @@ def displayed_levels(file: Dataset) -> tuple[NDArray[np.float64], int, bool]:
     Args:
         file: A grey, single-frame image as `pydicom.dcmread` returns it; its rescale is dropped where a table replaces
             it.
+        values: The stored values that occur, [n].
 
     Returns:
-        Levels, float64 [height, width], 0 to white, and white's value: 2**bits - 1 with the bits of the last table's
-        entries, the stored bits with a window alone, or else the bits that the film uses; and whether a table or a
-        window says what is white.
+        Levels, float64 [n], 0 to white, and white's value: 2**bits - 1 with the bits of the last table's entries, the
+        stored bits with a window alone, or else the bits that the film uses; and whether a table or a window says what
+        is white.
 
     Raises:
         ValueError: A table's depth is not 8 to 16 bits, or a level is no number.
         ArithmeticError, AttributeError, LookupError, TypeError: The file's elements contradict each other.
     """
     stored = int(file.BitsStored)
-    levels, black, white, bits, film = _after_modality(file, stored)
+    levels, black, white, bits, film = _after_modality(file, values, stored)
     table = _table(file, "VOILUTSequence")
     stated = True
     if table is not None:
@@ -167,17 +222,16 @@ def displayed_levels(file: Dataset) -> tuple[NDArray[np.float64], int, bool]:
     return grey, largest, stated
 
 
-def padding(file: Dataset) -> NDArray[np.bool_]:
-    """Where the file says that there is no film, bool [height, width]: its padding value, or a range of them."""
-    pixels = file.pixel_array
+def padding(file: Dataset, values: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which stored values the file says are no film, bool [n]: its padding value, or a range of them."""
     ends = [file.get(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     if ends[0] is None:
-        return np.zeros(pixels.shape, bool)
-    values = [int(value) for value in ends if value is not None]
+        return np.zeros(values.shape, bool)
+    stated = [int(value) for value in ends if value is not None]
     if int(file.get("PixelRepresentation") or 0) == 1:
         # In files without explicit types both are read as unsigned.
-        values = [(value + 2**15) % 2**16 - 2**15 for value in values]
-    return (pixels >= min(values)) & (pixels <= max(values))
+        stated = [(value + 2**15) % 2**16 - 2**15 for value in stated]
+    return (values >= min(stated)) & (values <= max(stated))
 
 
 def _has_window(file: Dataset, black: float, white: float) -> bool:
@@ -190,9 +244,10 @@ def _has_window(file: Dataset, black: float, white: float) -> bool:
     return not (middle - half / 2 <= black and middle + half / 2 >= white)
 
 
-def _after_modality(file: Dataset, stored: int) -> tuple[NDArray[Any], float, float, int, tuple[float, float, int]]:
+def _after_modality(
+    file: Dataset, pixels: NDArray[np.integer], stored: int
+) -> tuple[NDArray[Any], float, float, int, tuple[float, float, int]]:
     """Levels, what the least and largest stored value become, the bits of that range, and the film's own range."""
-    pixels = file.pixel_array
     table = _table(file, "ModalityLUTSequence")
     if table is not None:
         entries, first, bits = table
@@ -204,7 +259,7 @@ def _after_modality(file: Dataset, stored: int) -> tuple[NDArray[Any], float, fl
     signed = int(file.get("PixelRepresentation") or 0) == 1
     least = -(2.0 ** (stored - 1)) if signed else 0.0
     largest = least + 2.0**stored - 1
-    own = own_range(pixels[~padding(file)], stored, signed=signed)
+    own = own_range(pixels[~padding(file, pixels)], stored, signed=signed)
     own_bits = (own[1] - own[0]).bit_length()
     slope, intercept = file.get("RescaleSlope"), file.get("RescaleIntercept")
     if slope is None or intercept is None:
@@ -225,6 +280,9 @@ def _table(file: Dataset, keyword: str) -> tuple[NDArray[np.uint16], int, int] |
     items = file.get(keyword)
     if not items or items[0].get("LUTDescriptor") is None or items[0].get("LUTData") is None:
         return None
+    # Counted before the numbers become objects; 65,536 entries of a word each are the most.
+    if len(getattr(items[0].get_item("LUTData"), "value", None) or b"") > _LARGEST_TABLE:
+        raise ValueError("a table of too many entries")
     count, first, bits = (int(value) for value in items[0].LUTDescriptor)
     if not 8 <= bits <= 16:
         raise ValueError(f"a table of {bits} bits")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from mammo_data.cases import MIAS_CLASSES, Finding
-from mammo_data.decoding.decode import encode_pgm
+from mammo_data.decoding.pgm import encode_pgm
 from mammo_data.errors import DataError
 from mammo_data.files import write_whole
 from mammo_data.phantom.film import render_film

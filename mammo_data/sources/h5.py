@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mammo_data.cases import LARGEST_SIDE
-from mammo_data.decoding.decode import encode_pgm
+from mammo_data.decoding.pgm import encode_pgm
 from mammo_data.errors import MISREAD, DataError
 from mammo_data.sources.archive_members import LARGEST_ARCHIVE
 from mammo_data.sources.base import ImageSource, conflicting_copies

@@ -118,6 +118,9 @@ def test_compressions_that_archives_send(syntax: pydicom.uid.UID, tmp_path: Path
     np.testing.assert_array_equal(decode_grey(path.read_bytes(), "film"), whole)
 
 
+NO_TABLE = b"\xff\xda\0\x08\x01\x01\0\x01\0\0" + b"\x55" * 100 + b"\xff\xd9"  # a scan whose codes stand nowhere
+
+
 @pytest.mark.parametrize(
     "syntax", [JPEGLosslessSV1, "1.2.840.10008.1.2.4.57", JPEGLSLossless, "1.2.840.10008.1.2.4.201"]
 )
@@ -125,7 +128,7 @@ def test_what_no_decoder_reads_names_the_packages(syntax: str, tmp_path: Path) -
     path = dicom(tmp_path)
     file = pydicom.dcmread(path)
     file.file_meta.TransferSyntaxUID = syntax
-    file.PixelData = encapsulate([b"\xff\xd8\xff\xc3" + bytes(100)])
+    file.PixelData = encapsulate([b"\xff\xd8\xff\xc3\0\x0b\x0c\0\x3c\0\x50\x01\x01\x11\0" + NO_TABLE])
     file["PixelData"].VR = "OB"
     file.save_as(path)
     with pytest.raises(DataError, match=r"mammo-search\[dicom\].*pylibjpeg-libjpeg.*pyjpegls"):

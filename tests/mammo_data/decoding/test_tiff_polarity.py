@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mammo_data import decode_grey
-from mammo_data.decoding.headers import encoded_size, is_white_zero
+from mammo_data.decoding.layout import is_white_zero, layout
 
 WHITE_IS_ZERO, BLACK_IS_ZERO = 0, 1
 
@@ -30,7 +30,10 @@ def test_either_polarity_gives_the_same_picture(order: str, bits: int) -> None:
     film = np.linspace(0, white, 96).round().astype(int).reshape(8, 12)
     black_zero = tiff(film, order, bits, BLACK_IS_ZERO)
     white_zero = tiff(white - film, order, bits, WHITE_IS_ZERO)
-    assert encoded_size(black_zero) == encoded_size(white_zero) == (12, 8)
+    for data in (black_zero, white_zero):
+        stated = layout(data)
+        assert stated is not None
+        assert (stated.width, stated.height, stated.channels, stated.bits) == (12, 8, 1, bits)
     assert (is_white_zero(black_zero), is_white_zero(white_zero)) == (False, True)
     picture = decode_grey(black_zero, "film")
     np.testing.assert_allclose(picture, film * 255 / white, atol=0.51)
