@@ -22,6 +22,7 @@ from mammo_data.errors import DataError
 from mammo_data.files import sha256_of, write_whole
 from mammo_data.truth.mistakes import Mistakes
 from mammo_data.truth.patient_key import spelled, two_spellings
+from mammo_data.truth.reading import decode_table, read_file
 
 _COLUMNS = ("image_id", "patient_id", "label", "side", "seed")
 _TEST = "test"
@@ -231,13 +232,11 @@ def _rows(table: CaseTable, patients: Iterable[str]) -> NDArray[np.int64]:
 def _split_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     """The lines of a split table with their numbers, also as a spreadsheet saves it."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = decode_table(read_file(path), str(path)).splitlines()
         separator = max(",;\t", key=next(filter(str.strip, lines), "").count)
         reader = csv.reader(lines, delimiter=separator, strict=True)
         rows = [(reader.line_num, cells) for row in reader if any(cells := [cell.strip() for cell in row])]
-    except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise _unreadable(path, f"another kind of file ({type(error).__name__})") from error
     header = [cell.lower() for cell in rows[0][1]] if rows else []
     if missing := [column for column in ("patient_id", "side", "seed") if column not in header]:

@@ -110,34 +110,40 @@ def _decode_with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:
         raise _unread(name, "a PGM, PNG, JPEG, TIFF or DICOM image", found, _REPLACE if is_blank(data) else _SAVE)
     if stated is None:
         raise _unread(name, f"a {kind} image with its size", f"{len(data)} damaged bytes", _REPLACE)
-    require_room(stated.width, stated.height, stated.channels, stated.bits, name)
+    room = require_room(stated.width, stated.height, stated.channels, stated.bits, name)
     if is_cut_short(data):
         raise _unread(name, f"a complete {kind} file", f"{len(data)} bytes without its end", _REPLACE)
     if (pages := count_pages(data)) > 1:
         raise _unread(name, "one image in a file", f"a TIFF of {pages} pages", "Save the film's page as its own file.")
     if stated.fault:
         raise _unread(name, f"a plain {kind} image", stated.fault, _SAVE)
-    pixels = _by_opencv(data, stated)
-    if pixels is None or pixels.shape[:2] != (stated.height, stated.width):
-        found = other or f"{len(data)} bytes that are damaged or of a rare kind of {kind}"
-        raise _unread(name, f"a {kind} image that OpenCV decodes", found, f"{_REPLACE} {_SAVE}")
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise _unread(name, "pixels of 8 or 16 bits without sign", f"{pixels.dtype}", _SAVE)
-    if pixels.ndim == 3:
-        if _is_coloured(pixels):
-            raise NoFilmError(expected="a grey image", found=f"colours in {name}", remedy="Leave the image out.")
-        pixels = _grey(pixels)
-    if pixels.dtype == np.uint8:
-        return np.ascontiguousarray(pixels)
+    with room:
+        pixels = _by_opencv(data, stated)
+        if pixels is None or pixels.shape[:2] != (stated.height, stated.width):
+            found = other or f"{len(data)} bytes that are damaged or of a rare kind of {kind}"
+            raise _unread(name, f"a {kind} image that OpenCV decodes", found, f"{_REPLACE} {_SAVE}")
+        if pixels.dtype not in (np.uint8, np.uint16):
+            raise _unread(name, "pixels of 8 or 16 bits without sign", f"{pixels.dtype}", _SAVE)
+        if pixels.ndim == 3:
+            if _is_coloured(pixels):
+                raise NoFilmError(expected="a grey image", found=f"colours in {name}", remedy="Leave the image out.")
+            pixels = _grey(pixels)
+        if pixels.dtype == np.uint8:
+            return np.ascontiguousarray(pixels)
+        return _own_range(pixels, turned=is_white_zero(data))
+
+
+def _own_range(pixels: NDArray[np.uint16], *, turned: bool) -> NDArray[np.uint8]:
+    """16 bits to 8 by the film's own range, and white for black where the file says so."""
     counts = counts_of(pixels)
-    white = own_white(counts, _WIDEST)
-    if is_white_zero(data):
-        # OpenCV turns such TIFFs of 8 bits, but none of more.
-        largest = whole_bits(int(np.flatnonzero(counts)[-1]))
-        turned = np.subtract(np.uint16(largest), np.arange(_WIDEST + 1, dtype=np.uint16))
-        white = own_white(counts[: largest + 1][::-1], _WIDEST)
-        return looked_up(pixels, to_eight_bits(turned, white))
-    return to_eight_bits(pixels, white)
+    if not turned:
+        return to_eight_bits(pixels, own_white(counts, _WIDEST))
+    # OpenCV turns such TIFFs of 8 bits, but none of more.
+    largest = whole_bits(int(np.flatnonzero(counts)[-1]))
+    white = own_white(counts[: largest + 1][::-1], _WIDEST)
+    levels: NDArray[np.uint16] = np.zeros(_WIDEST + 1, np.uint16)
+    levels[: largest + 1] = np.arange(largest, -1, -1)
+    return looked_up(pixels, to_eight_bits(levels, white))
 
 
 def _by_opencv(data: bytes, stated: Layout) -> NDArray[Any] | None:

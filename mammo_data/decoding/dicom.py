@@ -1,10 +1,4 @@
-"""One frame of a DICOM file as it is meant to be looked at; needs the extra ``dicom`` (pydicom).
-
-Grey levels come in the standard's order: modality step, then VOI step, each with its own output range. The modality
-step is a table or a straight line (rescale), the VOI step a table or a window. Tables are applied here, because pydicom
-(3.0) indexes one of 8-bit entries by 8 bits, whatever the pixels have, and has no dtype for a modality table of another
-depth than 8 or 16.
-"""
+"""One frame of a DICOM file as it is meant to be looked at; needs the extra ``dicom`` (pydicom)."""
 
 from __future__ import annotations
 
@@ -17,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.pixels import apply_windowing, pixel_array
+from pydicom.pixels import pixel_array
 from pydicom.uid import (
     UID,
     DigitalIntraOralXRayImageStorageForProcessing,
@@ -27,9 +21,10 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from mammo_data.decoding.dicom_levels import displayed_levels, padding
 from mammo_data.decoding.dicom_streams import require_inflatable, require_stream
 from mammo_data.decoding.layout import LARGEST_IMAGE, require_room
-from mammo_data.decoding.levels import counts_of, looked_up, own_range, own_white
+from mammo_data.decoding.levels import counts_of, looked_up, own_white
 from mammo_data.errors import MISREAD, DataError, NoFilmError
 
 DECODERS = "pylibjpeg, pylibjpeg-libjpeg, pylibjpeg-openjpeg, pyjpegls"
@@ -51,7 +46,6 @@ _ELEMENTS = (
 _MOST_ELEMENTS = 100_000  # readings of a file's elements; an examination's header has some hundred
 _LARGEST_ELEMENT = 2**20
 _LARGEST_REST = 2**25  # all elements but the pixels
-_LARGEST_TABLE = 2**17 + 2
 
 
 def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
@@ -74,7 +68,6 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
     try:
         require_inflatable(data, name)
         file = _read(data, name, _LARGEST_ELEMENT)
-        syntax = file.file_meta.TransferSyntaxUID
         height, width, stored_bits = int(file.Rows), int(file.Columns), int(file.BitsStored)
         frames, samples = int(file.get("NumberOfFrames") or 1), int(file.SamplesPerPixel)
         photometric = str(file.PhotometricInterpretation)
@@ -84,7 +77,7 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
             raise NoFilmError(
                 expected="a grey image", found=f"colours ({photometric}) in {name}", remedy="Leave the image out."
             )
-        require_room(width, height, 1, int(file.BitsAllocated), name)
+        room = require_room(width, height, 1, int(file.BitsAllocated), name)
         if not 8 <= stored_bits <= int(file.BitsAllocated) <= 16:
             raise _unusable(name, f"{width} × {height} pixels of {stored_bits} bits")
         if _is_unprocessed(file):
@@ -95,28 +88,33 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
             )
         if len(data) > LARGEST_IMAGE + _LARGEST_REST:
             raise _unusable(name, f"{len(data)} bytes")
-        file = _read(data, name)
-        if syntax.is_encapsulated:
-            require_stream(file.PixelData, width, height, name)
-        stored = _pixels(file, syntax, name)
-        # Each value that occurs is worked on once, however many pixels have it.
-        codes: NDArray[Any] = stored.view(np.uint8 if stored.itemsize == 1 else np.uint16)
-        counts = counts_of(codes)
-        occurring = np.flatnonzero(counts)
-        values = occurring.astype(codes.dtype).view(stored.dtype)
-        levels, white, stated = displayed_levels(file, values)
-        if photometric == "MONOCHROME1":
-            levels = white - levels
-        levels[padding(file, values)] = 0
-        table: NDArray[np.uint16] = np.zeros(counts.size, np.uint16)
-        table[occurring] = np.rint(levels)
-        if stated:
-            return looked_up(codes, table), white, white
-        own: NDArray[np.int64] = np.zeros(counts.size, np.int64)
-        np.add.at(own, table[occurring], counts[occurring])
-        return looked_up(codes, table), own_white(own, white), 2**stored_bits - 1
+        with room:
+            return _decoded(_read(data, name), width, height, name)
     except (*MISREAD, BytesLengthException, InvalidDicomError) as error:
         raise _unusable(name, f"{type(error).__name__} {' '.join(str(error).split())}") from error
+
+
+def _decoded(file: Dataset, width: int, height: int, name: str) -> tuple[NDArray[np.uint16], int, int]:
+    syntax = file.file_meta.TransferSyntaxUID
+    if syntax.is_encapsulated:
+        require_stream(file.PixelData, width, height, name)
+    stored = _pixels(file, syntax, name)
+    # Each value that occurs is worked on once, however many pixels have it.
+    codes: NDArray[Any] = stored.view(np.uint8 if stored.itemsize == 1 else np.uint16)
+    counts = counts_of(codes)
+    occurring = np.flatnonzero(counts)
+    values = occurring.astype(codes.dtype).view(stored.dtype)
+    levels, white, stated = displayed_levels(file, values)
+    if str(file.PhotometricInterpretation) == "MONOCHROME1":
+        levels = white - levels
+    levels[padding(file, values)] = 0
+    table: NDArray[np.uint16] = np.zeros(counts.size, np.uint16)
+    table[occurring] = np.rint(levels)
+    if stated:
+        return looked_up(codes, table), white, white
+    own: NDArray[np.int64] = np.zeros(2**16, np.int64)
+    np.add.at(own, table[occurring], counts[occurring])
+    return looked_up(codes, table), own_white(own, white), 2 ** int(file.BitsStored) - 1
 
 
 class _Counted(io.BytesIO):
@@ -173,136 +171,3 @@ def _unusable(name: str, found: str, remedy: str = "Replace the file, or save th
     return DataError(
         expected="a grey DICOM image of one frame, 8 to 16 bits", found=f"{found[:160]} in {name}", remedy=remedy
     )
-
-
-def displayed_levels(file: Dataset, values: NDArray[np.integer]) -> tuple[NDArray[np.float64], int, bool]:
-    """What the file's own tables or window, or else the film's own range make of its stored values.
-
-    MONOCHROME1 is not turned; a window as wide as the stated bits says no more than these.
-
-    Args:
-        file: A grey, single-frame image as `pydicom.dcmread` returns it; its rescale is dropped where a table replaces
-            it.
-        values: The stored values that occur, [n].
-
-    Returns:
-        Levels, float64 [n], 0 to white, and white's value: 2**bits - 1 with the bits of the last table's entries, the
-        stored bits with a window alone, or else the bits that the film uses; and whether a table or a window says what
-        is white.
-
-    Raises:
-        ValueError: A table's depth is not 8 to 16 bits, or a level is no number.
-        ArithmeticError, AttributeError, LookupError, TypeError: The file's elements contradict each other.
-    """
-    stored = int(file.BitsStored)
-    levels, black, white, bits, film = _after_modality(file, values, stored)
-    table = _table(file, "VOILUTSequence")
-    stated = True
-    if table is not None:
-        entries, first, bits = table
-        if first >= 2**15 and min(black, white) < 0:
-            # Without explicit types the first value mapped is read as unsigned, though the rescaled range is signed.
-            first -= 2**16
-        if bits == 16 and stored < 16 and int(entries.max()) < 2**stored:
-            # Some devices state the width in which the entries are stored; by that these films would be black.
-            bits = stored
-        levels = _looked_up(levels, entries, first)
-        black, white = 0.0, 2.0**bits - 1
-    elif _has_window(file, min(black, white), max(black, white)):
-        # Its output range is the modality step's, turned where the slope is negative; so are these two ends.
-        levels = apply_windowing(levels, file)
-    else:
-        stated = file.get("ModalityLUTSequence") is not None
-        black, white, bits = film
-    largest = 2**bits - 1
-    # One factor, so that a range of the stored bits is kept to the last digit.
-    grey = np.clip((levels - black) * (largest / (white - black)), 0, largest)
-    if not np.isfinite(grey).all():
-        raise ValueError("grey levels that are no numbers")
-    return grey, largest, stated
-
-
-def padding(file: Dataset, values: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Which stored values the file says are no film, bool [n]: its padding value, or a range of them."""
-    ends = [file.get(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    if ends[0] is None:
-        return np.zeros(values.shape, bool)
-    stated = [int(value) for value in ends if value is not None]
-    if int(file.get("PixelRepresentation") or 0) == 1:
-        # In files without explicit types both are read as unsigned.
-        stated = [(value + 2**15) % 2**16 - 2**15 for value in stated]
-    return (values >= min(stated)) & (values <= max(stated))
-
-
-def _has_window(file: Dataset, black: float, white: float) -> bool:
-    """Whether there is a window that is narrower than the range of the stated bits."""
-    centre, width = file.get("WindowCenter"), file.get("WindowWidth")
-    if centre is None or width is None:
-        return False
-    # Several windows may be given; the first is the usual one.
-    middle, half = (float(np.atleast_1d(value)[0]) for value in (centre, width))
-    return not (middle - half / 2 <= black and middle + half / 2 >= white)
-
-
-def _after_modality(
-    file: Dataset, pixels: NDArray[np.integer], stored: int
-) -> tuple[NDArray[Any], float, float, int, tuple[float, float, int]]:
-    """Levels, what the least and largest stored value become, the bits of that range, and the film's own range."""
-    table = _table(file, "ModalityLUTSequence")
-    if table is not None:
-        entries, first, bits = table
-        for keyword in ("RescaleSlope", "RescaleIntercept"):
-            # A table excludes a rescale; pydicom's window would stretch its output range by it all the same.
-            if keyword in file:
-                delattr(file, keyword)
-        return _looked_up(pixels, entries, first), 0.0, 2.0**bits - 1, bits, (0.0, 2.0**bits - 1, bits)
-    signed = int(file.get("PixelRepresentation") or 0) == 1
-    least = -(2.0 ** (stored - 1)) if signed else 0.0
-    largest = least + 2.0**stored - 1
-    own = own_range(pixels[~padding(file, pixels)], stored, signed=signed)
-    own_bits = (own[1] - own[0]).bit_length()
-    slope, intercept = file.get("RescaleSlope"), file.get("RescaleIntercept")
-    if slope is None or intercept is None:
-        return pixels, least, largest, stored, (*own, own_bits)
-    slope, intercept = float(slope), float(intercept)
-    low, high = sorted(end * slope + intercept for end in own)
-    return (
-        pixels * slope + intercept,
-        least * slope + intercept,
-        largest * slope + intercept,
-        stored,
-        (low, high, own_bits),
-    )
-
-
-def _table(file: Dataset, keyword: str) -> tuple[NDArray[np.uint16], int, int] | None:
-    """Entries, the first value mapped, and the entries' bits; None where the file has no complete table."""
-    items = file.get(keyword)
-    if not items or items[0].get("LUTDescriptor") is None or items[0].get("LUTData") is None:
-        return None
-    # Counted before the numbers become objects; 65,536 entries of a word each are the most.
-    if len(getattr(items[0].get_item("LUTData"), "value", None) or b"") > _LARGEST_TABLE:
-        raise ValueError("a table of too many entries")
-    count, first, bits = (int(value) for value in items[0].LUTDescriptor)
-    if not 8 <= bits <= 16:
-        raise ValueError(f"a table of {bits} bits")
-    # 65,536 entries are stated as 0.
-    count = count % 2**16 or 2**16
-    data = items[0].LUTData
-    if isinstance(data, bytes):
-        little = file.original_encoding[1] is not False
-        entries = np.frombuffer(data, "<u2" if little else ">u2").astype(np.uint16)
-    else:
-        entries = np.atleast_1d(np.asarray(data, dtype=np.uint16))
-    if bits == 8 and entries.size < count:
-        # Two entries a word, the low byte first; others give each a word.
-        entries = entries.astype("<u2").view(np.uint8).astype(np.uint16)
-    if entries.size < count:
-        raise ValueError(f"a table of {entries.size} entries instead of {count}")
-    return entries[:count], first, bits
-
-
-def _looked_up(levels: NDArray[Any], entries: NDArray[np.uint16], first: int) -> NDArray[np.uint16]:
-    """Values outside of the table get its first or its last entry."""
-    index = np.clip(np.rint(levels.astype(np.float64) - first), 0, entries.size - 1)
-    return entries[index.astype(np.intp)]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import struct
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from mammo_data.cases import LARGEST_SIDE
@@ -16,6 +18,8 @@ LARGEST_IMAGE = 136_000_000
 """Bytes of pixels, width × height × channels × bytes of one: 6,000 × 7,500 in three channels of 8 bits, or 68 million
 grey pixels of 16 bits; a film of 24 × 30 cm at 43 µm has 39 million."""
 
+_SEVERAL = 2**25  # bytes of pixels; a detector's film of 3,328 × 4,096 and 16 bits has less
+_LARGE = threading.Lock()
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 _MOST_PARTS = 100_000  # chunks, segments or entries of a directory that a header is read through
@@ -71,7 +75,7 @@ def layout(data: bytes) -> Layout | None:
         return None
 
 
-def require_room(width: int, height: int, channels: int, bits: int, name: str) -> None:
+def require_room(width: int, height: int, channels: int, bits: int, name: str) -> AbstractContextManager[object]:
     """Refuse what no mammogram's size is, before it is decoded.
 
     Args:
@@ -80,6 +84,9 @@ def require_room(width: int, height: int, channels: int, bits: int, name: str) -
         channels: Values of a pixel.
         bits: Of a value; 9 to 16 take two bytes.
         name: What to call the image in an error.
+
+    Returns:
+        What to enter for the decoding: of large images one is decoded at a time, whatever the number of threads.
 
     Raises:
         DataError: A side is longer than `LARGEST_SIDE`, or the whole is larger than `LARGEST_IMAGE`.
@@ -97,6 +104,7 @@ def require_room(width: int, height: int, channels: int, bits: int, name: str) -
             found=f"{size // 10**6} MB ({width} × {height}, {channels} × {bits} bits) in {name}",
             remedy="Save the film in grey, or at a lower resolution.",
         )
+    return _LARGE if size > _SEVERAL else nullcontext()
 
 
 def is_white_zero(data: bytes) -> bool:

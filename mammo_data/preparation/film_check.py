@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.decoding.decode import decode_grey
+from mammo_data.decoding.levels import counts_of
 from mammo_data.errors import NoFilmError
 from mammo_data.preparation.breast import FILM_BACKGROUND, BreastRegion, air_level, find_breast
 
@@ -68,7 +69,7 @@ def require_film(image: NDArray[np.uint8], name: str) -> BreastRegion:
     height, width = image.shape
     if min(height, width) < SMALLEST_SIDE:
         raise _no_film(name, f"{width} × {height} pixels", f"a film of at least {SMALLEST_SIDE} pixels a side")
-    counts = np.bincount(image.ravel(), minlength=256)
+    counts = counts_of(image, 256)
     below = counts.cumsum() / image.size
     dark, bright = (int(level) for level in np.searchsorted(below, (0.01, 0.99)))
     if bright - dark < SMALLEST_CONTRAST:

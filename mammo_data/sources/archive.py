@@ -9,8 +9,9 @@ from pathlib import Path
 
 from mammo_data.errors import DataError
 from mammo_data.sources.archive_members import Member, archive_members
-from mammo_data.sources.base import ImageSource, choose_info, conflicting_copies
+from mammo_data.sources.base import ImageSource, choose_info, conflicting_copies, no_info
 from mammo_data.sources.film_names import film_name, kind_of_file, require_plain_films
+from mammo_data.truth.reading import LARGEST_TABLE, require_size
 
 
 class ArchiveSource(ImageSource):
@@ -30,7 +31,7 @@ class ArchiveSource(ImageSource):
         self._lock = threading.Lock()
         self._cursor: Iterator[Member] = iter(())
         self.digests = {}
-        infos: dict[str, bytes] = {}
+        table, own = "", b""
         films: dict[str, list[str]] = {}
         unused: dict[str, list[str]] = {"image": [], "h5": []}
         for member in archive_members(path):
@@ -40,7 +41,10 @@ class ArchiveSource(ImageSource):
                 if self.digests.setdefault(name.image_id, digest) != digest:
                     raise conflicting_copies(name.image_id, films[name.image_id][0], member.path, str(path))
             elif (kind := kind_of_file(member.path)) == "info":
-                infos[member.path] = member.read()
+                # Of many the one that counts is kept.
+                if (table := choose_info({table, member.path} - {""}, str(path))) == member.path:
+                    require_size(member.size, LARGEST_TABLE, f"{table} of {path}")
+                    own = member.read()
             elif kind in unused:
                 unused[kind].append(member.path)
         require_plain_films(len(films), unused["image"], str(path))
@@ -51,7 +55,9 @@ class ArchiveSource(ImageSource):
                 remedy="Unpack that file and point --data at it.",
             )
         if info is None:
-            info = beside if beside is not None and not infos else choose_info(infos, str(path))
+            if not table and beside is None:
+                raise no_info(str(path))
+            info = own if table else beside or b""
         super().__init__(str(path), films, info, unused["image"])
 
     def read(self, image_id: str) -> bytes:

@@ -2,7 +2,8 @@
 
 Nothing is written to disk, so a member's name can't lead anywhere; a name that tries is refused all the same, for such
 an archive is not what it claims to be. Sizes count as declared, before a byte of the member is unpacked, and neither
-tarfile nor zipfile hands out more than was declared; so a bomb costs its headers.
+tarfile nor zipfile hands out more than was declared; what is unpacked between a tar's members, and the table of a zip,
+are bounded by themselves (`mammo_data.sources.unpacking`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import functools
 import io
 import lzma
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -21,15 +23,19 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from mammo_data.errors import MISREAD, DataError
-from mammo_data.sources.base import LARGEST_FILE, first_bytes
+from mammo_data.sources.base import LARGEST_FILM, first_bytes
 from mammo_data.sources.film_names import TAR_SUFFIXES, kind_of_file
+from mammo_data.sources.unpacking import MOST_BETWEEN, Unpacked, require_short_table
 
 LARGEST_ARCHIVE = 4 * 2**30
 """Bytes after unpacking, nested archives counted twice; MIAS has 0.32 GiB, Kaggle's three copies of it 1 GiB."""
-MOST_MEMBERS = 200_000
+MOST_MEMBERS = 100_000
 DEEPEST_NESTING = 3
-_LARGEST_IN_MEMORY = 2**30
+_LARGEST_IN_MEMORY = 192 * 2**20
 _LARGEST_HEADER = 2**20
+_PIECE = 2**20
+# What else zipfile knows may take gigabytes of memory by its header's word.
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 _TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
 _HEADER_TYPES = (
@@ -44,10 +50,12 @@ class Member:
 
     Attributes:
         path: Its path with slashes; that of a nested archive comes first.
+        size: Bytes, as declared.
         read: Its bytes; to be called before the next member is asked for.
     """
 
     path: str
+    size: int
     read: Callable[[], bytes]
 
 
@@ -60,8 +68,8 @@ class _Budget:
     def spend(self, path: str, size: int) -> None:
         self.unpacked += size
         self.members += 1
-        if not _is_archive(path) and size > LARGEST_FILE:
-            raise _hostile(self.location, f"{size} bytes at {path!r}", f"files of at most {LARGEST_FILE} bytes")
+        if not _is_archive(path) and size > LARGEST_FILM:
+            raise _hostile(self.location, f"{size} bytes at {path!r}", f"files of at most {LARGEST_FILM} bytes")
         if self.unpacked > LARGEST_ARCHIVE or self.members > MOST_MEMBERS:
             raise _hostile(
                 self.location,
@@ -71,13 +79,15 @@ class _Budget:
 
 
 class _GuardedTarInfo(tarfile.TarInfo):
-    """Refuses extended headers that are large by themselves: tarfile reads them whole, whatever a member's size."""
+    """Refuses what tarfile reads whole, whatever a member's size: large extended headers, tables of sparse files."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _GuardedTarInfo:
         member = super().frombuf(buf, encoding, errors)
         if member.type in _HEADER_TYPES and not 0 <= member.size <= _LARGEST_HEADER:
             raise tarfile.TarError(f"an extended header of {member.size} bytes")
+        if member.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.TarError("a sparse file")
         return member
 
 
@@ -130,7 +140,7 @@ def _members(file: IO[bytes], name: str, prefix: str, budget: _Budget, depth: in
             with entry.open() as content:
                 yield from _nested(content, entry.size, path, budget, depth)
         else:
-            yield Member(path, functools.partial(_read, entry, budget.location))
+            yield Member(path, entry.size, functools.partial(_read, entry, budget.location))
 
 
 @dataclass(frozen=True)
@@ -145,8 +155,14 @@ class _Entry:
 
 
 def _tar_entries(file: IO[bytes]) -> Iterator[_Entry]:
-    with tarfile.open(fileobj=file, mode="r|*", bufsize=2**20, tarinfo=_GuardedTarInfo) as archive:
-        for entry in archive:
+    unpacked = Unpacked(file)
+    with tarfile.open(
+        fileobj=cast("IO[bytes]", unpacked), mode="r|", bufsize=_PIECE, tarinfo=_GuardedTarInfo
+    ) as archive:
+        while (entry := archive.next()) is not None:
+            # tarfile keeps every entry that it has seen.
+            archive.members.clear()  # type: ignore[attr-defined]
+            unpacked.stop = archive.offset + MOST_BETWEEN
             plain = (entry.isreg() or entry.isdir()) and not entry.issparse()
             opened = cast("Callable[[], IO[bytes]]", functools.partial(archive.extractfile, entry))
             yield _Entry(
@@ -155,10 +171,13 @@ def _tar_entries(file: IO[bytes]) -> Iterator[_Entry]:
 
 
 def _zip_entries(file: IO[bytes]) -> Iterator[_Entry]:
+    require_short_table(file)
     with zipfile.ZipFile(file) as archive:
         for entry in archive.infolist():
             plain = stat.S_IFMT(entry.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
             fault = "a link or device" if not plain else "a file with a password" if entry.flag_bits & 0x1 else ""
+            if entry.compress_type not in _ZIP_METHODS:
+                fault = fault or f"a file compressed by method {entry.compress_type}"
             opened = functools.partial(archive.open, entry)
             yield _Entry(entry.filename, entry.file_size, entry.is_dir(), fault, opened)
 
@@ -168,14 +187,22 @@ def _nested(content: IO[bytes], size: int, path: str, budget: _Budget, depth: in
         # A zip's table is at its end, so one inside another archive has to be in memory.
         if size > _LARGEST_IN_MEMORY:
             raise _hostile(budget.location, f"{size} bytes at {path!r}", f"{_LARGEST_IN_MEMORY} bytes in a nested zip")
-        content = io.BytesIO(content.read(size))
+        content = _in_memory(content)
     yield from _members(content, path, f"{path}/", budget, depth + 1)
 
 
 def _read(entry: _Entry, location: str) -> bytes:
     # Called by whoever walks the members, outside the walk's own guard.
     with readable_archive(location), entry.open() as content:
-        return content.read()
+        return _in_memory(content).getvalue()
+
+
+def _in_memory(content: IO[bytes]) -> io.BytesIO:
+    """All of a member: in pieces, for tarfile and zipfile hold a whole one three times."""
+    buffer = io.BytesIO()
+    shutil.copyfileobj(content, buffer, _PIECE)
+    buffer.seek(0)
+    return buffer
 
 
 def _is_zip(file: IO[bytes]) -> bool:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
-from mammo_data.truth.info_txt import decode_info
+from mammo_data.truth.reading import decode_table, require_size
 
-LARGEST_FILE = 64 * 2**20
-"""Bytes; MIAS's images have 1 MiB. A larger member of an archive is a bomb or no MIAS."""
+LARGEST_FILM = 288 * 2**20
+"""Bytes of an encoded film: 6,000 × 7,500 pixels of 16 bits have 90 MB, and written as plain text (P2) 270 MB."""
+
+_AHEAD = 64 * 2**20  # bytes of films that wait, before no further one is read
 
 _Result = TypeVar("_Result")
 
@@ -53,15 +54,17 @@ class ImageSource(ABC):
     @cached_property
     def info_text(self) -> str:
         """The truth table; "" where `case_table` stands for it."""
-        return decode_info(self._info, f"Info.txt of {self.location}")
+        return decode_table(self._info, f"Info.txt of {self.location}")
 
     @cached_property
     def digests(self) -> dict[str, str]:
         """SHA-256 (hex) of each image's bytes, by its name and in the order of names."""
         # hashlib releases the GIL for large buffers, so threads share the work.
         with ThreadPoolExecutor() as pool:
-            found = pool.map(lambda image_id: hashlib.sha256(self.read(image_id)).hexdigest(), self.image_ids)
-            return dict(zip(self.image_ids, found, strict=True))
+            return dict(zip(self.image_ids, pool.map(self._digest, self.image_ids), strict=True))
+
+    def _digest(self, image_id: str) -> str:
+        return hashlib.sha256(self.read(image_id)).hexdigest()
 
     @property
     def fingerprint(self) -> str:
@@ -105,63 +108,61 @@ def work_on_films(
     results: dict[str, _Result] = {}
     with ThreadPoolExecutor(workers, thread_name_prefix="films") as pool:
         films = source.stream()
-        pending = {pool.submit(work, *film): film[0] for film in islice(films, 2 * workers)}
+        pending: dict[Future[_Result], tuple[str, int]] = {}
+
+        def read_ahead() -> None:
+            while len(pending) < 2 * workers and sum(size for _, size in pending.values()) <= _AHEAD:
+                if (film := next(films, None)) is None:
+                    return
+                pending[pool.submit(work, *film)] = film[0], len(film[1])
+
         try:
+            read_ahead()
             while pending:
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                    results[pending.pop(future)] = future.result()
+                    results[pending.pop(future)[0]] = future.result()
                     if progress is not None:
                         progress(len(results), len(source.image_ids))
-                    pending |= {pool.submit(work, *film): film[0] for film in islice(films, 1)}
+                read_ahead()
         finally:
             for future in pending:
                 future.cancel()
     return results
 
 
-def choose_info(candidates: Mapping[str, bytes], location: str) -> bytes:
-    """The truth table to use where the user names none: the one nearest to the top.
+def choose_info(candidates: Collection[str], location: str) -> str:
+    """The path of the truth table to use where the user names none: the one nearest to the top.
 
     Args:
-        candidates: Bytes by path of all that were found.
+        candidates: Paths of all that were found.
         location: What to call the set.
 
     Raises:
         DataError: There is none.
     """
     if not candidates:
-        raise DataError(
-            expected="MIAS's truth table Info.txt beside the images",
-            found=f"none in {location}",
-            remedy="Put Info.txt there or name it with --info.",
-        )
-    return candidates[min(candidates, key=lambda path: (path.count("/"), path))]
+        raise no_info(location)
+    return min(candidates, key=lambda path: (path.count("/"), path))
 
 
-def read_file(path: Path, largest: int = LARGEST_FILE) -> bytes:
-    """A file's bytes.
+def no_info(location: str) -> DataError:
+    """The error for a set without a truth table."""
+    return DataError(
+        expected="MIAS's truth table Info.txt beside the images",
+        found=f"none in {location}",
+        remedy="Put Info.txt there or name it with --info.",
+    )
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 (hex) of a film's file, of which little is in memory at a time.
 
     Raises:
-        DataError: It can't be read, or is larger than ``largest`` bytes.
+        DataError: It can't be read, or is larger than a film.
     """
-    try:
-        # Unbuffered, and no more asked for than is there: a buffer of `largest` bytes costs more than the reading.
-        with path.open("rb", buffering=0) as file:
-            data = file.readall() if os.fstat(file.fileno()).st_size <= largest else b""
-            size = max(len(data), os.fstat(file.fileno()).st_size)
-    except OSError as error:
-        raise DataError(
-            expected="a readable file",
-            found=f"{error.strerror or error} at {path}",
-            remedy="Check the path and its permissions.",
-        ) from error
-    if size > largest:
-        raise DataError(
-            expected=f"at most {largest} bytes in a file",
-            found=f"more at {path}",
-            remedy="Replace or remove that file.",
-        )
-    return data
+    require_size(path.stat().st_size, LARGEST_FILM, str(path))
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def files_below(directory: Path) -> list[str]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import filecmp
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from mammo_data.errors import DataError
 from mammo_data.files import sha256_of
-from mammo_data.sources.base import ImageSource, choose_info, conflicting_copies, files_below, read_file
+from mammo_data.sources.base import (
+    LARGEST_FILM,
+    ImageSource,
+    choose_info,
+    conflicting_copies,
+    digest_of,
+    files_below,
+)
 from mammo_data.sources.film_names import film_name, kind_of_file, require_plain_films
 from mammo_data.truth.cases_csv import parse_cases
-from mammo_data.truth.info_txt import decode_info
+from mammo_data.truth.reading import decode_table, read_file
 
 CASES_NAME = "cases.csv"
-LARGEST_FILM = 512 * 2**20
-"""Bytes; an uncompressed 16-bit tomosynthesis slice or full-field mammogram has up to about 60 MiB."""
 
 
 def list_folder(directory: Path) -> dict[str, list[str]]:
@@ -49,15 +55,18 @@ class FolderSource(ImageSource):
         require_plain_films(len(films), others, str(directory))
         for image_id, (first, *copies) in films.items():
             for copy in copies:
-                if read_file(directory / copy) != read_file(directory / first):
+                if not filecmp.cmp(directory / copy, directory / first, shallow=False):
                     raise conflicting_copies(image_id, first, copy, str(directory))
         if info is None:
-            info = choose_info({path: read_file(directory / path) for path in listing["info"]}, str(directory))
+            info = read_file(directory / choose_info(listing["info"], str(directory)))
         super().__init__(str(directory), films, info, others)
 
     def read(self, image_id: str) -> bytes:
         """The encoded file of one film."""
-        return read_file(self._directory / self._paths[image_id][0])
+        return read_file(self._directory / self._paths[image_id][0], LARGEST_FILM)
+
+    def _digest(self, image_id: str) -> str:
+        return digest_of(self._directory / self._paths[image_id][0])
 
 
 class CaseFolder(ImageSource):
@@ -73,7 +82,7 @@ class CaseFolder(ImageSource):
 
     def __init__(self, table: Path, classes: Sequence[str] = ()) -> None:
         self._directory = table.parent
-        listed = parse_cases(decode_info(read_file(table), str(table)), str(table), classes)
+        listed = parse_cases(decode_table(read_file(table), str(table)), str(table), classes)
         files = {image_id: (path,) for image_id, path in listed.files.items()}
         missing = [path for path in listed.files.values() if not (table.parent / path).is_file()]
         if missing:
@@ -102,3 +111,6 @@ class CaseFolder(ImageSource):
     def read(self, image_id: str) -> bytes:
         """The encoded file of one image."""
         return read_file(self._directory / self._paths[image_id][0], LARGEST_FILM)
+
+    def _digest(self, image_id: str) -> str:
+        return digest_of(self._directory / self._paths[image_id][0])

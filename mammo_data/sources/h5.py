@@ -6,18 +6,23 @@ bytes or str, a missing value "nan". A film with several annotations stands ther
 
 from __future__ import annotations
 
+import math
 import threading
+import zlib
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mammo_data.cases import LARGEST_SIDE
+from mammo_data.decoding.layout import LARGEST_IMAGE, require_room
 from mammo_data.decoding.pgm import encode_pgm
 from mammo_data.errors import MISREAD, DataError
 from mammo_data.sources.archive_members import LARGEST_ARCHIVE
 from mammo_data.sources.base import ImageSource, conflicting_copies
 from mammo_data.sources.film_names import film_name
+from mammo_data.truth.reading import LARGEST_TABLE
 
 if TYPE_CHECKING:
     import h5py
@@ -25,6 +30,11 @@ if TYPE_CHECKING:
 _TEXT = ("REFNUM", "BG", "CLASS", "SEVERITY")
 _PLACE = ("X", "Y", "RADIUS")
 _MOST_ROWS = 100_000
+_LONGEST_TEXT = 256
+# gzip, shuffle, Fletcher's checksum and h5py's own LZF; a byte of the last becomes at most 88.
+_KNOWN_FILTERS = {1, 2, 3, 32000}
+_LZF_GAIN = 88
+_SPARE = 2**16
 
 
 class H5Source(ImageSource):
@@ -51,10 +61,10 @@ class H5Source(ImageSource):
         except MISREAD as error:
             raise _unusable(path, f"{type(error).__name__}: {error}") from error
         rows, height, width = self._scans.shape if self._scans.ndim == 3 else (0, 0, 0)
-        sides_fit = 0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE
         most = min(_MOST_ROWS, LARGEST_ARCHIVE // max(1, height * width))
-        if self._scans.dtype != np.uint8 or not sides_fit or not 0 < rows <= most:
+        if self._scans.dtype != np.uint8 or not 0 < rows <= most:
             raise _unusable(path, f"scan as {self._scans.dtype} {self._scans.shape}")
+        require_room(width, height, 1, 8, str(path))
         wrong = [name for name, values in columns.items() if len(values) != rows]
         if wrong:
             raise _unusable(path, f"{len(columns[wrong[0]])} values of {wrong[0]} for {rows} scans")
@@ -73,6 +83,8 @@ class H5Source(ImageSource):
         first, *copies = self._rows[image_id]
         try:
             with self._lock:
+                for row in (first, *copies):
+                    _require_honest_chunks(self._scans, row, self._path)
                 pixels = self._scans[first]
                 for copy in copies:
                     if not np.array_equal(self._scans[copy], pixels):
@@ -93,7 +105,53 @@ def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
         raise _unusable(path, f"{name} as a group")
     if found.is_virtual or found.external:
         raise _unusable(path, f"{name} stored in other files")
+    chunk = math.prod(found.chunks or ()) * found.dtype.itemsize
+    filters = [found.id.get_create_plist().get_filter(each)[0] for each in range(_filter_count(found))]
+    if chunk > LARGEST_IMAGE or set(filters) - _KNOWN_FILTERS or len(filters) > len(set(filters)):
+        raise _unusable(path, f"{name} in chunks of {chunk} bytes, packed by filters {filters}")
     return found
+
+
+def _filter_count(dataset: h5py.Dataset) -> int:
+    return int(dataset.id.get_create_plist().get_nfilters())
+
+
+def _require_honest_chunks(dataset: h5py.Dataset, row: int | None, path: Path) -> None:
+    """Refuse chunks that become more than a chunk is: HDF5 unpacks all of them before it looks.
+
+    Args:
+        dataset: Perhaps in chunks.
+        row: The first index of what is to be read; None for all of it.
+        path: The file.
+    """
+    if dataset.chunks is None or not _filter_count(dataset):
+        return
+    size = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    for place in _chunks_of(dataset, row):
+        try:
+            mask, packed = dataset.id.read_direct_chunk(place)
+        except (OSError, RuntimeError, ValueError):
+            # None was written there: it is made of the fill value.
+            continue
+        unpacker = zlib.decompressobj()
+        if dataset.compression == "gzip" and not mask:
+            unpacker.decompress(packed, size + 1)
+        if len(packed) > size + _SPARE or (
+            dataset.compression == "lzf" and len(packed) * _LZF_GAIN > 2 * LARGEST_IMAGE
+        ):
+            raise _unusable(path, f"a chunk of {len(packed)} bytes packed, for {size}")
+        if unpacker.unconsumed_tail:
+            raise _unusable(path, f"a chunk of more than {size} bytes unpacked")
+
+
+def _chunks_of(dataset: h5py.Dataset, row: int | None) -> Iterator[tuple[int, ...]]:
+    """Where the chunks begin that hold a row, or all of them."""
+    rows = range(0, dataset.shape[0], dataset.chunks[0])
+    if row is not None:
+        first = row - row % dataset.chunks[0]
+        rows = range(first, first + 1)
+    others = [range(0, side, step) for side, step in zip(dataset.shape[1:], dataset.chunks[1:], strict=True)]
+    return product(rows, *others)
 
 
 def _column(file: h5py.File, name: str, path: Path) -> list[str]:
@@ -104,7 +162,22 @@ def _column(file: h5py.File, name: str, path: Path) -> list[str]:
         raise _unusable(path, f"{name} of shape {found.shape}")
     if found.dtype.kind not in "if" and h5py.check_string_dtype(found.dtype) is None:
         raise _unusable(path, f"{name} as {found.dtype}")
-    return [_text(value) for value in found[()].tolist()]
+    if found.dtype.itemsize > _LONGEST_TEXT:
+        raise _unusable(path, f"{name} with {found.dtype.itemsize} bytes a row")
+    _require_honest_chunks(found, None, path)
+    if found.dtype.kind != "O":
+        return [_text(value) for value in found[()].tolist()]
+    # Texts of any length lie elsewhere in the file, and many rows may have one long text.
+    rest = path.stat().st_size - file["scan"].id.get_storage_size()
+    if rest > LARGEST_TABLE:
+        raise _unusable(path, f"{rest} bytes beside the scans")
+    cells = []
+    for row in range(found.shape[0]):
+        value = found[row]
+        if len(value) > _LONGEST_TEXT:
+            raise _unusable(path, f"{name} with {len(value)} bytes in row {row}")
+        cells.append(_text(value))
+    return cells
 
 
 def _text(value: object) -> str:

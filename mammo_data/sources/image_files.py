@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from mammo_data.decoding.headers import is_dicom
 from mammo_data.errors import DataError
 from mammo_data.sources.archive_members import archive_members, is_archive_file
-from mammo_data.sources.base import files_below, first_bytes, read_file
+from mammo_data.sources.base import LARGEST_FILM, files_below, first_bytes
 from mammo_data.sources.film_names import DICOM_SUFFIXES, IMAGE_SUFFIXES, is_hidden, kind_of_file
-from mammo_data.sources.folder import LARGEST_FILM
+from mammo_data.truth.reading import LARGEST_TABLE, read_file, require_size
 
+_PIECE = 2**20
 _MAGICS = (b"P2", b"P5", b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -64,14 +67,17 @@ def image_files(paths: Iterable[Path]) -> Iterator[ImageFile]:
             )
 
 
-def paths_or_image(data: bytes) -> tuple[Path, ...] | bytes:
-    """What came on a stream: the bytes of one image, or a list of paths, one a line.
+def paths_or_image(stream: IO[bytes]) -> tuple[Path, ...] | bytes:
+    """What comes on a stream: the bytes of one image, or a list of paths, one a line.
 
     Raises:
-        DataError: It is neither.
+        DataError: It is neither, or larger than these are.
     """
+    data = b"".join(islice(iter(lambda: stream.read(_PIECE), b""), LARGEST_FILM // _PIECE + 1))
+    require_size(len(data), LARGEST_FILM, "standard input")
     if data.startswith(_MAGICS) or is_dicom(data):
         return data
+    require_size(len(data), LARGEST_TABLE, "standard input, which is no image")
     text = data.decode("utf-8", errors="replace")
     paths = tuple(Path(line.strip()) for line in text.splitlines() if line.strip())
     if not {"\0", "\N{REPLACEMENT CHARACTER}"}.isdisjoint(text) or not paths:

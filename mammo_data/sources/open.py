@@ -10,12 +10,13 @@ from mammo_data.decoding.decode import decode_grey
 from mammo_data.errors import DataError
 from mammo_data.sources.archive import ArchiveSource
 from mammo_data.sources.archive_members import is_archive_file
-from mammo_data.sources.base import ImageSource, choose_info, first_bytes, read_file
+from mammo_data.sources.base import ImageSource, choose_info, first_bytes
 from mammo_data.sources.film_names import INFO_NAME, film_name, kind_of_file, require_plain_films
 from mammo_data.sources.folder import CASES_NAME, CaseFolder, FolderSource, list_folder
 from mammo_data.sources.h5 import H5Source
 from mammo_data.truth.info_txt import parse_info
 from mammo_data.truth.mias import require_published_labels, require_published_size
+from mammo_data.truth.reading import read_file
 
 _H5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -87,7 +88,7 @@ def _open_folder(directory: Path, info: bytes | None, classes: Sequence[str]) ->
             remedy="Point --data at the one to use.",
         )
     if info is None and listing["info"]:
-        info = choose_info({found: read_file(directory / found) for found in listing["info"]}, str(directory))
+        info = read_file(directory / choose_info(listing["info"], str(directory)))
     return (ArchiveSource if listing["archive"] else H5Source)(directory / packed[0], info)
 
 

@@ -43,26 +43,6 @@ def patient_of(image_id: str) -> str:
     return f"p{(int(image_id[3:]) + 1) // 2:03d}"
 
 
-def decode_info(data: bytes, name: str = "Info.txt") -> str:
-    """The text of a truth table's bytes; a cases.csv is read the same way.
-
-    Raises:
-        DataError: The bytes hold a NUL or are not UTF-8 (MIAS's file is plain ASCII).
-    """
-    place = data.find(b"\0")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        place = error.start
-    if place < 0:
-        return text
-    raise DataError(
-        expected="UTF-8 text",
-        found=f"{f'byte 0x{data[place]:02x}' if data[place] else 'a NUL byte'} at offset {place} of {name}",
-        remedy="Get a fresh copy of that file, or save it as UTF-8.",
-    )
-
-
 def parse_info(text: str, image_height: int = 1024) -> CaseTable:
     """The case table that a truth table's text describes.
 

@@ -52,7 +52,7 @@ def _files(images: list[str]) -> Iterator[mammo_data.ImageFile]:
     from mammo_data.sources.image_files import paths_or_image
 
     # Standard input first and at once: what is wrong with it is said before anything heavy starts.
-    given = paths_or_image(sys.stdin.buffer.read()) if "-" in images else b""
+    given = paths_or_image(sys.stdin.buffer) if "-" in images else b""
 
     def named() -> Iterator[mammo_data.ImageFile]:
         for image in images:

@@ -7,6 +7,7 @@ is an error in its row, and the others go on.
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,9 @@ from search.export.model import BATCH, ExportedModel
 
 _AHEAD = 4 * BATCH
 """Films that are prepared and wait; a bound on memory, whatever the number of films."""
+
+_BYTES_AHEAD = 64 * 2**20
+"""Encoded bytes of films that wait to be prepared, before no further one is read; a film may have 90 MB."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +128,33 @@ def _prepared(
         Name and image, or why there is none, in the order of the films.
     """
     waiting = iter(files)
+    ahead_bytes, changed = 0, threading.Condition()
+
+    def take(size: int) -> None:
+        nonlocal ahead_bytes
+        with changed:
+            ahead_bytes += size
+            changed.notify()
 
     def prepared(file: ImageFile) -> NDArray[np.uint8] | DataError:
+        if isinstance(file.data, DataError):
+            return file.data
         try:
-            return file.data if isinstance(file.data, DataError) else prepare_film(file.data, file.name, settings)
+            return prepare_film(file.data, file.name, settings)
         except DataError as error:
             return error
+        finally:
+            take(-len(file.data))
 
     def next_film() -> tuple[str, Future[NDArray[np.uint8] | DataError]] | None:
+        with changed:
+            changed.wait_for(lambda: ahead_bytes <= _BYTES_AHEAD)
         file = next(waiting, None)
-        return None if file is None else (file.name, workers.submit(prepared, file))
+        if file is None:
+            return None
+        if not isinstance(file.data, DataError):
+            take(len(file.data))
+        return file.name, workers.submit(prepared, file)
 
     reader = ThreadPoolExecutor(1, thread_name_prefix="images")
     workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="films")

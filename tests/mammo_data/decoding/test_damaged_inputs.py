@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mammo_data import CaseTable, DataError, decode_grey, open_source, parse_info
-from mammo_data.truth.info_txt import decode_info
 from mammo_data.truth.mias import claims_to_be_mias, has_published_labels
+from mammo_data.truth.reading import decode_table
 from tests.support.packagings import FILES, tar_bytes, zip_bytes
 
 
@@ -58,7 +58,7 @@ def counts(full: int) -> pytest.MarkDecorator:
 @pytest.fixture(scope="module")
 def phantom_info(phantom: Path) -> tuple[bytes, CaseTable]:
     data = (phantom / "Info.txt").read_bytes()
-    return data, parse_info(decode_info(data), image_height=256)
+    return data, parse_info(decode_table(data), image_height=256)
 
 
 @counts(2000)
@@ -67,7 +67,7 @@ def test_a_damaged_truth_table_is_right_or_refused(phantom_info: tuple[bytes, Ca
 
     def check(data: st.DataObject) -> None:
         try:
-            table = parse_info(decode_info(mutated(text, data.draw)), image_height=256)
+            table = parse_info(decode_table(mutated(text, data.draw)), image_height=256)
         except DataError:
             return
         assert sorted(table.cases, key=lambda case: case.image_id) == list(expected.cases)
@@ -83,7 +83,7 @@ def test_a_damaged_table_of_the_real_set_is_right_or_refused(mias_archive: Path,
 
     def check(data: st.DataObject) -> None:
         try:
-            info_text = decode_info(mutated(original, data.draw))
+            info_text = decode_table(mutated(original, data.draw))
             table = parse_info(info_text)
         except DataError:
             return

@@ -18,7 +18,7 @@ import pytest
 
 from mammo_data import DataError, decode_grey, open_source, parse_info
 from mammo_data.sources import archive_members
-from mammo_data.sources.base import LARGEST_FILE
+from mammo_data.sources.base import LARGEST_FILM
 from mammo_data.truth import mias as mias_facts
 from mammo_data.truth.mias import claims_to_be_mias, has_published_labels
 from tests.support.packagings import FILES, INFO, PGM, put, tar_bytes, zip_bytes
@@ -51,7 +51,7 @@ def zlib_gzip(data: bytes) -> bytes:
 
 def tar_bomb() -> bytes:
     """A member that really has its size: zeros, a thousandth of that in the archive."""
-    size = LARGEST_FILE + 512
+    size = LARGEST_FILM + 512
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     parts = [packer.compress(info("mdb001.pgm", size=size).tobuf(tarfile.GNU_FORMAT))]
     parts += [packer.compress(bytes(2**20)) for _ in range(size // 2**20 + 2)]
@@ -128,7 +128,7 @@ HOSTILE = {
     "pax header bomb": (lambda: header_bomb(tarfile.XHDTYPE), "extended header"),
     "long name bomb": (lambda: header_bomb(tarfile.GNUTYPE_LONGNAME), "extended header"),
     "header chain": (header_chain, "archive"),
-    "zip bomb": (lambda: zip_with(lambda entry: None, bytes(LARGEST_FILE + 1)), "bytes"),
+    "zip bomb": (lambda: zip_with(lambda entry: None, bytes(LARGEST_FILM + 1)), "bytes"),
     "zip that declares less": (zip_declaring_less, "archive"),
     "encrypted zip": (zip_encrypted, "password"),
     "deep nesting": (deep_nesting, "levels"),
@@ -207,7 +207,7 @@ def test_images_that_state_an_absurd_size_or_end_early(suffix: str) -> None:
 
 
 def test_a_truth_table_with_nul_or_other_bytes(tmp_path: Path) -> None:
-    for bad in (INFO + b"\0", INFO + b"\xff\xfe", INFO.decode().encode("utf-16")):
+    for bad in (INFO + b"\0", INFO + b"\xff\xfe", INFO.decode().encode("utf-16") + b"\0"):
         with pytest.raises(DataError, match=r"Info\.txt"):
             _ = open_source(put(tmp_path / "set", {**FILES, "Info.txt": bad})).info_text
 

@@ -1,5 +1,6 @@
 """Images as users name them, and what is no film of a breast."""
 
+import io
 import shutil
 import tarfile
 
@@ -50,11 +51,11 @@ def test_what_can_not_be_read_is_an_error_in_its_place(tmp_path):
 
 def test_a_stream_is_an_image_or_a_list_of_paths(tmp_path):
     _, encoded = cv2.imencode(".png", film())
-    assert paths_or_image(encoded.tobytes()) == encoded.tobytes()
-    assert [str(path) for path in paths_or_image(b"a.pgm\n\n b c.dcm \r\n")] == ["a.pgm", "b c.dcm"]
+    assert paths_or_image(io.BytesIO(encoded.tobytes())) == encoded.tobytes()
+    assert [str(path) for path in paths_or_image(io.BytesIO(b"a.pgm\n\n b c.dcm \r\n"))] == ["a.pgm", "b c.dcm"]
     for neither in (b"", b"\n", b"\xff\xfe\x00\x01", b"PK\x03\x04\0\0"):
         with pytest.raises(DataError, match="one image, or paths"):
-            paths_or_image(neither)
+            paths_or_image(io.BytesIO(neither))
 
 
 @pytest.mark.parametrize(

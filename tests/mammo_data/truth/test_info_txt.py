@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mammo_data import DataError, load_cases, open_source, parse_info
-from mammo_data.truth.info_txt import decode_info
+from mammo_data.truth.reading import decode_table
 
 PROSE = "Truth-Data: C R M Boggis and I Hutt\n4th column: Severity of abnormality;\n\tB - Benign\n\tM - Malignant\n"
 
@@ -73,9 +73,9 @@ def test_a_row_that_cannot_be_understood_is_refused_in_one_line(row: str) -> Non
 
 def test_bytes_that_are_no_text_are_refused() -> None:
     with pytest.raises(DataError, match="NUL"):
-        decode_info(b"mdb001 G NORM\0")
+        decode_table(b"mdb001 G NORM\0")
     with pytest.raises(DataError, match="0xff"):
-        decode_info(b"mdb001 \xff")
+        decode_table(b"mdb001 \xff")
 
 
 @pytest.mark.mias
