@@ -93,7 +93,8 @@ def _require_j2k(data: bytes, place: int, width: int, height: int, name: str) ->
     except struct.error as error:
         raise _refused("a damaged stream", name) from error
     if (right - left, bottom - top, channels) != (width, height, 1):
-        raise _refused(f"{right - left} × {bottom - top} pixels in the stream of {width} × {height}", name)
+        found = f"{right - left} × {bottom - top} pixels of {channels} channels"
+        raise _refused(f"{found} in the stream of {width} × {height}", name)
     tiles = -(-right // max(1, across)) * -(-bottom // max(1, down))
     coding = _J2K_CODING.search(data, place, place + _LONGEST_META)
     if coding is None:

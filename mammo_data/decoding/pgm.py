@@ -20,6 +20,7 @@ _GAP = rb"(?:\s|#[^\r\n]*[\r\n])"
 _HEADER = re.compile(rb"P[25]" + _GAP + rb"+([0-9]{1,9})" + _GAP + rb"+([0-9]{1,9})" + _GAP + rb"+([0-9]{1,9})\s")
 _LONGEST_HEADER = 4_096
 _COMMENT = re.compile(rb"#[^\r\n]*")
+_NO_NUMBER = re.compile(rb"[^0-9\s]\S{0,19}|[0-9]{19,}")
 _BREAK = re.compile(rb"\s")
 _LINE_END = re.compile(rb"[\r\n]")
 _PIECE = 2**20  # bytes of text
@@ -95,13 +96,15 @@ def _plain_pixels(data: bytes, place: int, count: int, name: str) -> NDArray[np.
     found = 0
     while place < len(data):
         piece, place = _piece(data, place, name)
-        numbers = _COMMENT.sub(b"", piece).split()
-        odd = next((number for number in numbers if not number.isdigit() or len(number) > 5), None)
-        if odd is not None or (numbers and max(map(int, numbers)) > _WIDEST):
-            raise _damaged(name, f"numbers of 0 to {_WIDEST}", repr((odd or b"larger ones")[:20].decode("latin-1")))
-        if numbers and found + len(numbers) <= count:
-            pixels[found : found + len(numbers)] = np.array(numbers, dtype="S5").astype(np.uint16)
-        found += len(numbers)
+        text = _COMMENT.sub(b"", piece).strip()
+        if (odd := _NO_NUMBER.search(text)) is not None:
+            raise _damaged(name, f"numbers of 0 to {_WIDEST}", repr(odd[0].decode("latin-1")))
+        numbers = np.fromstring(text, np.int64, sep=" ") if text else np.empty(0, np.int64)
+        if numbers.size and numbers.max() > _WIDEST:
+            raise _damaged(name, f"numbers of 0 to {_WIDEST}", "larger ones")
+        if found + numbers.size <= count:
+            pixels[found : found + numbers.size] = numbers
+        found += numbers.size
     if found != count:
         raise _damaged(name, f"{count} numbers, one a pixel", f"{found}")
     return pixels

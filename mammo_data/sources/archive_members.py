@@ -29,7 +29,7 @@ from mammo_data.sources.unpacking import MOST_BETWEEN, Unpacked, require_short_t
 
 LARGEST_ARCHIVE = 4 * 2**30
 """Bytes after unpacking, nested archives counted twice; MIAS has 0.32 GiB, Kaggle's three copies of it 1 GiB."""
-MOST_MEMBERS = 100_000
+MOST_MEMBERS = 50_000
 DEEPEST_NESTING = 3
 _LARGEST_IN_MEMORY = 192 * 2**20
 _LARGEST_HEADER = 2**20
@@ -160,7 +160,8 @@ def _tar_entries(file: IO[bytes]) -> Iterator[_Entry]:
         fileobj=cast("IO[bytes]", unpacked), mode="r|", bufsize=_PIECE, tarinfo=_GuardedTarInfo
     ) as archive:
         while (entry := archive.next()) is not None:
-            # tarfile keeps every entry that it has seen.
+            # tarfile keeps every entry, and every header meant for all, that it has seen.
+            archive.pax_headers.clear()
             archive.members.clear()  # type: ignore[attr-defined]
             unpacked.stop = archive.offset + MOST_BETWEEN
             plain = (entry.isreg() or entry.isdir()) and not entry.issparse()

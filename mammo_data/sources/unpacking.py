@@ -20,7 +20,7 @@ LARGEST_TABLE = 24 * 2**20
 In memory they are ten times that."""
 
 _DECODER_MEMORY = 160 * 2**20  # xz -9 needs 65 MiB; a header may ask for 4 GiB
-_PLENTY = 256 * 2**20
+_PLENTY = 128 * 2**20
 _MOST_GAIN = 100  # films become a third at best; a bomb a thousandth
 _PIECE = 2**16
 _ZIP_END, _ZIP_END_SIZE, _LONGEST_COMMENT = b"PK\x05\x06", 22, 2**16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 from pathlib import Path
 
 from mammo_data.errors import DataError
@@ -11,6 +12,7 @@ from mammo_data.errors import DataError
 LARGEST_TABLE = 16 * 2**20
 """Bytes of Info.txt, cases.csv or split.csv; lines of 150,000 images have as many."""
 
+_TOO_LONG = re.compile(r"[^\r\n]{65537}")  # no line has so many characters
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -55,7 +57,7 @@ def decode_table(data: bytes, name: str = "Info.txt") -> str:
     A spreadsheet's "Unicode text" is UTF-16.
 
     Raises:
-        DataError: The bytes hold a NUL or are neither.
+        DataError: The bytes hold a NUL or are neither, or a line is longer than any of a table.
     """
     is_wide = data.startswith(_UTF_16)
     place = -1
@@ -65,6 +67,7 @@ def decode_table(data: bytes, name: str = "Info.txt") -> str:
         place = error.start
     else:
         if "\0" not in text:
+            _require_lines(text, name)
             return text
         place = data.find(b"\0" if not is_wide else b"\0\0")
     raise DataError(
@@ -72,3 +75,12 @@ def decode_table(data: bytes, name: str = "Info.txt") -> str:
         found=f"{f'byte 0x{data[place]:02x}' if data[place] else 'a NUL byte'} at offset {place} of {name}",
         remedy="Get a fresh copy of that file, or save it as UTF-8.",
     )
+
+
+def _require_lines(text: str, name: str) -> None:
+    if (match := _TOO_LONG.search(text)) is not None:
+        raise DataError(
+            expected="lines of at most 65,536 characters",
+            found=f"a longer one, line {text.count(chr(10), 0, match.start()) + 1} of {name}",
+            remedy="Correct the file.",
+        )
