@@ -22,6 +22,7 @@ from mammo_data import (
     write_phantom,
 )
 from mammo_data.splits import patients_listed
+from mammo_data.truth.cases_csv import require_each_class
 from mammo_data.truth.patient_key import patient_key, spelled
 from search.config.schema import BackboneSection, Config, PreparationSection, SearchSection, cache_directory
 from search.errors import ConfigError
@@ -80,6 +81,8 @@ def job_source(config: Config, *, demo: bool = False) -> ImageSource:
                 found=f"it beside {source.location}, whose Info.txt has classes of its own",
                 remedy="Leave data.classes out.",
             )
+        if source.case_table is not None and config.data.classes:
+            require_each_class(config.data.classes, source.case_table.class_names, source.location)
         return source
     folder = cache_directory(config) / f"phantom-{PATIENTS}-{FILM_SIZE}-{PHANTOM_SEED}"
     return open_source(write_phantom(folder, patients=PATIENTS, seed=PHANTOM_SEED, image_size=FILM_SIZE))

@@ -27,8 +27,11 @@ from mammo_data.decoding.layout import LARGEST_IMAGE, require_room
 from mammo_data.decoding.levels import counts_of, looked_up, own_white
 from mammo_data.errors import MISREAD, DataError, NoFilmError
 
-DECODERS = "pylibjpeg, pylibjpeg-libjpeg, pylibjpeg-openjpeg, pyjpegls"
+DECODERS = "python-gdcm, pylibjpeg, pylibjpeg-openjpeg, pyjpegls"
 """What decodes the compressions that archives send: JPEG, lossless JPEG, JPEG-LS, JPEG 2000, HTJ2K; pydicom has RLE."""
+
+_GPL_DECODER = "pylibjpeg-libjpeg"
+"""What decodes lossy JPEG of 12 bits; its licence is GPL, so users install it themselves."""
 
 _UNPROCESSED = (
     DigitalXRayImageStorageForProcessing,
@@ -162,8 +165,8 @@ def _pixels(file: Dataset, syntax: UID, name: str) -> NDArray[np.integer]:
         raise DataError(
             expected=f"pixels that a decoder installed here reads, of {syntax.name} ({syntax})",
             found=f"none or damaged ones in {name}",
-            remedy=f"Install the decoders with: pip install 'mammo-search[dicom]' ({DECODERS}); where they are, "
-            "replace the file by a fresh or an uncompressed copy.",
+            remedy=f"Install the decoders with: pip install 'mammo-search[dicom]' ({DECODERS}), and for lossy JPEG of 12 "
+            f"bits {_GPL_DECODER}; where they are, replace the file by a fresh or an uncompressed copy.",
         ) from error
 
 

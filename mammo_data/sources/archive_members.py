@@ -161,7 +161,7 @@ def _tar_entries(file: IO[bytes]) -> Iterator[_Entry]:
     ) as archive:
         while (entry := archive.next()) is not None:
             # tarfile keeps every entry, and every header meant for all, that it has seen.
-            archive.pax_headers.clear()
+            archive.pax_headers.clear()  # type: ignore[attr-defined]
             archive.members.clear()  # type: ignore[attr-defined]
             unpacked.stop = archive.offset + MOST_BETWEEN
             plain = (entry.isreg() or entry.isdir()) and not entry.issparse()

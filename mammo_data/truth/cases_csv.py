@@ -75,8 +75,9 @@ def parse_cases(text: str, location: str = "cases.csv", classes: Sequence[str] =
         classes: The order of the classes from harmless to worst, where the table's words do not give it.
 
     Raises:
-        DataError: A column is missing, a cell can't be understood, the order of the classes is not known, or two lines
-            of an image contradict each other; all of it at once.
+        DataError: A column is missing, a cell can't be understood, the order of the classes is not known, a class that
+            the table's first line states has no image, or two lines of an image contradict each other; all of it at
+            once.
     """
     mistakes = Mistakes()
     rows = text.splitlines()
@@ -86,7 +87,11 @@ def parse_cases(text: str, location: str = "cases.csv", classes: Sequence[str] =
     class_names = tuple(dict.fromkeys(line["label"] for line in lines))
     with mistakes.collected():
         # A line that can't be read may hold the only label of a class.
-        lines, class_names = _in_classes(lines, location, _stated_order(rows, location, classes), complete=not mistakes)
+        stated = _stated_order(rows, location, classes)
+        lines, class_names = _in_classes(lines, location, stated, complete=not mistakes)
+        # A given order may be a model's, of which a set need not have every class; the table's own is of its images.
+        if stated and not classes and not mistakes:
+            require_each_class(stated, class_names, location)
     by_image: dict[str, list[_Line]] = {}
     for line in lines:
         with mistakes.collected():
@@ -95,6 +100,20 @@ def parse_cases(text: str, location: str = "cases.csv", classes: Sequence[str] =
     cases = tuple(_case(ids[path], rows, class_names, mistakes) for path, rows in by_image.items())
     mistakes.require_none()
     return ListedCases(CaseTable(cases, class_names), {ids[path]: path for path in by_image})
+
+
+def require_each_class(stated: Sequence[str], found: Sequence[str], location: str) -> None:
+    """Refuse a stated class without an image: the worst would be another one than the user has in mind.
+
+    Raises:
+        DataError: A stated class is not among those found.
+    """
+    if absent := [name for name in stated if name not in found]:
+        raise DataError(
+            expected=f"an image of each stated class, {', '.join(stated)}",
+            found=f"none of {', '.join(absent)} in {location}",
+            remedy="Leave the class out where the order is stated, or correct the labels.",
+        )
 
 
 def _stated_order(rows: Sequence[str], location: str, given: Sequence[str]) -> Sequence[str]:

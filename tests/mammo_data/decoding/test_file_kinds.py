@@ -14,6 +14,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from mammo_data import DataError, decode_grey
+from tests.conftest import ROOT
 from tests.support.case_folders import write_dicom
 
 FILM = (np.arange(60 * 80).reshape(60, 80) % 251).astype(np.uint8)
@@ -118,6 +119,41 @@ def test_compressions_that_archives_send(syntax: pydicom.uid.UID, tmp_path: Path
     np.testing.assert_array_equal(decode_grey(path.read_bytes(), "film"), whole)
 
 
+# Made with imagecodecs (libjpeg-turbo, OpenJPH) of the film in `disc`, for no encoder of these is among the packages.
+STREAMS = {
+    "1.2.840.10008.1.2.4.70": ("lossless_sv1.jpg", 0),
+    "1.2.840.10008.1.2.4.57": ("lossless_predictor_6.jpg", 0),
+    "1.2.840.10008.1.2.4.51": ("twelve_bits.jpg", 1),
+    "1.2.840.10008.1.2.4.201": ("high_throughput.j2c", 0),
+    "1.2.840.10008.1.2.4.203": ("high_throughput.j2c", 0),
+}
+
+
+def disc() -> np.ndarray:
+    down, across = np.ogrid[:60, :80]
+    return (np.hypot(down - 30, across) * 40).clip(0, 4000).astype(np.uint16)
+
+
+@pytest.mark.parametrize("syntax", STREAMS)
+def test_genuine_pixels_of_the_rarer_compressions(syntax: str, tmp_path: Path) -> None:
+    path = dicom(tmp_path, disc())
+    whole = decode_grey(path.read_bytes(), "film")
+    name, within = STREAMS[syntax]
+    file = pydicom.dcmread(path)
+    file.file_meta.TransferSyntaxUID = syntax
+    file.PixelData = encapsulate([(ROOT / "tests/support/data" / name).read_bytes()])
+    file["PixelData"].VR = "OB"
+    file.save_as(path)
+    assert np.abs(decode_grey(path.read_bytes(), "film").astype(int) - whole).max() <= within
+
+
+@pytest.mark.parametrize("syntax", list(STREAMS)[:2])
+def test_lossless_jpeg_is_read_by_the_free_decoder(syntax: str) -> None:
+    from pydicom.pixels import get_decoder
+
+    assert "gdcm" in get_decoder(syntax).available_plugins
+
+
 NO_TABLE = b"\xff\xda\0\x08\x01\x01\0\x01\0\0" + b"\x55" * 100 + b"\xff\xd9"  # a scan whose codes stand nowhere
 
 
@@ -131,7 +167,7 @@ def test_what_no_decoder_reads_names_the_packages(syntax: str, tmp_path: Path) -
     file.PixelData = encapsulate([b"\xff\xd8\xff\xc3\0\x0b\x0c\0\x3c\0\x50\x01\x01\x11\0" + NO_TABLE])
     file["PixelData"].VR = "OB"
     file.save_as(path)
-    with pytest.raises(DataError, match=r"mammo-search\[dicom\].*pylibjpeg-libjpeg.*pyjpegls"):
+    with pytest.raises(DataError, match=r"mammo-search\[dicom\].*python-gdcm.*pyjpegls.*pylibjpeg-libjpeg"):
         decode_grey(path.read_bytes(), "film")
 
 
