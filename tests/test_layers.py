@@ -68,7 +68,7 @@ TARGETS = {
     "floors of mammo_data": 6,
     "rooms of reports": 9,
     "floors of reports": 7,
-    "Python files": 235,
+    "Python files": 240,
     "Python files of search": 135,
     "imports from file to file": 1_000,
     "longest chain of imports": 18,
@@ -77,7 +77,7 @@ TARGETS = {
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 14_600,  # 14,000 when the house was rebuilt; films, labels and environments of all kinds came since
+    "code lines": 15_200,  # 14,000 when the house was rebuilt; films, labels, environments and bounds came since
     "circles": 0,
     "README bytes": 10_000,
 }

@@ -165,8 +165,8 @@ def _pixels(file: Dataset, syntax: UID, name: str) -> NDArray[np.integer]:
         raise DataError(
             expected=f"pixels that a decoder installed here reads, of {syntax.name} ({syntax})",
             found=f"none or damaged ones in {name}",
-            remedy=f"Install the decoders with: pip install 'mammo-search[dicom]' ({DECODERS}), and for lossy JPEG of 12 "
-            f"bits {_GPL_DECODER}; where they are, replace the file by a fresh or an uncompressed copy.",
+            remedy=f"Install the decoders with: pip install 'mammo-search[dicom]' ({DECODERS}), and for lossy JPEG of "
+            f"12 bits {_GPL_DECODER}; where they are, replace the file by a fresh or an uncompressed copy.",
         ) from error
 
 

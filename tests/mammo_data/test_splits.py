@@ -158,6 +158,7 @@ SAVED_AS = {
     "tabs": lambda text: "\ufeff" + text.replace(",", "\t").replace("\n", "\r\n"),
     "quotes": lambda text: "\n".join(",".join(f'"{cell}"' for cell in line.split(",")) for line in text.splitlines()),
     "empty lines": lambda text: text + ",,,,\n\n",
+    "Unicode text": lambda text: "\ufeff" + text.replace(",", "\t").replace("\n", "\r\n"),
     "spaces": lambda text: text.replace(",", " , "),
 }
 
@@ -167,7 +168,7 @@ def test_a_split_is_read_as_a_spreadsheet_saves_it(saved_as: str, tmp_path: Path
     split = patient_split(MIAS_LIKE)
     split.write_csv(tmp_path / "split.csv", MIAS_LIKE)
     text = SAVED_AS[saved_as]((tmp_path / "split.csv").read_text())
-    (tmp_path / "saved.csv").write_bytes(text.encode())
+    (tmp_path / "saved.csv").write_bytes(text.encode("utf-16-le" if saved_as == "Unicode text" else "utf-8"))
     assert Split.read_csv(tmp_path / "saved.csv") == split
     assert patients_listed(tmp_path / "saved.csv") == set(MIAS_LIKE.patient_ids)
 

@@ -189,6 +189,14 @@ def test_other_separators_are_understood(separator: str) -> None:
     assert parse_cases("\n" + text.replace(",", separator)) == parse_cases(text)
 
 
+def test_a_table_of_a_spreadsheet_in_utf_16_is_the_same(phantom: Path, tmp_path: Path) -> None:
+    folder = write_case_folder(phantom, tmp_path / "set")
+    table = load_cases(open_source(folder))
+    text = (folder / "cases.csv").read_text()
+    (folder / "cases.csv").write_bytes(("\ufeff" + text.replace(",", "\t")).encode("utf-16-be"))
+    assert load_cases(open_source(folder)) == table
+
+
 def test_several_lines_an_image_are_its_findings() -> None:
     text = HEADER + "a.png,p,benign,G,CIRC,5,6,2,\na.png,p,malignant,G,SPIC,9,9,1.5,\nb.png,p,normal,G,,,,,\n"
     listed = parse_cases(text)

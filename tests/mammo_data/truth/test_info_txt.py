@@ -78,6 +78,15 @@ def test_bytes_that_are_no_text_are_refused() -> None:
         decode_table(b"mdb001 \xff")
 
 
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+def test_a_table_saved_as_unicode_text_is_read(order: str) -> None:
+    text = "image\tpatient\tlabel\r\nMüller.png\t1\tbenign\r\n"
+    assert decode_table(f"\ufeff{text}".encode(order)) == text
+    for damaged in (f"\ufeff{text}".encode(order)[:-1], f"\ufeff{text}\0".encode(order)):
+        with pytest.raises(DataError, match=r"UTF-16 with its mark; found .* at offset \d+ of Info\.txt"):
+            decode_table(damaged)
+
+
 @pytest.mark.mias
 def test_the_real_table_has_the_known_counts(mias_archive: Path) -> None:
     source = open_source(mias_archive)

@@ -72,7 +72,7 @@ def test_an_order_that_is_stated_is_taken(way, films, capsys):
         ("a b", "# classes: a", "", ["at least two classes; found 1 in the stated order a"]),
         ("a b", "# classes: a, b, A", "", ["'A' twice"]),
         ("benign cancer", "# classes: cancer, benign", "", ["harmless to worst; found 'cancer' before 'benign'"]),
-        ("a b", "# classes: a, b, cancer", "", ["an image of each stated class, a, b, cancer; found none of cancer in"]),
+        ("a b", "# classes: a, b, cancer", "", ["image of each stated class, a, b, cancer; found none of cancer in"]),
         ("a b", "", '["a", "b", "cancer"]', ["an image of each stated class, a, b, cancer; found none of cancer in"]),
         ("a b c", "# classes: a, b", "", ["labels of the stated classes a, b; found 'c' in lines"]),
     ],
