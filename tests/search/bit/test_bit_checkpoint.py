@@ -4,8 +4,8 @@ import google_crc32c
 import numpy as np
 import pytest
 
+from search.bit.carried import load_weights
 from search.bit.checkpoint import official_name
-from search.bit.resolve import load_npz, load_saved_model
 from search.errors import WeightsError
 from tests.support.bit_stand_in import TINY, npz_bytes, same, stand_in_arrays, write_saved_model
 
@@ -18,7 +18,7 @@ def test_npz_names_may_have_any_prefix_and_a_head(prefix, head, tiny_arrays, tmp
         stored[f"{prefix}head/conv2d/kernel"] = np.zeros((1, 1, TINY.n_features, 5), np.float32)
         stored[f"{prefix}head/conv2d/bias"] = np.zeros(5, np.float32)
     np.savez(tmp_path / "bit.npz", **stored)
-    assert same(load_npz(tmp_path / "bit.npz", TINY), tiny_arrays)
+    assert same(load_weights(tmp_path / "bit.npz", TINY), tiny_arrays)
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_an_npz_that_does_not_fit_says_so_in_one_line(fault, tiny_arrays, tmp_pa
     if fault != "absent":
         path.write_bytes({"text": b"<html>", "truncated": content[: len(content) // 2]}.get(fault, content))
     with pytest.raises(WeightsError) as caught:
-        load_npz(path, TINY)
+        load_weights(path, TINY)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 3
 
 
 def test_a_saved_model_is_read_by_the_names_of_its_object_graph(tiny_module, tiny_arrays):
-    weights = load_saved_model(tiny_module, TINY)
+    weights = load_weights(tiny_module, TINY)
     assert same(weights, tiny_arrays)
     assert weights.genuine is None
 
@@ -60,7 +60,7 @@ def test_a_saved_model_is_read_by_the_names_of_its_object_graph(tiny_module, tin
 )
 def test_a_saved_model_without_names_is_read_in_the_order_that_the_checksums_prove(order, tiny_arrays, tmp_path):
     folder = write_saved_model(tmp_path / "unnamed", TINY, named=False, order=order)
-    weights = load_saved_model(folder, TINY, published=checksums(tiny_arrays))
+    weights = load_weights(folder, TINY, published=checksums(tiny_arrays))
     assert same(weights, tiny_arrays)
     assert weights.genuine is True
 
@@ -68,7 +68,7 @@ def test_a_saved_model_without_names_is_read_in_the_order_that_the_checksums_pro
 def test_a_saved_model_without_names_or_known_checksums_is_refused(tmp_path):
     folder = write_saved_model(tmp_path / "unnamed", TINY, named=False)
     with pytest.raises(WeightsError, match="official variable names"):
-        load_saved_model(folder, TINY, published=dict.fromkeys(TINY.variable_shapes, 0))
+        load_weights(folder, TINY, published=dict.fromkeys(TINY.variable_shapes, 0))
 
 
 def test_exchanged_kernels_of_one_shape_are_found_by_their_checksums(tiny_arrays, tmp_path):
@@ -78,7 +78,7 @@ def test_exchanged_kernels_of_one_shape_are_found_by_their_checksums(tiny_arrays
 
     folder = write_saved_model(tmp_path / "unnamed", TINY, named=False, order=exchanged)
     with pytest.raises(WeightsError, match="published tensors in a known order"):
-        load_saved_model(folder, TINY, published=checksums(tiny_arrays))
+        load_weights(folder, TINY, published=checksums(tiny_arrays))
 
 
 @pytest.mark.parametrize("where", ["call", "inner", "loading"])
@@ -113,7 +113,7 @@ def test_the_program_of_a_saved_model_is_never_run(where, tmp_path):
     for asset in (tmp_path / "module" / "assets").glob("*"):
         asset.unlink()  # whoever opened the program would miss it
     victim.unlink(missing_ok=True)
-    assert same(load_saved_model(tmp_path / "module", TINY), arrays)
+    assert same(load_weights(tmp_path / "module", TINY), arrays)
     assert not victim.exists()
 
 
