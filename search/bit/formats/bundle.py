@@ -100,12 +100,14 @@ def _records(table: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     for _ in range(2):  # the place of the unused metaindex comes first
         _, at = varint(footer, at)
     left = MOST_TENSORS
+    # A few bytes may name the same block over and over.
     for n_blocks, (_, place) in enumerate(_block(table, footer[at:]), 1):
+        if n_blocks > MOST_BLOCKS:
+            raise ValueError(f"an index of more than {MOST_BLOCKS} blocks")
         for record in _block(table, place):
             left -= 1
-            # A few bytes may name the same block, or repeat the same key, over and over.
-            if left < 0 or n_blocks > MOST_BLOCKS:
-                raise ValueError(f"an index of more than {MOST_TENSORS} tensors or {MOST_BLOCKS} blocks")
+            if left < 0:
+                raise ValueError(f"an index of more than {MOST_TENSORS} tensors")
             yield record
 
 

@@ -7,7 +7,7 @@ import pytest
 from search.bit.carried import load_weights
 from search.bit.checkpoint import official_name
 from search.errors import WeightsError
-from tests.support.bit_stand_in import TINY, npz_bytes, same, stand_in_arrays, write_saved_model
+from tests.support.bit_stand_in import TINY, npz_bytes, same, write_saved_model
 
 
 @pytest.mark.parametrize("prefix", ["resnet/", "", "module/resnet/", "bit/variables/resnet/"])
@@ -79,42 +79,6 @@ def test_exchanged_kernels_of_one_shape_are_found_by_their_checksums(tiny_arrays
     folder = write_saved_model(tmp_path / "unnamed", TINY, named=False, order=exchanged)
     with pytest.raises(WeightsError, match="published tensors in a known order"):
         load_weights(folder, TINY, published=checksums(tiny_arrays))
-
-
-@pytest.mark.parametrize("where", ["call", "inner", "loading"])
-def test_the_program_of_a_saved_model_is_never_run(where, tmp_path):
-    import tensorflow as tf
-
-    victim = tmp_path / "victim"
-    arrays = stand_in_arrays(TINY)
-    module = tf.Module()
-    module.parameters = [tf.Variable(value, name=name) for name, value in arrays.items()]
-
-    @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])
-    def inner(value):
-        tf.io.write_file(str(victim), "written")
-        return value
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
-    def call(images):
-        if where == "call":
-            tf.io.write_file(str(victim), "written")
-        total = tf.reduce_mean(images)
-        return tf.fill([1, 32], inner(total) if where == "inner" else total)
-
-    module.__call__ = call
-    if where == "loading":
-        file = tmp_path / "words.txt"
-        file.write_text("word 1\n")
-        module.table = tf.lookup.StaticHashTable(
-            tf.lookup.TextFileInitializer(str(file), tf.string, 0, tf.int64, 1, delimiter=" "), -1
-        )
-    tf.saved_model.save(module, str(tmp_path / "module"))
-    for asset in (tmp_path / "module" / "assets").glob("*"):
-        asset.unlink()  # whoever opened the program would miss it
-    victim.unlink(missing_ok=True)
-    assert same(load_weights(tmp_path / "module", TINY), arrays)
-    assert not victim.exists()
 
 
 def checksums(arrays):
