@@ -1,4 +1,4 @@
-"""Checkpoints in TensorFlow's format (a tensor bundle), written byte by byte, so that each may be as wrong as one likes."""
+"""Checkpoints in TensorFlow's format (a tensor bundle), written byte by byte, so that each may be wrong in its way."""
 
 from __future__ import annotations
 

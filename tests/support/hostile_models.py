@@ -175,10 +175,9 @@ def _flipped(folder: Path) -> None:
 
 def _growing_keys(times: int) -> bytes:
     """Each key takes all of the one before: a table of three bytes a key that would unpack to a thousand times more."""
-    records, length = b"", 0
-    for _ in range(times):
+    records = b""
+    for length in range(times):
         records += varint(length) + varint(1) + varint(0) + b"k"
-        length += 1
     return records + struct.pack("<II", 0, 1)
 
 

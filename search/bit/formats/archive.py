@@ -25,6 +25,8 @@ LARGEST_UNPACKED = 2**30
 """Bytes; the module of R101x1 has 0.2 GB."""
 MOST_MEMBERS = 10_000
 _LARGEST_HEADER = 2**20
+_PIECE = 2**14
+"""Bytes of a .tar.gz at a time; tarfile unpacks each whole, to up to a thousand times more."""
 _TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
 _EXTENDED = (
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
@@ -115,7 +117,7 @@ def _members(path: Path) -> Iterator[Iterator[_Member]]:
         return
     mode = "r|gz" if start.startswith(b"\x1f\x8b") else "r|"
     try:
-        with tarfile.open(path, mode, bufsize=2**20, tarinfo=_bounded_tarinfo()) as tar:  # type: ignore[call-overload]
+        with tarfile.open(path, mode, bufsize=_PIECE, tarinfo=_bounded_tarinfo()) as tar:  # type: ignore[call-overload]
             yield (_tar_member(tar, entry) for entry in tar)
     except tarfile.TarError as error:
         raise ValueError(str(error)) from error
