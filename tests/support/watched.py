@@ -17,12 +17,11 @@ from tests.conftest import ROOT
 
 WATCHED = """
 import json, os, sys
-import google_crc32c
 from pathlib import Path
 from search.bit.carried import load_weights
 from search.errors import WeightsError
-from tests.support.bit_stand_in import TINY, stand_in_arrays
-published = {name: google_crc32c.value(a.tobytes()) for name, a in stand_in_arrays(TINY).items()}
+from tests.support.bit_stand_in import TINY, checksums, stand_in_arrays
+published = checksums(stand_in_arrays(TINY))
 temporary, paths, seen = os.environ["TMPDIR"], json.load(sys.stdin), []
 
 def watch(event, arguments):

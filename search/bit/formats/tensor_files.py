@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from search.bit.formats.base import StoredArray
+from search.files.tensors import DAMAGE
 
 LARGEST_HEADER = 2**20
 """Bytes of a safetensors header; that of 151 tensors has 20 kB."""
@@ -65,12 +66,12 @@ def npz_arrays(archive: zipfile.ZipFile) -> list[StoredArray]:
 
 
 def _npz_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> StoredArray:
-    with archive.open(entry) as file:
-        version = np.lib.format.read_magic(file)
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in readers:
-            raise ValueError(f"{entry.filename!r} in version {version} of numpy's format")
-        shape, _, dtype = readers[version](file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        with archive.open(entry) as file:
+            shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
+    except DAMAGE as error:  # numpy would advise to trust the file
+        raise ValueError(f"{entry.filename[:200]!r}, which is no array that can be read") from error
 
     def read() -> np.ndarray:
         with archive.open(entry) as content:

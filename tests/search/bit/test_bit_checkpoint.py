@@ -1,13 +1,14 @@
 """Which array of a file is which variable: by name, by an order that the checksums prove, or not at all."""
 
-import google_crc32c
 import numpy as np
 import pytest
 
 from search.bit.carried import load_weights
 from search.bit.checkpoint import official_name
 from search.errors import WeightsError
-from tests.support.bit_stand_in import TINY, npz_bytes, same, write_saved_model
+from tests.support.bit_stand_in import TINY, checksums, npz_bytes, same
+from tests.support.bundles import write_checkpoint
+from tests.support.hostile_models import positions
 
 
 @pytest.mark.parametrize("prefix", ["resnet/", "", "module/resnet/", "bit/variables/resnet/"])
@@ -53,20 +54,25 @@ def test_a_saved_model_is_read_by_the_names_of_its_object_graph(tiny_module, tin
     assert weights.genuine is None
 
 
+def nameless(folder, arrays, order):
+    """A SavedModel whose variables have positions alone, in an order."""
+    return write_checkpoint(folder, positions({name: arrays[name] for name in order}))
+
+
 @pytest.mark.parametrize(
     "order",
     [list, sorted, lambda a: [n.replace("gamma", "?").replace("beta", "gamma").replace("?", "beta") for n in a]],
     ids=["creation", "alphabetical", "beta first"],
 )
 def test_a_saved_model_without_names_is_read_in_the_order_that_the_checksums_prove(order, tiny_arrays, tmp_path):
-    folder = write_saved_model(tmp_path / "unnamed", TINY, named=False, order=order)
+    folder = nameless(tmp_path / "unnamed", tiny_arrays, order(tiny_arrays))
     weights = load_weights(folder, TINY, published=checksums(tiny_arrays))
     assert same(weights, tiny_arrays)
     assert weights.genuine is True
 
 
-def test_a_saved_model_without_names_or_known_checksums_is_refused(tmp_path):
-    folder = write_saved_model(tmp_path / "unnamed", TINY, named=False)
+def test_a_saved_model_without_names_or_known_checksums_is_refused(tiny_arrays, tmp_path):
+    folder = nameless(tmp_path / "unnamed", tiny_arrays, list(tiny_arrays))
     with pytest.raises(WeightsError, match="official variable names"):
         load_weights(folder, TINY, published=dict.fromkeys(TINY.variable_shapes, 0))
 
@@ -76,10 +82,6 @@ def test_exchanged_kernels_of_one_shape_are_found_by_their_checksums(tiny_arrays
         one, two = (f"resnet/block1/unit0{unit}/b/standardized_conv2d/kernel" for unit in (1, 2))
         return [{one: two, two: one}.get(name, name) for name in arrays]
 
-    folder = write_saved_model(tmp_path / "unnamed", TINY, named=False, order=exchanged)
+    folder = nameless(tmp_path / "unnamed", tiny_arrays, exchanged(tiny_arrays))
     with pytest.raises(WeightsError, match="published tensors in a known order"):
         load_weights(folder, TINY, published=checksums(tiny_arrays))
-
-
-def checksums(arrays):
-    return {name: google_crc32c.value(array.tobytes()) for name, array in arrays.items()}
