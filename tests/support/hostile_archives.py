@@ -94,6 +94,11 @@ def _endless_sparse_map(path: Path, pieces: int = 4) -> None:
     _packed(path, [*start, *[b"1\n" * 2**19] * pieces])
 
 
+def _less_than_nothing(path: Path) -> None:
+    info = member(SHARD, 512).tobuf()
+    _packed(path, [pax_header(pax_record("size", "-5120")), info, bytes(512 * 20)])
+
+
 def _twice(path: Path) -> None:
     with _tar(path) as archive:
         content = b"once more"
@@ -210,6 +215,7 @@ HOSTILE: dict[str, tuple[Writer, str]] = {
     "tar: 10^12 bytes": (_tar_with(member("saved_model.pb", 10**12)), "more than 1073741824 bytes"),
     "tar: 10^12 bytes that nobody needs": (_tar_with(member("readme", 10**12)), "more than 1073741824 bytes"),
     "tar: members without end": (_tar_with(*(member(f"f{n}") for n in range(10_001))), "or 10000 files"),
+    "tar: a size below nothing": (_less_than_nothing, "a link, device|backwards"),
     "tar: a member twice": (_twice, "twice"),
     "tar: two models": (_two_models, "2 SavedModels"),
     "tar: no model": (lambda path: _packed(path, [member("readme").tobuf(), bytes(1024)]), "0 SavedModels"),

@@ -6,6 +6,7 @@ files of a checkpoint and `saved_model.pb` are written, under plain names alone.
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import shutil
@@ -20,6 +21,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 from search.bit.formats.saved_model import INDEX, PROGRAM
+from search.errors import WeightsError
 
 LARGEST_UNPACKED = 2**30
 """Bytes; the module of R101x1 has 0.2 GB."""
@@ -65,10 +67,11 @@ def unpacked(path: Path) -> Iterator[Path]:
     Raises:
         ValueError: If the archive is damaged or too large, holds links or names that lead outside, or not one
             SavedModel.
+        WeightsError: If the disk is full.
     """
     with tempfile.TemporaryDirectory(prefix="mammo-search-") as name:
         folder = Path(name)
-        with _members(path) as members:
+        with _members(path) as members, _room_in(folder.parent):
             _unpack(members, folder)
         models = [index.parents[1] for index in folder.rglob(str(INDEX))]
         if len(models) != 1:
@@ -76,14 +79,28 @@ def unpacked(path: Path) -> Iterator[Path]:
         yield models[0]
 
 
+@contextmanager
+def _room_in(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise WeightsError(
+            expected=f"room for a SavedModel in {folder}",
+            found=str(error.strerror),
+            remedy="Make room, or set TMPDIR to a folder on another disk.",
+        ) from error
+
+
 def _unpack(members: Iterator[_Member], folder: Path) -> None:
     size = 0
     for count, member in enumerate(members, 1):
-        size += member.size
+        size += abs(member.size)  # an extended header may say less than nothing
         if size > LARGEST_UNPACKED or count > MOST_MEMBERS:
             raise ValueError(f"more than {LARGEST_UNPACKED} bytes or {MOST_MEMBERS} files, up to {member.name[:100]!r}")
         inner = _plain_name(member.name)
-        if not member.is_plain:
+        if not member.is_plain or member.size < 0:
             raise ValueError(f"a link, device, sparse or locked file, {member.name[:100]!r}")
         needed = inner.name == PROGRAM or (
             inner.parent.name == INDEX.parent.name and inner.name.startswith("variables.")

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import resource
 import shutil
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -257,6 +259,17 @@ def test_a_checkpoint_s_own_names_are_enough(tiny_arrays, tmp_path):
     keys = dict(zip(names, tiny_arrays.values(), strict=True))
     assert same(load_weights(write_checkpoint(tmp_path / "one", keys, object_graph(names)), TINY), tiny_arrays)
     assert same(load_weights(write_checkpoint(tmp_path / "TF1", tiny_arrays), TINY), tiny_arrays)
+
+
+def test_a_disk_without_room_for_an_archive_is_no_damage_of_the_archive(tiny_archive, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        assert_refused(tiny_archive, "room for a SavedModel in .*File too large.*TMPDIR")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_of_another_backbone_say_that_nothing_is_known_of_them(tmp_path):
