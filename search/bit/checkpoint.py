@@ -134,7 +134,7 @@ def _fitting(
         first = next(name for names in faults.values() for name in names)
         detail = "the first"
         if first in faults["of another shape"]:
-            detail = f"shape {by_name[first].shape} instead of {wanted[first]}"
+            detail = f"shape {str(by_name[first].shape)[:100]} instead of {wanted[first]}"
         raise WeightsError(
             expected=f"the {len(wanted)} variables of this backbone",
             found=f"{', '.join(f'{len(names)} {fault}' for fault, names in faults.items() if names)} in {source} "

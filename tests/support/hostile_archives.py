@@ -264,6 +264,10 @@ HOSTILE: dict[str, tuple[Writer, str]] = {
         safetensors(_safetensors_header({GAMMA: ("F32", [2**62, 2**62], [0, 8])}), bytes(8)),
         "found",
     ),
+    "safetensors: 50,000 sides": (
+        safetensors(_safetensors_header({GAMMA: ("F32", [1] * 50_000, [0, 4])}), bytes(4)),
+        "missing|sides",
+    ),
     "safetensors: places that overlap": (
         safetensors(_safetensors_header({"a": ("F32", [2], [0, 8]), "b": ("F32", [2], [4, 12])}), bytes(12)),
         "found",

@@ -214,6 +214,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "breaks off",
     ),
     "negative side": (_with_entry(GAMMA, FLOAT, (-1,), 0, 128), "128 bytes for"),
+    "50,000 sides": (_with_entry(GAMMA, FLOAT, (2**62,) * 50_000, 0, 256), "more than 8 sides"),
     "sides that overflow": (_with_entry(GAMMA, FLOAT, (2**48, 2**48), 0, 0), "0 bytes for"),
     "another shape": (_with_entry(GAMMA, FLOAT, (16, 2), 0, 128), "1 of another shape"),
     "a type that there is not": (_with_entry(GAMMA, 200, (32,), 0, 128), "1 of another type"),

@@ -20,7 +20,7 @@ from search.bit.formats.protobuf import every, fields, varint, whole_number
 
 LARGEST_INDEX = 4 * 2**20
 MOST_TENSORS, MOST_BLOCKS = 20_000, 100
-_LONGEST_KEY = 2_000
+_LONGEST_KEY, _MOST_SIDES = 2_000, 8
 _FOOTER, _TABLE_MAGIC, _BLOCK_TRAILER = 48, 0xDB4775248B80FB57, 5
 
 
@@ -82,14 +82,12 @@ def bundle_tensors(prefix: Path) -> list[BundleTensor]:
 
 
 def _tensor(key: bytes, entry: memoryview, prefix: Path, shards: int) -> BundleTensor:
-    values = {number: value for number, value, _ in fields(entry)}
-    if 7 in values:
-        raise ValueError(f"a partitioned tensor, {key!r}")
+    name, values = key.decode(), {number: value for number, value, _ in fields(entry)}
     shard = prefix.with_name(f"{prefix.name}.data-{values.get(3, 0):05d}-of-{shards:05d}")
     shape = tuple(whole_number(dim, 1) for part in every(entry, 2) for dim in every(part, 2))
-    return BundleTensor(
-        key.decode(), values.get(1, 0), shape, shard, values.get(4, 0), values.get(5, 0), values.get(6, 0)
-    )
+    if 7 in values or len(shape) > _MOST_SIDES:
+        raise ValueError(f"a partitioned tensor, or one of more than {_MOST_SIDES} sides, {name[:200]!r}")
+    return BundleTensor(name, values.get(1, 0), shape, shard, values.get(4, 0), values.get(5, 0), values.get(6, 0))
 
 
 def _records(table: memoryview) -> Iterator[tuple[bytes, memoryview]]:
