@@ -10,11 +10,12 @@ from typing import Any
 
 from mammo_data import DataError, load_cases, open_source
 from mammo_data.truth.mias import claims_to_be_mias, known_checksums
+from search.bit.carried import load_weights
 from search.bit.download import cache_directory as weights_cache
 from search.bit.family import architecture_of, verify_backbone, weights_spec
 from search.bit.precision import has_bfloat16_instructions
-from search.bit.resolve import ARCHIVES, load_npz, stored_path
-from search.bit.weights import SUFFIX, read_stored
+from search.bit.resolve import stored_path
+from search.bit.weights import SUFFIX
 from search.config.schema import Config, cache_directory
 from search.errors import UserError
 from search.machine.failures import nearest_folder
@@ -77,17 +78,12 @@ def examine_weights(weights: str, backbone: str, cache: Path) -> Check:
         return Check("weights", "note", "random: nothing pretrained will be used", "Name BiT's with --weights tf-hub.")
     arch, path = architecture_of(backbone), Path(weights).expanduser()
     try:
-        if path.is_file() and not weights.endswith(ARCHIVES):
-            stored = path
-        else:
-            stored = stored_path(weights_spec(backbone, weights), arch, cache)
-        if not stored.is_file() and path.exists():
-            return Check("weights", "ok", f"{path}; the first run imports and proves it")
-        if not stored.is_file():
+        stored = path if path.exists() else stored_path(weights_spec(backbone, weights), arch, cache)
+        if not stored.exists():
             remedy = f"Run: mammo-search weights fetch --backbone {backbone} here, or where there is internet with "
             remedy += f"--output {backbone}{SUFFIX}, carry that file over, and name it with --weights."
             return Check("weights", "lack", f"{weights} for {backbone} is not on this machine", remedy)
-        found = read_stored(stored, arch) if stored.suffix == SUFFIX else load_npz(stored, arch)
+        found = load_weights(stored, arch)
     except UserError as error:
         return Check("weights", "lack", error.found, error.remedy)
     verification = verify_backbone(backbone, found.arrays, arch)

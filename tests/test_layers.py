@@ -68,8 +68,8 @@ TARGETS = {
     "floors of mammo_data": 6,
     "rooms of reports": 9,
     "floors of reports": 7,
-    "Python files": 240,
-    "Python files of search": 135,
+    "Python files": 252,
+    "Python files of search": 144,
     "imports from file to file": 1_000,
     "longest chain of imports": 18,
     "imports in functions of search": 50,
@@ -77,7 +77,7 @@ TARGETS = {
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 15_200,  # 14,000 when the house was rebuilt; films, labels, environments and bounds came since
+    "code lines": 16_000,  # 14,000 when the house was rebuilt; films, labels, environments, bounds and weights came since
     "circles": 0,
     "README bytes": 10_000,
 }

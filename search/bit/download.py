@@ -11,7 +11,6 @@ import os
 import shutil
 import socket
 import tarfile
-import tempfile
 import urllib.error
 import warnings
 import zlib
@@ -106,33 +105,6 @@ def download_npz(url: str, cache: Path | None = None) -> Path:
         raise _unreachable(url, "no connection") from error
     except (OSError, ValueError) as error:
         raise _unreachable(url, f"a download that broke off ({error})") from error
-
-
-@contextmanager
-def unpacked(archive: Path) -> Iterator[Path]:
-    """The SavedModel folder inside a .tar.gz, unpacked for the length of the block.
-
-    Raises:
-        WeightsError: If the archive is broken or holds no SavedModel.
-    """
-    with tempfile.TemporaryDirectory(prefix="mammo-search-") as directory:
-        try:
-            with tarfile.open(archive) as members:
-                members.extractall(directory, filter="data")
-        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-            raise WeightsError(
-                expected=f"a complete .tar.gz at {archive}",
-                found=f"{type(error).__name__}: {error}",
-                remedy="Fetch the archive again, or name another file with --weights.",
-            ) from error
-        models = sorted(Path(directory).rglob("saved_model.pb"))
-        if not models:
-            raise WeightsError(
-                expected=f"a SavedModel (saved_model.pb) in {archive}",
-                found="none",
-                remedy="Name a TF-Hub module's archive, an npz or a SavedModel folder with --weights.",
-            )
-        yield models[0].parent
 
 
 @contextmanager
