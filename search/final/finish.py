@@ -16,7 +16,8 @@ from search.files.atomic import write_atomic
 from search.final.held_out import held_out, write_predictions
 from search.final.inference import FinalNetwork
 from search.final.localisation import localise
-from search.final.report import FinalModel, RunReport
+from search.final.final_model import FinalModel
+from search.final.report import RunReport
 from search.final.retrain import Searched, retrain
 from search.final.saliency import SaliencyModel
 from search.job import Job

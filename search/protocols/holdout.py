@@ -17,7 +17,7 @@ from search.bit.resolve import Backbone, backbone_weights
 from search.cohort import Cohort
 from search.config.schema import Config, cache_directory
 from search.final.finish import finish
-from search.final.report import FinalModel
+from search.final.final_model import FinalModel
 from search.final.retrain import Searched
 from search.job import Job
 from search.machine.libraries import device_description, processor_name

@@ -38,7 +38,7 @@ from search.text import VERSION
 from search.trials.data import require_scorable
 
 if TYPE_CHECKING:
-    from search.final.report import FinalModel
+    from search.final.final_model import FinalModel
 
 
 @dataclass(frozen=True)
