@@ -16,8 +16,8 @@ from search.bit.precision_probe import bfloat16_gain
 from search.bit.resolve import Backbone, backbone_weights
 from search.cohort import Cohort
 from search.config.schema import Config, cache_directory
-from search.final.finish import finish
 from search.final.final_model import FinalModel
+from search.final.finish import finish
 from search.final.retrain import Searched
 from search.job import Job
 from search.machine.libraries import device_description, processor_name
