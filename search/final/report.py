@@ -34,6 +34,7 @@ from reports import (
     write_report,
     write_summary,
 )
+from reports.errors import ReportError
 from reports.evaluation.subgroups import abnormality
 from reports.page.tensorboard import write_final, write_trials
 from reports.search_plots.optuna_study import has_optuna
@@ -42,9 +43,10 @@ from search.cohort import ROI_NOTICE, Cohort
 from search.config.reading import load_config
 from search.config.writing import to_toml
 from search.errors import RunError
-from search.export.metadata import read_metrics
+from search.export.describe import read_metrics
 from search.files.digests import content_checksum
 from search.job import Job
+from search.machine.failures import first_line
 from search.plan.execution import SearchOutcome
 from search.plan.space import recorded_dimensions
 from search.run_folder.directory import RunDirectory
@@ -253,7 +255,7 @@ def write_report_again(run: RunDirectory, *, embed_images: bool = False) -> Path
 
     Raises:
         RunError: If the run is not complete, another process works in it, or a file has changed since.
-        ReportError: If what the page is made of is not there.
+        ReportError: If what the page is made of is not there, or not as a run writes it.
     """
     if not run.is_complete:
         raise RunError(
@@ -264,7 +266,7 @@ def write_report_again(run: RunDirectory, *, embed_images: bool = False) -> Path
     for name in (SUMMARY_NAME, "metrics.json"):
         if (run.best / name).is_file():
             run.check_output(run.best / name)
-    config = load_config(run.check_output(run.config_file))
+    config, outputs = load_config(run.check_output(run.config_file)), run.read_manifest().outputs
     with owned(run.path):
         summary = read_summary(
             run.best,
@@ -272,10 +274,19 @@ def write_report_again(run: RunDirectory, *, embed_images: bool = False) -> Path
             metrics=read_metrics(run),
             config_toml=run.config_file.read_text(encoding="utf-8"),
             embed_images=embed_images or config.report.embed_images,
+            checksums=outputs,
         )
-        write_report(summary, run.report_file)
+        try:
+            write_report(summary, run.report_file)
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001  # the page stumbles over whatever stands in a wrong place
+            raise ReportError(
+                expected=f"what the report is made of in {run.best}",
+                found=first_line(error),
+                remedy="Restore metrics.json and summary.json, or read the report.html that is there.",
+            ) from None
         # The manifest has the checksum of every output; without its new one the page would pass for a damaged file.
-        outputs = run.read_manifest().outputs
         if outputs:
             run.update_manifest(outputs=outputs | {run.report_file.name: content_checksum(run.report_file)})
     return run.report_file

@@ -66,8 +66,8 @@ def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgr
     with progress.station("weights", brief=True):
         weights = backbone_weights(config.backbone.name, config.backbone.weights, seed=config.backbone.weights_seed)
     device = device_description()
-    before = directory.read_manifest() if directory.manifest_file.is_file() else None
-    began_with = before.precision.get("name") if before else None
+    before = directory.read_manifest() if directory.has_manifest else None
+    began_with = before.precision.name if before else None
     with progress.station("precision", brief=True):
         precision = choose_precision(
             config.search.precision, gain=lambda: bfloat16_gain(cache_directory(config)), began_with=began_with
