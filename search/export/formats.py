@@ -146,7 +146,7 @@ def _write_onnx(model_file: Path, path: Path, metadata: ModelMetadata) -> None:
 
 
 def _name_in_order(graph: Any) -> None:
-    """Names in the order of use, and the output by its own: tf2onnx counts sets, and merges constants under any name."""
+    """Names in the order of use, and the output by its own: tf2onnx counts sets, and gives merged constants any name."""
     constants = {constant.name: constant for constant in graph.initializer}
     names = {graph.output[0].name: OUTPUT_NAME}
     for number, node in enumerate(graph.node):
