@@ -136,7 +136,7 @@ def _write_onnx(model_file: Path, path: Path, metadata: ModelMetadata) -> None:
     _name_in_order(graph)
     for value in (graph.input[0], graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "n"
-    graph.name = "bit_mammography_final"
+    graph.name, graph.doc_string = "bit_mammography_final", ""
     # Without what is only known of the file once it is written.
     later = ("model", "format", "sha256", "verification", "checksum")
     known = {name: value for name, value in metadata.content.items() if name not in later}
@@ -146,7 +146,7 @@ def _write_onnx(model_file: Path, path: Path, metadata: ModelMetadata) -> None:
 
 
 def _name_in_order(graph: Any) -> None:
-    """Names in the order of use, and the output by its own: tf2onnx counts sets, and gives merged constants any name."""
+    """Names in the order of use; the output has its own. tf2onnx counts sets, and gives merged constants any name."""
     constants = {constant.name: constant for constant in graph.initializer}
     names = {graph.output[0].name: OUTPUT_NAME}
     for number, node in enumerate(graph.node):
