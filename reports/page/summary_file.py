@@ -96,29 +96,25 @@ def read_summary(
         cases=tuple(replace(case, picture=pictures.get(case.case.image_id)) for case in summary.cases),
     )
     needed = [*whole.figures.values(), *whole.search_figures.values(), *pictures.values()]
-    missing = [file for file in needed if not file.is_file()]
-    if missing:
-        raise ReportError(
-            expected=f"the figures of the report in {folder}",
-            found=f"no {missing[0].relative_to(folder)}" + (f" and {len(missing) - 1} more" if missing[1:] else ""),
-            remedy="Restore them, or run the search again with --fresh.",
-        )
     for file in needed:
         _require_own_figure(folder, file, checksums)
     return whole
 
 
 def _require_own_figure(folder: Path, file: Path, checksums: Mapping[str, str]) -> None:
-    name, found = file.relative_to(folder).as_posix(), None
+    found = None
+    name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
     if not file.resolve().is_relative_to(folder.resolve()):
-        found = "outside of it"
+        found = f"{name}, outside of it"
+    elif not file.is_file():
+        found = f"no {name}"
     elif not (content := read_regular(file)).startswith(PNG_SIGNATURE):
-        found = "no PNG file"
+        found = f"{name}, no PNG file"
     elif checksums and hashlib.sha256(content).hexdigest() != checksums.get(name):
-        found = "not as the run wrote it"
+        found = f"{name}, not as the run wrote it"
     if found is not None:
         raise ReportError(
-            expected=f"figures of the run in {folder}",
-            found=f"{name}, {found}",
-            remedy="Restore it, or read the report.html that is there.",
+            expected=f"the figures of the report in {folder}",
+            found=found,
+            remedy="Restore them, or run the search again with --fresh.",
         )

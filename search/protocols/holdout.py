@@ -23,6 +23,7 @@ from search.job import Job
 from search.machine.libraries import device_description, processor_name
 from search.plan.clock import search_clock
 from search.plan.hyperband import HyperbandPlan
+from search.plan.protocol import require_planned
 from search.protocols.banks import own_banks
 from search.protocols.expected_cost import rough_cost_model
 from search.protocols.manifest import run_manifest
@@ -107,6 +108,7 @@ def search_trials(
     config, directory, settings = job.config, job.directory, training_settings(job.config, job.plan, data)
     ended_after = directory.read_manifest().ended_after
     finished = finished_trials(directory, progress)
+    require_planned(finished, job.plan, config)
     costs = rough_cost_model(config, backbone, len(data.labels))
     with progress.search(search_clock(config, job.plan, costs, finished)):
         outcome = run_search(

@@ -231,7 +231,9 @@ def _parsed(text: bytes) -> Manifest:
         raise ValueError("nested too deeply") from None
     # A checksum is no proof of who wrote it: the types that other code relies on are checked as well.
     try:
-        return Manifest.model_validate(content)
+        manifest = Manifest.model_validate(content)
+        manifest.model_dump(mode="json")  # what can't be written again is not nested as settings are
+        return manifest
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
