@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from mammo_data import PreparedSet, Split
 from mammo_data.fetch.download import LICENCE_NOTICE
 from reports import best_trial, corrected_predictions, fit_correction, fixed_thresholds
-from reports.files import read_regular
 from search.bit.family import FAMILY
 from search.config.reading import load_config
 from search.config.schema import Config
 from search.errors import RunError
-from search.export.metadata import RESEARCH_USE, SCHEMA, ClassNames, ModelMetadata, reason_of
+from search.export.metadata import RESEARCH_USE, SCHEMA, ModelMetadata
 from search.files.digests import image_digest, patient_digests
 from search.run_folder.directory import RunDirectory
+from search.run_folder.metrics import read_metrics
 from search.run_folder.trial_log import read_records
 from search.trials.data import training_shares
 from search.trials.out_of_fold import read_out_of_fold
@@ -114,26 +111,6 @@ def write_run_metadata(directory: RunDirectory, prepared: PreparedSet, split: Sp
     )
     metadata = describe_run(directory, development_images=development, held_out_images=held_out)
     metadata.write(directory.model_file, format="keras", verification=None)
-
-
-def read_metrics(directory: RunDirectory) -> dict[str, Any]:
-    """best/metrics.json.
-
-    Raises:
-        RunError: If it is missing or damaged: the run is not complete.
-    """
-    path = directory.best / "metrics.json"
-    try:
-        metrics: dict[str, Any] = json.loads(read_regular(path))
-        TypeAdapter(ClassNames).validate_python(metrics["class_names"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else reason_of(error)
-        raise RunError(
-            expected="a finished run with best/metrics.json",
-            found=f"{path}: {reason}",
-            remedy="Finish the run first: the command that began it goes on with it.",
-        ) from None
-    return metrics
 
 
 def _out_of_fold_calibration(directory: RunDirectory, config: Config, names: tuple[str, ...]) -> dict[str, Any]:

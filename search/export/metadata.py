@@ -35,7 +35,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mammo_data.preparation.settings import PreparationSettings
 from reports.evaluation.operating_points import OperatingThreshold
@@ -46,14 +46,10 @@ from search.files.atomic import write_atomic
 from search.files.digests import content_checksum, json_checksum
 from search.run_folder.directory import RunDirectory
 from search.run_folder.lookup import find_run
+from search.run_folder.metrics import ClassNames, Name, reason_of
 
 SCHEMA = 1
 RESEARCH_USE = "Research use only: not a medical device, and no statement about anybody's health."
-
-
-Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$")]
-"""A text of one line that a terminal shows as it is."""
-ClassNames = Annotated[tuple[Name, ...], Field(min_length=2, max_length=100)]
 
 
 class _Input(BaseModel):
@@ -228,14 +224,6 @@ def read_metadata(export: Path) -> ModelMetadata:
             remedy="Write both again: mammo-search export RUN --out PATH.",
         )
     return metadata
-
-
-def reason_of(error: Exception) -> str:
-    """An exception in a few words; pydantic's first finding with its place."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return f"{type(error).__name__} {error}"
 
 
 @dataclass(frozen=True)

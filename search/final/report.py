@@ -43,7 +43,6 @@ from search.cohort import ROI_NOTICE, Cohort
 from search.config.reading import load_config
 from search.config.writing import to_toml
 from search.errors import RunError
-from search.export.describe import read_metrics
 from search.files.digests import content_checksum
 from search.job import Job
 from search.machine.failures import first_line
@@ -53,6 +52,7 @@ from search.run_folder.directory import RunDirectory
 from search.run_folder.ledger import Reading
 from search.run_folder.lock import owned
 from search.run_folder.manifest import Manifest
+from search.run_folder.metrics import read_metrics
 from search.run_folder.trial_log import read_records
 from search.trials.data import TrainingSettings
 
