@@ -31,6 +31,7 @@ _SCHEMA = TypeAdapter(TrialRecord)
 _FIELDS = {field.name for field in fields(TrialRecord)}
 _MOST = 2**31
 """No count, value or time of a trial in seconds is as large."""
+_HUGE = 1e30  # nor a loss that counts as finite
 
 
 def append_record(path: Path, record: TrialRecord) -> None:
@@ -146,6 +147,8 @@ def _is_sensible(record: TrialRecord) -> bool:
         and has_score is (record.status == "completed")
         and epochs <= {record.epochs}
         and len(set(folds)) <= 1
+        # NaN: a metric that a fold does not define.
+        and not any(abs(value) > _HUGE for folds in record.curves.values() for fold in folds for value in fold)
         and all(abs(number) < _MOST for number in numbers)
         and all(0 <= time < _MOST for time in (record.seconds, record.build_seconds))
         and abs(record.overhead_seconds) < _MOST
