@@ -14,8 +14,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+LARGEST_TEXT = 64 * 2**20
+"""Bytes of the largest text that is read whole; the files of a run have a few MB at most."""
 UNFINISHED = ".part"
 """In the hidden name of a file that is being written: what a killed process was writing is told by it."""
+
+
+def read_regular(path: Path, *, most: int = LARGEST_TEXT) -> bytes:
+    """The content of a file that somebody else may have made: a pipe would be waited for, a huge one fill the memory.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have.
+
+    Raises:
+        OSError: If it is missing, no regular file, or larger.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"larger than {most / 2**20:.0f} MiB", str(path))
+        return file.read(most)
 
 
 @contextmanager

@@ -134,5 +134,4 @@ def fold_objectives(record: TrialRecord) -> tuple[float, ...]:
 def objective_sd(record: TrialRecord) -> float | None:
     """Standard deviation of the objective over the folds (ddof 1) at the best epoch; None for fewer than two folds."""
     folds = fold_objectives(record)
-    spread = statistics.stdev(folds) if len(folds) > 1 else math.nan
-    return spread if math.isfinite(spread) else None
+    return statistics.stdev(folds) if len(folds) > 1 and all(map(math.isfinite, folds)) else None

@@ -1,5 +1,8 @@
 """summary.json: what report.html was made of, so that it can be made again without the network or the images.
 
+A run may be somebody else's. So a figure goes into the page only from inside the folder, if it begins as a PNG file
+does and has the checksum that the run has recorded: nothing else of a reader's disk gets into what is passed on.
+
 It holds the fields of `reports.page.run_summary.RunSummary` by name, but for what the run has stored by itself:
 ``trials`` (trials.jsonl), ``metrics`` (metrics.json) and ``config_toml`` (config.toml). Paths are relative to its
 folder. Pictures are only named; whether they go into the page is decided when it is made.
@@ -7,18 +10,22 @@ folder. Pictures are only named; whether they go into the page is decided when i
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from reports.errors import ReportError
-from reports.files import write_atomically
+from reports.files import read_regular, write_atomically
 from reports.page.run_summary import RunSummary
+from reports.page.tensorboard import PNG_SIGNATURE
 from reports.trials import TrialRecord
 
 SUMMARY_NAME = "summary.json"
+_OUTER_REPORT = re.compile(r"(\.\./outer-\d+/best/report\.html)?", re.ASCII)
 _STORED_ELSEWHERE = ("trials", "metrics", "config_toml")
 
 
@@ -41,7 +48,13 @@ def write_summary(summary: RunSummary, folder: Path) -> Path:
 
 
 def read_summary(
-    folder: Path, *, trials: tuple[TrialRecord, ...], metrics: Mapping[str, Any], config_toml: str, embed_images: bool
+    folder: Path,
+    *,
+    trials: tuple[TrialRecord, ...],
+    metrics: Mapping[str, Any],
+    config_toml: str,
+    embed_images: bool,
+    checksums: Mapping[str, str],
 ) -> RunSummary:
     """Read summary.json and put to it what is stored elsewhere.
 
@@ -51,18 +64,21 @@ def read_summary(
         metrics: The content of metrics.json.
         config_toml: The content of config.toml.
         embed_images: Put pictures of held-out images into the page.
+        checksums: SHA-256 (hex) of the folder's files, by path; empty where a run of the first version has none.
 
     Raises:
-        ReportError: If it is missing or damaged, or a figure is gone.
+        ReportError: If it is missing or damaged, or a figure is gone or not the run's own.
     """
     from pydantic import TypeAdapter, ValidationError
 
     path = folder / SUMMARY_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(path))
         content |= {"trials": (), "metrics": {}, "config_toml": config_toml}
         summary: RunSummary = TypeAdapter(RunSummary).validate_python(content)
-    except (OSError, ValueError, TypeError, ValidationError) as error:
+        if not all(_OUTER_REPORT.fullmatch(fold.report) for fold in summary.outer_folds):
+            raise ValueError("a link that leads out of the run")
+    except (OSError, ValueError, TypeError, RecursionError, ValidationError) as error:
         reason = "no such file" if isinstance(error, OSError) else " ".join(str(error).split())[:160]
         raise ReportError(
             expected=f"what the report is made of in {path}",
@@ -80,11 +96,25 @@ def read_summary(
         cases=tuple(replace(case, picture=pictures.get(case.case.image_id)) for case in summary.cases),
     )
     needed = [*whole.figures.values(), *whole.search_figures.values(), *pictures.values()]
-    missing = [file for file in needed if not file.is_file()]
-    if missing:
+    for file in needed:
+        _require_own_figure(folder, file, checksums)
+    return whole
+
+
+def _require_own_figure(folder: Path, file: Path, checksums: Mapping[str, str]) -> None:
+    found = None
+    name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
+    if not file.resolve().is_relative_to(folder.resolve()):
+        found = f"{name}, outside of it"
+    elif not file.is_file():
+        found = f"no {name}"
+    elif not (content := read_regular(file)).startswith(PNG_SIGNATURE):
+        found = f"{name}, no PNG file"
+    elif checksums and hashlib.sha256(content).hexdigest() != checksums.get(name):
+        found = f"{name}, not as the run wrote it"
+    if found is not None:
         raise ReportError(
             expected=f"the figures of the report in {folder}",
-            found=f"no {missing[0].relative_to(folder)}" + (f" and {len(missing) - 1} more" if missing[1:] else ""),
+            found=found,
             remedy="Restore them, or run the search again with --fresh.",
         )
-    return whole

@@ -102,7 +102,7 @@ def next_commands(directory: RunDirectory, *, width: int) -> str:
         f"{name} trials {run}": "all trials of the search, best first",
         f"{name} tensorboard {run}": "curves of every trial and fold",
     }
-    if directory.manifest_file.is_file() and directory.read_manifest().mode == "roi":
+    if directory.has_manifest and directory.read_manifest().mode == "roi":
         # New images have nobody who marks the places to crop.
         commands[f"{name} export {run} --format savedmodel"] = "the model for another program"
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from rich.markup import escape
 from rich.table import Table
 
+from reports.page.words import hyperparameter_text
 from search.cli.settings import Json, run_argument
 from search.run_folder.lookup import find_run, runs_folder
 from search.screen.output import show, show_json, show_table
@@ -43,6 +44,9 @@ def status(
         show(f"no runs in {runs_folder()}; begin one: mammo-search run --demo")
     else:
         show_table(status_table(everyone))
+        for each in everyone:
+            if each.state == "damaged":
+                show(_one_line(f"{each.name}: {each.error}"))
 
 
 def status_text(status: RunStatus) -> str:
@@ -61,12 +65,15 @@ def status_text(status: RunStatus) -> str:
             best
             and f"trial {best.trial}: macro AUC {best.objective:.3f} at {best.epochs} epochs (selected, optimistic)",
         ),
-        ("", best and ", ".join(f"{name} {value:g}" for name, value in best.hyperparameters.items())),
+        (
+            "",
+            best and ", ".join(f"{name} {hyperparameter_text(value)}" for name, value in best.hyperparameters.items()),
+        ),
         ("time", status.seconds_spent and f"{duration(status.seconds_spent)} spent on trials{_left(status)}"),
         ("go on with", status.resume),
         ("report", status.report),
     )
-    return "\n".join(f"{name:13}{text}".rstrip() for name, text in lines if text)
+    return "\n".join(f"{name:13}{_one_line(str(text))}".rstrip() for name, text in lines if text)
 
 
 def status_table(statuses: Sequence[RunStatus]) -> Table:
@@ -80,7 +87,7 @@ def status_table(statuses: Sequence[RunStatus]) -> Table:
     for status in statuses:
         progress, best = status.progress, status.best
         table.add_row(
-            escape(status.name),
+            escape(_one_line(status.name)),
             status.state,
             f"{progress.trials}/{progress.planned_trials}" if progress else "",
             f"{progress.epochs}/{progress.planned_epochs}" if progress else "",
@@ -129,6 +136,11 @@ def _left(status: RunStatus) -> str:
     if status.seconds_left == 0:
         return ", none left but retraining and evaluation"
     return f", about {duration(status.seconds_left)} of search left, then retraining and evaluation"
+
+
+def _one_line(text: str) -> str:
+    """A text, some of it of a folder that somebody else has made, that can't pass for several lines."""
+    return " ".join(text.splitlines())
 
 
 def _clock(text: str | None) -> str:

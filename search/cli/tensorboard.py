@@ -74,7 +74,7 @@ def events_of(directory: RunDirectory) -> Path:
 
 def outer_searches(directory: RunDirectory) -> list[RunDirectory]:
     """The outer searches of a nested run that have begun, in order."""
-    return list(takewhile(lambda search: search.manifest_file.is_file(), map(directory.outer, count())))
+    return list(takewhile(lambda search: search.has_manifest, map(directory.outer, count())))
 
 
 def _serve(folder: Path, host: str, port: int | None) -> str:

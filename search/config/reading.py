@@ -97,6 +97,8 @@ def _read(path: Path) -> str:
 def _parsed(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
+    except RecursionError:
+        raise ConfigError.from_lines(f"{path}: expected TOML; found: tables nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         message, line = str(error), len(text.splitlines())
         if place := _LINE.search(message):

@@ -15,9 +15,10 @@ from search.bit.family import FAMILY
 from search.config.reading import load_config
 from search.config.schema import Config
 from search.errors import RunError
-from search.export.metadata import RESEARCH_USE, SCHEMA, ModelMetadata, read_metrics
+from search.export.metadata import RESEARCH_USE, SCHEMA, ModelMetadata
 from search.files.digests import image_digest, patient_digests
 from search.run_folder.directory import RunDirectory
+from search.run_folder.metrics import read_metrics
 from search.run_folder.trial_log import read_records
 from search.trials.data import training_shares
 from search.trials.out_of_fold import read_out_of_fold

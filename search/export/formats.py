@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,7 @@ Pixels = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
 
 ONNX_OPSET = 17
+_COUNTED = re.compile(r"__\d+$")
 BOUND = 1e-4
 """Largest difference of a probability that other arithmetic may make; roundings of float32 make about 1e-6."""
 
@@ -131,10 +133,10 @@ def _write_onnx(model_file: Path, path: Path, metadata: ModelMetadata) -> None:
         model.export(str(path), format="onnx", opset_version=ONNX_OPSET, verbose=False)
     proto = onnx.load(str(path))
     graph = proto.graph
-    _rename(graph, graph.output[0].name, OUTPUT_NAME)
+    _name_in_order(graph)
     for value in (graph.input[0], graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "n"
-    graph.name = "bit_mammography_final"
+    graph.name, graph.doc_string = "bit_mammography_final", ""
     # Without what is only known of the file once it is written.
     later = ("model", "format", "sha256", "verification", "checksum")
     known = {name: value for name, value in metadata.content.items() if name not in later}
@@ -143,13 +145,26 @@ def _write_onnx(model_file: Path, path: Path, metadata: ModelMetadata) -> None:
     onnx.save(proto, str(path))
 
 
-def _rename(graph: Any, old: str, new: str) -> None:
-    for node in graph.node:
-        for names in (node.input, node.output):
-            for position, name in enumerate(names):
-                if name == old:
-                    names[position] = new
-    graph.output[0].name = new
+def _name_in_order(graph: Any) -> None:
+    """Names in the order of use; the output has its own. tf2onnx counts sets, and gives merged constants any name."""
+    constants = {constant.name: constant for constant in graph.initializer}
+    names = {graph.output[0].name: OUTPUT_NAME}
+    for number, node in enumerate(graph.node):
+        node.name = f"{_COUNTED.sub('', node.name)}__{number}"
+        for place, each in enumerate(node.input):
+            if each in constants:
+                names.setdefault(each, f"{node.name}/{place}")
+        for place, each in enumerate(node.output):
+            names.setdefault(each, f"{node.name}:{place}")
+        for each in (node.input, node.output):
+            each[:] = [names.get(name, name) for name in each]
+    used = [constants[name] for name in names if name in constants]
+    for constant in used:
+        constant.name = names[constant.name]
+    graph.ClearField("initializer")
+    graph.initializer.extend(used)
+    graph.ClearField("value_info")
+    graph.output[0].name = OUTPUT_NAME
 
 
 def _run_onnx(path: Path, images: Pixels) -> Probabilities:

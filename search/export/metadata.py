@@ -26,25 +26,77 @@ It is called like the export with ``.json`` after it, for example ``bit_mammogra
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mammo_data.preparation.settings import PreparationSettings
 from reports.evaluation.operating_points import OperatingThreshold
 from reports.evaluation.probabilities import SMALLEST_PROBABILITY, ProbabilityCorrection
+from reports.files import read_regular
 from search.errors import RunError
 from search.files.atomic import write_atomic
 from search.files.digests import content_checksum, json_checksum
 from search.run_folder.directory import RunDirectory
 from search.run_folder.lookup import find_run
+from search.run_folder.metrics import ClassNames, Name, reason_of
 
 SCHEMA = 1
 RESEARCH_USE = "Research use only: not a medical device, and no statement about anybody's health."
+
+
+class _Input(BaseModel):
+    mode: Literal["whole", "roi"]
+
+
+class _Output(BaseModel):
+    class_names: ClassNames
+
+
+class _Seen(BaseModel):
+    patients: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+
+
+class _Content(BaseModel):
+    """The part of the file that this program reads."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    model: Name | None = None
+    sha256: str | None = None
+    demo: bool
+    input: _Input
+    preparation: PreparationSettings
+    output: _Output
+    calibration: ProbabilityCorrection | None
+    operating_points: tuple[OperatingThreshold, ...]
+    fingerprints: dict[str, str] = {}
+    development: _Seen
+    held_out: _Seen = _Seen()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> _Content:
+        names, correction = self.output.class_names, self.calibration
+        if correction is not None and len(correction.log_prior_shift) != len(names):
+            raise ValueError(f"{len(correction.log_prior_shift)} prior shifts for {len(names)} classes")
+        numbers = (correction.temperature, *correction.log_prior_shift) if correction is not None else (1.0,)
+        if not (numbers[0] > 0 and all(map(math.isfinite, numbers))):
+            raise ValueError("a correction that gives no probabilities")
+        for point in self.operating_points:
+            if not (point.endpoint.isprintable() and set(point.classes) <= set(names)):
+                raise ValueError("an operating point of a class that the model does not have")
+            if not all(map(math.isfinite, (point.target_specificity, point.threshold or 0.0))):
+                raise ValueError("an operating point that is no number")
+        return self
 
 
 @dataclass(frozen=True)
@@ -57,62 +109,49 @@ class ModelMetadata:
 
     content: Mapping[str, Any]
 
+    @cached_property
+    def read(self) -> _Content:
+        """What is read of it, of the types that it has to have.
+
+        Raises:
+            ValueError: If something is missing or of another kind.
+        """
+        return _Content.model_validate(self.content)
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """Ordered class names."""
-        return tuple(self.content["output"]["class_names"])
+        return self.read.output.class_names
 
     @property
     def image_size(self) -> int:
         """Side of the prepared images in pixels."""
-        return int(self.content["preparation"]["image_size"])
+        return self.preparation.image_size
 
     @property
     def mode(self) -> str:
         """ "whole" or "roi"."""
-        return str(self.content["input"]["mode"])
+        return self.read.input.mode
 
     @property
     def preparation(self) -> PreparationSettings:
         """How films have to be prepared."""
-        names = ("image_size", "crop", "remove_labels", "clahe", "clahe_limit")
-        return PreparationSettings(**{name: self.content["preparation"][name] for name in names})
+        return self.read.preparation
 
     @property
     def correction(self) -> ProbabilityCorrection | None:
         """From the model's probabilities to calibrated ones; None where it could not be fitted."""
-        section = self.content["calibration"]
-        if section is None:
-            return None
-        return ProbabilityCorrection(section["temperature"], tuple(section["log_prior_shift"]), section["cases"])
+        return self.read.calibration
 
     @property
     def thresholds(self) -> tuple[OperatingThreshold, ...]:
         """The operating points."""
-        points = self.content["operating_points"]
-        return tuple(OperatingThreshold(**{**point, "classes": tuple(point["classes"])}) for point in points)
+        return self.read.operating_points
 
     def known(self, what: Literal["patients", "images"]) -> frozenset[str]:
         """Digests of all patients of the model's run, those of its development and the held-out ones, or of their
         prepared images; empty where they are not known."""
-        return frozenset([*self.content["development"][what], *self.content.get("held_out", {}).get(what, ())])
-
-    def require_complete(self) -> None:
-        """Read everything once, so that what is wrong is said now and not in the middle of the work.
-
-        Raises:
-            ValueError, KeyError, TypeError: Something is missing or of another kind.
-        """
-        if self.content["schema"] != SCHEMA:
-            raise ValueError(f"schema {self.content['schema']} instead of {SCHEMA}")
-        correction, names = self.correction, self.class_names
-        if correction is not None and len(correction.log_prior_shift) != len(names):
-            raise ValueError(f"{len(correction.log_prior_shift)} prior shifts for {len(names)} classes")
-        if any(name not in names for threshold in self.thresholds for name in threshold.classes):
-            raise ValueError("an operating point of a class that the model does not have")
-        if self.mode not in ("whole", "roi"):
-            raise ValueError(f"mode {self.mode}")
-        _ = self.preparation, self.known("patients"), self.known("images"), self.content["sha256"]
+        return frozenset([*getattr(self.read.development, what), *getattr(self.read.held_out, what)])
 
     def require_whole_images(self) -> None:
         """Refuse a model of crops, which follow places that somebody has marked.
@@ -123,7 +162,7 @@ class ModelMetadata:
         if self.mode != "whole":
             raise RunError(
                 expected="a model of whole images",
-                found=f"{self.content['model']}, a model of crops around places that somebody has marked",
+                found=f"{self.read.model}, a model of crops around places that somebody has marked",
                 remedy="Use a model that was searched with --mode whole.",
             )
 
@@ -165,20 +204,20 @@ def read_metadata(export: Path) -> ModelMetadata:
     """
     path = metadata_file(export)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(path))
         metadata = ModelMetadata(content)
-        metadata.require_complete()
+        digest = metadata.read.sha256
         # Files of the first versions have none.
         if content.get("checksum") not in (None, json_checksum(content, without="checksum")):
             raise ValueError("the checksum does not fit")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error.strerror) if isinstance(error, OSError) else f"{type(error).__name__} {error}"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = str(error.strerror) if isinstance(error, OSError) else reason_of(error)
         raise RunError(
             expected=f"what is to be known of the model in {path}",
             found=reason,
             remedy="Keep the JSON file beside the model, or write both again: mammo-search export RUN --out PATH.",
         ) from None
-    if content_checksum(export) != content["sha256"]:
+    if content_checksum(export) != digest:
         raise RunError(
             expected=f"{export} as it was when {path.name} was written",
             found="other content",
@@ -225,7 +264,7 @@ def find_model(name: str) -> ModelFile:
             expected="a .keras file or a run", found=f"nothing at {path}", remedy="Check the path of the model."
         )
     home = RunDirectory(path.resolve().parent.parent)
-    is_at_home = home.manifest_file.is_file() and home.model_file.name == path.name
+    is_at_home = home.has_manifest and home.model_file.name == path.name
     return ModelFile(path, read_metadata(path), home if is_at_home else None)
 
 
@@ -242,23 +281,3 @@ def finished_model(run: RunDirectory) -> Path:
             remedy="Finish it first: the command that began it goes on with it.",
         )
     return run.check_output(run.model_file)
-
-
-def read_metrics(directory: RunDirectory) -> dict[str, Any]:
-    """best/metrics.json.
-
-    Raises:
-        RunError: If it is missing or damaged: the run is not complete.
-    """
-    path = directory.best / "metrics.json"
-    try:
-        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        _ = metrics["class_names"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise RunError(
-            expected="a finished run with best/metrics.json",
-            found=f"{path}: {reason}",
-            remedy="Finish the run first: the command that began it goes on with it.",
-        ) from None
-    return metrics

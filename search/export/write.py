@@ -103,7 +103,7 @@ def comparison_images(run: RunDirectory, metadata: ModelMetadata) -> tuple[NDArr
 def _prepared_development(run: RunDirectory, metadata: ModelMetadata) -> NDArray[np.uint8] | None:
     if metadata.mode != "whole":
         return None
-    fingerprint = metadata.content["fingerprints"]["prepared"]
+    fingerprint = metadata.read.fingerprints.get("prepared", "")
     try:
         cache = cache_directory(load_config(run.check_output(run.config_file)))
         prepared = PreparedSet.load(cache / "prepared" / f"prepared-{fingerprint[:16]}")

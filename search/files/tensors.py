@@ -77,6 +77,8 @@ def load_checked_npz(path: Path) -> Arrays | None:
     try:
         # Opened here: numpy would leave a damaged file open.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            if any(member.file_size > member.compress_size for member in file.zip.infolist()):
+                return None  # numpy stores them as they are; what grows when it is read could fill the memory
             arrays = {name: file[name] for name in file.files}
             written = str(arrays.pop(_CHECKSUM))
     except DAMAGE:

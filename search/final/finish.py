@@ -13,10 +13,11 @@ from search.cohort import Cohort
 from search.export.describe import write_run_metadata
 from search.export.model import assemble_model, save_model
 from search.files.atomic import write_atomic
+from search.final.final_model import FinalModel
 from search.final.held_out import held_out, write_predictions
 from search.final.inference import FinalNetwork
 from search.final.localisation import localise
-from search.final.report import FinalModel, RunReport
+from search.final.report import RunReport
 from search.final.retrain import Searched, retrain
 from search.final.saliency import SaliencyModel
 from search.job import Job

@@ -1,4 +1,4 @@
-"""The result of a run in words, and its report: what it hands to `reports` for figures, TensorBoard and the page.
+"""The report of a run: what it hands to `reports` for figures, TensorBoard and the page.
 
 report.html can be made again from what a run has stored; neither TensorFlow nor the images are needed.
 """
@@ -9,7 +9,7 @@ import datetime
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,26 +34,26 @@ from reports import (
     write_report,
     write_summary,
 )
+from reports.errors import ReportError
 from reports.evaluation.subgroups import abnormality
 from reports.page.tensorboard import write_final, write_trials
 from reports.search_plots.optuna_study import has_optuna
 from search.audit.audit import LeakAudit
-from search.cohort import NOTICE, ROI_NOTICE, Cohort
+from search.cohort import ROI_NOTICE, Cohort
 from search.config.reading import load_config
 from search.config.writing import to_toml
 from search.errors import RunError
-from search.export.metadata import read_metrics
 from search.files.digests import content_checksum
 from search.job import Job
+from search.machine.failures import first_line
 from search.plan.execution import SearchOutcome
 from search.plan.space import recorded_dimensions
-from search.run_folder.cut_short import CutShort
 from search.run_folder.directory import RunDirectory
 from search.run_folder.ledger import Reading
 from search.run_folder.lock import owned
 from search.run_folder.manifest import Manifest
+from search.run_folder.metrics import read_metrics
 from search.run_folder.trial_log import read_records
-from search.text import duration, interval_text
 from search.trials.data import TrainingSettings
 
 IMBALANCE = {
@@ -62,75 +62,6 @@ IMBALANCE = {
     "logit_adjustment": "logit adjustment in the loss, from the training patients alone",
     "none": "nothing",
 }
-
-
-@dataclass(frozen=True)
-class FinalModel:
-    """The result of a run.
-
-    Attributes:
-        directory: The run's folder.
-        demo: Whether it is a demonstration.
-        metrics: Metrics of the exported model on the held-out patients.
-        outcome: What the search found.
-        cut_short: How far the searches came that the time limit ended, or None.
-    """
-
-    directory: RunDirectory
-    demo: bool
-    metrics: dict[str, Any]
-    outcome: SearchOutcome
-    cut_short: CutShort | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The answer as a JSON-able dict."""
-        return {
-            "run": str(self.directory.path),
-            "demo": self.demo,
-            "mode": self.metrics["mode"],
-            "configuration": self.outcome.winner.hyperparameters,
-            "cross_validated_macro_auc": self.outcome.winner.objective,
-            "cut_short": asdict(self.cut_short) if self.cut_short else None,
-            "metrics": self.metrics,
-            "model": str(self.directory.model_file),
-            "report": str(self.directory.report_file),
-        }
-
-    def as_text(self) -> str:
-        """The answer as lines of text."""
-        notices = [NOTICE] if self.demo else []
-        lines = [("task", ROI_NOTICE)] if self.metrics["mode"] == "roi" else []
-        lines += [("search cut short", str(self.cut_short))] if self.cut_short else []
-        lines += self._lines()
-        lines += [("model", str(self.directory.model_file)), ("report", str(self.directory.report_file))]
-        if "nested_seconds" in self.metrics:
-            text = "--protocol nested evaluates the procedure on every patient, in about "
-            lines.append(("on all patients", text + duration(self.metrics["nested_seconds"])))
-        return "\n".join([*notices, *(f"{label:<20}{text}" for label, text in lines)])
-
-    def _lines(self) -> list[tuple[str, str]]:
-        """Label and text of what this protocol has found."""
-        return [
-            ("best configuration", self._configuration()),
-            ("cross-validated", self._selected()),
-            ("held-out patients", self._areas()),
-        ]
-
-    def _configuration(self) -> str:
-        return "  ".join(f"{name} {value:g}" for name, value in self.outcome.winner.hyperparameters.items())
-
-    def _selected(self) -> str:
-        winner = self.outcome.winner
-        return f"macro AUC {winner.objective:.3f} at epoch {winner.best_epoch} (selected, optimistic)"
-
-    def _areas(self, mean: str = "") -> str:
-        metrics, noun = self.metrics, "crops" if self.metrics["mode"] == "roi" else "images"
-        worst = metrics["class_names"][-1]
-        return (
-            f"{metrics['primary_endpoint']}: AUC {interval_text(metrics['primary_auc'])}{mean} with "
-            f"{metrics['class_counts'][worst]} {worst} among {metrics['n']} {noun}; "
-            f"macro AUC {interval_text(metrics['macro_ovr_auc'])}"
-        )
 
 
 @dataclass(frozen=True)
@@ -324,7 +255,7 @@ def write_report_again(run: RunDirectory, *, embed_images: bool = False) -> Path
 
     Raises:
         RunError: If the run is not complete, another process works in it, or a file has changed since.
-        ReportError: If what the page is made of is not there.
+        ReportError: If what the page is made of is not there, or not as a run writes it.
     """
     if not run.is_complete:
         raise RunError(
@@ -335,7 +266,7 @@ def write_report_again(run: RunDirectory, *, embed_images: bool = False) -> Path
     for name in (SUMMARY_NAME, "metrics.json"):
         if (run.best / name).is_file():
             run.check_output(run.best / name)
-    config = load_config(run.check_output(run.config_file))
+    config, outputs = load_config(run.check_output(run.config_file)), run.read_manifest().outputs
     with owned(run.path):
         summary = read_summary(
             run.best,
@@ -343,10 +274,19 @@ def write_report_again(run: RunDirectory, *, embed_images: bool = False) -> Path
             metrics=read_metrics(run),
             config_toml=run.config_file.read_text(encoding="utf-8"),
             embed_images=embed_images or config.report.embed_images,
+            checksums=outputs,
         )
-        write_report(summary, run.report_file)
+        try:
+            write_report(summary, run.report_file)
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001  # the page stumbles over whatever stands in a wrong place
+            raise ReportError(
+                expected=f"what the report is made of in {run.best}",
+                found=first_line(error),
+                remedy="Restore metrics.json and summary.json, or read the report.html that is there.",
+            ) from None
         # The manifest has the checksum of every output; without its new one the page would pass for a damaged file.
-        outputs = run.read_manifest().outputs
         if outputs:
             run.update_manifest(outputs=outputs | {run.report_file.name: content_checksum(run.report_file)})
     return run.report_file

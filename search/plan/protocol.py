@@ -10,7 +10,7 @@ from typing import Any
 
 from reports.trials import TrialRecord
 from search.config.schema import Config, SearchSection
-from search.errors import ConfigError
+from search.errors import ConfigError, RunError
 from search.plan.hyperband import HyperbandPlan, plan_hyperband, plan_without_promotions
 from search.plan.space import Configuration, draw_configurations, known_configurations
 
@@ -97,6 +97,25 @@ def plan_run(config: Config) -> HyperbandPlan:
             remedy="Raise --max-trials, or leave some out.",
         )
     return plan
+
+
+def require_planned(records: Iterable[TrialRecord], plan: HyperbandPlan, config: Config) -> None:
+    """Make sure that the trials of a run that goes on are the plan's: the search is rebuilt from them.
+
+    Raises:
+        RunError: If one is none of the plan's.
+    """
+    drawn = planned_configurations(config, plan)
+    rungs = {(b, r): rung for b, bracket in enumerate(plan.brackets) for r, rung in enumerate(bracket.rungs)}
+    for record in records:
+        rung, planned = rungs.get((record.bracket, record.rung)), drawn.get(record.configuration)
+        is_at_rung = rung is not None and (rung.initial_epoch, rung.epochs) == (record.initial_epoch, record.epochs)
+        if not is_at_rung or (drawn and (planned is None or asdict(planned) != record.hyperparameters)):
+            raise RunError(
+                expected="trials of the run's plan in trials.jsonl",
+                found=f"trial {record.trial}, which is none of it",
+                remedy="Delete that line and all after it: these trials are then trained again.",
+            )
 
 
 def plan_fingerprint(plan: HyperbandPlan, config: Config) -> str:

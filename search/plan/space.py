@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.search_plots.space import Dimension
 from search.config.schema import Interval, SpaceSection
+from search.errors import RunError
 from search.seeding import generator
 
 if TYPE_CHECKING:
@@ -122,8 +123,29 @@ def recorded_dimensions(settings: Mapping[str, Any]) -> tuple[Dimension, ...]:
     Returns:
         A dimension each: a list of values is a choice, ``min``, ``max`` and ``sampling`` are a range. None where the
         manifest has no space.
+
+    Raises:
+        RunError: If these are no choices and ranges of numbers.
     """
-    space = {path.removeprefix(_SPACE): value for path, value in settings.items() if path.startswith(_SPACE)}
+    try:
+        dimensions = _dimensions(
+            {path.removeprefix(_SPACE): each for path, each in settings.items() if path.startswith(_SPACE)}
+        )
+        numbers = [number for each in dimensions for number in (each.low, each.high, *each.choices)]
+        is_space = all(isinstance(number, str) or math.isfinite(number) for number in numbers)
+        is_space &= all(each.low <= each.high and (each.low > 0 or not each.log) for each in dimensions)
+    except (TypeError, ValueError, OverflowError):
+        is_space = False
+    if not is_space:
+        raise RunError(
+            expected="a space of choices and ranges among the settings in run.json",
+            found="something else",
+            remedy="Restore run.json, or look at the trials without their space: mammo-search trials.",
+        )
+    return dimensions
+
+
+def _dimensions(space: Mapping[str, Any]) -> tuple[Dimension, ...]:
     choices = [
         Dimension.of_choices(name, values)
         for name, values in sorted(space.items(), reverse=True)

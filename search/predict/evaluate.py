@@ -133,7 +133,7 @@ def evaluate_model(
     return ModelEvaluation(
         model=file.path,
         data=labelled.described,
-        demo=bool(file.metadata.content["demo"]),
+        demo=file.metadata.read.demo,
         holdout_readings=readings,
         left_out_patients=labelled.left_out,
         metrics=metrics,

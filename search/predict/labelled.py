@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mammo_data import CaseTable, DataError, PreparedSet, open_source, prepare
 from search.cohort import job_source, prepare_films, search_data, split_from_file
 from search.config.reading import load_config
+from search.config.schema import cache_directory
 from search.errors import ConfigError, RunError
 from search.export.metadata import ModelFile, ModelMetadata
 from search.files.digests import image_digest, patient_digests
@@ -60,11 +61,14 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
             remedy="Evaluate it on other patients with --data FOLDER; report.html has the run's own estimate.",
         )
     config = load_config(file.run.check_output(file.run.config_file))
+    if not (cache_directory(config) / "prepared").is_dir():
+        # The run may be somebody else's: nothing is written where its settings say, but into a cache that is there.
+        config = config.model_copy(update={"output": config.output.model_copy(update={"cache": None})})
     source = job_source(config, demo=manifest.demo)
     films = prepare_films(source, config, progress)
     split = split_from_file(file.run.check_output(file.run.split_file), films.table)
     prepared = search_data(films, split, config, progress).prepared
-    if prepared.fingerprint != manifest.fingerprints["prepared"]:
+    if prepared.fingerprint != manifest.fingerprints.get("prepared"):
         raise RunError(
             expected=f"the images that {file.run.path} was made with",
             found=f"others, or another version of the code that prepares them, at {source.location}",

@@ -16,13 +16,14 @@ from search.bit.precision_probe import bfloat16_gain
 from search.bit.resolve import Backbone, backbone_weights
 from search.cohort import Cohort
 from search.config.schema import Config, cache_directory
+from search.final.final_model import FinalModel
 from search.final.finish import finish
-from search.final.report import FinalModel
 from search.final.retrain import Searched
 from search.job import Job
 from search.machine.libraries import device_description, processor_name
 from search.plan.clock import search_clock
 from search.plan.hyperband import HyperbandPlan
+from search.plan.protocol import require_planned
 from search.protocols.banks import own_banks
 from search.protocols.expected_cost import rough_cost_model
 from search.protocols.manifest import run_manifest
@@ -66,8 +67,8 @@ def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgr
     with progress.station("weights", brief=True):
         weights = backbone_weights(config.backbone.name, config.backbone.weights, seed=config.backbone.weights_seed)
     device = device_description()
-    before = directory.read_manifest() if directory.manifest_file.is_file() else None
-    began_with = before.precision.get("name") if before else None
+    before = directory.read_manifest() if directory.has_manifest else None
+    began_with = before.precision.name if before else None
     with progress.station("precision", brief=True):
         precision = choose_precision(
             config.search.precision, gain=lambda: bfloat16_gain(cache_directory(config)), began_with=began_with
@@ -107,6 +108,7 @@ def search_trials(
     config, directory, settings = job.config, job.directory, training_settings(job.config, job.plan, data)
     ended_after = directory.read_manifest().ended_after
     finished = finished_trials(directory, progress)
+    require_planned(finished, job.plan, config)
     costs = rough_cost_model(config, backbone, len(data.labels))
     with progress.search(search_clock(config, job.plan, costs, finished)):
         outcome = run_search(

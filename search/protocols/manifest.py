@@ -13,7 +13,7 @@ from search.job import Job
 from search.machine.libraries import git_commit, processor_name, versions
 from search.plan.protocol import plan_fingerprint, plan_table
 from search.run_folder.lifecycle import RESULTS_VERSION, result_settings
-from search.run_folder.manifest import Manifest
+from search.run_folder.manifest import Manifest, PlannedTotals, Precision
 
 _OBJECTIVE = {"name": OBJECTIVE_CURVE, "direction": "max"}
 
@@ -45,7 +45,7 @@ def planned_manifest(job: Job, films: CaseTable, split: Split, outer: Split | No
         results_version=RESULTS_VERSION,
         views_per_class=None,
         seeds={"search": config.search.seed, "split": split.seed, "weights": config.backbone.weights_seed},
-        plan=plan_table(job.plan),
+        plan=PlannedTotals(**plan_table(job.plan)),
         versions=versions(),
         git=git_commit(),
         processor=processor_name(),
@@ -69,6 +69,6 @@ def run_manifest(job: Job, backbone: Backbone, cohort: Cohort, outer: Split | No
         fingerprints=planned.fingerprints | seen,
         weights=weights.provenance,
         weights_verification=weights.verification,
-        precision={"name": precision.name, "reason": precision.reason, "deviation": precision.deviation},
+        precision=Precision(name=precision.name, reason=precision.reason, deviation=precision.deviation),
         device=backbone.device,
     )

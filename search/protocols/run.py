@@ -38,7 +38,7 @@ from search.text import VERSION
 from search.trials.data import require_scorable
 
 if TYPE_CHECKING:
-    from search.final.report import FinalModel
+    from search.final.final_model import FinalModel
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def admit(job: Job) -> Admission:
     require_every_class(table, held_out=not nested)
     if config.data.mode == "whole":
         admission.require_scorable(config, table)
-    if directory.manifest_file.is_file() and not job.fresh:
+    if directory.has_manifest and not job.fresh:
         require_unchanged(directory, planned_manifest(job, table, admission.split, outer))
     return admission
 

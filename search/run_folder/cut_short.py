@@ -40,12 +40,12 @@ def cut_short(run: RunDirectory) -> CutShort | None:
     counts = []
     for folder in (run.path, *sorted(run.path.glob("outer-*"))):
         search = RunDirectory(folder)
-        if not (search.manifest_file.is_file() and search.trials_file.is_file()):
+        if not (search.has_manifest and search.trials_file.is_file()):
             continue
         manifest = search.read_manifest()
         if not manifest.cut_short:
             continue
         completed = [record for record in read_records(search.trials_file) if record.status == "completed"]
         epochs = sum(record.epochs - record.initial_epoch for record in completed)
-        counts.append((1, len(completed), manifest.planned_trials, epochs, manifest.plan["epochs"]))
+        counts.append((1, len(completed), manifest.plan.trials, epochs, manifest.plan.epochs))
     return CutShort(*map(sum, zip(*counts, strict=True))) if counts else None

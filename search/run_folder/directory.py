@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reports.files import LARGEST_TEXT
 from search.errors import ConfigError, RunError
 from search.files.atomic import is_leftover, make_durable_folder
 from search.run_folder.lock import LOCK, SESSION, is_locked, moved_away, require_not_locked
 from search.run_folder.manifest import COPY, Manifest, read_manifest, write_manifest
+from search.text import size_text
 
+_TEXTS = {".csv", ".json", ".jsonl", ".toml"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -95,6 +100,14 @@ class RunDirectory:
         )
 
     @property
+    def has_manifest(self) -> bool:
+        """Whether it is a run's: run.json is there, or its copy where something of the run is there as well."""
+        if not self.path.is_dir():
+            return False
+        copy = self.manifest_file.with_name(COPY)
+        return self.manifest_file.is_file() or (copy.is_file() and not self.is_unstarted)
+
+    @property
     def is_in_use(self) -> bool:
         """Whether a process of this host is at work in it."""
         return is_locked(self.path)
@@ -102,7 +115,7 @@ class RunDirectory:
     @property
     def is_complete(self) -> bool:
         """Whether the run has ended well."""
-        return self.manifest_file.is_file() and self.read_manifest().status == "complete"
+        return self.has_manifest and self.read_manifest().status == "complete"
 
     def remove_if_unstarted(self) -> None:
         """Delete the folder of a run that ended with nothing to keep, and the folder of runs if that is empty."""
@@ -116,10 +129,10 @@ class RunDirectory:
         write_manifest(self.manifest_file, manifest)
 
     def read_manifest(self) -> Manifest:
-        """Read run.json.
+        """Read run.json, or its copy.
 
         Raises:
-            RunError: If it is missing or damaged.
+            RunError: If both are missing or damaged.
         """
         return read_manifest(self.manifest_file)
 
@@ -129,14 +142,18 @@ class RunDirectory:
         self.write_manifest(manifest)
         return manifest
 
+    @property
+    def records(self) -> tuple[Path, ...]:
+        """What lies beside ``best/`` and is read again; a hold-out run has no outer folds."""
+        return self.config_file, self.split_file, self.outer_split_file, self.trials_file
+
     def checksums(self) -> dict[str, dict[str, str]]:
         """SHA-256 (hex) of what a complete run leaves: ``outputs``, each file in ``best/`` by its path there, and
         ``records``, what lies beside it and is read again."""
         outputs = sorted(path for path in self.best.rglob("*") if path.is_file())
-        records = (self.config_file, self.split_file, self.outer_split_file, self.trials_file)
         return {
             "outputs": {path.relative_to(self.best).as_posix(): _sha256(path) for path in outputs},
-            "records": {path.name: _sha256(path) for path in records if path.is_file()},
+            "records": {path.name: _sha256(path) for path in self.records if path.is_file()},
         }
 
     def check_output(self, path: Path) -> Path:
@@ -185,7 +202,7 @@ def check_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: b
     """
     require_run_name(name)
     directory = RunDirectory(runs / name)
-    has_run = directory.manifest_file.is_file()
+    has_run = directory.has_manifest
     if directory.path.exists() and not has_run and not (directory.path.is_dir() and directory.is_unstarted):
         raise RunError(
             expected=f"{directory.path} to be empty or a run's folder",
@@ -195,7 +212,7 @@ def check_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: b
     require_not_locked(directory.path)
     if fresh and has_run:
         return directory
-    refuse_links(directory.path)
+    require_plain_folder(directory.path)
     if not has_run and resume:
         raise RunError(
             expected=f"an unfinished run in {directory.path}", found="none", remedy="Leave --resume out to begin one."
@@ -223,7 +240,7 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
         RunError: As `check_run_directory`, or if the folder can't be made.
     """
     directory = check_run_directory(runs, name, fresh=fresh, resume=resume)
-    if fresh and directory.manifest_file.is_file():
+    if fresh and directory.has_manifest:
         with moved_away(directory.path) as aside:
             shutil.rmtree(aside)
         return open_run_directory(runs, name, resume=resume)
@@ -238,20 +255,29 @@ def open_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bo
     return directory
 
 
-def refuse_links(folder: Path) -> None:
-    """Make sure that a run's folder holds files and folders alone: in one from somebody else, a link would lead what is
-    written and deleted in it elsewhere.
+def require_plain_folder(folder: Path) -> None:
+    """Make sure that a run's folder holds files and folders alone, and no text that would fill the memory.
+
+    In one from somebody else, a link would lead what is written and deleted in it elsewhere, and a pipe be waited for.
 
     Raises:
-        RunError: If there is a link in it.
+        RunError: If there is something else in it.
     """
-    link = next((path for path in folder.rglob("*") if path.is_symlink()), None)
-    if link is not None:
-        raise RunError(
-            expected=f"files and folders in {folder}",
-            found=f"a link, {link.relative_to(folder)}",
-            remedy="Replace it with what it links to.",
-        )
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *files)):
+            with contextlib.suppress(FileNotFoundError):  # a run that is at work deletes some
+                found = path.lstat()
+                if stat.S_ISLNK(found.st_mode):
+                    raise _unfit(folder, f"a link, {path.relative_to(folder)}", "Replace it with what it links to.")
+                if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+                    raise _unfit(folder, f"a pipe, socket or device, {path.relative_to(folder)}", "Delete it.")
+                if path.suffix in _TEXTS and found.st_size > LARGEST_TEXT:
+                    size = f"{path.relative_to(folder)} of {size_text(found.st_size)}"
+                    raise _unfit(folder, size, "Restore it: no run writes that much into it.")
+
+
+def _unfit(folder: Path, found: str, remedy: str) -> RunError:
+    return RunError(expected=f"files and folders in {folder} as a run writes them", found=found, remedy=remedy)
 
 
 def _sha256(path: Path) -> str:

@@ -103,7 +103,7 @@ def begin_or_resume(
     Raises:
         RunError: If something that results depend on has changed since the run began.
     """
-    if directory.manifest_file.is_file():
+    if directory.has_manifest:
         require_unchanged(directory, manifest)
         manifest = directory.read_manifest()
     directory.path.mkdir(parents=True, exist_ok=True)
@@ -162,8 +162,8 @@ def _conditions(manifest: Manifest) -> tuple[dict[str, Any], ...]:
     Another library or kind of device gives other bits.
     """
     computed_with: dict[str, Any] = {}
-    if manifest.precision:
-        computed_with["precision"] = manifest.precision.get("name")
+    if manifest.precision.name is not None:
+        computed_with["precision"] = manifest.precision.name
     if manifest.device:
         # Cores don't count: with op determinism the bits don't depend on the number of threads.
         computed_with["device"] = "CPU" if manifest.device.startswith("CPU") else manifest.device

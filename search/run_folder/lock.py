@@ -29,9 +29,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
 
+from reports.files import read_regular
 from search.errors import RunError
 from search.files.atomic import remove_leftovers, write_atomic
+from search.run_folder.manifest import Count, Moment
 from search.text import printable
 
 LOCK = ".lock"
@@ -95,7 +98,7 @@ def moved_away(folder: Path) -> Iterator[Path]:
 def is_locked(folder: Path) -> bool:
     """Whether a process of this host is at work in a folder; asking changes nothing, not even the lock file's time."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -208,10 +211,10 @@ class Session:
         interrupted: Whether that was Ctrl-C or SIGTERM.
     """
 
-    pid: int
+    pid: Count
     host: str
-    since: str
-    ended: str | None = None
+    since: Moment
+    ended: Moment | None = None
     error: str | None = None
     interrupted: bool = False
 
@@ -245,10 +248,10 @@ def end_session(folder: Path, session: Session, error: BaseException | None) -> 
 def read_session(folder: Path) -> Session | None:
     """The last session, None where it ended well or nothing readable is there."""
     try:
-        values = json.loads((folder / SESSION).read_text(encoding="utf-8"))
+        values = json.loads(read_regular(folder / SESSION))
         written = values.pop(_CHECKSUM)
-        return Session(**values) if written == _checksum(values) else None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return TypeAdapter(Session).validate_python(values) if written == _checksum(values) else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

@@ -11,7 +11,8 @@ import tomllib
 from pathlib import Path
 
 from search.errors import ConfigError, RunError
-from search.run_folder.directory import RunDirectory, refuse_links
+from search.run_folder.directory import RunDirectory, require_plain_folder
+from search.run_folder.manifest import COPY
 
 DEFAULT_RUNS = Path("runs")
 _CONFIG_FILE = Path("tuner_config.toml")
@@ -45,12 +46,12 @@ def all_runs(runs: Path | None = None) -> tuple[RunDirectory, ...]:
         runs: The folder of runs; by default `runs_folder`.
 
     Returns:
-        Folders with a run.json; none where there is no such folder.
+        Folders with a run.json, or its copy; none where there is no such folder.
     """
     folder = runs or runs_folder()
     if not folder.is_dir():
         return ()
-    found = [RunDirectory(path) for path in folder.iterdir() if (path / "run.json").is_file()]
+    found = [run for path in folder.iterdir() if (run := RunDirectory(path)).has_manifest]
     return tuple(sorted(found, key=lambda run: (-_last_touched(run), run.name)))
 
 
@@ -70,12 +71,12 @@ def find_run(run: str | None = None, runs: Path | None = None) -> RunDirectory:
         known = all_runs(folder)
         if not known:
             raise RunError(expected=f"a run in {folder}", found="none", remedy="Begin one: mammo-search run --demo.")
-        refuse_links(known[0].path)
+        require_plain_folder(known[0].path)
         return known[0]
-    named = Path(run).parent if Path(run).name == "run.json" else Path(run)
+    named = Path(run).parent if Path(run).name in ("run.json", COPY) else Path(run)
     for path in (folder / run, named):
-        if (path / "run.json").is_file():
-            refuse_links(path)
+        if RunDirectory(path).has_manifest:
+            require_plain_folder(path)
             return RunDirectory(path, within=_nested_run_of(path))
     names = [known.name for known in all_runs(folder)]
     close = difflib.get_close_matches(run, names, n=1, cutoff=0.4)
@@ -92,11 +93,11 @@ def find_run(run: str | None = None, runs: Path | None = None) -> RunDirectory:
 def _nested_run_of(path: Path) -> str | None:
     """The name of the nested run that a folder is an outer search of."""
     home = path.absolute().parent
-    return home.name if path.name.startswith("outer-") and (home / "run.json").is_file() else None
+    return home.name if path.name.startswith("outer-") and RunDirectory(home).has_manifest else None
 
 
 def _last_touched(run: RunDirectory) -> float:
     """When a search last wrote into the folder; reading commands write none of these files, but `report` run.json."""
     files = (run.trials_file, run.log_file, *run.path.glob("outer-*/trials.jsonl"))
     times = [file.stat().st_mtime for file in files if file.is_file()]
-    return max(times) if times else run.manifest_file.stat().st_mtime
+    return max(times) if times else run.path.stat().st_mtime

@@ -7,23 +7,80 @@ or the next one. Schema 1 is the same without ``outputs``, ``checksum`` and copy
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
+from reports.files import read_regular
 from search.errors import RunError
 from search.files.atomic import write_atomic
 
 SCHEMA: Literal[2] = 2
 COPY = ".run.json.copy"
 _CHECKSUM = "checksum"
+_OUTER_FOLDS, _MOST_OUTER_FOLDS = "split.outer_folds", 1000
+_SEEN_YEARS = range(1971, 9000)  # of any other, some zone's clock has no name
+
+
+def _moment(text: str) -> str:
+    when = datetime.datetime.fromisoformat(text)
+    if when.tzinfo is None or when.year not in _SEEN_YEARS:
+        raise ValueError("no time with its zone")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+"""A time, ISO 8601 with its zone."""
+Count = Annotated[int, Field(ge=0, lt=2**31)]
 Views = tuple[Annotated[int, Field(ge=1, le=256)], ...]
 
 
-class OuterFold(BaseModel):
+class _Part(BaseModel):
+    """A table of the file; what a newer version knows of it is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class PlannedTotals(_Part):
+    """The plan's totals, among what `search.plan.protocol.plan_table` writes down.
+
+    Attributes:
+        trials: Trials of a search; older versions wrote them down as runs.
+        epochs: Their epochs, continued ones counted once.
+    """
+
+    trials: Annotated[Count, Field(validation_alias=AliasChoices("trials", "runs"))] = 0
+    epochs: Count = 0
+
+
+class Precision(_Part):
+    """The arithmetic of a run.
+
+    Attributes:
+        name: For example "float32"; None until it is chosen.
+        reason: Why that.
+        deviation: Measured relative deviation of the backbone's features, or None.
+    """
+
+    name: str | None = None
+    reason: str = ""
+    deviation: Annotated[float, Field(allow_inf_nan=False)] | None = None
+
+
+class OuterFold(_Part):
     """The place of an outer search in its nested run.
 
     Attributes:
@@ -32,15 +89,13 @@ class OuterFold(BaseModel):
         folds: How many there are.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     run: str
-    fold: int
-    folds: int
+    fold: Count
+    folds: Count
 
 
-class Manifest(BaseModel):
-    """What a run was started with and how far it is; fields that a newer version knows are kept.
+class Manifest(_Part):
+    """What a run was started with and how far it is.
 
     Attributes:
         schema_version: ``schema`` in the file.
@@ -64,10 +119,10 @@ class Manifest(BaseModel):
         ended_after: Number of trials of a search with a bound of time, once it has ended.
         cut_short: Whether that bound ended it before its plan was carried out.
         seeds: By purpose.
-        plan: See `search.plan.protocol.plan_table`.
+        plan: What was going to be trained.
         weights: Where they come from, in words.
         weights_verification: Whether they are genuine, in a sentence.
-        precision: ``name``, ``reason`` and the measured relative ``deviation`` of the backbone's features.
+        precision: What it computes in.
         versions: Of Python and the packages.
         git: Commit of the program, or None.
         device: What it computes on, in words.
@@ -77,13 +132,11 @@ class Manifest(BaseModel):
         records: The same of config.toml, splits and trials.jsonl.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-
     schema_version: Annotated[Literal[1, 2], Field(alias="schema")] = SCHEMA
     name: str
     status: Literal["running", "complete"]
-    created: str
-    finished: str | None = None
+    created: Moment
+    finished: Moment | None = None
     argv: tuple[str, ...]
     demo: bool
     mode: Literal["whole", "roi"] = "whole"
@@ -96,13 +149,13 @@ class Manifest(BaseModel):
     views_per_class: Views | None
     views_of_searches: dict[str, Views] | None = None
     outer: OuterFold | None = None
-    ended_after: Annotated[int, Field(ge=1)] | None = None
+    ended_after: Annotated[Count, Field(ge=1)] | None = None
     cut_short: bool = False
     seeds: dict[str, int]
-    plan: dict[str, Any] = {}
+    plan: PlannedTotals = PlannedTotals()
     weights: str = ""
     weights_verification: str = ""
-    precision: dict[str, Any] = {}
+    precision: Precision = Precision()
     versions: dict[str, str]
     git: str | None = None
     device: str = ""
@@ -111,14 +164,26 @@ class Manifest(BaseModel):
     outputs: dict[str, str] = {}
     records: dict[str, str] = {}
 
+    @field_validator("settings")
+    @classmethod
+    def _with_outer_folds(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        if not 0 <= TypeAdapter(int).validate_python(settings.get(_OUTER_FOLDS, 0)) <= _MOST_OUTER_FOLDS:
+            raise ValueError(f"{_OUTER_FOLDS} is no number of folds")
+        return settings
+
     @property
-    def planned_trials(self) -> int:
-        """Trials of the plan; older versions wrote them down as runs."""
-        return int(self.plan.get("trials", self.plan.get("runs", 0)))
+    def searches(self) -> int:
+        """Searches of the run: 1, of a nested one and its outer folds one more than those."""
+        nested = self.protocol == "nested" and self.outer is None
+        return 1 + int(self.settings.get(_OUTER_FOLDS, 0)) * nested
 
     def but(self, **changes: Any) -> Manifest:
-        """The same with other values of some fields."""
-        return self.model_copy(update=changes)
+        """The same with other values of some fields.
+
+        Raises:
+            ValueError: If one is not what the field holds.
+        """
+        return Manifest.model_validate(self.model_dump(by_alias=True, exclude_unset=True) | changes)
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -130,22 +195,23 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest, or its copy where it is damaged.
+    """Read a manifest, or its copy where it is missing or damaged.
 
     Raises:
-        RunError: If it is missing, or both are damaged.
+        RunError: If neither can be read.
     """
     try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise _not_a_manifest(path, f"{path.parent}: {error}") from None
-    try:
-        return _parsed(text)
-    except ValueError as damage:
+        return _parsed(read_regular(path))
+    except (OSError, ValueError) as damage:
         try:
-            return _parsed(path.with_name(COPY).read_bytes())
+            return _parsed(read_regular(path.with_name(COPY)))
         except (OSError, ValueError):
-            raise _not_a_manifest(path, f"{path}, damaged: {damage}") from None
+            found = f"{path}: {damage.strerror}" if isinstance(damage, OSError) else f"{path}, damaged: {damage}"
+            raise RunError(
+                expected="the folder of a run, with run.json",
+                found=found,
+                remedy="Check the name, restore the file, or search again with --fresh.",
+            ) from None
 
 
 def _parsed(text: bytes) -> Manifest:
@@ -156,16 +222,18 @@ def _parsed(text: bytes) -> Manifest:
     """
     try:
         content = json.loads(text)
+        if not isinstance(content, dict):
+            raise ValueError("no JSON object")
+        written = content.pop(_CHECKSUM, None)
+        if content.get("schema") != 1 and written != _checksum(content):
+            raise ValueError("the checksum does not fit")
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    if not isinstance(content, dict):
-        raise ValueError("no JSON object")
-    written = content.pop(_CHECKSUM, None)
-    if content.get("schema") != 1 and written != _checksum(content):
-        raise ValueError("the checksum does not fit")
     # A checksum is no proof of who wrote it: the types that other code relies on are checked as well.
     try:
-        return Manifest.model_validate(content)
+        manifest = Manifest.model_validate(content)
+        manifest.model_dump(mode="json")  # what can't be written again is not nested as settings are
+        return manifest
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -173,11 +241,3 @@ def _parsed(text: bytes) -> Manifest:
 
 def _checksum(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def _not_a_manifest(path: Path, found: str) -> RunError:
-    return RunError(
-        expected="the folder of a run, with run.json",
-        found=found,
-        remedy="Check the name, restore the file, or search again with --fresh.",
-    )

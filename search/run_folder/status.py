@@ -2,7 +2,7 @@
 
 States: "starting" (at work, nothing written down yet), "running", "interrupted" (nobody is at work, and it goes on
 when its command is typed again), "failed" (ended in an error; the same command goes on once the cause is mended),
-"complete" and "damaged" (run.json can't be read).
+"complete" and "damaged" (run.json can't be read, or a complete run lacks what it had left).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 from reports import TrialRecord, ranked
 from search.config.reading import load_config
-from search.errors import RunError, UserError
+from search.errors import UserError
 from search.plan.clock import search_clock
 from search.plan.cost import CostModel
 from search.plan.protocol import plan_run
 from search.run_folder.cut_short import CutShort, cut_short
-from search.run_folder.directory import RunDirectory
+from search.run_folder.directory import RunDirectory, require_plain_folder
 from search.run_folder.interruption import command_to_resume
 from search.run_folder.lock import Session, read_session
 from search.run_folder.lookup import all_runs, runs_folder
@@ -77,7 +77,7 @@ class RunStatus:
         pid: Number of the process at work, or of the last one where that did not end well.
         host: Its host.
         since: When that process began, ISO 8601.
-        error: What ended it, where it failed or run.json is damaged.
+        error: What ended it, where it failed; what is damaged or missing.
         progress: How much of the plan is done, or None while it starts.
         best: The leading trial, or None.
         cut_short: How far the searches came that the time limit ended, or None.
@@ -113,14 +113,14 @@ class RunStatus:
 
 
 def all_statuses(runs: Path | None = None) -> tuple[RunStatus, ...]:
-    """Of all runs of a folder, the one last worked on first; runs that only just start come before them."""
+    """Of all runs of a folder, the one last worked on first; runs that only just start come before them.
+
+    One that can't be read is damaged, and keeps nobody from seeing the others.
+    """
     folder = runs or runs_folder()
-    starting = [
-        run_status(RunDirectory(path))
-        for path in sorted(folder.iterdir() if folder.is_dir() else ())
-        if path.is_dir() and not (path / "run.json").exists() and RunDirectory(path).is_in_use
-    ]
-    return (*starting, *(_status_or_damage(run) for run in all_runs(folder)))
+    folders = [RunDirectory(path) for path in sorted(folder.iterdir() if folder.is_dir() else ()) if path.is_dir()]
+    starting = [run for run in folders if not run.has_manifest and run.is_in_use]
+    return tuple(_status_or_damage(run) for run in (*starting, *all_runs(folder)))
 
 
 def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> RunStatus:
@@ -136,10 +136,11 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
     # Asked first: a run that ends in between is then complete in its manifest, not seemingly interrupted.
     in_use = run.is_in_use
     session = read_session(run.path)
-    if not run.manifest_file.exists():
+    if not run.has_manifest:
         return RunStatus(run.name, str(run.path), "starting", **_process(session))
     manifest = run.read_manifest()
-    state = _state(manifest, session, in_use=in_use)
+    missing = _missing(run, manifest)
+    state = "damaged" if missing else _state(manifest, session, in_use=in_use)
     searches = _records_of_searches(run)
     records = [record for search in searches.values() for record in search]
     progress = _progress(manifest, records)
@@ -153,7 +154,7 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
         protocol=manifest.protocol,
         created=manifest.created,
         finished=manifest.finished,
-        error=session.error if state == "failed" and session else None,
+        error=missing or (session.error if state == "failed" and session else None),
         progress=progress,
         best=_best(searches.get(run.path.name, ())),
         cut_short=cut_short(run),
@@ -161,15 +162,25 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
         seconds_left=_seconds_left(run, progress, searches, now=until) if is_open else None,
         resume=command_to_resume(manifest.argv) if is_open and state != "running" and manifest.argv else None,
         report=str(run.report_file) if run.report_file.is_file() else None,
-        **(_process(session) if state != "complete" else {}),
+        **(_process(session) if is_open else {}),
     )
 
 
 def _status_or_damage(run: RunDirectory) -> RunStatus:
     try:
+        require_plain_folder(run.path)
         return run_status(run)
-    except RunError as error:
+    except (UserError, OSError) as error:
         return RunStatus(run.name, str(run.path), "damaged", error=str(error))
+
+
+def _missing(run: RunDirectory, manifest: Manifest) -> str | None:
+    """What a complete run has left beside ``best/`` and is gone, in a sentence."""
+    known = {run.trials_file.name, run.config_file.name, *manifest.records}
+    gone = [path.name for path in run.records if path.name in known and not path.is_file()]
+    if manifest.status != "complete" or not gone:
+        return None
+    return f"{' and '.join(gone)} of this complete run {'are' if gone[1:] else 'is'} missing; restore it"
 
 
 def _state(manifest: Manifest, session: Session | None, *, in_use: bool) -> State:
@@ -191,15 +202,13 @@ def _records_of_searches(run: RunDirectory) -> dict[str, tuple[TrialRecord, ...]
 
 
 def _progress(manifest: Manifest, records: Sequence[TrialRecord]) -> Progress:
-    plan, nested = manifest.plan, manifest.protocol == "nested" and manifest.outer is None
-    searches = 1 + int(manifest.settings.get("split.outer_folds", 0)) if nested else 1
     return Progress(
         trials=len(records),
         failed=sum(record.status == "failed" for record in records),
-        planned_trials=searches * manifest.planned_trials,
+        planned_trials=manifest.searches * manifest.plan.trials,
         epochs=sum(record.epochs - record.initial_epoch for record in records if record.status == "completed"),
-        planned_epochs=searches * plan.get("epochs", 0),
-        searches=searches,
+        planned_epochs=manifest.searches * manifest.plan.epochs,
+        searches=manifest.searches,
     )
 
 
@@ -221,16 +230,15 @@ def _seconds_left(
     """What the clock says of all searches; of the one at work less what its trial in flight has done by ``now``."""
     records = [record for search in searches.values() for record in search]
     try:
-        config = load_config(run.config_file)
-        plan = plan_run(config)
-    except UserError:
+        config, costs = load_config(run.config_file), CostModel()
+        plan, unbegun = plan_run(config), [()] * progress.searches
+        # All have told their costs before the first is asked.
+        clocks = [search_clock(config, plan, costs, search) for search in (*searches.values(), *unbegun)]
+    except (UserError, KeyError, ValueError):  # the last two: records of another space than config.toml's
         return None
-    costs = CostModel()
-    # All have told their costs before the first is asked.
-    clocks = [search_clock(config, plan, costs, search) for search in (*searches.values(), *[()] * progress.searches)]
     # A search that has ended by the time starts no other trial.
     folders = [run, *(RunDirectory(folder) for folder in sorted(run.path.glob("outer-*")))]
-    over = {each.path.name for each in folders if each.manifest_file.is_file() and each.read_manifest().ended_after}
+    over = {each.path.name for each in folders if each.has_manifest and each.read_manifest().ended_after}
     named = zip((*searches, *[""] * progress.searches), clocks[: progress.searches], strict=False)
     times = [0.0 if name in over else clock.seconds_left(0.0) for name, clock in named]
     if not records or None in times:

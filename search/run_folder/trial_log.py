@@ -15,17 +15,23 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from reports import TrialRecord
+from pydantic import TypeAdapter
+
+from reports.files import read_regular
+from reports.trials import OBJECTIVE_CURVE, TrialRecord
 from search.errors import RunError
 from search.files.atomic import append_line, write_atomic
 from search.run_folder.directory import RunDirectory
+from search.run_folder.manifest import Moment
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+_SCHEMA = TypeAdapter(TrialRecord)
+_FIELDS = {field.name for field in fields(TrialRecord)}
+_MOST = 2**31
+"""No count, value or time of a trial in seconds is as large."""
+_HUGE = 1e30  # nor a loss that counts as finite
 
 
 def append_record(path: Path, record: TrialRecord) -> None:
@@ -45,30 +51,43 @@ def read_records(path: Path) -> tuple[TrialRecord, ...]:
         RunError: If the file is missing, or a line is not what was written.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         raise RunError(
             expected="a run with trials.jsonl", found=f"{path}: {error.strerror}", remedy="Check the run's name."
         ) from None
-    records: list[TrialRecord] = []
+    records: dict[int, TrialRecord] = {}
+    attempt, failures = 0, 0
     for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
         record = _record(path, number, line)
-        says_so = b'"attempt": ' not in line and record.trial in {before.trial for before in records}
-        if says_so or (records and record.attempt > records[-1].attempt):
-            del records[len(records) - last_failures(records) :]
-        numbers = {before.trial for before in records}
-        if record.trial in numbers:
+        if record.attempt > attempt or (b'"attempt": ' not in line and record.trial in records):
+            for _ in range(failures):
+                records.popitem()
+            failures = 0
+        if record.trial in records:
             raise _damaged(path, number, f"trial {record.trial} again, which does not say that it is tried again")
-        if record.parent is not None and record.parent not in numbers:
+        if record.parent is not None and record.parent not in records:
             raise _damaged(path, number, f"trial {record.trial} before trial {record.parent}, which it goes on from")
-        records.append(record)
-    return tuple(records)
+        if record.parent is not None and not _goes_on(record, records[record.parent]):
+            raise _damaged(path, number, f"trial {record.trial}, which does not go on from where {record.parent} ended")
+        records[record.trial], attempt = record, record.attempt
+        failures = failures + 1 if _ended_in_failure(record) else 0
+    return tuple(records.values())
+
+
+def _goes_on(record: TrialRecord, parent: TrialRecord) -> bool:
+    before = (parent.configuration, parent.bracket, parent.epochs, parent.hyperparameters)
+    return before == (record.configuration, record.bracket, record.initial_epoch, record.hyperparameters)
 
 
 def last_failures(records: Sequence[TrialRecord]) -> int:
     """How many trials in a row, up to the last one, ended in an exception or without a defined objective."""
-    good = (record.status != "failed" or record.diverged_epoch is not None for record in reversed(records))
-    return next((count for count, is_good in enumerate(good) if is_good), len(records))
+    failed = [_ended_in_failure(record) for record in reversed(records)]
+    return failed.index(False) if False in failed else len(failed)
+
+
+def _ended_in_failure(record: TrialRecord) -> bool:
+    return record.status == "failed" and record.diverged_epoch is None
 
 
 def drop_torn_line(path: Path) -> bool:
@@ -96,31 +115,45 @@ def _record(path: Path, number: int, line: bytes) -> TrialRecord:
         intact = False
     if not intact:
         raise _damaged(path, number, "damaged")
-    known = {field.name for field in fields(TrialRecord)}
     # The checksum is no proof of who wrote the line: what is in it is checked as well.
     try:
         written = {"trial": parsed["record"].get("run"), **parsed["record"]}
-        values = {name: value for name, value in written.items() if name in known}
+        values = {name: value for name, value in written.items() if name in _FIELDS}
         values["curves"] = {
             name: tuple(tuple(math.nan if value is None else float(value) for value in fold) for fold in folds)
             for name, folds in values.get("curves", {}).items()
         }
-        record = _schema().validate_python(values)
-        if not all(name.isprintable() for name in (*record.hyperparameters, *record.curves, record.status)):
-            raise ValueError("names that steer a terminal")
-    except (ValueError, TypeError, AttributeError):
+        record = _SCHEMA.validate_python(values)
+        if record.started:
+            TypeAdapter(Moment).validate_python(record.started)
+        if not _is_sensible(record):
+            raise ValueError
+    except (ValueError, TypeError, AttributeError, OverflowError):
         raise _damaged(path, number, "not a record of a trial") from None
-    counts = (record.trial, record.configuration, record.bracket, record.rung, record.initial_epoch)
-    if not all(0 <= count < 2**31 for count in counts):
-        raise _damaged(path, number, "a negative number or one that counts nothing")
     return record
 
 
-@cache
-def _schema() -> TypeAdapter[TrialRecord]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(TrialRecord)
+def _is_sensible(record: TrialRecord) -> bool:
+    """What the types don't say, and all who count, add up, draw and print records rely on."""
+    counts = (record.trial, record.configuration, record.bracket, record.rung, record.attempt, record.initial_epoch)
+    values, folds = record.hyperparameters.values(), [len(folds) for folds in record.curves.values()]
+    numbers = [value for value in (*values, record.objective or 0.0) if not isinstance(value, str)]
+    epochs = {len(fold) for folds in record.curves.values() for fold in folds}
+    has_score = record.objective is not None and record.best_epoch is not None and OBJECTIVE_CURVE in record.curves
+    return (
+        all(0 <= count < _MOST for count in counts)
+        and record.initial_epoch < record.epochs < _MOST
+        and 1 <= (record.best_epoch or 1) <= record.epochs
+        and has_score is (record.status == "completed")
+        and epochs <= {record.epochs}
+        and len(set(folds)) <= 1
+        # NaN: a metric that a fold does not define.
+        and not any(abs(value) > _HUGE for folds in record.curves.values() for fold in folds for value in fold)
+        and all(abs(number) < _MOST for number in numbers)
+        and all(0 <= time < _MOST for time in (record.seconds, record.build_seconds))
+        and abs(record.overhead_seconds) < _MOST
+        and all(text.isprintable() for text in (*record.hyperparameters, *record.curves, *map(str, values)))
+    )
 
 
 def _damaged(path: Path, number: int, found: str) -> RunError:

@@ -8,8 +8,9 @@ import os
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -28,9 +29,9 @@ def messages(stream: TextIO | None = None) -> Console:
 
     It measures the stream that it writes to: rich asks stdin first, which may be another terminal or none.
     """
-    from rich.console import Console, ConsoleDimensions
+    from rich.console import ConsoleDimensions
 
-    class Terminal(Console):
+    class Terminal(_printable_console()):  # type: ignore[misc]
         @property
         def size(self) -> ConsoleDimensions:
             width, height = terminal_size(self.file)
@@ -40,7 +41,22 @@ def messages(stream: TextIO | None = None) -> Console:
         def size(self, new_size: tuple[int, int]) -> None:
             raise AttributeError("the size is the terminal's")
 
-    return Terminal(file=stream or sys.stderr)
+    terminal: Console = Terminal(file=stream or sys.stderr)
+    return terminal
+
+
+@cache
+def _printable_console() -> type[Console]:
+    """rich's console without what texts could steer a terminal with: some come out of files that others have made."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Printable(Console):
+        def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else printable(text), style, control)
+
+    return Printable
 
 
 def terminal_size(stream: Any) -> tuple[int, int]:
@@ -78,16 +94,15 @@ def answer_width() -> int:
 
 def show_table(table: RenderableType) -> None:
     """Print a table on stdout."""
-    from rich.console import Console
-
+    console = _printable_console()
     if not sys.stdout.isatty():
         text = io.StringIO()
-        Console(file=text, width=answer_width(), highlight=False).print(table)
+        console(file=text, width=answer_width(), highlight=False).print(table)
         show("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
         return
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal's encoding may lack a letter of a name
-    Console(file=sys.stdout, width=answer_width(), highlight=False).print(table)
+    console(file=sys.stdout, width=answer_width(), highlight=False).print(table)
 
 
 def show_json(value: Any) -> None:

@@ -15,8 +15,9 @@ from search.audit.shortcuts import Probe
 from search.cohort import Cohort
 from search.export.describe import write_run_metadata
 from search.files.atomic import write_atomic
+from search.final.final_model import FinalModel
 from search.final.held_out import case_attributes, radius_cuts, selection_correction, write_predictions
-from search.final.report import FinalModel, RunReport, split_part
+from search.final.report import RunReport, split_part
 from search.final.retrain import Searched
 from search.job import Job
 from search.plan.execution import SearchOutcome

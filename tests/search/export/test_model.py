@@ -1,5 +1,6 @@
 """The exported network against the trainable one: pixels scaled, kernels folded, the head put in its place."""
 
+import zipfile
 from dataclasses import replace
 
 import keras
@@ -9,11 +10,34 @@ from scipy.special import softmax
 from search.bit.architecture import SMALL
 from search.bit.backbone import assign_official, build_backbone
 from search.bit.weights import random_weights
-from search.export.model import assemble_model, predict_images
+from search.export.model import assemble_model, load_exported, predict_images, save_model
 from search.trials.head import plain_head
 from search.trials.tail import TrainedTail
 
 SIDE = 48
+
+
+def test_the_same_weights_have_the_same_bytes_whatever_was_made_before(tmp_path):
+    weights, rng = random_weights(SMALL, 0), np.random.default_rng(0)
+    head = {
+        name: [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+        for name, shapes in {"head_dense": ((512, 16), (16,)), "head_logits": ((16, 3), (3,))}.items()
+    }
+    contents = []
+    for number in range(2):
+        model = assemble_model(SMALL, weights, TrainedTail({}, head, ()), image_size=SIDE, head_width=16, n_classes=3)
+        path = tmp_path / f"{number}.keras"
+        save_model(model, path)
+        contents.append(path.read_bytes())
+        keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="relu")])
+    assert contents[0] == contents[1]
+    again = load_exported(path)
+    assert all(np.array_equal(*pair) for pair in zip(again.get_weights(), model.get_weights(), strict=True))
+    save_model(again, tmp_path / "again.keras")
+    assert (tmp_path / "again.keras").read_bytes() == contents[0]
+    with zipfile.ZipFile(path) as archive:
+        assert b"shared_object_id" not in archive.read("config.json")
+        assert {member.date_time[0] for member in archive.infolist()} == {1980}
 
 
 def trained_looking_head(model, pixels, rng):

@@ -4,18 +4,18 @@ import io
 import json
 import pickle
 import shutil
-import warnings
 import zipfile
 import zlib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from search.errors import RunError, UserError
+from search.files.digests import json_checksum
 from search.files.tensors import load_checked_npz, load_checked_safetensors
 from search.run_folder.directory import RunDirectory, open_run_directory
-from search.run_folder.manifest import write_manifest
 from search.run_folder.trial_log import read_records
 from tests.support.command_line import typed
 
@@ -62,6 +62,19 @@ def replace_last_layer(**layer):
         ({"module": "keras.src.utils.python_utils", "class_name": "func_load"}, "func_load"),
         ({"module": "keras.utils", "class_name": "get_file"}, "keras.utils.get_file"),
         ({"module": None, "class_name": "__lambda__"}, "__lambda__"),
+        ({"module": ["keras.layers"], "class_name": "Dense"}, "Dense"),
+        ({"registered_name": "trap>Layer"}, "a registered trap>Layer"),
+        ({"compile_config": {"optimizer": "adam"}}, "a compile_config"),
+        ({"custom_objects": {"Dense": "trap"}}, "a custom_objects"),
+        ({"config": {"activation": "trap"}}, "trap as activation"),
+        ({"config": {"activation": ["relu"]}}, "unhashable"),
+        ({"config": {"activation": {"module": "builtins", "class_name": "function", "config": "eval"}}}, "function"),
+        ({"config": {"kernel_initializer": "trap"}}, "trap as kernel_initializer"),
+        ({"config": {"b": {"module": "keras.initializers", "class_name": "Orthogonal"}}}, "initializers.Orthogonal"),
+        ({"config": {"b": {"module": "keras.regularizers", "class_name": "get"}}}, "keras.regularizers.get"),
+        ({"config": {"b": {"module": "trap", "class_name": "L2"}}}, "trap.L2"),
+        ({"config": {"kernel_constraint": {"module": "trap", "class_name": "MaxNorm"}}}, "trap.MaxNorm"),
+        ({"config": {"bias_constraint": "trap"}}, "trap as bias_constraint"),
     ],
 )
 def test_a_model_with_anything_but_plain_layers_is_refused(finished, tmp_path, monkeypatch, layer, words):
@@ -77,6 +90,64 @@ def test_a_model_with_anything_but_plain_layers_is_refused(finished, tmp_path, m
     assert words in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "sprung").exists()
+
+
+def external_link(file, outside):
+    file["layers/evil"] = h5py.ExternalLink(str(outside), "secret")
+
+
+def soft_link(file, outside):
+    file["layers/evil"] = h5py.SoftLink("/layers")
+
+
+def external_data(file, outside):
+    file.create_dataset("evil", (4,), "u1", external=[(str(outside), 0, 4)])
+
+
+def virtual_data(file, outside):
+    layout = h5py.VirtualLayout((4,), "u1")
+    layout[:] = h5py.VirtualSource(str(outside), "secret", (4,))
+    file.create_virtual_dataset("evil", layout)
+
+
+def many_zeros(file, outside):
+    file.create_dataset("evil", (10**12,), "u1", compression="gzip")
+
+
+def text(file, outside):
+    file["evil"] = "text"
+
+
+@pytest.mark.parametrize("change", [external_link, soft_link, external_data, virtual_data, many_zeros, text])
+def test_weights_that_lead_elsewhere_are_refused(finished, tmp_path, change):
+    from search.export.wall import require_plain_model
+
+    _, result = finished
+    weights = tmp_path / "model.weights.h5"
+    with zipfile.ZipFile(result.directory.model_file) as source:
+        content = {name: source.read(name) for name in source.namelist()}
+    weights.write_bytes(content[weights.name])
+    with h5py.File(tmp_path / "outside.h5", "w") as outside:
+        outside["secret"] = np.arange(4, dtype=np.uint8)
+    with h5py.File(weights, "a") as file:
+        change(file, tmp_path / "outside.h5")
+    content[weights.name] = weights.read_bytes()
+    with zipfile.ZipFile(tmp_path / "evil.keras", "w") as archive:
+        for name, member in content.items():
+            archive.writestr(name, member)
+    require_plain_model(result.directory.model_file)
+    with pytest.raises(RunError, match=r"link among the weights|no plain array"):
+        require_plain_model(tmp_path / "evil.keras")
+
+
+def test_an_archive_that_grows_is_refused(tmp_path):
+    from search.export.wall import require_plain_model
+
+    with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, size in {"config.json": 2, "metadata.json": 2, "model.weights.h5": 10**8}.items():
+            archive.writestr(name, b"0" * size)
+    with pytest.raises(RunError, match="grows when it is read"):
+        require_plain_model(tmp_path / "bomb.keras")
 
 
 def test_keras_itself_refuses_a_lambda_that_gets_past_the_first_wall(tmp_path, monkeypatch):
@@ -182,6 +253,14 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
+def forge(run, **changes):
+    """Write a manifest that its own program would not write, with a checksum that fits."""
+    content = {**json.loads(run.manifest_file.read_text()), **changes}
+    text = json.dumps({**content, "checksum": json_checksum(content, without="checksum")})
+    for name in ("run.json", ".run.json.copy"):
+        (run.path / name).write_text(text)
+
+
 HOSTILE_VALUES = {
     "status": ["complete"],
     "name": {"a": 1},
@@ -189,13 +268,19 @@ HOSTILE_VALUES = {
     "views_per_class": [10**9, 1, 1],
     "fingerprints": None,
     "settings": "../../etc/passwd",
+    "created": "yesterday",
+    "finished": "0001-01-01T00:00:00",
+    "plan": [3, "trials"],
+    "precision": {"name": ["float32"]},
+    "outer": {"run": "first", "fold": -1, "folds": 10**30},
+    "ended_after": 10**4000,
+    "outputs": {"figures/roc.png": 7},
 }
 
 
 @pytest.mark.parametrize("key", HOSTILE_VALUES)
 def test_a_manifest_of_other_types_is_one_line(foreign, key):
-    with warnings.catch_warnings(action="ignore"):  # pydantic's, of what it is made to write
-        write_manifest(foreign.manifest_file, foreign.read_manifest().but(**{key: HOSTILE_VALUES[key]}))
+    forge(foreign, **{key: HOSTILE_VALUES[key]})
     with pytest.raises(RunError, match=key) as error:
         foreign.read_manifest()
     assert "\n" not in str(error.value)

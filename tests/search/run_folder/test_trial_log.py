@@ -23,10 +23,15 @@ def record(number: int, **changes: object) -> TrialRecord:
         status="completed",
         objective=0.1 + 0.2,
         best_epoch=2,
-        curves={"loss": ((1.25, 1.0), (math.pi, 0.5))},
+        curves={"loss": ((1.25, 1.0), (math.pi, 0.5)), "val_macro_auc": ((0.1, 0.3), (0.2, 0.3))},
         seconds=1.5,
     )
     return replace(found, **changes)
+
+
+def promoted(number: int, parent: int) -> TrialRecord:
+    found = record(number, rung=1, parent=parent, configuration=parent, initial_epoch=2, epochs=4)
+    return replace(found, curves={name: [(*fold, *fold) for fold in folds] for name, folds in found.curves.items()})
 
 
 def failed(number: int, **changes: object) -> TrialRecord:
@@ -70,8 +75,8 @@ def test_damage_is_named_with_its_line(tmp_path, damage):
 
 def test_trials_may_stand_in_any_order_of_their_numbers(tmp_path):
     """One that replaces a failed trial is numbered behind all planned ones, and comes before the promotions."""
-    records = (failed(0), record(2), record(9), record(1, rung=1, parent=9, initial_epoch=2, epochs=4))
-    assert read(tmp_path / "trials.jsonl", *records) == records
+    records = (failed(0), record(2), record(9), promoted(1, parent=9))
+    assert [one.trial for one in read(tmp_path / "trials.jsonl", *records)] == [0, 2, 9, 1]
 
 
 def test_a_trial_that_is_tried_again_says_so_and_takes_its_row_back(tmp_path):
@@ -96,6 +101,7 @@ def test_a_diverged_trial_is_no_part_of_a_row(tmp_path):
         ((record(0), failed(1), failed(1)), "line 3, trial 1 again"),
         ((record(0), record(1), record(1, attempt=1)), "line 3, trial 1 again"),
         ((record(0), record(1, parent=2)), "line 2, trial 1 before trial 2"),
+        ((record(0), record(1, parent=0)), "line 2, trial 1, which does not go on from where 0 ended"),
     ],
 )
 def test_a_line_that_contradicts_the_others_is_named(tmp_path, records, said):

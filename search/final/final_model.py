@@ -1,0 +1,81 @@
+"""The result of a run in words: the model that is handed over, and what it is worth."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from search.cohort import NOTICE, ROI_NOTICE
+from search.plan.execution import SearchOutcome
+from search.run_folder.cut_short import CutShort
+from search.run_folder.directory import RunDirectory
+from search.text import duration, interval_text
+
+
+@dataclass(frozen=True)
+class FinalModel:
+    """The result of a run.
+
+    Attributes:
+        directory: The run's folder.
+        demo: Whether it is a demonstration.
+        metrics: Metrics of the exported model on the held-out patients.
+        outcome: What the search found.
+        cut_short: How far the searches came that the time limit ended, or None.
+    """
+
+    directory: RunDirectory
+    demo: bool
+    metrics: dict[str, Any]
+    outcome: SearchOutcome
+    cut_short: CutShort | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as a JSON-able dict."""
+        return {
+            "run": str(self.directory.path),
+            "demo": self.demo,
+            "mode": self.metrics["mode"],
+            "configuration": self.outcome.winner.hyperparameters,
+            "cross_validated_macro_auc": self.outcome.winner.objective,
+            "cut_short": asdict(self.cut_short) if self.cut_short else None,
+            "metrics": self.metrics,
+            "model": str(self.directory.model_file),
+            "report": str(self.directory.report_file),
+        }
+
+    def as_text(self) -> str:
+        """The answer as lines of text."""
+        notices = [NOTICE] if self.demo else []
+        lines = [("task", ROI_NOTICE)] if self.metrics["mode"] == "roi" else []
+        lines += [("search cut short", str(self.cut_short))] if self.cut_short else []
+        lines += self._lines()
+        lines += [("model", str(self.directory.model_file)), ("report", str(self.directory.report_file))]
+        if "nested_seconds" in self.metrics:
+            text = "--protocol nested evaluates the procedure on every patient, in about "
+            lines.append(("on all patients", text + duration(self.metrics["nested_seconds"])))
+        return "\n".join([*notices, *(f"{label:<20}{text}" for label, text in lines)])
+
+    def _lines(self) -> list[tuple[str, str]]:
+        """Label and text of what this protocol has found."""
+        return [
+            ("best configuration", self._configuration()),
+            ("cross-validated", self._selected()),
+            ("held-out patients", self._areas()),
+        ]
+
+    def _configuration(self) -> str:
+        return "  ".join(f"{name} {value:g}" for name, value in self.outcome.winner.hyperparameters.items())
+
+    def _selected(self) -> str:
+        winner = self.outcome.winner
+        return f"macro AUC {winner.objective:.3f} at epoch {winner.best_epoch} (selected, optimistic)"
+
+    def _areas(self, mean: str = "") -> str:
+        metrics, noun = self.metrics, "crops" if self.metrics["mode"] == "roi" else "images"
+        worst = metrics["class_names"][-1]
+        return (
+            f"{metrics['primary_endpoint']}: AUC {interval_text(metrics['primary_auc'])}{mean} with "
+            f"{metrics['class_counts'][worst]} {worst} among {metrics['n']} {noun}; "
+            f"macro AUC {interval_text(metrics['macro_ovr_auc'])}"
+        )
