@@ -179,7 +179,7 @@ def test_a_server_that_does_not_deliver_is_one_line(path: str, words: str, serve
     assert "--url" in str(caught.value)
     assert "\n" not in str(caught.value)
     # What will not change in a moment is not asked for again.
-    assert server.asked.count(path) == {"/missing": 1, "/busy": 3, "/slow": 3}.get(path, 31)
+    assert server.asked.count(path) == {"/missing": 1, "/busy": 3, "/slow": 3}.get(path, 11)
     assert [found.name for found in (tmp_path / "set").iterdir()] == [LICENCE_NAME], "nothing arrived, nothing is kept"
 
 
