@@ -24,6 +24,15 @@ from .backbone import (
 from .backbone import (
     official_variables as official_variables,
 )
+from .carried import (
+    load_npz as load_npz,
+)
+from .carried import (
+    load_saved_model as load_saved_model,
+)
+from .carried import (
+    load_weights as load_weights,
+)
 from .family import (
     FAMILY as FAMILY,
 )
@@ -47,12 +56,6 @@ from .layers import (
 )
 from .resolve import (
     backbone_weights as backbone_weights,
-)
-from .resolve import (
-    load_npz as load_npz,
-)
-from .resolve import (
-    load_saved_model as load_saved_model,
 )
 from .resolve import (
     resolve_weights as resolve_weights,

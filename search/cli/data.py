@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import mammo_data
@@ -38,7 +39,7 @@ def fetch(
     from mammo_data.fetch.download import CHECKSUM_NOTE, LICENCE_NOTICE, fetch_mias
 
     messages().out(LICENCE_NOTICE, highlight=False)
-    with _bar("download", size=True) as moved:
+    with bar("download", size=True) as moved:
         fetched = fetch_mias(to, urls=(url,) if url else (), timeout=timeout, progress=moved)
     what = f"fetched from {fetched.url}" if fetched.downloaded else "all there already"
     text = f"{fetched.directory}: {fetched.files} files, each with its {CHECKSUM_NOTE}; {what}"
@@ -53,7 +54,7 @@ def check(data: DataArgument = DEFAULT_FOLDER, info: Info = None, json: Json = F
     Example: mammo-search data check all-mias.tar.gz
     """
     source = mammo_data.open_source(data, info)
-    with _bar("check") as moved:
+    with bar("check") as moved:
         report = mammo_data.check(source, progress=moved)
     show_json(report.as_json()) if json else show(report.as_text())
     if report.problems:
@@ -79,7 +80,7 @@ def preview(
     """
     source = mammo_data.open_source(data, info)
     table = mammo_data.load_cases(source)
-    with _bar("preview") as moved:
+    with bar("preview") as moved:
         sheet, refused = mammo_data.contact_sheet(
             source, table, image_ids=image, side=side, columns=columns, progress=moved
         )
@@ -135,9 +136,11 @@ def audit(
 
 
 @contextmanager
-def _bar(description: str, *, size: bool = False) -> Iterator[Callable[[int, int], None]]:
+def bar(
+    description: str, *, size: bool = False, console: Console | None = None
+) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on a terminal's stderr; yields what moves it."""
-    console = messages()
+    console = console or messages()
     amount = DownloadColumn() if size else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), amount, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:

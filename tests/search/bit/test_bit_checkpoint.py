@@ -4,8 +4,8 @@ import google_crc32c
 import numpy as np
 import pytest
 
+from search.bit.carried import load_npz, load_saved_model
 from search.bit.checkpoint import official_name
-from search.bit.resolve import load_npz, load_saved_model
 from search.errors import WeightsError
 from tests.support.bit_stand_in import TINY, npz_bytes, same, stand_in_arrays, write_saved_model
 
