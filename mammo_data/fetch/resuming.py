@@ -26,7 +26,6 @@ _NOT_MENDED_BY_ASKING_AGAIN = {
     urllib3_errors.ConnectTimeoutError: "no connection in time",
     urllib3_errors.ProxyError: "no connection through the proxy",
     urllib3_errors.SSLError: "a certificate that is not trusted",
-    requests.exceptions.InvalidHeader: "a token that can't be sent",
 }
 _REASONS = {
     requests.Timeout: "no answer in time",

@@ -98,7 +98,7 @@ class Transfer:
         finally:
             with self._lock:
                 self._given_up = True
-        done.result()
+        done.result(timeout=0)
 
     def _watch(self, worker: threading.Thread, deadline: float, look: Callable[[int], None]) -> None:
         limits = self._limits
@@ -139,6 +139,8 @@ class Transfer:
         headers = {"Accept-Encoding": "identity", **self._headers}
         timeout = (min(_CONNECT_SECONDS, self._limits.silence), self._limits.silence)
         url = self._url
+        if not (self._token.isascii() and self._token.isprintable()):  # http.client's error would show it
+            raise GivenUpError("a token that can't be sent")
         for _ in range(_MOST_REDIRECTS + 1):
             own = self._token and _host(urlsplit(url)) == _host(urlsplit(self._url))
             auth = _Bearer(self._token) if own else None

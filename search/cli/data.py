@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import mammo_data
 from mammo_data.errors import DataError
 from search.cli import settings
 from search.cli.settings import Assignments, ConfigFile, Demo, ImageSize, Info, Json, Mode, SplitFile, Weights
-from search.screen.output import complain, messages, show, show_json
+from search.screen.output import bar, complain, messages, show, show_json
 
 DEFAULT_FOLDER = Path("data/images")
 PROBLEMS_FOUND = 3
@@ -133,16 +129,3 @@ def audit(
     show_json(found.as_dict()) if json else show(found.as_text())
     if found.leaks:
         raise typer.Exit(PROBLEMS_FOUND)
-
-
-@contextmanager
-def bar(
-    description: str, *, size: bool = False, console: Console | None = None
-) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal's stderr; yields what moves it."""
-    console = console or messages()
-    amount = DownloadColumn() if size else MofNCompleteColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), amount, TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(description, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total or None)

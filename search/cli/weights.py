@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.bit.family import FAMILY, architecture_of, backbone_source
-from search.cli.data import bar
 from search.cli.settings import Json
 from search.machine.libraries import quiet_libraries
-from search.screen.output import messages, show, show_json
+from search.screen.output import bar, messages, show, show_json
 
 if TYPE_CHECKING:
     from search.bit.weights import BitWeights

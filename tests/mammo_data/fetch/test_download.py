@@ -174,7 +174,7 @@ def test_a_file_that_changed_meanwhile_starts_anew(server: Server, known: dict[s
 )
 def test_a_server_that_does_not_deliver_is_one_line(path: str, words: str, server: Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=words) as caught:
-        fetch_mias(tmp_path / "set", urls=(server.url + path,), known={"a": "b"}, timeout=0.2)
+        fetch_mias(tmp_path / "set", urls=(server.url + path,), known={"a": "b"}, timeout=1.0)
     assert server.url in str(caught.value)
     assert "--url" in str(caught.value)
     assert "\n" not in str(caught.value)
