@@ -35,7 +35,7 @@ BEHIND_IT = {"tf-hub": "/files/tiny.tar.gz", "kaggle": "/signed/tiny.tar.gz", "t
 TIMM_FILE = "/timm/tiny/resolve/main/model.safetensors"
 WORDS = {
     "403": "status 403 Forbidden",
-    "a page": "Error",
+    "a page": "",
     "a redirect loop": "redirects without an end",
     "a redirect to file://": "a redirect from http to file",
     "a short body": "a connection that ended before the file did, 3 times",
@@ -43,11 +43,11 @@ WORDS = {
     "an endless body": "more than 2097152 bytes",
     "a slow body": "less than 4000 bytes a second for 1.5 seconds",
     "slow headers": "no answer in time",
-    "a gzip bomb": "none",
+    "a gzip bomb": "",
     "silence": "no answer in time",
     "an empty body": "an empty answer",
 }
-"""Mood of a server to what a user reads of it."""
+"""Mood of a server to what a user reads of it; a file that is no weights is told by whoever reads it."""
 
 
 @dataclass
