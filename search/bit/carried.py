@@ -34,8 +34,15 @@ def load_weights(path: Path, arch: BitArchitecture) -> BitWeights:
     """
     if path.is_dir():
         return load_saved_model(path, arch)
-    with path.open("rb") as file:
-        start = file.read(9)
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise WeightsError(
+            expected=f"a readable weights file at {path}",
+            found=error.strerror or str(error),
+            remedy="Correct --weights.",
+        ) from error
     if start.startswith(b"PK"):
         return load_npz(path, arch)
     if start[8:] == b"{":

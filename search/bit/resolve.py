@@ -65,7 +65,7 @@ def stored_paths(backbone: str, spec: str, cache: Path | None = None) -> tuple[P
         return tuple(_stored_path(place, arch, cache) for place in places.values())
     if spec in places or is_address(spec):
         return (_stored_path(places.get(spec, spec), arch, cache),)
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):
         raise _names_nothing(spec, (AUTO, *places) if places else ())
     return (_stored_path(spec, arch, cache) if _takes_time(path) else path,)
 
@@ -99,10 +99,13 @@ def _stored_path(place: str, arch: BitArchitecture, cache: Path | None) -> Path:
 
 def _takes_time(path: Path) -> bool:
     """Whether to read what lies there takes TensorFlow, so that the outcome is worth storing."""
-    if path.is_dir():
+    if path.is_dir() or path.suffix == ".tar":
         return True
-    with path.open("rb") as file:
-        return file.read(len(_GZIP)) == _GZIP or path.suffix == ".tar"
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_GZIP)) == _GZIP
+    except OSError:  # said by whoever reads it
+        return False
 
 
 def resolve_weights(
@@ -136,7 +139,7 @@ def resolve_weights(
     path = Path(spec).expanduser()
     if is_address(spec):
         return _from_place(spec, arch, cache, limits, progress)
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):
         raise _names_nothing(spec, ())
     if not _takes_time(path):
         return load_weights(path, arch)
@@ -186,17 +189,16 @@ def backbone_weights(
     Raises:
         WeightsError: If the weights can't be had.
     """
+    stored_paths(backbone, spec, cache)  # refuses what names nothing
     arch, places = architecture_of(backbone), _places(backbone)
-    if spec == AUTO and places:
+    if spec == "random":
+        return random_weights(arch, seed)
+    if spec == AUTO:
         return first_genuine(FAMILY[backbone], cache=cache, progress=progress, say=say)
     if spec in places:
         weights = _from_place(places[spec], arch, cache, LIMITS, progress)
-    elif spec == "random" or is_address(spec) or Path(spec).expanduser().exists():
-        weights = resolve_weights(spec, arch, seed, cache=cache, progress=progress)
     else:
-        raise _names_nothing(spec, (AUTO, *places) if places else ())
-    if spec == "random":
-        return weights
+        weights = resolve_weights(spec, arch, cache=cache, progress=progress)
     found = verify_backbone(backbone, weights.arrays, arch)
     return replace(weights, genuine=found.genuine, verification=found.text)
 
