@@ -11,10 +11,10 @@ from typing import Any
 from mammo_data import DataError, load_cases, open_source
 from mammo_data.truth.mias import claims_to_be_mias, known_checksums
 from search.bit.carried import load_weights
-from search.bit.download import cache_directory as weights_cache
-from search.bit.family import architecture_of, verify_backbone, weights_spec
+from search.bit.family import architecture_of, verify_backbone
 from search.bit.precision import has_bfloat16_instructions
-from search.bit.resolve import stored_path
+from search.bit.resolve import stored_paths
+from search.bit.sources import cache_directory as weights_cache
 from search.bit.weights import SUFFIX
 from search.config.schema import Config, cache_directory
 from search.errors import UserError
@@ -69,28 +69,33 @@ def examine_weights(weights: str, backbone: str, cache: Path) -> Check:
     """Whether the weights are there, and genuine, tensor by tensor: no file is taken at its word.
 
     Args:
-        weights: As for `search.bit.resolve.resolve_weights`; nothing is downloaded.
+        weights: As for `search.bit.resolve.backbone_weights`; nothing is downloaded.
         backbone: A name of `search.bit.family`.
         cache: Where imported weights are kept.
     """
 
     if weights == "random":
-        return Check("weights", "note", "random: nothing pretrained will be used", "Name BiT's with --weights tf-hub.")
-    arch, path = architecture_of(backbone), Path(weights).expanduser()
+        return Check("weights", "note", "random: nothing pretrained will be used", "Name BiT's with --weights auto.")
+    arch, checks = architecture_of(backbone), list[Check]()
     try:
-        stored = path if path.exists() else stored_path(weights_spec(backbone, weights), arch, cache)
-        if not stored.exists():
-            remedy = f"Run: mammo-search weights fetch --backbone {backbone} here, or where there is internet with "
-            remedy += f"--output {backbone}{SUFFIX}, carry that file over, and name it with --weights."
-            return Check("weights", "lack", f"{weights} for {backbone} is not on this machine", remedy)
-        found = load_weights(stored, arch)
+        stored = stored_paths(backbone, weights, cache)
     except UserError as error:
         return Check("weights", "lack", error.found, error.remedy)
-    verification = verify_backbone(backbone, found.arrays, arch)
-    text = f"{stored}; {verification.text}"
-    if verification.genuine is False or verification.asked_for:
-        return Check("weights", "note", text, "If the published weights are meant, fetch them again.")
-    return Check("weights", "ok", text)
+    for file in filter(Path.exists, stored):
+        try:
+            verification = verify_backbone(backbone, load_weights(file, arch).arrays, arch)
+        except UserError as error:
+            checks.append(Check("weights", "lack", error.found, error.remedy))
+            continue
+        text = f"{file}; {verification.text}"
+        if verification.genuine is not False and not verification.asked_for:
+            return Check("weights", "ok", text)
+        checks.append(Check("weights", "note", text, "If the published weights are meant, fetch them again."))
+    if checks:
+        return checks[0]
+    remedy = f"Run: mammo-search weights fetch --backbone {backbone} here, or where there is internet with "
+    remedy += f"--output {backbone}{SUFFIX}, carry that file over, and name it with --weights."
+    return Check("weights", "lack", f"{weights} for {backbone} is not on this machine", remedy)
 
 
 def examine_data(data: Path, info: Path | None = None) -> Check:

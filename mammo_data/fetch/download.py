@@ -11,6 +11,7 @@ from typing import Any
 
 from mammo_data.errors import DataError
 from mammo_data.fetch.resuming import ResumingDownload
+from mammo_data.fetch.transfer import Limits
 from mammo_data.files import write_whole
 from mammo_data.sources.archive_members import archive_members
 from mammo_data.truth.mias import CHECKSUM_NOTE, CONFIRMED_BY_A_SECOND_COPY, known_checksums
@@ -112,7 +113,14 @@ def _download(
         archive = working / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{ARCHIVE}"
         try:
             if not archive.is_file():
-                ResumingDownload(url, archive, timeout=timeout, progress=progress).finish()
+                ResumingDownload(
+                    url,
+                    archive,
+                    what="the archive",
+                    remedy="or name another address with --url, or put the archive there yourself.",
+                    limits=Limits(silence=timeout),
+                    progress=progress,
+                ).finish()
             return archive, url
         except DataError as error:
             failures.append(error)

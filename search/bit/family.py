@@ -33,7 +33,9 @@ class BackboneSource:
         training_data: What it was trained on.
         handle: Its TF-Hub handle.
         kaggle_handle: The same module on Kaggle.
+        kaggle_archive: Its archive, as Kaggle's interface for programs has it.
         npz_url: The authors' npz.
+        timm_model: Name of timm's conversion on Hugging Face, "" if there is none.
         module_range: Smallest and largest RGB value that the module takes; it converts them to ``input_range`` itself.
         input_range: What the network takes, from the npz and in this package.
         licence: SPDX name.
@@ -45,11 +47,19 @@ class BackboneSource:
     training_data: str
     handle: str
     kaggle_handle: str
+    kaggle_archive: str
     npz_url: str
+    timm_model: str = ""
     module_range: tuple[float, float] = (0.0, 1.0)
     input_range: tuple[float, float] = (-1.0, 1.0)
     licence: str = "Apache-2.0"
     citation: str = _PAPER
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Source to its place (see `search.bit.sources`), in the order in which they are tried."""
+        places = {"tf-hub": self.handle, "kaggle": self.kaggle_archive, "npz": self.npz_url, "timm": self.timm_model}
+        return {source: place for source, place in places.items() if place}
 
     def as_json(self) -> dict[str, Any]:
         """The row by field, the architecture by its name and with its number of parameters."""
@@ -66,7 +76,10 @@ def _source(size: str, architecture: BitArchitecture) -> BackboneSource:
         training_data=data,
         handle=f"https://tfhub.dev/google/bit/{size}-{variant}/1",
         kaggle_handle=f"https://www.kaggle.com/models/google/bit/TensorFlow2/{size}-{variant}/1",
+        kaggle_archive=f"https://www.kaggle.com/api/v1/models/google/bit/tensorFlow2/{size}-{variant}/1/download",
         npz_url=f"https://storage.googleapis.com/bit_models/BiT-{size.upper()}-{architecture.name}.npz",
+        # Of BiT-S there is none. Others of the same shapes, fine-tuned (…_ft_in1k) or distilled, are other networks.
+        timm_model=f"timm/resnetv2_{variant.removeprefix('r')}_bit.goog_in21k" if size == "m" else "",
     )
 
 
@@ -100,11 +113,6 @@ def architecture_of(name: str) -> BitArchitecture:
     return SMALL if name == SMALL_BACKBONE else backbone_source(name).architecture
 
 
-def weights_spec(backbone: str, weights: str) -> str:
-    """What `search.bit.resolve.resolve_weights` is to look for: `tf-hub` means what the backbone was released with."""
-    return backbone if weights == "tf-hub" and backbone in FAMILY else weights
-
-
 @dataclass(frozen=True)
 class Verification:
     """Outcome of comparing weights with the published BiT-M-R50x1.
@@ -120,6 +128,13 @@ class Verification:
     differing: tuple[str, ...] = ()
     n_tensors: int = 0
     asked_for: str = ""
+
+    @property
+    def in_short(self) -> str:
+        """What speaks against them, in a few words without names of tensors."""
+        if self.asked_for:
+            return "the tensors of BiT-M-R50x1"
+        return f"{len(self.differing)} of {self.n_tensors} tensors not the published ones"
 
     @property
     def text(self) -> str:
@@ -161,15 +176,21 @@ def verify(
     return Verification(not differing, differing, len(published))
 
 
-def verify_backbone(name: str, arrays: Mapping[str, np.ndarray], arch: BitArchitecture) -> Verification:
+def verify_backbone(
+    name: str,
+    arrays: Mapping[str, np.ndarray],
+    arch: BitArchitecture,
+    published: Mapping[str, int] | None = None,
+) -> Verification:
     """Are these the weights of the backbone of that name?
 
     Args:
         name: Of the backbone; checksums are known of BiT-M-R50x1 alone.
         arrays: Official name to float32 array.
         arch: Their architecture.
+        published: Official name to CRC-32C of that backbone; what is known if None.
     """
-    outcome = verify(arrays, arch)
-    if name == DEFAULT_BACKBONE:
+    outcome = verify(arrays, arch, published)
+    if published or name == DEFAULT_BACKBONE:
         return outcome
     return Verification(None, asked_for=name if outcome.genuine else "")

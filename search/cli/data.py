@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import mammo_data
 from mammo_data.errors import DataError
 from search.cli import settings
 from search.cli.settings import Assignments, ConfigFile, Demo, ImageSize, Info, Json, Mode, SplitFile, Weights
-from search.screen.output import complain, messages, show, show_json
+from search.screen.output import bar, complain, messages, show, show_json
 
 DEFAULT_FOLDER = Path("data/images")
 PROBLEMS_FOUND = 3
@@ -38,7 +35,7 @@ def fetch(
     from mammo_data.fetch.download import CHECKSUM_NOTE, LICENCE_NOTICE, fetch_mias
 
     messages().out(LICENCE_NOTICE, highlight=False)
-    with _bar("download", size=True) as moved:
+    with bar("download", size=True) as moved:
         fetched = fetch_mias(to, urls=(url,) if url else (), timeout=timeout, progress=moved)
     what = f"fetched from {fetched.url}" if fetched.downloaded else "all there already"
     text = f"{fetched.directory}: {fetched.files} files, each with its {CHECKSUM_NOTE}; {what}"
@@ -53,7 +50,7 @@ def check(data: DataArgument = DEFAULT_FOLDER, info: Info = None, json: Json = F
     Example: mammo-search data check all-mias.tar.gz
     """
     source = mammo_data.open_source(data, info)
-    with _bar("check") as moved:
+    with bar("check") as moved:
         report = mammo_data.check(source, progress=moved)
     show_json(report.as_json()) if json else show(report.as_text())
     if report.problems:
@@ -79,7 +76,7 @@ def preview(
     """
     source = mammo_data.open_source(data, info)
     table = mammo_data.load_cases(source)
-    with _bar("preview") as moved:
+    with bar("preview") as moved:
         sheet, refused = mammo_data.contact_sheet(
             source, table, image_ids=image, side=side, columns=columns, progress=moved
         )
@@ -132,14 +129,3 @@ def audit(
     show_json(found.as_dict()) if json else show(found.as_text())
     if found.leaks:
         raise typer.Exit(PROBLEMS_FOUND)
-
-
-@contextmanager
-def _bar(description: str, *, size: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal's stderr; yields what moves it."""
-    console = messages()
-    amount = DownloadColumn() if size else MofNCompleteColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), amount, TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(description, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total or None)

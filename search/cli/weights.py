@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 from search.bit.family import FAMILY, architecture_of, backbone_source
 from search.cli.settings import Json
 from search.machine.libraries import quiet_libraries
-from search.screen.output import messages, show, show_json
+from search.screen.output import bar, messages, show, show_json
 
 if TYPE_CHECKING:
     from search.bit.weights import BitWeights
@@ -21,15 +20,16 @@ Backbone = Annotated[str, typer.Option(help="bit-m-r50x1, bit-s-r50x1, bit-m-r10
 
 def fetch_weights(
     source: Annotated[
-        str | None, typer.Argument(metavar="SOURCE", help="Handle, address, archive, npz or folder.")
-    ] = None,
+        str, typer.Argument(metavar="SOURCE", help="auto, tf-hub, kaggle, npz, timm, address or file.")
+    ] = "auto",
     backbone: Backbone = "bit-m-r50x1",
     output: Annotated[Path | None, typer.Option(help="Also write a .safetensors file.")] = None,
     json: Json = False,
 ) -> None:
     """Download, prove and store weights.
 
-    Later runs need no internet then; --output is for machines without any.
+    auto tries each source until one gives the published tensors. Later runs
+    need no internet then; --output is for machines without any.
 
     Example: mammo-search weights fetch --output bit-m-r50x1.safetensors
     """
@@ -44,9 +44,7 @@ def fetch_weights(
 
 
 def verify(
-    file: Annotated[
-        str | None, typer.Argument(metavar="FILE", help="Stored file, npz, folder, archive or handle.")
-    ] = None,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="File, folder, archive, address or a source.")] = "auto",
     backbone: Backbone = "bit-m-r50x1",
     json: Json = False,
 ) -> None:
@@ -82,7 +80,7 @@ def depths(
 
 
 def list_weights(json: Json = False) -> None:
-    """List the released backbones: training data, size, licence, handle.
+    """List the released backbones: training data, size, licence, sources.
 
     With --json all that is known of them is listed.
 
@@ -94,18 +92,21 @@ def list_weights(json: Json = False) -> None:
         return
     for row in rows:
         show(f"{row['name']:12}  {row['parameters']:10,} parameters  {row['licence']}  {row['training_data']}")
-        show(f"{'':12}  {row['handle']}")
+        for source, place in FAMILY[row["name"]].places.items():
+            show(f"{'':12}  {source:6}  {place}")
 
 
-def _weights(backbone: str, source: str | None, doing: str) -> BitWeights:
-    """Weights of a backbone; a terminal's stderr says meanwhile what takes its time."""
+def _weights(backbone: str, source: str, doing: str) -> BitWeights:
+    """Weights of a backbone; a terminal's stderr shows meanwhile how far a download is."""
     from search.bit.resolve import backbone_weights
 
     row = backbone_source(backbone)
     with quiet_libraries() as terminal:
         console = messages(terminal)
-        with console.status(f"{doing} {source or row.handle}") if console.is_terminal else nullcontext():
-            return backbone_weights(row.name, source or "tf-hub")
+        with bar(f"{doing} {source}", size=True, console=console) as moved:
+            return backbone_weights(
+                row.name, source, progress=moved, say=lambda line: console.print(line, markup=False, soft_wrap=True)
+            )
 
 
 def _answer(weights: BitWeights, output: Path | None, *, json: bool) -> None:

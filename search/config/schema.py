@@ -123,8 +123,9 @@ class BackboneSection(Section):
 
     name: Literal["bit-m-r50x1", "bit-s-r50x1", "bit-m-r101x1", "bit-s-r101x1", "bit-small"] = "bit-m-r50x1"
     """BiT-M is pretrained on ImageNet-21k, BiT-S on ImageNet-1k; bit-small was never released and is for trying out."""
-    weights: str = "tf-hub"
-    """"tf-hub" (what `name` was released with), "random", a handle, an address, or the path of a file or folder."""
+    weights: str = "auto"
+    """"auto" (the first source that gives the published tensors of `name`), "tf-hub", "kaggle", "npz", "timm",
+    "random", an address, or the path of a file or folder."""
     weights_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of random weights."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +31,14 @@ def development_features(config: Config, cohort: Cohort, progress: RunProgress) 
         UserError: If the weights are not to be had.
     """
     name, prepared = config.backbone.name, cohort.prepared
-    weights = backbone_weights(name, config.backbone.weights, seed=config.backbone.weights_seed)
+    with progress.station("weights, MB", brief=True, unit=10**6) as moved:
+        weights = backbone_weights(
+            name,
+            config.backbone.weights,
+            seed=config.backbone.weights_seed,
+            progress=moved,
+            say=partial(progress.fact, "weights"),
+        )
     rows = cohort.split.development_rows(prepared.table)
     pixels = view_dataset(
         prepared.images,

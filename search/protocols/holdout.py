@@ -6,6 +6,7 @@ Its stages, the backbone and the search, are those of each search of the nested 
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from rich.markup import escape
 
@@ -64,8 +65,14 @@ def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgr
         UserError: If the weights or the precision are not to be had.
     """
     architecture = architecture_of(config.backbone.name)
-    with progress.station("weights", brief=True):
-        weights = backbone_weights(config.backbone.name, config.backbone.weights, seed=config.backbone.weights_seed)
+    with progress.station("weights, MB", brief=True, unit=10**6) as moved:
+        weights = backbone_weights(
+            config.backbone.name,
+            config.backbone.weights,
+            seed=config.backbone.weights_seed,
+            progress=moved,
+            say=partial(progress.fact, "weights"),
+        )
     device = device_description()
     before = directory.read_manifest() if directory.has_manifest else None
     began_with = before.precision.name if before else None

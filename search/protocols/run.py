@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from mammo_data import CaseTable, DataError, ImageSource, Split, load_cases
 from mammo_data.splits import require_every_class
 from search.audit.audit import LeakAudit, audit
-from search.bit.family import architecture_of, weights_spec
-from search.bit.resolve import stored_path
+from search.bit.resolve import stored_paths
 from search.cohort import NOTICE, holdout_split, job_source, prepare_films, require_sound, search_data
 from search.config.schema import Config, cache_directory
 from search.errors import UserError
@@ -80,8 +79,7 @@ def admit(job: Job) -> Admission:
     directory = check_run_directory(config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume)
     require_room(directory.path, setting="output.runs")
     require_room(cache_directory(config), setting="output.cache")
-    if config.backbone.weights != "random":
-        stored_path(weights_spec(config.backbone.name, config.backbone.weights), architecture_of(config.backbone.name))
+    stored_paths(config.backbone.name, config.backbone.weights)
     source = job_source(config, demo=job.demo)
     table = load_cases(source)
     nested = config.split.protocol == "nested"

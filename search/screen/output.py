@@ -8,7 +8,7 @@ import os
 import sys
 import textwrap
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -57,6 +57,30 @@ def _printable_console() -> type[Console]:
                 yield Segment(text if control else printable(text), style, control)
 
     return Printable
+
+
+@contextmanager
+def bar(
+    description: str, *, size: bool = False, console: Console | None = None
+) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for the length of the block, on a terminal alone.
+
+    Args:
+        description: What goes on.
+        size: Whether bytes are counted.
+        console: Where to; stderr if None.
+
+    Yields:
+        What moves it, called with (done, total; 0 where nobody knows).
+    """
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = console or messages()
+    amount = DownloadColumn() if size else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), amount, TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(description, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total or None)
 
 
 def terminal_size(stream: Any) -> tuple[int, int]:

@@ -100,18 +100,20 @@ class RunProgress:
             self._print(hanging if self._live else Text.assemble(*shown))
 
     @contextmanager
-    def station(self, name: str, *, brief: bool = False) -> Iterator[Callable[[int, int], None]]:
+    def station(self, name: str, *, brief: bool = False, unit: int = 1) -> Iterator[Callable[[int, int], None]]:
         """A part of the job; yields the callback (done, total) that moves its bar.
 
         Args:
             name: What it is called.
             brief: Whether nobody cares afterwards how long it took.
+            unit: How much of what the callback is told is shown as one, for example 1,000,000 bytes.
         """
         station = Station(name, time.monotonic())
         said_at = station.began
 
         def moved(done: int, total: int) -> None:
             nonlocal said_at
+            done, total = done // unit, total // unit
             with self._lock:
                 station.done, station.total = done, total
             now = time.monotonic()

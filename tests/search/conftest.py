@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +17,6 @@ from tests.support.official_features import recipe_weights
 def server() -> Iterator[Server]:
     with running_server() as running:
         yield running
-    # tensorflow_hub does not close its connection when an answer is no archive.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ SMALLER = {
     'Path("all-mias.tar.gz")': "PHANTOM",
     "image_size=224": "image_size=48",
     'architecture_of("bit-m-r50x1")': 'architecture_of("bit-small")',
-    'backbone_weights("bit-m-r50x1", "tf-hub")': 'backbone_weights("bit-small", "random")',
+    'backbone_weights("bit-m-r50x1", "auto")': 'backbone_weights("bit-small", "random")',
     "max_trials=10": "max_trials=1",
     "epochs=5": "epochs=1",
     'objective="val_loss"': 'objective="val_loss", seed=0',

@@ -10,7 +10,7 @@ def test_the_readme_s_example_runs_with_the_small_backbone():
     (code,) = re.findall(r"```python\n(.*?)```", (Path(bit.__file__).parent / "README.md").read_text(), re.DOTALL)
     for large, small in (
         ('architecture_of("bit-m-r50x1")', 'architecture_of("bit-small")'),
-        ('backbone_weights("bit-m-r50x1", "tf-hub")', 'backbone_weights("bit-small", "random")'),
+        ('backbone_weights("bit-m-r50x1", "auto")', 'backbone_weights("bit-small", "random")'),
     ):
         assert large in code
         code = code.replace(large, small)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from search.bit.architecture import R50X1, SMALL
-from search.bit.family import FAMILY, Verification, verify_backbone, weights_spec
-from search.bit.resolve import backbone_weights
+from search.bit.family import FAMILY, Verification, verify_backbone
+from search.bit.resolve import backbone_weights, stored_paths
 from search.bit.weights import BitWeights, random_weights, write_stored
 from search.config.reading import load_config
 from search.config.writing import to_toml
@@ -133,11 +133,17 @@ def test_a_run_does_not_go_on_with_another_backbone_or_another_way_of_training_i
     assert directory.manifest_file.read_bytes() == before
 
 
-def test_the_word_tf_hub_means_what_the_backbone_was_released_with(tmp_path):
-    assert {weights_spec(name, "tf-hub") for name in FAMILY} == set(FAMILY)
-    assert weights_spec("bit-s-r50x1", "random") == "random"
-    with pytest.raises(WeightsError, match="--demo needs none"):
-        backbone_weights("bit-small", "tf-hub", cache=tmp_path)
+def test_a_source_means_what_the_backbone_was_released_with(tmp_path):
+    (module,) = stored_paths("bit-s-r101x1", "tf-hub", tmp_path)
+    assert module.name.startswith("s-r101x1-1-")
+    assert module in stored_paths("bit-s-r101x1", "auto", tmp_path)
+    assert stored_paths("bit-s-r50x1", "random") == ()
+    with pytest.raises(WeightsError, match=r"Expected auto, tf-hub, kaggle, npz, random, .* found timm,"):
+        stored_paths("bit-s-r50x1", "timm", tmp_path)
+    for source in ("auto", "tf-hub"):
+        with pytest.raises(WeightsError, match="--demo needs none"):
+            backbone_weights("bit-small", source, cache=tmp_path)
+    assert all(len(row.places) == (4 if row.name.startswith("bit-m") else 3) for row in FAMILY.values())
 
 
 def test_genuine_bit_m_given_for_bit_s_is_told(liar):
