@@ -15,9 +15,9 @@ from math import prod, sqrt
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 
+from mammo_data.locks import Lock
 from search.bit.architecture import BitArchitecture
 from search.bit.checkpoint import match_official
 from search.errors import ConfigError, WeightsError
@@ -161,7 +161,7 @@ def stored_once(path: Path, arch: BitArchitecture, import_weights: Callable[[], 
         WeightsError: What `import_weights` raises.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with Lock(path.with_suffix(".lock"), "imports the same weights"):
         if path.is_file():
             try:
                 return read_stored(path, arch)

@@ -105,6 +105,8 @@ def _state(status: RunStatus) -> str:
 
 
 def _doing(status: RunStatus) -> str:
+    if status.waiting_for:
+        return f"; {status.waiting_for}"
     progress = status.progress
     if progress is None or not progress.planned_trials:
         return ""

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mammo_data import CaseTable, DataError, ImageSource, Split, load_cases
+from mammo_data.locks import Listener, heard_by
 from mammo_data.splits import require_every_class
 from search.audit.audit import LeakAudit, audit
 from search.bit.family import architecture_of, weights_spec
 from search.bit.resolve import stored_path
 from search.cohort import NOTICE, holdout_split, job_source, prepare_films, require_sound, search_data
 from search.config.schema import Config, cache_directory
-from search.errors import UserError
 from search.files.atomic import write_atomic
 from search.job import Job
 from search.machine.failures import machine_failures_in_one_line, require_room
@@ -28,10 +28,11 @@ from search.plan.protocol import describe_protocol
 from search.protocols.expected_cost import ExpectedCost, expected_cost
 from search.protocols.manifest import planned_manifest
 from search.protocols.nested.split import final_split, inner_split, outer_split
-from search.run_folder.directory import check_run_directory, open_run_directory
+from search.run_folder.directory import RunDirectory, check_run_directory, open_run_directory
 from search.run_folder.interruption import interrupted_once, interruptible
 from search.run_folder.lifecycle import require_unchanged
 from search.run_folder.lock import owned, require_no_other_host
+from search.run_folder.session import note_waiting
 from search.screen.output import messages
 from search.screen.progress import RunProgress
 from search.text import VERSION
@@ -126,18 +127,25 @@ def run_job(job: Job) -> FinalModel:
     """
     with interrupted_once(), _refusals_in_one_line(job):
         admission = admit(job)
-        directory = open_run_directory(job.config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume)
-        with (
-            owned(directory.path, say=messages().print),
-            interruptible(directory, job.argv),
-            library_noise_in(directory.log_file) as terminal,
-            RunProgress(messages(terminal), log=directory.log_file, detail=job.detail).shown() as progress,
-        ):
-            try:
+        with interruptible(job.directory, job.argv):
+            directory = open_run_directory(job.config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume)
+            with (
+                owned(directory.path, say=messages().print),
+                library_noise_in(directory.log_file) as terminal,
+                RunProgress(messages(terminal), log=directory.log_file, detail=job.detail).shown() as progress,
+                heard_by(_listener(directory, progress)),
+            ):
                 return _carry_out(job, admission, progress)
-            except (DataError, UserError):
-                directory.remove_if_unstarted()
-                raise
+
+
+def _listener(directory: RunDirectory, progress: RunProgress) -> Listener:
+    """Shows what the run waits for, and writes it down for `status`."""
+
+    def waits(words: str) -> None:
+        progress.waits(words)
+        note_waiting(directory.path, words)
+
+    return Listener(f"run {directory.name}", waits=waits, notes=progress.note)
 
 
 def _refusals_in_one_line(job: Job) -> AbstractContextManager[None]:

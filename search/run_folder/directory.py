@@ -15,10 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mammo_data.locks import PULSE
 from search.errors import ConfigError, RunError
 from search.files.atomic import is_leftover, make_durable_folder
-from search.run_folder.lock import LOCK, SESSION, is_locked, moved_away, require_not_locked
+from search.run_folder.lock import (
+    LOCK,
+    is_abandoned,
+    is_locked,
+    locked,
+    moved_away,
+    require_not_locked,
+)
 from search.run_folder.manifest import COPY, Manifest, read_manifest, write_manifest
+from search.run_folder.session import SESSION
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -90,13 +99,13 @@ class RunDirectory:
     def is_unstarted(self) -> bool:
         """Whether nothing is in the folder but what is there before the manifest: it is written first."""
         return all(
-            path.name in (LOCK, SESSION, COPY, self.log_file.name) or is_leftover(path.name)
+            path.name in (LOCK, LOCK + PULSE, SESSION, COPY, self.log_file.name) or is_leftover(path.name)
             for path in self.path.iterdir()
         )
 
     @property
     def is_in_use(self) -> bool:
-        """Whether a process of this host is at work in it."""
+        """Whether a process is at work in it, as far as its lock tells here."""
         return is_locked(self.path)
 
     @property
@@ -104,12 +113,17 @@ class RunDirectory:
         """Whether the run has ended well."""
         return self.manifest_file.is_file() and self.read_manifest().status == "complete"
 
-    def remove_if_unstarted(self) -> None:
-        """Delete the folder of a run that ended with nothing to keep, and the folder of runs if that is empty."""
-        if self.path.exists() and self.is_unstarted:
-            shutil.rmtree(self.path, ignore_errors=True)
-            with contextlib.suppress(OSError):  # it has other runs
-                self.path.parent.rmdir()
+    def abandon(self) -> None:
+        """Delete the folder of a run that ended with nothing to keep, and the folder of runs if that is empty.
+
+        One that another process is at work in stays.
+        """
+        with contextlib.suppress(RunError, OSError):
+            if self.path.is_dir() and self.is_unstarted and is_abandoned(self.path):
+                with locked(self.path):
+                    if self.is_unstarted:
+                        shutil.rmtree(self.path)
+                self.path.parent.rmdir()  # it may have other runs
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace run.json."""

@@ -37,7 +37,7 @@ def interruptible(directory: RunDirectory, argv: Sequence[str]) -> Iterator[None
     """Turn Ctrl-C, SIGTERM and SIGHUP inside the block into one line that says how to resume.
 
     Args:
-        directory: The run's folder; it is deleted if nothing had begun.
+        directory: The run's folder; whatever ends the block, it is deleted if nothing had begun.
         argv: The command line, to be typed again.
 
     Raises:
@@ -46,12 +46,15 @@ def interruptible(directory: RunDirectory, argv: Sequence[str]) -> Iterator[None
     try:
         yield
     except KeyboardInterrupt:
-        directory.remove_if_unstarted()
+        directory.abandon()
         command = command_to_resume(argv)
         kept = f"what is finished is kept in {directory.path}" if directory.path.exists() else "nothing had begun"
         interrupted = InterruptedRunError(expected="to finish", found="an interruption", remedy=command)
         interrupted.args = (f"interrupted; {kept}. The same command goes on: {command}",)
         raise interrupted from None
+    except BaseException:
+        directory.abandon()
+        raise
 
 
 @contextmanager

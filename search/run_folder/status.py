@@ -22,9 +22,9 @@ from search.plan.protocol import plan_run
 from search.run_folder.cut_short import CutShort, cut_short
 from search.run_folder.directory import RunDirectory
 from search.run_folder.interruption import command_to_resume
-from search.run_folder.lock import Session, read_session
 from search.run_folder.lookup import all_runs, runs_folder
 from search.run_folder.manifest import Manifest
+from search.run_folder.session import Session, read_session
 from search.run_folder.trial_log import recorded
 
 State = Literal["starting", "running", "interrupted", "failed", "complete", "damaged"]
@@ -77,6 +77,7 @@ class RunStatus:
         pid: Number of the process at work, or of the last one where that did not end well.
         host: Its host.
         since: When that process began, ISO 8601.
+        waiting_for: The other process that it waits for, in words, while it is at work.
         error: What ended it, where it failed or run.json is damaged.
         progress: How much of the plan is done, or None while it starts.
         best: The leading trial, or None.
@@ -98,6 +99,7 @@ class RunStatus:
     pid: int | None = None
     host: str | None = None
     since: str | None = None
+    waiting_for: str | None = None
     error: str | None = None
     progress: Progress | None = None
     best: BestSoFar | None = None
@@ -137,7 +139,7 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
     in_use = run.is_in_use
     session = read_session(run.path)
     if not run.manifest_file.exists():
-        return RunStatus(run.name, str(run.path), "starting", **_process(session))
+        return RunStatus(run.name, str(run.path), "starting", waiting_for=_waiting_for(session), **_process(session))
     manifest = run.read_manifest()
     state = _state(manifest, session, in_use=in_use)
     searches = _records_of_searches(run)
@@ -153,6 +155,7 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
         protocol=manifest.protocol,
         created=manifest.created,
         finished=manifest.finished,
+        waiting_for=_waiting_for(session) if state == "running" else None,
         error=session.error if state == "failed" and session else None,
         progress=progress,
         best=_best(searches.get(run.path.name, ())),
@@ -182,6 +185,10 @@ def _state(manifest: Manifest, session: Session | None, *, in_use: bool) -> Stat
 
 def _process(session: Session | None) -> dict[str, Any]:
     return {} if session is None else {"pid": session.pid, "host": session.host, "since": session.since}
+
+
+def _waiting_for(session: Session | None) -> str | None:
+    return (session and session.waiting_for) or None
 
 
 def _records_of_searches(run: RunDirectory) -> dict[str, tuple[TrialRecord, ...]]:
