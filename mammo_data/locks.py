@@ -99,6 +99,11 @@ def heard_by(listener: Listener) -> Iterator[None]:
         _listener = before
 
 
+def note(words: str) -> None:
+    """Tell the listener something that others' locks are the cause of."""
+    _listener.notes(words)
+
+
 class Lock:
     """A lock that one process at a time holds; two objects exclude each other within a process, too.
 
@@ -206,7 +211,8 @@ class Lock:
         """Whether the lock that is held is the one that the file's name leads to."""
         if self._descriptor is not None:
             return os.path.samestat(os.fstat(self._descriptor), self._file.stat())
-        return self._lease is not None and self._lease.is_lock_held_by_us
+        owner = self._lease.owner if self._lease is not None else None
+        return owner is not None and self._lease is not None and owner.token == self._lease.token
 
     def _leased(self, wait: _Wait) -> SoftFileLease:
         pulse = self._file.with_name(self._file.name + PULSE)

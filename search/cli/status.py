@@ -54,6 +54,7 @@ def status_text(status: RunStatus) -> str:
         ("state", _state(status)),
         ("error", status.error),
         ("began", status.created and f"{_clock(status.created)}{ended}"),
+        ("device", status.device),
         ("plan", status.progress and _progress(status.progress)),
         ("cut short", status.cut_short),
         (

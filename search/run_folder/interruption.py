@@ -15,6 +15,8 @@ from search.run_folder.directory import RunDirectory
 from search.text import program
 
 _PATIENCE_SECONDS = 3.0
+_ONCE = ("--fresh", "--accept-device")
+"""Words of a command that are not to be typed again: what they do is done."""
 
 
 class InterruptedRunError(UserError):
@@ -29,7 +31,7 @@ def command_to_resume(argv: Sequence[str]) -> str:
     Args:
         argv: The words behind the program's name.
     """
-    return f"{program()} {shlex.join(word for word in argv if word != '--fresh')}"
+    return f"{program()} {shlex.join(word for word in argv if word not in _ONCE)}"
 
 
 @contextmanager

@@ -39,6 +39,25 @@ class OuterFold(BaseModel):
     folds: int
 
 
+class ComputedOn(BaseModel):
+    """A device that a part of a search was computed on.
+
+    Attributes:
+        device: In words.
+        processor: Its host's processor.
+        from_trial: Number of the first trial that ended on it; as many as there are trials where only what follows the
+            search was done on it.
+        since: When the run went on there, ISO 8601.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    device: str
+    processor: str = ""
+    from_trial: Annotated[int, Field(ge=0)]
+    since: str
+
+
 class Manifest(BaseModel):
     """What a run was started with and how far it is; fields that a newer version knows are kept.
 
@@ -70,8 +89,9 @@ class Manifest(BaseModel):
         precision: ``name``, ``reason`` and the measured relative ``deviation`` of the backbone's features.
         versions: Of Python and the packages.
         git: Commit of the program, or None.
-        device: What it computes on, in words.
-        processor: Its processor.
+        device: What it computes on, in words; the last one where that has changed.
+        processor: Its processor; likewise.
+        devices: Where either has changed all of them in their order, the first one included, else empty.
         host: Its host.
         outputs: SHA-256 (hex) of each file in ``best/``, once complete.
         records: The same of config.toml, splits and trials.jsonl.
@@ -107,6 +127,7 @@ class Manifest(BaseModel):
     git: str | None = None
     device: str = ""
     processor: str = ""
+    devices: tuple[ComputedOn, ...] = ()
     host: str = ""
     outputs: dict[str, str] = {}
     records: dict[str, str] = {}

@@ -22,6 +22,7 @@ from search.plan.protocol import plan_run
 from search.run_folder.cut_short import CutShort, cut_short
 from search.run_folder.directory import RunDirectory
 from search.run_folder.interruption import command_to_resume
+from search.run_folder.lifecycle import devices_in_words
 from search.run_folder.lookup import all_runs, runs_folder
 from search.run_folder.manifest import Manifest
 from search.run_folder.session import Session, read_session
@@ -69,6 +70,7 @@ class RunStatus:
     Attributes:
         name: The run's name.
         path: Its folder.
+        device: What it computes on, in words, None before it is known.
         state: See the module.
         demo: Whether it is a demonstration on synthetic data.
         protocol: "holdout" or "nested".
@@ -94,6 +96,7 @@ class RunStatus:
     state: State
     demo: bool = False
     protocol: str = "holdout"
+    device: str | None = None
     created: str | None = None
     finished: str | None = None
     pid: int | None = None
@@ -153,6 +156,7 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
         state=state,
         demo=manifest.demo,
         protocol=manifest.protocol,
+        device=devices_in_words(manifest) or None,
         created=manifest.created,
         finished=manifest.finished,
         waiting_for=_waiting_for(session) if state == "running" else None,
