@@ -65,6 +65,17 @@ def stored_path(spec: str, arch: BitArchitecture, cache: Path | None = None) -> 
     return (cache or cache_directory()) / "imported" / f"{stem}-{digest}{SUFFIX}"
 
 
+def import_folder(spec: str, arch: BitArchitecture, cache: Path | None = None) -> Path | None:
+    """Where the import of a spec will be written; None where it was before, or the file is read where it lies.
+
+    Raises:
+        WeightsError: If the spec names nothing.
+    """
+    stored = stored_path(spec, arch, cache)
+    is_read_in_place = Path(spec).expanduser().is_file() and not spec.endswith(ARCHIVES)
+    return None if is_read_in_place or stored.is_file() else stored.parent
+
+
 def _address(spec: str, arch: BitArchitecture) -> str:
     if spec.startswith(("http://", "https://")):
         return spec

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod, sqrt
 from pathlib import Path
@@ -160,6 +161,9 @@ def stored_once(path: Path, arch: BitArchitecture, import_weights: Callable[[], 
     Raises:
         WeightsError: What `import_weights` raises.
     """
+    if path.is_file():  # also in a folder where nothing may be written
+        with suppress(WeightsError):
+            return read_stored(path, arch)
     path.parent.mkdir(parents=True, exist_ok=True)
     with Lock(path.with_suffix(".lock"), "imports the same weights"):
         if path.is_file():

@@ -17,7 +17,7 @@ from mammo_data.locks import Listener, heard_by
 from mammo_data.splits import require_every_class
 from search.audit.audit import LeakAudit, audit
 from search.bit.family import architecture_of, weights_spec
-from search.bit.resolve import stored_path
+from search.bit.resolve import import_folder
 from search.cohort import NOTICE, holdout_split, job_source, prepare_films, require_sound, search_data
 from search.config.schema import Config, cache_directory
 from search.files.atomic import write_atomic
@@ -82,7 +82,9 @@ def admit(job: Job) -> Admission:
     require_room(directory.path, setting="output.runs")
     require_room(cache_directory(config), setting="output.cache")
     if config.backbone.weights != "random":
-        stored_path(weights_spec(config.backbone.name, config.backbone.weights), architecture_of(config.backbone.name))
+        spec = weights_spec(config.backbone.name, config.backbone.weights)
+        if (imports := import_folder(spec, architecture_of(config.backbone.name))) is not None:
+            require_room(imports, setting="XDG_CACHE_HOME")
     source = job_source(config, demo=job.demo)
     table = load_cases(source)
     nested = config.split.protocol == "nested"
