@@ -107,24 +107,18 @@ def note(words: str) -> None:
 class Lock:
     """A lock that one process at a time holds; two objects exclude each other within a process, too.
 
+    Where flock does not work, a process that stands still for longer than ``patience`` may lose it to another one.
+
     Args:
         file: Its file; the folder has to be there.
         does: What this process does with it, in words that follow "which", for those who wait.
         patience: Seconds without a sign of life after which a holder on another host is gone, where flock does not
-            work; the same for all who want this lock.
-        lost: Called where flock does not work and another process has taken the lock, since this one stood still for
-            so long; from another thread.
+            work; the same for all who want this lock, by default `PATIENCE_SECONDS`.
     """
 
-    def __init__(
-        self,
-        file: Path,
-        does: str = "",
-        *,
-        patience: float = PATIENCE_SECONDS,
-        lost: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._file, self._does, self._patience, self._lost = file, does, patience, lost
+    def __init__(self, file: Path, does: str = "", *, patience: float | None = None) -> None:
+        self._file, self._does = file, does
+        self._patience = PATIENCE_SECONDS if patience is None else patience
         self._descriptor: int | None = None
         self._lease: SoftFileLease | None = None
 
@@ -194,8 +188,9 @@ class Lock:
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Deleted by its last holder in the meantime: a lock that no name leads to keeps nobody out.
-            if os.path.samestat(os.fstat(descriptor), self._file.stat()):
+            # Deleted by its last holder in the meantime: a lock that no name leads to keeps nobody out. The numbers of
+            # files alone don't tell: some network drives change them.
+            if os.fstat(descriptor).st_nlink or os.path.samestat(os.fstat(descriptor), self._file.stat()):
                 self._descriptor, descriptor = descriptor, -1
                 return True
         except (BlockingIOError, FileNotFoundError):
@@ -221,7 +216,6 @@ class Lock:
             lease_duration=self._patience,
             heartbeat_interval=self._patience / _TOUCHES,
             thread_local=False,
-            on_compromise=lambda compromise: self._lost(),
         )
         first, poll = _touched(pulse), min(_POLL_SECONDS, self._patience / _TOUCHES)
         while True:

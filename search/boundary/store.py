@@ -4,10 +4,8 @@
 ``crc32c`` of the values) says what it is; a folder without ``bank.json`` is a fill that is not finished: ``values.npy``
 as far as ``progress.json`` says (``{"views": n, "crc32c": of these}``). A fill that was interrupted goes on where it
 was; one that was damaged since begins again. The store deletes the banks that were not used for longest when a new one
-would exceed its budget, and never one that the coming search needs or that another process uses or fills.
-
-Whoever fills a bank holds ``FINGERPRINT.lock``, and whoever reads its values a lock of its own,
-``FINGERPRINT.used-PID-NUMBER``, for as long as it has them.
+would exceed its budget, and never one that the coming search needs or that another process fills or reads: whoever
+fills it holds ``FINGERPRINT.lock``, whoever reads it ``FINGERPRINT.used-PROCESS-NUMBER`` as long as it has the values.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import google_crc32c
 import numpy as np
@@ -40,6 +39,7 @@ CODE_VERSION = 1
 _VIEWS_BETWEEN_SAVES = 512
 _CHECKSUM_ITEMS = 2**24
 _USED = ".used-"
+_PROCESS = uuid4().hex[:12]
 _uses = count()
 _PixelsFrom = Callable[[int], Iterable[NDArray[np.float32]]]
 _Progress = Callable[[int, int], None] | None
@@ -154,7 +154,7 @@ class BankStore:
 
     def _used(self, key: BankKey, values: NDArray[Any]) -> NDArray[Any]:
         """The same values, with a lock that says that they are used until the last reference to them is gone."""
-        lock = Lock(self.directory / f"{key.fingerprint}{_USED}{os.getpid()}-{next(_uses)}", "reads a bank")
+        lock = Lock(self.directory / f"{key.fingerprint}{_USED}{_PROCESS}-{next(_uses)}", "reads a bank")
         lock.acquire()
         weakref.finalize(values, lock.release)
         return values
@@ -223,9 +223,10 @@ class BankStore:
             return False
         try:
             for file in self.directory.glob(f"{folder.name}{_USED}*[0-9]"):
-                used = Lock(file)
-                used.acquire(0)  # of a process that was killed, where it succeeds
-                used.release()
+                if _PROCESS not in file.name:  # its own old banks keep no process from its budget
+                    used = Lock(file)
+                    used.acquire(0)  # of a process that was killed, where it succeeds
+                    used.release()
             shutil.rmtree(folder)
         except LockHeldError:
             return False

@@ -7,10 +7,10 @@ its pulse: it touches ``.session.json`` every few seconds.
 
 from __future__ import annotations
 
-import _thread
 import os
 import platform
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mammo_data.locks import PATIENCE_SECONDS, Holder, Lock, LockHeldError, is_held
+from mammo_data.locks import PATIENCE_SECONDS, Holder, Lock, LockHeldError, is_held, note
 from search.errors import RunError
 from search.files.atomic import remove_leftovers
 from search.run_folder.session import SESSION, Session, begin_session, end_session, is_ours, read_session
@@ -37,7 +37,7 @@ def owned(
 ) -> Iterator[None]:
     """Keep every other process out of a run's folder, and clear away what killed ones have left half-written.
 
-    Where flock does not work, a process that stood still for so long that another one took the folder is interrupted.
+    A process that stood still for so long that one on another host took the folder is interrupted.
 
     Args:
         folder: The run's folder.
@@ -48,11 +48,11 @@ def owned(
         RunError: If another process has it, on this host or on another one.
     """
     watched = _Watch(folder)
-    with locked(folder, patience=patience, lost=_thread.interrupt_main):
+    with locked(folder, patience=patience):
         watched.require_no_other_host(patience=patience, say=say)
         remove_leftovers(folder)
         session = begin_session(folder)
-        with _pulse(folder / SESSION):
+        with _pulse(folder):
             try:
                 yield
             except BaseException as error:
@@ -144,20 +144,17 @@ class _Watch:
 
 
 @contextmanager
-def locked(
-    folder: Path, *, patience: float = PATIENCE_SECONDS, lost: Callable[[], None] = lambda: None
-) -> Iterator[None]:
+def locked(folder: Path, *, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
     """Hold the lock of a run's folder, without a note of who is at work.
 
     Args:
         folder: The run's folder.
         patience: As for `owned`.
-        lost: See `mammo_data.locks.Lock`.
 
     Raises:
         RunError: If another process has it.
     """
-    lock = Lock(folder / LOCK, "works in the same folder", patience=patience, lost=lost)
+    lock = Lock(folder / LOCK, "works in the same folder", patience=patience)
     try:
         lock.acquire(_LOCK_SECONDS)
     except LockHeldError as error:
@@ -169,13 +166,20 @@ def locked(
 
 
 @contextmanager
-def _pulse(file: Path) -> Iterator[None]:
+def _pulse(folder: Path) -> Iterator[None]:
     ended = threading.Event()
 
     def beat() -> None:
         while not ended.wait(PULSE_SECONDS):
+            there = read_session(folder)
+            if there is not None and not is_ours(there):
+                note(f"{folder} was taken by process {there.pid} on {printable(there.host)}: this one stood still")
+                # A shell that begins something in the background has it ignore Ctrl-C.
+                is_deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+                os.kill(os.getpid(), signal.SIGTERM if is_deaf else signal.SIGINT)
+                return
             with suppress(OSError):  # whatever the disk has, the search will tell
-                os.utime(file)
+                os.utime(folder / SESSION)
 
     thread = threading.Thread(target=beat, name="pulse", daemon=True)
     thread.start()
