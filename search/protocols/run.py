@@ -135,13 +135,13 @@ def run_job(job: Job) -> FinalModel:
                 owned(directory.path, say=messages().print),
                 library_noise_in(directory.log_file) as terminal,
                 RunProgress(messages(terminal), log=directory.log_file, detail=job.detail).shown() as progress,
-                heard_by(_listener(directory, progress)),
+                heard_by(listener_of(directory, progress)),
             ):
                 return _carry_out(job, admission, progress)
 
 
-def _listener(directory: RunDirectory, progress: RunProgress) -> Listener:
-    """Shows what the run waits for, and writes it down for `status`."""
+def listener_of(directory: RunDirectory, progress: RunProgress) -> Listener:
+    """Who hears of a run's locks: what it waits for is shown, and written down for `status`."""
 
     def waits(words: str) -> None:
         progress.waits(words)
