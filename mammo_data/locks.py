@@ -30,7 +30,8 @@ PATIENCE_SECONDS = 20.0
 """How long the holder of such a file may show no sign of life."""
 _TOUCHES = 4
 _POLL_SECONDS = 0.1
-_SAID_AFTER_SECONDS = 1.0
+SAID_AFTER_SECONDS = 1.0
+"""How long somebody waits before it is said."""
 _FOR_EVER = 10 * 365 * 24 * 3600.0
 _LONGEST_WORD = 120
 
@@ -281,7 +282,7 @@ class _Wait:
 
     def is_over(self, *, alive: bool) -> bool:
         waited = time.monotonic() - self._began
-        if waited >= _SAID_AFTER_SECONDS and not self._said:
+        if waited >= SAID_AFTER_SECONDS and not self._said:
             self._said = True
             _listener.waits(f"waiting for {self._holder()}")
         return alive and self._timeout is not None and waited >= self._timeout

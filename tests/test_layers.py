@@ -77,7 +77,7 @@ TARGETS = {
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 14_900,  # 14,000 when the house was rebuilt; films, labels, machines and drives came since
+    "code lines": 15_000,  # 14,000 when the house was rebuilt; films, labels, machines and drives came since
     "circles": 0,
     "README bytes": 10_000,
 }

@@ -33,7 +33,7 @@ def status(
     from search.run_folder.status import all_statuses, run_status
 
     if run is not None:
-        one = run_status(find_run(run))
+        one = run_status(find_run(run, starting=True))
         show_json(one.as_json()) if json else show(status_text(one), hanging=13)
         return
     everyone = all_statuses()

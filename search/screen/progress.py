@@ -21,6 +21,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from mammo_data.locks import SAID_AFTER_SECONDS
 from reports import TrialRecord
 from search.plan.clock import SearchClock
 from search.plan.execution import Assignment
@@ -108,7 +109,7 @@ class RunProgress:
         """Another process is waited for, in words; "" when that is over."""
         now = time.monotonic()
         if words:
-            self._waiting_since = now
+            self._waiting_since = now - SAID_AFTER_SECONDS
             self.note(words)
         else:
             self.fact("note", f"waited {duration(now - self._waiting_since)}")

@@ -21,6 +21,7 @@ from search.protocols.run import listener_of
 from search.run_folder.directory import RunDirectory
 from search.run_folder.interruption import InterruptedRunError
 from search.run_folder.lock import owned
+from search.run_folder.lookup import find_run
 from search.run_folder.status import all_statuses, run_status
 from search.run_folder.trial_log import read_records
 from search.screen.output import messages
@@ -150,13 +151,14 @@ def test_a_run_that_waits_for_another_one_says_for_which(unfinished, begun):
         listener.waits(words)
         status = run_status(unfinished)
         assert (status.state, status.waiting_for) == ("running" if begun else "starting", words)
+        assert find_run(str(unfinished.path), starting=True) == unfinished
         (line,) = [line for line in status_text(status).splitlines() if line.startswith("state")]
         assert line.endswith(f"; {words}")
         assert words in screen.getvalue()
         assert words in unfinished.log_file.read_text()
         listener.waits("")
         assert run_status(unfinished).waiting_for is None
-        assert "waited 0" in screen.getvalue()
+        assert "waited 1" in screen.getvalue()
         listener.waits(words)
     if begun:
         assert run_status(unfinished).waiting_for is None, "the process has ended"
