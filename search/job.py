@@ -23,6 +23,7 @@ class Job:
         name: Name of the run, None for the default.
         fresh: Replace a run of that name.
         resume: Insist on an unfinished run of that name.
+        accept_device: Let another GPU go on with the run.
         demo: Synthetic data; every output says so.
         argv: The command line, for the manifest.
         detail: How much is shown while it works: "quiet" nothing, "verbose" a line an epoch and what libraries log.
@@ -33,6 +34,7 @@ class Job:
     name: str | None = None
     fresh: bool = False
     resume: bool = False
+    accept_device: bool = False
     demo: bool = False
     argv: tuple[str, ...] = ()
     detail: Detail = "normal"

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from mammo_data.cases import Case, CaseTable, Finding
 from mammo_data.errors import MISREAD, DataError
 from mammo_data.files import folder_to_fill, sha256_of, sync, write_whole
+from mammo_data.locks import Lock
 from mammo_data.preparation.film_check import read_film
 from mammo_data.preparation.settings import PreparationSettings
 from mammo_data.preparation.standardise import standardise
@@ -104,7 +105,8 @@ def prepare(
 ) -> PreparedSet:
     """The prepared set of a source: opened where it is on disk, else made.
 
-    Films are worked on by threads, a few at a time (`work_on_films`), so memory does not grow with their number.
+    Films are worked on by threads, a few at a time (`work_on_films`), so memory does not grow with their number. Of
+    several processes that ask for the same set at once, one makes it.
 
     Args:
         source: The films.
@@ -123,7 +125,24 @@ def prepare(
         if (kept := PreparedSet.load(directory)).fingerprint == fingerprint:
             return kept
     table = load_cases(source)
-    with folder_to_fill(cache_directory) as building:
+    cache_directory.mkdir(parents=True, exist_ok=True)
+    with Lock(directory.with_name(f".{directory.name}.lock"), "prepares the same films"):
+        with suppress(DataError):
+            if (kept := PreparedSet.load(directory)).fingerprint == fingerprint:
+                return kept
+        return _make(source, table, settings, fingerprint, directory, workers, progress)
+
+
+def _make(
+    source: ImageSource,
+    table: CaseTable,
+    settings: PreparationSettings,
+    fingerprint: str,
+    directory: Path,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> PreparedSet:
+    with folder_to_fill(directory.parent) as building:
         cases, checksum = _write_images(source, table, settings, building / "images.npy", workers, progress)
         manifest = {
             "format": FORMAT,

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from filelock import FileLock
 
+from mammo_data.locks import Lock
 from search.bit.architecture import R50X1
 from search.bit.backbone import build_tail
 from search.files.atomic import write_atomic
@@ -33,16 +33,22 @@ def bfloat16_gain(cache: Path) -> float:
     """
     cache.mkdir(parents=True, exist_ok=True)
     file, machine = cache / _PROBE_FILE, [processor_name(), f"{os.cpu_count()} cores", str(tf.__version__)]
-    with FileLock(file.with_suffix(".lock")):
-        try:
-            known = json.loads(file.read_text(encoding="utf-8"))
-            if known["machine"] == machine:
-                return float(known["gain"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        gain = _measured()
-        write_atomic(file, json.dumps({"machine": machine, "gain": gain}, indent=2) + "\n")
+    if (gain := _known(file, machine)) is not None:
+        return gain
+    # Two that measure at once would slow each other.
+    with Lock(file.with_suffix(".lock"), "measures how fast bfloat16 is here"):
+        if (gain := _known(file, machine)) is None:
+            gain = _measured()
+            write_atomic(file, json.dumps({"machine": machine, "gain": gain}, indent=2) + "\n")
     return gain
+
+
+def _known(file: Path, machine: list[str]) -> float | None:
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+        return float(known["gain"]) if known["machine"] == machine else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _measured() -> float:

@@ -69,6 +69,17 @@ def stored_paths(backbone: str, spec: str, cache: Path | None = None) -> tuple[P
     return (path,)
 
 
+def import_folder(backbone: str, spec: str, cache: Path | None = None) -> Path | None:
+    """Where weights that are downloaded will be written; None where that was done before, or nothing is downloaded.
+
+    Raises:
+        WeightsError: If the spec names nothing.
+    """
+    is_read_in_place = not is_address(spec) and Path(spec).expanduser().exists()
+    stored = () if is_read_in_place else stored_paths(backbone, spec, cache)
+    return stored[0].parent if stored and not any(path.is_file() for path in stored) else None
+
+
 def _places(backbone: str) -> dict[str, str]:
     return FAMILY[backbone].places if backbone in FAMILY else {}
 

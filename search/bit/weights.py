@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod, sqrt
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
+from mammo_data.locks import Lock
 from search.bit.architecture import BitArchitecture
 from search.bit.checkpoint import match_official
 from search.bit.formats.base import whole_file
@@ -164,8 +165,11 @@ def stored_once(path: Path, arch: BitArchitecture, import_weights: Callable[[], 
     Raises:
         WeightsError: What `import_weights` raises.
     """
+    if path.is_file():  # also in a folder where nothing may be written
+        with suppress(WeightsError):
+            return read_stored(path, arch)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with Lock(path.with_suffix(".lock"), "imports the same weights"):
         if path.is_file():
             try:
                 return read_stored(path, arch)

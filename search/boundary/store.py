@@ -4,7 +4,8 @@
 ``crc32c`` of the values) says what it is; a folder without ``bank.json`` is a fill that is not finished: ``values.npy``
 as far as ``progress.json`` says (``{"views": n, "crc32c": of these}``). A fill that was interrupted goes on where it
 was; one that was damaged since begins again. The store deletes the banks that were not used for longest when a new one
-would exceed its budget, and never one that the coming search needs.
+would exceed its budget, and never one that the coming search needs or that another process fills or reads: whoever
+fills it holds ``FINGERPRINT.lock``, whoever reads it ``FINGERPRINT.used-PROCESS-NUMBER`` as long as it has the values.
 """
 
 from __future__ import annotations
@@ -13,25 +14,33 @@ import hashlib
 import json
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import google_crc32c
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
+from mammo_data.locks import Lock, LockHeldError, note
 from search.boundary.values import FLOAT16_LIMIT, Trunk, bank_dtype, whole_batch
 from search.files.atomic import write_atomic
 from search.files.tensors import DAMAGE
+from search.text import size_text
 
 CODE_VERSION = 1
 """Raise it with every change to the code that changes a bank's values."""
 
 _VIEWS_BETWEEN_SAVES = 512
 _CHECKSUM_ITEMS = 2**24
+_USED = ".used-"
+_PROCESS = uuid4().hex[:12]
+_uses = count()
 _PixelsFrom = Callable[[int], Iterable[NDArray[np.float32]]]
 _Progress = Callable[[int, int], None] | None
 
@@ -118,10 +127,17 @@ class BankStore:
             Depth to values, float16 or float32 [views, ...], read-only memory maps.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        # Two searches that need the same banks: the second waits and then finds them.
-        with FileLock(self.directory / ".lock"):
-            found = {depth: self.load(key) for depth, key in keys.items()}
-            loaded = {depth: values for depth, values in found.items() if values is not None}
+        loaded: dict[int, NDArray[Any]] = {}
+        with ExitStack() as filling:
+            # Two searches that need the same bank: the second waits and then finds it. All take them in one order, so
+            # that none waits for who waits for it.
+            for depth, key in sorted(keys.items(), key=lambda item: item[1].fingerprint):
+                lock = Lock(self.directory / f"{key.fingerprint}.lock", f"fills the bank of depth {depth}")
+                lock.acquire()
+                filling.callback(lock.release)
+                if (values := self.load(key)) is not None:
+                    loaded[depth] = self._used(key, values)
+                    lock.release()
             missing = sorted(keys.keys() - loaded.keys())
             if missing:
                 for folder in (self._folder(keys[depth]) for depth in missing):
@@ -131,8 +147,17 @@ class BankStore:
                 trunk, empty = trunk_of(missing), {depth: keys[depth] for depth in missing}
                 while not self._fill(empty, trunk, pixels_from, views, shapes, progress):
                     pass
-                loaded |= {depth: np.load(self._folder(keys[depth]) / "values.npy", mmap_mode="r") for depth in missing}
+                for depth in missing:
+                    values = np.load(self._folder(keys[depth]) / "values.npy", mmap_mode="r")
+                    loaded[depth] = self._used(keys[depth], values)
         return loaded
+
+    def _used(self, key: BankKey, values: NDArray[Any]) -> NDArray[Any]:
+        """The same values, with a lock that says that they are used until the last reference to them is gone."""
+        lock = Lock(self.directory / f"{key.fingerprint}{_USED}{_PROCESS}-{next(_uses)}", "reads a bank")
+        lock.acquire()
+        weakref.finalize(values, lock.release)
+        return values
 
     def _fill(
         self,
@@ -182,10 +207,32 @@ class BankStore:
         kept = {key.fingerprint for key in keys.values()}
         needed = sum(bank_bytes(depth, shapes[depth], views) for depth in keys)
         others = [folder for folder in self.directory.iterdir() if folder.is_dir() and folder.name not in kept]
+        total = needed + sum(map(_size, others))
         for folder in sorted(others, key=_last_used):
-            if needed + sum(_size(other) for other in others if other.exists()) <= self.max_bytes:
-                return
+            if total > self.max_bytes and self._delete_unused(folder):
+                total = needed + sum(map(_size, others))
+        if total > self.max_bytes >= needed:
+            note(f"banks take {size_text(total)}, more than cache.max_gb: other processes use some of them")
+
+    def _delete_unused(self, folder: Path) -> bool:
+        """Delete a bank, unless another process fills or uses it; says whether it did."""
+        filling = Lock(folder.with_name(f"{folder.name}.lock"))
+        try:
+            filling.acquire(0)
+        except LockHeldError:
+            return False
+        try:
+            for file in self.directory.glob(f"{folder.name}{_USED}*[0-9]"):
+                if _PROCESS not in file.name:  # its own old banks keep no process from its budget
+                    used = Lock(file)
+                    used.acquire(0)  # of a process that was killed, where it succeeds
+                    used.release()
             shutil.rmtree(folder)
+        except LockHeldError:
+            return False
+        finally:
+            filling.release()
+        return True
 
     def _folder(self, key: BankKey) -> Path:
         return self.directory / key.fingerprint

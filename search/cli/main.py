@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mammo_data.errors import DataError
+from mammo_data.locks import Listener, heard_by
 from reports.errors import ReportError
 from search.cli.data import audit, check, fetch, phantom, preview
 from search.cli.doctor import doctor
@@ -108,9 +109,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     # --debug is the whole program's, so it may stand anywhere, also behind a command that does not know it.
     debug = "--debug" in given
+    # The end of a wait is told by no words, of which nothing is shown.
+    listener = Listener(f"mammo-search {given[0]}" if given else "", waits=complain, notes=complain)
     try:
         # Not standalone: its handling of Ctrl-C and of errors is the part that is done differently here.
-        code = app([word for word in given if word != "--debug"], prog_name="mammo-search", standalone_mode=False)
+        with heard_by(listener):
+            code = app([word for word in given if word != "--debug"], prog_name="mammo-search", standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
         complain("interrupted")
         code = INTERRUPTED

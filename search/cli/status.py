@@ -34,7 +34,7 @@ def status(
     from search.run_folder.status import all_statuses, run_status
 
     if run is not None:
-        one = run_status(find_run(run))
+        one = run_status(find_run(run, starting=True))
         show_json(one.as_json()) if json else show(status_text(one), hanging=13)
         return
     everyone = all_statuses()
@@ -58,6 +58,7 @@ def status_text(status: RunStatus) -> str:
         ("state", _state(status)),
         ("error", status.error),
         ("began", status.created and f"{_clock(status.created)}{ended}"),
+        ("device", status.device),
         ("plan", status.progress and _progress(status.progress)),
         ("cut short", status.cut_short),
         (
@@ -112,6 +113,8 @@ def _state(status: RunStatus) -> str:
 
 
 def _doing(status: RunStatus) -> str:
+    if status.waiting_for:
+        return f"; {status.waiting_for}"
     progress = status.progress
     if progress is None or not progress.planned_trials:
         return ""

@@ -245,8 +245,10 @@ class OutputSection(Section):
     """Where things go."""
 
     runs: Path = Path("runs")
+    """Folder of all runs; it may be a network drive, see `search/run_folder/README.md`."""
     cache: Path | None = None
-    """Prepared images and boundary banks; None: the user's cache folder."""
+    """Prepared images and boundary banks; None: the user's cache folder. Best on a local disk: a search reads banks at
+    random all the time."""
 
 
 class Config(Section):

@@ -50,6 +50,7 @@ from search.plan.execution import SearchOutcome
 from search.plan.space import recorded_dimensions
 from search.run_folder.directory import RunDirectory
 from search.run_folder.ledger import Reading
+from search.run_folder.lifecycle import devices_in_words
 from search.run_folder.lock import owned
 from search.run_folder.manifest import Manifest
 from search.run_folder.metrics import read_metrics
@@ -162,7 +163,7 @@ class RunReport:
             holdout_readings=self.metrics["holdout_readings"],
             optimizer_steps=(self.outcome.winner.best_epoch or 0) * self.settings.steps_per_epoch,
             model_file=directory.model_file.name,
-            device=manifest.device,
+            device=devices_in_words(manifest),
             seconds=seconds,
         )
 

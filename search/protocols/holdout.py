@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from rich.markup import escape
-
+from mammo_data import CaseTable, Split
 from reports import TrialRecord
 from search.bit.family import architecture_of
 from search.bit.precision import choose_precision
@@ -21,7 +20,7 @@ from search.final.final_model import FinalModel
 from search.final.finish import finish
 from search.final.retrain import Searched
 from search.job import Job
-from search.machine.libraries import device_description, processor_name
+from search.machine.libraries import device_description
 from search.plan.clock import search_clock
 from search.plan.hyperband import HyperbandPlan
 from search.plan.protocol import require_planned
@@ -29,10 +28,10 @@ from search.protocols.banks import own_banks
 from search.protocols.expected_cost import rough_cost_model
 from search.protocols.manifest import run_manifest
 from search.run_folder.directory import RunDirectory
-from search.run_folder.lifecycle import begin_or_resume
+from search.run_folder.lifecycle import begin_or_resume, devices_in_words
+from search.run_folder.manifest import Manifest
 from search.run_folder.trial_log import drop_torn_line, read_records
 from search.screen.progress import RunProgress
-from search.text import printable
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.worker import TrainerPool
 from search.tuner.search import run_search
@@ -46,11 +45,19 @@ def run_holdout(job: Job, cohort: Cohort, progress: RunProgress) -> FinalModel:
     """
     backbone = resolve_backbone(job.config, job.directory, progress)
     progress.fact("data", cohort.describe())
-    begin_or_resume(job.directory, run_manifest(job, backbone, cohort), job.config, cohort.split, cohort.films.table)
+    begin(job, run_manifest(job, backbone, cohort), cohort.split, cohort.films.table, progress)
     clock = time.perf_counter()
     data = own_banks(job, backbone, cohort, progress)
     searched = search_trials(job, backbone, data, trainer_pool(job.config, backbone, data), progress)
     return finish(job, cohort, searched, progress, clock=clock)
+
+
+def begin(job: Job, manifest: Manifest, split: Split, films: CaseTable, progress: RunProgress) -> Manifest:
+    """`begin_or_resume` for a job; says where the run goes on with another device."""
+    standing = begin_or_resume(job.directory, manifest, job.config, split, films, accept_device=job.accept_device)
+    if standing.devices:
+        progress.note(f"computed on {devices_in_words(standing)}")
+    return standing
 
 
 def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgress) -> Backbone:
@@ -80,9 +87,6 @@ def resolve_backbone(config: Config, directory: RunDirectory, progress: RunProgr
         precision = choose_precision(
             config.search.precision, gain=lambda: bfloat16_gain(cache_directory(config)), began_with=began_with
         )
-    if before and before.processor not in ("", processor_name()) and device.startswith("CPU"):
-        began_on = escape(printable(before.processor))
-        progress.say(f"[yellow]begun on another processor ({began_on}); from here on last digits may differ[/]")
     progress.fact("device", f"{device}, {precision.name} ({precision.reason})")
     progress.fact("backbone", f"{config.backbone.name}, {weights.provenance}")
     progress.fact("", weights.verification, style="" if weights.genuine else "yellow")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mammo_data import CaseTable, DataError, ImageSource, Split, load_cases
+from mammo_data.locks import Listener, heard_by
 from mammo_data.splits import require_every_class
 from search.audit.audit import LeakAudit, audit
-from search.bit.resolve import stored_paths
+from search.bit.resolve import import_folder
 from search.cohort import NOTICE, holdout_split, job_source, prepare_films, require_sound, search_data
 from search.config.schema import Config, cache_directory
-from search.errors import UserError
 from search.files.atomic import write_atomic
 from search.job import Job
 from search.machine.failures import machine_failures_in_one_line, require_room
@@ -27,10 +27,11 @@ from search.plan.protocol import describe_protocol
 from search.protocols.expected_cost import ExpectedCost, expected_cost
 from search.protocols.manifest import planned_manifest
 from search.protocols.nested.split import final_split, inner_split, outer_split
-from search.run_folder.directory import check_run_directory, open_run_directory
+from search.run_folder.directory import RunDirectory, check_run_directory, open_run_directory
 from search.run_folder.interruption import interrupted_once, interruptible
 from search.run_folder.lifecycle import require_unchanged
 from search.run_folder.lock import owned, require_no_other_host
+from search.run_folder.session import note_waiting
 from search.screen.output import messages
 from search.screen.progress import RunProgress
 from search.text import VERSION
@@ -79,7 +80,8 @@ def admit(job: Job) -> Admission:
     directory = check_run_directory(config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume)
     require_room(directory.path, setting="output.runs")
     require_room(cache_directory(config), setting="output.cache")
-    stored_paths(config.backbone.name, config.backbone.weights)
+    if (imports := import_folder(config.backbone.name, config.backbone.weights)) is not None:
+        require_room(imports, setting="XDG_CACHE_HOME")
     source = job_source(config, demo=job.demo)
     table = load_cases(source)
     nested = config.split.protocol == "nested"
@@ -124,18 +126,25 @@ def run_job(job: Job) -> FinalModel:
     """
     with interrupted_once(), _refusals_in_one_line(job):
         admission = admit(job)
-        directory = open_run_directory(job.config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume)
-        with (
-            owned(directory.path, say=messages().print),
-            interruptible(directory, job.argv),
-            library_noise_in(directory.log_file) as terminal,
-            RunProgress(messages(terminal), log=directory.log_file, detail=job.detail).shown() as progress,
-        ):
-            try:
+        with interruptible(job.directory, job.argv):
+            directory = open_run_directory(job.config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume)
+            with (
+                owned(directory.path, say=messages().print),
+                library_noise_in(directory.log_file) as terminal,
+                RunProgress(messages(terminal), log=directory.log_file, detail=job.detail).shown() as progress,
+                heard_by(listener_of(directory, progress)),
+            ):
                 return _carry_out(job, admission, progress)
-            except (DataError, UserError):
-                directory.remove_if_unstarted()
-                raise
+
+
+def listener_of(directory: RunDirectory, progress: RunProgress) -> Listener:
+    """Who hears of a run's locks: what it waits for is shown, and written down for `status`."""
+
+    def waits(words: str) -> None:
+        progress.waits(words)
+        note_waiting(directory.path, words)
+
+    return Listener(f"run {directory.name}", waits=waits, notes=progress.note)
 
 
 def _refusals_in_one_line(job: Job) -> AbstractContextManager[None]:

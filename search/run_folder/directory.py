@@ -17,11 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mammo_data.locks import PULSE
 from reports.files import LARGEST_TEXT
 from search.errors import ConfigError, RunError
 from search.files.atomic import is_leftover, make_durable_folder
-from search.run_folder.lock import LOCK, SESSION, is_locked, moved_away, require_not_locked
+from search.run_folder.lock import (
+    LOCK,
+    is_abandoned,
+    is_locked,
+    locked,
+    moved_away,
+    require_not_locked,
+)
 from search.run_folder.manifest import COPY, Manifest, read_manifest, write_manifest
+from search.run_folder.session import SESSION
 from search.text import size_text
 
 _TEXTS = {".csv", ".json", ".jsonl", ".toml"}
@@ -95,7 +104,7 @@ class RunDirectory:
     def is_unstarted(self) -> bool:
         """Whether nothing is in the folder but what is there before the manifest: it is written first."""
         return all(
-            path.name in (LOCK, SESSION, COPY, self.log_file.name) or is_leftover(path.name)
+            path.name in (LOCK, LOCK + PULSE, SESSION, COPY, self.log_file.name) or is_leftover(path.name)
             for path in self.path.iterdir()
         )
 
@@ -109,7 +118,7 @@ class RunDirectory:
 
     @property
     def is_in_use(self) -> bool:
-        """Whether a process of this host is at work in it."""
+        """Whether a process is at work in it, as far as its lock tells here."""
         return is_locked(self.path)
 
     @property
@@ -117,12 +126,17 @@ class RunDirectory:
         """Whether the run has ended well."""
         return self.has_manifest and self.read_manifest().status == "complete"
 
-    def remove_if_unstarted(self) -> None:
-        """Delete the folder of a run that ended with nothing to keep, and the folder of runs if that is empty."""
-        if self.path.exists() and self.is_unstarted:
-            shutil.rmtree(self.path, ignore_errors=True)
-            with contextlib.suppress(OSError):  # it has other runs
-                self.path.parent.rmdir()
+    def abandon(self) -> None:
+        """Delete the folder of a run that ended with nothing to keep, and the folder of runs if that is empty.
+
+        One that another process is at work in stays.
+        """
+        with contextlib.suppress(RunError, OSError):
+            if self.path.is_dir() and self.is_unstarted and is_abandoned(self.path):
+                with locked(self.path):
+                    if self.is_unstarted:
+                        shutil.rmtree(self.path)
+                self.path.parent.rmdir()  # it may have other runs
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace run.json."""

@@ -15,6 +15,8 @@ from search.run_folder.directory import RunDirectory
 from search.text import program
 
 _PATIENCE_SECONDS = 3.0
+_ONCE = ("--fresh", "--accept-device")
+"""Words of a command that are not to be typed again: what they do is done."""
 
 
 class InterruptedRunError(UserError):
@@ -29,7 +31,7 @@ def command_to_resume(argv: Sequence[str]) -> str:
     Args:
         argv: The words behind the program's name.
     """
-    return f"{program()} {shlex.join(word for word in argv if word != '--fresh')}"
+    return f"{program()} {shlex.join(word for word in argv if word not in _ONCE)}"
 
 
 @contextmanager
@@ -37,7 +39,7 @@ def interruptible(directory: RunDirectory, argv: Sequence[str]) -> Iterator[None
     """Turn Ctrl-C, SIGTERM and SIGHUP inside the block into one line that says how to resume.
 
     Args:
-        directory: The run's folder; it is deleted if nothing had begun.
+        directory: The run's folder; whatever ends the block, it is deleted if nothing had begun.
         argv: The command line, to be typed again.
 
     Raises:
@@ -46,12 +48,15 @@ def interruptible(directory: RunDirectory, argv: Sequence[str]) -> Iterator[None
     try:
         yield
     except KeyboardInterrupt:
-        directory.remove_if_unstarted()
+        directory.abandon()
         command = command_to_resume(argv)
         kept = f"what is finished is kept in {directory.path}" if directory.path.exists() else "nothing had begun"
         interrupted = InterruptedRunError(expected="to finish", found="an interruption", remedy=command)
         interrupted.args = (f"interrupted; {kept}. The same command goes on: {command}",)
         raise interrupted from None
+    except BaseException:
+        directory.abandon()
+        raise
 
 
 @contextmanager

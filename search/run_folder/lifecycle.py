@@ -18,7 +18,9 @@ from search.config.writing import to_toml
 from search.errors import RunError
 from search.files.atomic import replacing, write_atomic
 from search.run_folder.directory import RunDirectory
-from search.run_folder.manifest import Manifest
+from search.run_folder.manifest import ComputedOn, Manifest
+from search.run_folder.trial_log import read_records
+from search.text import printable
 
 RESULTS_VERSION = 1
 """Raise it with every change to the code that changes the results of a search."""
@@ -61,17 +63,22 @@ def _short(value: Any) -> str:
     return f"{text[:16]}…{text[-16:]}" if len(text) > 40 else text
 
 
-def require_unchanged(directory: RunDirectory, manifest: Manifest) -> None:
+def require_unchanged(directory: RunDirectory, manifest: Manifest, *, accept_device: bool = False) -> None:
     """Refuse to go on with a run that was started with something else.
 
     Args:
         directory: The folder of a run that has begun.
         manifest: What it would begin with now; what is not known yet is left out of it, and not compared.
+        accept_device: Whether another GPU may go on with what one began. A CPU may not, nor the other way round: other
+            libraries compute there, and the plan's time and the precision were chosen for the other kind.
 
     Raises:
         RunError: If something that results depend on has changed.
     """
     before, now = directory.read_manifest(), manifest
+    is_another_gpu = _is_gpu(before.device) and _is_gpu(now.device) and before.device != now.device
+    if is_another_gpu and accept_device:
+        before = before.but(device=now.device)
     changed = changes(before.settings, now.settings)
     for known, recorded in zip(_conditions(now), _conditions(before), strict=True):
         changed += changes({name: recorded.get(name) for name in known}, known)
@@ -80,12 +87,21 @@ def require_unchanged(directory: RunDirectory, manifest: Manifest) -> None:
         raise RunError(
             expected=f"what {directory.path} was started with",
             found=f"changes: {', '.join(changed[:_SHOWN])}{more}",
-            remedy="Undo them to resume, or use --fresh or another --name.",
+            remedy="Go on with --accept-device (last digits may differ, and the report says so), or use --fresh or "
+            "another --name."
+            if is_another_gpu and not accept_device and len(changed) == 1
+            else "Undo them to resume, or use --fresh or another --name.",
         )
 
 
 def begin_or_resume(
-    directory: RunDirectory, manifest: Manifest, config: Config, split: Split, films: CaseTable
+    directory: RunDirectory,
+    manifest: Manifest,
+    config: Config,
+    split: Split,
+    films: CaseTable,
+    *,
+    accept_device: bool = False,
 ) -> Manifest:
     """Write down what a run is made of.
 
@@ -96,6 +112,7 @@ def begin_or_resume(
         split: Its split.
         films: The cases of all whole images: split.csv lists them in either mode, so that a search on whole images can
             take the split of one on crops.
+        accept_device: Whether another GPU may go on with the run.
 
     Returns:
         The manifest that stands: the given one, or that of the run that goes on.
@@ -104,8 +121,8 @@ def begin_or_resume(
         RunError: If something that results depend on has changed since the run began.
     """
     if directory.has_manifest:
-        require_unchanged(directory, manifest)
-        manifest = directory.read_manifest()
+        require_unchanged(directory, manifest, accept_device=accept_device)
+        manifest = _on_another_device(directory, manifest)
     directory.path.mkdir(parents=True, exist_ok=True)
     # First: a folder with a manifest is a run that can be resumed, and the other two are made anew whenever it is.
     directory.write_manifest(manifest)
@@ -113,6 +130,38 @@ def begin_or_resume(
     with replacing(directory.split_file) as temporary:
         split.write_csv(temporary, films)
     return manifest
+
+
+def _on_another_device(directory: RunDirectory, now: Manifest) -> Manifest:
+    """The manifest of a run that goes on, with the device that it goes on with."""
+    before = directory.read_manifest()
+    same = before.device == now.device if _is_gpu(now.device) else before.processor in ("", now.processor)
+    if not before.device or same:
+        return before
+    trials = len(read_records(directory.trials_file)) if directory.trials_file.is_file() else 0
+    first = ComputedOn(device=before.device, processor=before.processor, from_trial=0, since=before.created)
+    this = ComputedOn(device=now.device, processor=now.processor, from_trial=trials, since=now.created)
+    devices = (*(before.devices or (first,)), this)
+    return before.but(device=now.device, processor=now.processor, devices=devices)
+
+
+def devices_in_words(manifest: Manifest) -> str:
+    """What a run was computed on; where that has changed, which trials on what, and what that means."""
+    if not manifest.devices:
+        return manifest.device
+    used = manifest.devices
+    # Of two CPUs the number of cores says nothing, of two GPUs the processor.
+    names = [printable(each.device if _is_gpu(each.device) else f"CPU ({each.processor})") for each in used]
+    places = [
+        f"from trial {each.from_trial} on" if each.from_trial < manifest.plan.trials else "after the search"
+        for each in used[1:]
+    ]
+    later = ", ".join(f"{place} {name}" for place, name in zip(places, names[1:], strict=True))
+    return f"{names[0]}, {later}; results may differ in their last digits from those of one device"
+
+
+def _is_gpu(device: str) -> bool:
+    return bool(device) and not device.startswith("CPU")
 
 
 def complete(directory: RunDirectory) -> None:
@@ -166,7 +215,7 @@ def _conditions(manifest: Manifest) -> tuple[dict[str, Any], ...]:
         computed_with["precision"] = manifest.precision.name
     if manifest.device:
         # Cores don't count: with op determinism the bits don't depend on the number of threads.
-        computed_with["device"] = "CPU" if manifest.device.startswith("CPU") else manifest.device
+        computed_with["device"] = manifest.device if _is_gpu(manifest.device) else "CPU"
     return (
         manifest.fingerprints,
         manifest.objective,

@@ -55,13 +55,14 @@ def all_runs(runs: Path | None = None) -> tuple[RunDirectory, ...]:
     return tuple(sorted(found, key=lambda run: (-_last_touched(run), run.name)))
 
 
-def find_run(run: str | None = None, runs: Path | None = None) -> RunDirectory:
+def find_run(run: str | None = None, runs: Path | None = None, *, starting: bool = False) -> RunDirectory:
     """The run that a user named.
 
     Args:
         run: A name in the folder of runs, the path of a run's folder or of its run.json; None for the run that was
             last worked on.
         runs: The folder of runs; by default `runs_folder`.
+        starting: Whether one that is at work and has not written its run.json yet will do, too.
 
     Raises:
         RunError: If there is no such run; the line names the nearest one. Or if there are links in its folder.
@@ -75,7 +76,7 @@ def find_run(run: str | None = None, runs: Path | None = None) -> RunDirectory:
         return known[0]
     named = Path(run).parent if Path(run).name in ("run.json", COPY) else Path(run)
     for path in (folder / run, named):
-        if RunDirectory(path).has_manifest:
+        if RunDirectory(path).has_manifest or (starting and RunDirectory(path).is_in_use):
             require_plain_folder(path)
             return RunDirectory(path, within=_nested_run_of(path))
     names = [known.name for known in all_runs(folder)]

@@ -94,6 +94,23 @@ class OuterFold(_Part):
     folds: Count
 
 
+class ComputedOn(_Part):
+    """A device that a part of a search was computed on.
+
+    Attributes:
+        device: In words.
+        processor: Its host's processor.
+        from_trial: Number of the first trial that ended on it; as many as there are trials where only what follows the
+            search was done on it.
+        since: When the run went on there, ISO 8601.
+    """
+
+    device: str
+    processor: str = ""
+    from_trial: Count
+    since: Moment
+
+
 class Manifest(_Part):
     """What a run was started with and how far it is.
 
@@ -125,8 +142,9 @@ class Manifest(_Part):
         precision: What it computes in.
         versions: Of Python and the packages.
         git: Commit of the program, or None.
-        device: What it computes on, in words.
-        processor: Its processor.
+        device: What it computes on, in words; the last one where that has changed.
+        processor: Its processor; likewise.
+        devices: Where either has changed all of them in their order, the first one included, else empty.
         host: Its host.
         outputs: SHA-256 (hex) of each file in ``best/``, once complete.
         records: The same of config.toml, splits and trials.jsonl.
@@ -160,6 +178,7 @@ class Manifest(_Part):
     git: str | None = None
     device: str = ""
     processor: str = ""
+    devices: tuple[ComputedOn, ...] = ()
     host: str = ""
     outputs: dict[str, str] = {}
     records: dict[str, str] = {}

@@ -22,9 +22,10 @@ from search.plan.protocol import plan_run
 from search.run_folder.cut_short import CutShort, cut_short
 from search.run_folder.directory import RunDirectory, require_plain_folder
 from search.run_folder.interruption import command_to_resume
-from search.run_folder.lock import Session, read_session
+from search.run_folder.lifecycle import devices_in_words
 from search.run_folder.lookup import all_runs, runs_folder
 from search.run_folder.manifest import Manifest
+from search.run_folder.session import Session, read_session
 from search.run_folder.trial_log import recorded
 
 State = Literal["starting", "running", "interrupted", "failed", "complete", "damaged"]
@@ -69,6 +70,7 @@ class RunStatus:
     Attributes:
         name: The run's name.
         path: Its folder.
+        device: What it computes on, in words, None before it is known.
         state: See the module.
         demo: Whether it is a demonstration on synthetic data.
         protocol: "holdout" or "nested".
@@ -77,6 +79,7 @@ class RunStatus:
         pid: Number of the process at work, or of the last one where that did not end well.
         host: Its host.
         since: When that process began, ISO 8601.
+        waiting_for: The other process that it waits for, in words, while it is at work.
         error: What ended it, where it failed; what is damaged or missing.
         progress: How much of the plan is done, or None while it starts.
         best: The leading trial, or None.
@@ -93,11 +96,13 @@ class RunStatus:
     state: State
     demo: bool = False
     protocol: str = "holdout"
+    device: str | None = None
     created: str | None = None
     finished: str | None = None
     pid: int | None = None
     host: str | None = None
     since: str | None = None
+    waiting_for: str | None = None
     error: str | None = None
     progress: Progress | None = None
     best: BestSoFar | None = None
@@ -137,7 +142,7 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
     in_use = run.is_in_use
     session = read_session(run.path)
     if not run.has_manifest:
-        return RunStatus(run.name, str(run.path), "starting", **_process(session))
+        return RunStatus(run.name, str(run.path), "starting", waiting_for=_waiting_for(session), **_process(session))
     manifest = run.read_manifest()
     missing = _missing(run, manifest)
     state = "damaged" if missing else _state(manifest, session, in_use=in_use)
@@ -152,8 +157,10 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
         state=state,
         demo=manifest.demo,
         protocol=manifest.protocol,
+        device=devices_in_words(manifest) or None,
         created=manifest.created,
         finished=manifest.finished,
+        waiting_for=_waiting_for(session) if state == "running" else None,
         error=missing or (session.error if state == "failed" and session else None),
         progress=progress,
         best=_best(searches.get(run.path.name, ())),
@@ -193,6 +200,10 @@ def _state(manifest: Manifest, session: Session | None, *, in_use: bool) -> Stat
 
 def _process(session: Session | None) -> dict[str, Any]:
     return {} if session is None else {"pid": session.pid, "host": session.host, "since": session.since}
+
+
+def _waiting_for(session: Session | None) -> str | None:
+    return (session and session.waiting_for) or None
 
 
 def _records_of_searches(run: RunDirectory) -> dict[str, tuple[TrialRecord, ...]]:

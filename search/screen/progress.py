@@ -21,6 +21,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from mammo_data.locks import SAID_AFTER_SECONDS
 from reports import TrialRecord
 from search.plan.clock import SearchClock
 from search.plan.execution import Assignment
@@ -56,6 +57,7 @@ class RunProgress:
         )
         self._board: SearchClock | None = None
         self._stations: list[Station] = []
+        self._waiting_since = 0.0
         # Events come from the thread that trains, drawing has one of its own.
         self._lock = threading.RLock()
 
@@ -98,6 +100,19 @@ class RunProgress:
                 hanging = Table.grid(Column(width=_LABEL_WIDTH), Column())
                 hanging.add_row(*shown)
             self._print(hanging if self._live else Text.assemble(*shown))
+
+    def note(self, text: str) -> None:
+        """A line about what the user may want to know, as it stands."""
+        self.fact("note", text, style="yellow")
+
+    def waits(self, words: str) -> None:
+        """Another process is waited for, in words; "" when that is over."""
+        now = time.monotonic()
+        if words:
+            self._waiting_since = now - SAID_AFTER_SECONDS
+            self.note(words)
+        else:
+            self.fact("note", f"waited {duration(now - self._waiting_since)}")
 
     @contextmanager
     def station(self, name: str, *, brief: bool = False, unit: int = 1) -> Iterator[Callable[[int, int], None]]:

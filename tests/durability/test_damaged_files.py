@@ -44,8 +44,8 @@ def kinds(engine, finished):
     from search.plan.execution import Assignment
     from search.run_folder.directory import RunDirectory
     from search.run_folder.ledger import LEDGER, readings, record_reading
-    from search.run_folder.lock import SESSION, begin_session, read_session
     from search.run_folder.manifest import COPY, read_manifest
+    from search.run_folder.session import SESSION, begin_session, read_session
     from search.run_folder.trial_log import recorded
     from search.trials.checkpoints import CheckpointStore, FoldsInFlight
     from search.trials.cross_validation import FoldResult

@@ -190,7 +190,7 @@ def test_what_changes_no_result_may_change(halted):
     with pytest.MonkeyPatch.context() as patch, pytest.raises(GoneOnError):
         patch.setattr("search.protocols.holdout.finish", goes_on)
         run_job(Job(changed, name="halted", detail="verbose"))
-    assert "begun on another processor (another)" in run.log_file.read_text()
+    assert "computed on CPU (another), after the search CPU (" in run.log_file.read_text()
 
 
 def test_resuming_without_a_run_is_refused(halted):

@@ -184,6 +184,37 @@ def without_privileges(command):
     return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "folder", "setting"),
+    [
+        ([], "mammo-search", "output.cache"),
+        (["--set", "output.cache=elsewhere", "--weights", "tf-hub"], "mammo-search/weights/imported", "XDG_CACHE_HOME"),
+    ],
+)
+def test_a_read_only_home_is_one_line_before_anything_begins(phantom, tmp_path, arguments, folder, setting):
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o555)
+    settings = ["--data", str(phantom), "--backbone", "bit-m-r50x1", *arguments]
+    command = [sys.executable, "-X", "importtime", "-m", "search", "run", *settings]
+    environment = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
+    answer = subprocess.run(
+        without_privileges(command),
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(ROOT), "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    home.chmod(0o755)
+    lines = answer.stderr.splitlines()
+    (line,) = [line for line in lines if not line.startswith("import time:")]
+    assert line.startswith("mammo-search: Expected a folder that can be made or written to")
+    assert f"at {home}/.cache/{folder}; found Permission denied. Change {setting}, or" in line
+    assert not [line for line in lines if line.endswith(" tensorflow")]
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("what", ["a folder of runs that is read-only", "a run that is read-only"])
 def test_a_read_only_folder_is_one_line_before_anything_begins(phantom, tmp_path, what):
     runs = tmp_path / "runs"

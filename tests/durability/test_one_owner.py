@@ -14,7 +14,8 @@ from search.errors import RunError
 from search.job import Job
 from search.protocols.run import run_job
 from search.run_folder.directory import RunDirectory, open_run_directory
-from search.run_folder.lock import SESSION, begin_session, is_locked, owned, read_session, require_no_other_host
+from search.run_folder.lock import is_locked, owned, require_no_other_host
+from search.run_folder.session import SESSION, begin_session, read_session
 from tests.conftest import ROOT
 
 HOLDER = (

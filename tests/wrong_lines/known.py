@@ -125,7 +125,7 @@ KNOWN = (
     WrongLine("read_out_of_fold", "record.best_epoch or record.epochs", "record.epochs"),
     # Around the run.
     # Not merely left out, for a lock that nobody has any more is released as well.
-    WrongLine("_locked", "lock.release()", 'globals().setdefault("_held", []).append(lock)'),
+    WrongLine("locked", "lock.release()", 'globals().setdefault("_held", []).append(lock)'),
     WrongLine("finish", "cohort.split.test_fingerprint", 'cohort.split.test_fingerprint + "x"'),
     WrongLine(
         "record_reading",

@@ -25,12 +25,11 @@ from search.final.finish import finish, retrain_and_export
 from search.final.retrain import Searched
 from search.job import Job
 from search.protocols.banks import SharedBanks, folds_used, own_banks, shared_banks, views_of_searches
-from search.protocols.holdout import resolve_backbone, search_trials, trainer_pool
+from search.protocols.holdout import begin, resolve_backbone, search_trials, trainer_pool
 from search.protocols.manifest import run_manifest
 from search.protocols.nested.outcome import NestedModel, finish_nested
 from search.protocols.nested.outer import check_outer
 from search.protocols.nested.split import inner_split
-from search.run_folder.lifecycle import begin_or_resume
 from search.run_folder.manifest import Manifest, OuterFold
 from search.screen.progress import RunProgress
 from search.trials.worker import TrainerPool
@@ -88,9 +87,7 @@ class NestedRun:
         progress.say(_describe(outer, everyone))
         if any(case.side == "test" for case in everyone.films.table.cases):
             progress.say("[yellow]the data's own test side is left aside: each patient is left out once[/yellow]")
-        self._manifest = begin_or_resume(
-            job.directory, self._begun(job), job.config, everyone.split, everyone.films.table
-        )
+        self._manifest = begin(job, self._begun(job), everyone.split, everyone.films.table, progress)
         with replacing(job.directory.outer_split_file) as temporary:
             outer.write_csv(temporary, everyone.films.table)
         self._job = _with_share_of_minutes(job, len(outer.folds) + 1)
@@ -117,7 +114,7 @@ class NestedRun:
         )
         if self._manifest.views_of_searches is not None:
             manifest = manifest.but(views_per_class=self._manifest.views_of_searches[directory.path.name])
-        begin_or_resume(directory, manifest, job.config, split, films.table)
+        begin(job, manifest, split, films.table, progress)
         finish(job, cohort, self._search(job, cohort), progress, clock=clock, probes=self.probes)
 
     def search_everyone(self) -> Searched:

@@ -9,6 +9,7 @@ import pytest
 
 from mammo_data import DataError, PreparationSettings, PreparedSet, load_cases, open_source, prepare, write_phantom
 from tests.support.every_setting import each_field_changed
+from tests.support.waiting import held_until_it_is_said
 
 SMALL = PreparationSettings(image_size=64)
 
@@ -23,6 +24,18 @@ def test_a_second_call_reuses_the_set(phantom: Path, tmp_path: Path) -> None:
     assert again.table == first.table
     np.testing.assert_array_equal(again.images, first.images)
     assert [path.name for path in tmp_path.iterdir()] == [first.directory.name]
+
+
+def test_who_waits_for_the_set_of_another_process_says_so_and_makes_no_second(phantom: Path, tmp_path: Path) -> None:
+    source = open_source(phantom)
+    first = prepare(source, SMALL, tmp_path / "cache")
+    first.directory.rename(tmp_path / "made")
+    lock = first.directory.with_name(f".{first.directory.name}.lock")
+    with held_until_it_is_said(lock, lambda: (tmp_path / "made").rename(first.directory)) as said:
+        again = prepare(source, SMALL, tmp_path / "cache", progress=lambda done, total: pytest.fail("made twice"))
+    assert again.fingerprint == first.fingerprint
+    assert said[0].startswith("waiting for process")
+    assert said[1:] == [""]
 
 
 def test_images_follow_the_table_whatever_the_workers(phantom: Path, tmp_path: Path) -> None:

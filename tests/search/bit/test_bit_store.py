@@ -5,12 +5,14 @@ import sys
 
 import pytest
 
+from mammo_data.locks import Lock
 from search.bit.architecture import R50X1, SMALL
 from search.bit.resolve import resolve_weights
-from search.bit.weights import random_weights, read_stored, write_stored
+from search.bit.weights import random_weights, read_stored, stored_once, write_stored
 from search.errors import WeightsError
 from tests.conftest import ROOT
 from tests.support.bit_stand_in import TINY, npz_bytes, same, write_archive, write_saved_model
+from tests.support.waiting import held_until_it_is_said
 
 
 def test_stored_weights_come_back_whole_and_damage_is_found(tmp_path):
@@ -26,6 +28,22 @@ def test_stored_weights_come_back_whole_and_damage_is_found(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(WeightsError, match="whole weights file"):
             read_stored(path, TINY)
+
+
+def test_who_waits_for_the_import_of_another_process_says_so_and_reads_it(tmp_path):
+    weights, path = random_weights(TINY, 3), tmp_path / "bit.safetensors"
+    with held_until_it_is_said(path.with_suffix(".lock"), lambda: write_stored(path, weights, TINY)) as said:
+        found = stored_once(path, TINY, lambda: pytest.fail("imported twice"))
+    assert same(found, weights.arrays)
+    assert said[0].endswith("which does it first")
+    assert said[1:] == [""]
+
+
+def test_imported_weights_need_no_folder_that_can_be_written_to(tmp_path):
+    weights, path = random_weights(TINY, 3), tmp_path / "bit.safetensors"
+    write_stored(path, weights, TINY)
+    with Lock(path.with_suffix(".lock")):  # nor do they wait
+        assert same(stored_once(path, TINY, lambda: pytest.fail("imported twice")), weights.arrays)
 
 
 def test_a_damaged_import_is_mended_from_its_source(server, tiny_arrays, tmp_path):

@@ -19,6 +19,7 @@ from search.errors import RunError
 from search.machine.libraries import processor_name
 from search.plan.space import Configuration
 from tests.support.official_features import official_features, official_pixels, relative
+from tests.support.waiting import held_until_it_is_said
 
 
 @pytest.mark.parametrize(
@@ -151,6 +152,15 @@ def test_the_probe_is_asked_once_a_machine(tmp_path):
     file.write_text(json.dumps({"machine": ["another"], "gain": 99}))
     assert "99" not in choose_precision("auto", gain=lambda: bfloat16_gain(tmp_path), cpuinfo=able).reason
     assert json.loads(file.read_text())["machine"] == known["machine"]
+
+
+def test_who_waits_for_the_probe_of_another_process_says_so_and_measures_nothing(tmp_path):
+    file, machine = tmp_path / "bfloat16-probe.json", [processor_name(), f"{os.cpu_count()} cores", tf.__version__]
+    answer = json.dumps({"machine": machine, "gain": 1.75})
+    with held_until_it_is_said(file.with_suffix(".lock"), lambda: file.write_text(answer)) as said:
+        assert bfloat16_gain(tmp_path) == 1.75
+    assert said[0].startswith("waiting for process")
+    assert said[1:] == [""]
 
 
 def test_a_run_keeps_what_it_began_with_or_is_refused(tmp_path):

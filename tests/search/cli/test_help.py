@@ -15,7 +15,7 @@ from tests.support.json_answers import described_answers
 from tests.support.readmes import READMES, named_commands, shown_commands
 
 # The commands that have a setting for everything.
-LONG = {("run",): 34}
+LONG = {("run",): 35}
 
 
 def commands(group=None, path=()):

@@ -1,6 +1,7 @@
 """The state of a run, told by another process's lock and by how the last one ended."""
 
 import datetime
+import io
 import json
 import os
 import shutil
@@ -16,11 +17,15 @@ from search.errors import RunError
 from search.plan.clock import search_clock
 from search.plan.cost import CostModel
 from search.plan.protocol import plan_run
+from search.protocols.run import listener_of
 from search.run_folder.directory import RunDirectory
 from search.run_folder.interruption import InterruptedRunError
 from search.run_folder.lock import owned
+from search.run_folder.lookup import find_run
 from search.run_folder.status import all_statuses, run_status
 from search.run_folder.trial_log import read_records
+from search.screen.output import messages
+from search.screen.progress import RunProgress
 
 HOLDER = (
     "import sys\n"
@@ -132,3 +137,28 @@ def test_a_nested_run_counts_all_its_searches(unfinished):
     assert (status.progress.trials, status.progress.planned_trials, status.progress.searches) == (4, 24, 4)
     assert status.best is None
     assert "of 4 searches" in status_text(status)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_run_that_waits_for_another_one_says_for_which(unfinished, begun):
+    if not begun:
+        unfinished.manifest_file.unlink()
+    words = "waiting for run other (process 7 on alpha), which fills the bank of depth 0"
+    screen = io.StringIO()
+    with owned(unfinished.path):
+        listener = listener_of(unfinished, RunProgress(messages(screen), log=unfinished.log_file))
+        assert listener.name == "run half"
+        listener.waits(words)
+        status = run_status(unfinished)
+        assert (status.state, status.waiting_for) == ("running" if begun else "starting", words)
+        assert find_run(str(unfinished.path), starting=True) == unfinished
+        (line,) = [line for line in status_text(status).splitlines() if line.startswith("state")]
+        assert line.endswith(f"; {words}")
+        assert words in screen.getvalue()
+        assert words in unfinished.log_file.read_text()
+        listener.waits("")
+        assert run_status(unfinished).waiting_for is None
+        assert "waited 1" in screen.getvalue()
+        listener.waits(words)
+    if begun:
+        assert run_status(unfinished).waiting_for is None, "the process has ended"
