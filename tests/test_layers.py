@@ -69,7 +69,7 @@ TARGETS = {
     "rooms of reports": 9,
     "floors of reports": 7,
     "Python files": 235,
-    "Python files of search": 135,
+    "Python files of search": 136,
     "imports from file to file": 1_000,
     "longest chain of imports": 18,
     "imports in functions of search": 50,
@@ -77,7 +77,8 @@ TARGETS = {
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 14_600,  # 14,000 when the house was rebuilt; films, labels and environments of all kinds came since
+    # 14,000 when the house was rebuilt; films, labels and environments of all kinds came since, and kills at the end.
+    "code lines": 14_760,
     "circles": 0,
     "README bytes": 10_000,
 }
