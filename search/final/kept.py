@@ -85,8 +85,8 @@ class FinalStore:
         if arrays is not None and str(arrays.pop(_KEY, "")) == key:
             try:
                 value = form.unpack(arrays)
-            except DAMAGE:  # a whole file, but of something else: what another version kept under this name
-                pass
+            except (*DAMAGE, AttributeError, LookupError):
+                pass  # a whole file, but of something else: what another version kept under this name
             else:
                 self._found.append(name)
                 return value

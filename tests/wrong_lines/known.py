@@ -137,7 +137,7 @@ KNOWN = (
     WrongLine("record_evaluation", "counted=not known", "counted=True"),
     WrongLine("record_final_stage", "replace(each, time=asked.time) == asked", "False"),
     # What the final stage keeps.
-    WrongLine("FinalStore.kept", "arrays.pop(_KEY, \"\")) == key", "arrays.pop(_KEY, \"\")) != \"\""),
+    WrongLine("FinalStore.kept", 'arrays.pop(_KEY, "")) == key', 'arrays.pop(_KEY, "")) != ""'),
     # Exported models at work.
     WrongLine(
         "_predicted",
