@@ -115,7 +115,7 @@ def test_twenty_kills_in_the_final_stage_are_one_reading_and_nothing_is_trained_
     assert reading["models"][1:] == ledger(whole[0])[0]["models"][1:]
     assert len(reading["models"]) == 4
     assert metrics(directory)["holdout_readings"] == 1
-    names = ["model-1", "model-2", "exported", "fold-1", "fold-2", "held-out", "localisation", "probes", "audit"]
+    names = ["model-1", "model-2", "exported", "fold-1", "fold-2", "held-out", "localisation", "audit"]
     assert f"kept from before the interruption: {', '.join(names)}" in attempts[-1].messages
     print(f"{len(where)} kills")
 
