@@ -27,8 +27,9 @@ def evaluate(
 ) -> None:
     """Evaluate a model on labelled images.
 
-    With patient-bootstrap intervals; calibration and thresholds stay as they are. Reading the held-out patients again
-    is counted. A set with patients of the model's development is refused.
+    With patient-bootstrap intervals; calibration and thresholds stay as they are. Reading the held-out patients
+    again is logged, and counted unless this very model has read them before. A set with patients of the model's
+    development is refused.
 
     Example: mammo-search evaluate demo --data my-films/
     """

@@ -263,8 +263,9 @@ def find_model(name: str) -> ModelFile:
         raise RunError(
             expected="a .keras file or a run", found=f"nothing at {path}", remedy="Check the path of the model."
         )
-    home = RunDirectory(path.resolve().parent.parent)
-    is_at_home = home.has_manifest and home.model_file.name == path.name
+    folder = path.resolve().parent.parent
+    home = find_run(str(folder)) if RunDirectory(folder).has_manifest else None
+    is_at_home = home is not None and home.model_file.name == path.name
     return ModelFile(path, read_metadata(path), home if is_at_home else None)
 
 

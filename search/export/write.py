@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from search.export.metadata import ModelMetadata, finished_model, metadata_file,
 from search.export.model import load_exported
 from search.files.atomic import replacing, replacing_folder
 from search.run_folder.directory import RunDirectory
+from search.run_folder.lock import owned
 
 _CASES = 16
 
@@ -62,7 +64,7 @@ def export_run(
 
     Raises:
         RunError: If the run is not complete, or the export differs from Keras by more than the format's bound;
-            nothing is left behind then.
+            nothing is left behind then. Or if it goes into the run's folder and another process is at work there.
         ConfigError: If ``out`` is taken by something that is no export.
         UserError: If a package that the format needs is not installed.
     """
@@ -77,7 +79,9 @@ def export_run(
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
         replace = replacing_folder if kind.is_folder else replacing
-        with replace(target) as temporary:
+        # The owner of a run's folder clears away what killed ones have left, which may be large here.
+        owner = owned(run.path) if target.resolve().is_relative_to(run.path.resolve()) else nullcontext()
+        with owner, replace(target) as temporary:
             kind.write(model_file, temporary, metadata)
             difference = _difference(kind, temporary, images, expected)
     found = {"cases": len(images), "images": described, "largest_difference": difference, "bound": kind.bound}

@@ -99,7 +99,12 @@ def is_leftover(name: str) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files that killed processes have left in a folder and below; nobody may be writing there."""
-    for path in folder.rglob(".*"):
-        if is_leftover(path.name) and path.is_file() and not path.is_symlink():
+    """Delete the temporary files and folders that killed processes have left in a folder and below; nobody may be
+    writing there."""
+    for path in list(folder.rglob(".*")):
+        if not is_leftover(path.name) or path.is_symlink():
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)

@@ -1,4 +1,7 @@
-"""The final stage: retrain the winner, export it, read the held-out patients once, and write everything down."""
+"""The final stage: retrain the winner, export it, read the held-out patients once, and write everything down.
+
+What takes long is kept as it is done (`search.final.kept`): killed anywhere, the stage goes on behind it.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +9,52 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
 
 from search.audit.audit import LeakAudit, audit
-from search.audit.shortcuts import Probe
+from search.audit.shortcuts import Probe, shortcut_probes
 from search.cohort import Cohort
 from search.export.describe import write_run_metadata
 from search.export.model import assemble_model, save_model
 from search.files.atomic import write_atomic
+from search.files.digests import content_checksum
+from search.files.tensors import Arrays
 from search.final.final_model import FinalModel
 from search.final.held_out import held_out, write_predictions
 from search.final.inference import FinalNetwork
-from search.final.localisation import localise
+from search.final.kept import FinalStore, Form, as_json
+from search.final.localisation import kept_form, localise
 from search.final.report import RunReport
-from search.final.retrain import Searched, retrain
+from search.final.retrain import Searched, retrain, tail_form
 from search.final.saliency import SaliencyModel
 from search.job import Job
 from search.plan.protocol import nested_seconds
 from search.run_folder.cut_short import cut_short
-from search.run_folder.ledger import record_reading
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
 from search.trials.tail import TrainedTail
 
 
 def retrain_and_export(
-    job: Job, searched: Searched, progress: RunProgress, *, seeds: int
-) -> tuple[FinalNetwork, tuple[TrainedTail, ...]]:
+    job: Job, searched: Searched, store: FinalStore, progress: RunProgress, *, seeds: int
+) -> tuple[FinalNetwork, tuple[TrainedTail, ...], str]:
     """Train the winner's configuration on all development patients and write the model of the first seed.
 
     Args:
         job: The run.
         searched: The search.
+        store: Keeps each model, and that of the first seed is in its file.
         progress: Shows what goes on.
         seeds: How many models to train.
 
     Returns:
-        The winner's network, and what each seed has trained of it.
+        The winner's network, what each seed has trained of it, and the SHA-256 (hex) of the model's file.
     """
     epochs, network = searched.epochs, searched.network(job.config.preparation.image_size)
+    form = tail_form(searched.trainer)
     with progress.station("retrain") as moved:
         tails = retrain(
             searched.trainer,
@@ -53,17 +64,36 @@ def retrain_and_export(
             epochs=epochs,
             seeds=seeds,
             on_epoch=lambda seed, epoch: moved(seed * epochs + epoch, seeds * epochs),
+            keep=lambda seed, train: store.kept(f"model-{seed + 1}", form, train, searched.chosen),
         )
+    file = job.directory.model_file
+    written = store.kept("exported", _file_form(file), partial(_export, network, tails[0], file), tails[0].fingerprint)
+    return network, tails, written
+
+
+def _export(network: FinalNetwork, tail: TrainedTail, file: Path) -> str:
     model = assemble_model(
         network.architecture,
         network.weights,
-        tails[0],
+        tail,
         image_size=network.image_size,
         head_width=network.head_width,
         n_classes=network.n_classes,
     )
-    save_model(model, job.directory.model_file)
-    return network, tails
+    save_model(model, file)
+    return content_checksum(file)
+
+
+def _file_form(file: Path) -> Form[str]:
+    """A file that was written, by its checksum: one that has changed since is written again."""
+
+    def unpack(arrays: Arrays) -> str:
+        written = str(arrays["sha256"])
+        if not file.is_file() or content_checksum(file) != written:
+            raise ValueError("not the file that was written")
+        return written
+
+    return Form(lambda written: {"sha256": np.array(written)}, unpack)
 
 
 def finish(
@@ -86,17 +116,24 @@ def finish(
         probes: Gives the shortcut probe, where it is shared with other searches on the same images.
     """
     config, directory, outcome = job.config, job.directory, searched.outcome
-    network, tails = retrain_and_export(job, searched, progress, seeds=config.retrain.seeds)
-    seed = config.split.seed
-    evaluation = held_out(directory, network, cohort, searched, tails, progress, seed=seed)
-    readings = record_reading(config.output.runs, cohort.split.test_fingerprint, directory.name)
+    seed, store = config.split.seed, FinalStore(directory, progress.say)
+    network, tails, exported = retrain_and_export(job, searched, store, progress, seeds=config.retrain.seeds)
+    evaluation, readings = held_out(
+        directory, network, cohort, searched, tails, store, progress, exported=exported, seed=seed
+    )
     metrics = {**evaluation.metrics, "mode": config.data.mode, "holdout_readings": len(readings)}
     if config.split.protocol == "holdout":
         others = time.perf_counter() - clock - sum(record.seconds for record in outcome.records)
         metrics["nested_seconds"] = round(nested_seconds(outcome.records, config, other_seconds=max(0.0, others)))
     with progress.station("localise"):
-        model = SaliencyModel(network, tails[0])
-        localisation = localise(model, cohort, evaluation.predictions, directory.figures, seed=seed)
+        localisation = store.kept(
+            "localisation",
+            kept_form(directory.figures),
+            lambda: localise(
+                SaliencyModel(network, tails[0]), cohort, evaluation.predictions, directory.figures, seed=seed
+            ),
+            exported,
+        )
     if localisation.result is not None:
         metrics["localisation"] = asdict(localisation.result)
     tables = {"predictions": evaluation.predictions, "predictions_corrected": evaluation.corrected}
@@ -106,18 +143,23 @@ def finish(
     write_run_metadata(directory, cohort.prepared, cohort.split)
     with progress.station("audit"):
         # Only now: the model is exported and evaluated, so what the audit sees of the held-out patients moves nothing.
-        found = _audit(cohort, searched, probes, seed=seed)
+        probes = probes or partial(kept_probes, store, cohort, seed)
+        found = store.kept("audit", as_json(LeakAudit), partial(_audit, cohort, searched, probes, seed=seed))
     write_atomic(directory.audit_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
     with progress.station("report"):
         report = RunReport(job, cohort, outcome, searched.settings, metrics, found, network.weights.genuine)
         report.write(evaluation, localisation.overlays, readings, seconds=time.perf_counter() - clock)
     complete(directory)
+    store.forget()
     return FinalModel(directory, job.demo, metrics, outcome, cut_short(directory))
 
 
-def _audit(
-    cohort: Cohort, searched: Searched, probes: Callable[[], tuple[Probe, ...]] | None, *, seed: int
-) -> LeakAudit:
+def kept_probes(store: FinalStore, cohort: Cohort, seed: int) -> tuple[Probe, ...]:
+    """The shortcut probe of all images, which takes longest of an audit, as it was kept or made now."""
+    return store.kept("probes", as_json(tuple[Probe, ...]), partial(shortcut_probes, cohort.prepared, seed))
+
+
+def _audit(cohort: Cohort, searched: Searched, probes: Callable[[], tuple[Probe, ...]], *, seed: int) -> LeakAudit:
     data = searched.data
     sides = {"the search's data": data.patient_ids}
     for number, fold in enumerate(data.folds, start=1):

@@ -6,10 +6,10 @@ Beside the predictions the evaluation is given attributes of the cases, and the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mammo_data import CaseTable
 from reports import (
@@ -27,9 +27,12 @@ from reports import (
 from search.cohort import Cohort
 from search.export.model import load_exported, predict_images
 from search.files.atomic import replacing
+from search.files.tensors import Arrays
 from search.final.inference import FinalNetwork
+from search.final.kept import FinalStore, Form
 from search.final.retrain import FoldModels, Searched, train_fold_models
 from search.run_folder.directory import RunDirectory
+from search.run_folder.ledger import Reading, record_final_stage
 from search.screen.progress import RunProgress
 from search.trials.data import training_shares
 from search.trials.out_of_fold import read_every_epoch, read_out_of_fold
@@ -42,14 +45,19 @@ def held_out(
     cohort: Cohort,
     searched: Searched,
     tails: tuple[TrainedTail, ...],
+    store: FinalStore,
     progress: RunProgress,
     *,
+    exported: str,
     seed: int,
-) -> Evaluation:
+) -> tuple[Evaluation, tuple[Reading, ...]]:
     """Evaluate what a run has made on the patients that it has not seen.
 
     The plain metrics are those of the exported file's probabilities; with the prior that training hid put back, and the
     temperature, they stand beside (``calibration`` of metrics.json, predictions_corrected.csv).
+
+    The reading goes into the ledger before a model is given an image, with the names of all models that read: killed
+    after it, the stage reads for the same line, or not again where the probabilities were kept.
 
     Args:
         directory: The run's folder, with the exported model and the out-of-fold predictions.
@@ -57,8 +65,13 @@ def held_out(
         cohort: The images and their split.
         searched: The search.
         tails: The final models, the exported one first.
+        store: Keeps the fold models, and what all models said.
         progress: Shows what goes on.
+        exported: SHA-256 (hex) of the exported model's file.
         seed: Of the resamples.
+
+    Returns:
+        The evaluation, and all readings of these patients, this one among them.
     """
     oof, data, outcome, epochs = directory.path / "oof", searched.data, searched.outcome, searched.epochs
     table, split = cohort.prepared.table, cohort.split
@@ -68,33 +81,57 @@ def held_out(
         total = len(data.folds) * epochs
         with progress.station("ensemble") as moved:
             folds = train_fold_models(
-                searched, stored, on_epoch=lambda fold, epoch: moved(fold * epochs + epoch, total)
+                searched, stored, store, on_epoch=lambda fold, epoch: moved(fold * epochs + epoch, total)
             )
+    others = (*tails[1:], *folds.tails)
+    models = (exported, *(tail.fingerprint for tail in others))
+    began = directory.read_manifest().created
+    readings = record_final_stage(directory.runs, split.test_fingerprint, directory.name, began=began, models=models)
     with progress.station("evaluate"):
         rows = split.test_rows(table)
         cases = table.take(rows)
-        # What is evaluated is the file that is handed over, opened as anyone would open it.
-        exported = Predictions(
-            image_ids=cases.image_ids,
-            patient_ids=cases.patient_ids,
-            labels=cases.labels,
-            probabilities=predict_images(load_exported(directory.model_file), cohort.prepared.images, rows),
-            class_names=cases.class_names,
+
+        def probabilities() -> tuple[NDArray[np.float64], ...]:
+            # What is evaluated is the file that is handed over, opened as anyone would open it.
+            said = predict_images(load_exported(directory.model_file), cohort.prepared.images, rows)
+            return said, *network.probabilities(cohort.prepared.images[rows], others)
+
+        shape = len(models), len(cases), len(cases.class_names)
+        said = store.kept("held-out", _stacked(shape), probabilities, models)
+        first, *tables = (
+            Predictions(
+                image_ids=cases.image_ids,
+                patient_ids=cases.patient_ids,
+                labels=cases.labels,
+                probabilities=each,
+                class_names=cases.class_names,
+            )
+            for each in said
         )
-        seeds = tails[1:]
-        found = network.probabilities(cohort.prepared.images[rows], (*seeds, *folds.tails))
-        tables = tuple(replace(exported, probabilities=probabilities) for probabilities in found)
-        return evaluate(
-            exported,
+        seeds = len(tails) - 1
+        evaluation = evaluate(
+            first,
             development=stored.predictions,
             training_shares=training_shares(searched.settings.minority, len(data.class_names)),
             attributes=case_attributes(cases),
             radius_cuts=radius_cuts(table.take(split.development_rows(table))),
             selection=selection_correction(oof, outcome.records, seed=seed),
-            other_seeds=tables[: len(seeds)],
-            ensemble=FoldEnsemble(tables[len(seeds) :], folds.exact) if len(folds.tails) > 1 else None,
+            other_seeds=tuple(tables[:seeds]),
+            ensemble=FoldEnsemble(tuple(tables[seeds:]), folds.exact) if len(folds.tails) > 1 else None,
             seed=seed,
         )
+        return evaluation, readings
+
+
+def _stacked(shape: tuple[int, int, int]) -> Form[tuple[NDArray[np.float64], ...]]:
+    """How the probabilities of all models are kept, float64 [models, n, classes]."""
+
+    def unpack(arrays: Arrays) -> tuple[NDArray[np.float64], ...]:
+        if arrays["probabilities"].shape != shape or arrays["probabilities"].dtype != np.float64:
+            raise ValueError("not the probabilities of these models and images")
+        return tuple(arrays["probabilities"])
+
+    return Form(lambda said: {"probabilities": np.stack(said)}, unpack)
 
 
 def write_predictions(

@@ -6,12 +6,14 @@ told by the held-out ones. Maps of the pointing game explain the true class; ove
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from mammo_data import Case, CaseTable, find_breast
 from reports import (
@@ -27,6 +29,9 @@ from reports import (
 from reports.evaluation.localisation import Circle, share_of_hits
 from reports.figures.overlays import on_canvas
 from search.cohort import Cohort
+from search.files.digests import content_checksum
+from search.files.tensors import Arrays
+from search.final.kept import Form
 from search.final.saliency import MapKind, SaliencyModel, peak
 from search.seeding import generator
 
@@ -78,7 +83,34 @@ def localise(
             chosen_on_images=len(development),
             seed=seed,
         )
-    return Localisation(result, _write_overlays(cohort, model, kind, predictions, figures / "localisation"))
+    return Localisation(result, _write_overlays(cohort, model, kind, predictions, _overlays(figures)))
+
+
+def kept_form(figures: Path) -> Form[Localisation]:
+    """How it is kept: the overlays by their names and checksums, for they lie in the run's folder of figures.
+
+    Args:
+        figures: That folder.
+    """
+    game: TypeAdapter[LocalisationResult | None] = TypeAdapter(LocalisationResult | None)
+    folder = _overlays(figures)
+
+    def pack(found: Localisation) -> Arrays:
+        files = {image: [path.name, content_checksum(path)] for image, path in found.overlays.items()}
+        return {"json": np.array(json.dumps([game.dump_python(found.result), files]))}
+
+    def unpack(arrays: Arrays) -> Localisation:
+        result, files = json.loads(str(arrays["json"]))
+        overlays = {image: folder / Path(name).name for image, (name, _) in files.items()}
+        if any(not path.is_file() or content_checksum(path) != files[image][1] for image, path in overlays.items()):
+            raise ValueError("not the overlays that were drawn")
+        return Localisation(game.validate_python(result), overlays)
+
+    return Form(pack, unpack)
+
+
+def _overlays(figures: Path) -> Path:
+    return figures / "localisation"
 
 
 def circles_of(case: Case) -> tuple[Circle, ...]:

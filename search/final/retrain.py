@@ -4,6 +4,9 @@ It is trained for the number of optimizer steps of its best cross-validated epoc
 validation remains to stop by. Several seeds are trained; the first, fixed in advance, is the one that is exported.
 
 The winner's fold models, which the search did not keep: trained again, to the same bits where the device repeats.
+
+Each model is kept when it is done (`search.final.kept`). Within a model nothing is: its optimizer's state after every
+epoch would be three times its size, for at most one model's epochs.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +23,9 @@ from reports import softmax
 from search.bit.resolve import Backbone
 from search.boundary.trunk import pooled_features
 from search.errors import RunError
+from search.files.tensors import Arrays
 from search.final.inference import FinalNetwork
+from search.final.kept import FinalStore, Form
 from search.plan.execution import SearchOutcome
 from search.plan.space import Configuration
 from search.trials.cross_validation import DivergedError, train_epoch, train_on_fold
@@ -37,6 +43,7 @@ def retrain(
     epochs: int,
     seeds: int,
     on_epoch: Callable[[int, int], None] | None = None,
+    keep: Callable[[int, Callable[[], TrainedTail]], TrainedTail] = lambda number, train: train(),
 ) -> tuple[TrainedTail, ...]:
     """Train the final models.
 
@@ -48,6 +55,7 @@ def retrain(
         epochs: The winner's best cross-validated epoch.
         seeds: How many models to train.
         on_epoch: Called with (seed number, epoch).
+        keep: Gives the model of a seed number that was kept, or that which the function given to it trains.
 
     Returns:
         One trained tail a seed, in order.
@@ -56,8 +64,8 @@ def retrain(
         RunError: If the loss is not finite.
     """
     everything = np.arange(len(data.labels))
-    trained = []
-    for number in range(seeds):
+
+    def train(number: int) -> TrainedTail:
         trainer.begin(configuration, settings.seed, "final", number, head_init=settings.head_init)
         losses = []
         for epoch in range(1, epochs + 1):
@@ -72,8 +80,9 @@ def retrain(
             losses.append(loss)
             if on_epoch:
                 on_epoch(number, epoch)
-        trained.append(TrainedTail(trainer.trained_weights, trainer.head_weights, tuple(losses)))
-    return tuple(trained)
+        return TrainedTail(trainer.trained_weights, trainer.head_weights, tuple(losses))
+
+    return tuple(keep(number, partial(train, number)) for number in range(seeds))
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,12 @@ class Searched:
     trainer: TailTrainer
 
     @property
+    def chosen(self) -> list[Any]:
+        """What the final models follow from beside the run's settings and data, as JSON values."""
+        winner = self.outcome.winner
+        return [winner.trial, winner.hyperparameters, self.epochs]
+
+    @property
     def epochs(self) -> int:
         """Epochs of the final models: the winner's best cross-validated one."""
         winner = self.outcome.winner
@@ -111,6 +126,29 @@ class Searched:
         return pooled_features(self.data.banks, self.backbone.architecture, self.backbone.weights)
 
 
+def tail_form(trainer: TailTrainer) -> Form[TrainedTail]:
+    """How a model that a trainer has trained is kept."""
+
+    def unpack(arrays: Arrays) -> TrainedTail:
+        losses = tuple(arrays.pop("losses").tolist())
+        return TrainedTail(trainer.trained_weights, trainer.head_weights, ()).like(arrays, losses)
+
+    return Form(lambda tail: {**tail.arrays, "losses": np.array(tail.losses)}, unpack)
+
+
+@dataclass(frozen=True)
+class FoldModel:
+    """The winner trained again on one fold.
+
+    Attributes:
+        tail: What was trained; None where it diverged, which only a device that does not repeat can bring about.
+        exact: Whether it gives the very probabilities that the search stored.
+    """
+
+    tail: TrainedTail | None
+    exact: bool
+
+
 @dataclass(frozen=True)
 class FoldModels:
     """What training the winner again on each fold gave.
@@ -124,34 +162,46 @@ class FoldModels:
     exact: bool
 
 
-def train_fold_models(searched: Searched, stored: OutOfFold, *, on_epoch: Callable[[int, int], None]) -> FoldModels:
-    """Train the winner on each fold up to its best epoch.
+def train_fold_models(
+    searched: Searched, stored: OutOfFold, store: FinalStore, *, on_epoch: Callable[[int, int], None]
+) -> FoldModels:
+    """Train the winner on each fold up to its best epoch, as far as that was not kept.
 
     Args:
         searched: The search.
         stored: The winner's out-of-fold predictions at that epoch.
+        store: Keeps each of them.
         on_epoch: Called with (fold, epoch).
 
     Returns:
-        The models; a fold that diverges, which only a device that does not repeat can bring about, is left out.
+        The models; a fold that diverged is left out.
     """
-    trainer, tails, exact = searched.trainer, [], True
-    for fold in range(len(searched.data.folds)):
-        try:
-            result = train_on_fold(
-                trainer,
-                searched.outcome.configuration,
-                searched.data,
-                searched.settings,
-                fold=fold,
-                initial_epoch=0,
-                epochs=searched.epochs,
-                on_epoch=partial(on_epoch, fold),
-            )
-        except DivergedError:
-            exact = False
-            continue
-        before = stored.predictions.probabilities[stored.folds == fold]
-        exact &= np.array_equal(softmax(result.logits[-1]), before)
-        tails.append(TrainedTail(trainer.trained_weights, trainer.head_weights, result.curves["loss"]))
-    return FoldModels(tuple(tails), exact)
+    whole = tail_form(searched.trainer)
+    form = Form(
+        lambda model: {"exact": np.array(model.exact), **(whole.pack(model.tail) if model.tail else {})},
+        lambda arrays: FoldModel(exact=bool(arrays.pop("exact")), tail=whole.unpack(arrays) if arrays else None),
+    )
+    models = [
+        store.kept(f"fold-{fold + 1}", form, partial(_fold_model, searched, stored, fold, on_epoch), searched.chosen)
+        for fold in range(len(searched.data.folds))
+    ]
+    return FoldModels(tuple(each.tail for each in models if each.tail), all(each.exact for each in models))
+
+
+def _fold_model(searched: Searched, stored: OutOfFold, fold: int, on_epoch: Callable[[int, int], None]) -> FoldModel:
+    trainer = searched.trainer
+    try:
+        result = train_on_fold(
+            trainer,
+            searched.outcome.configuration,
+            searched.data,
+            searched.settings,
+            fold=fold,
+            initial_epoch=0,
+            epochs=searched.epochs,
+            on_epoch=partial(on_epoch, fold),
+        )
+    except DivergedError:
+        return FoldModel(None, exact=False)
+    exact = np.array_equal(softmax(result.logits[-1]), stored.predictions.probabilities[stored.folds == fold])
+    return FoldModel(TrainedTail(trainer.trained_weights, trainer.head_weights, result.curves["loss"]), exact)

@@ -13,7 +13,7 @@ from reports import Predictions, evaluate_fixed
 from search.export.metadata import RESEARCH_USE, ModelFile
 from search.export.model import ExportedModel
 from search.predict.labelled import external_images, held_out_images
-from search.run_folder.ledger import record_reading
+from search.run_folder.ledger import readings, record_evaluation
 from search.screen.progress import RunProgress
 from search.text import interval_text
 
@@ -35,8 +35,8 @@ class ModelEvaluation:
         model: The .keras file.
         data: Who it was evaluated on, in words.
         demo: Whether the model is a demonstration's.
-        holdout_readings: How often the run's held-out patients have been read, this time included; None for an
-            external set.
+        holdout_readings: How often the run's held-out patients have been read; None for an external set.
+        counted: Whether this time is one of them: not where the same model has read them before.
         left_out_patients: External patients that were left out.
         metrics: As `reports.evaluation.evaluate.evaluate_fixed` returns it.
     """
@@ -45,6 +45,7 @@ class ModelEvaluation:
     data: str
     demo: bool
     holdout_readings: int | None
+    counted: bool
     left_out_patients: int
     metrics: dict[str, Any]
 
@@ -62,7 +63,8 @@ class ModelEvaluation:
             lines.append("a demonstration's model: its figures say nothing about mammography")
         if self.holdout_readings is not None:
             times = "once" if self.holdout_readings == 1 else f"{self.holdout_readings} times"
-            lines.append(f"these held-out patients have been evaluated {times}, now included")
+            now = "now included" if self.counted else "now not counted: this model had read them before"
+            lines.append(f"these held-out patients have been evaluated {times}, {now}")
         if self.left_out_patients:
             lines.append(f"{self.left_out_patients} patients left out, for the model's run knows them")
         titles = {"primary_auc": f"{metrics['primary_endpoint']}, AUC"} | _HEADLINE
@@ -116,9 +118,11 @@ def evaluate_model(
             cache = Path(platformdirs.user_cache_dir("mammo-search"))
             labelled = external_images(file.metadata, data, info, cache, progress, leave_out_known=leave_out_known)
     model, table = ExportedModel(file), labelled.table
-    readings = None
+    times, counted = None, False
     if labelled.held_out is not None and file.run is not None:  # no model that has left its run has held-out patients
-        readings = len(record_reading(file.run.runs, labelled.held_out, file.run.name))
+        run, began, sha256 = file.run, file.run.read_manifest().created, file.metadata.content["sha256"]
+        counted = record_evaluation(run.runs, labelled.held_out, run.name, began=began, model=sha256).counted
+        times = len(readings(run.runs, labelled.held_out))
     predictions = Predictions(
         image_ids=table.image_ids,
         patient_ids=table.patient_ids,
@@ -134,7 +138,8 @@ def evaluate_model(
         model=file.path,
         data=labelled.described,
         demo=file.metadata.read.demo,
-        holdout_readings=readings,
+        holdout_readings=times,
+        counted=counted,
         left_out_patients=labelled.left_out,
         metrics=metrics,
     )

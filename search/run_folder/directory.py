@@ -67,6 +67,7 @@ class RunDirectory:
         model_card: The model card.
         audit_file: Answers of the leak audit.
         figures: Folder of PNG figures.
+        final_parts: Folder of what the final stage has done, while the run is not complete.
     """
 
     path: Path
@@ -99,6 +100,7 @@ class RunDirectory:
     model_card = _Place("best/model_card.md")
     audit_file = _Place("best/audit.json")
     figures = _Place("best/figures")
+    final_parts = _Place("final")
 
     @property
     def is_unstarted(self) -> bool:

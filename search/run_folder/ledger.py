@@ -1,10 +1,25 @@
 """The ledger of hold-out readings: each time test patients were evaluated, a line.
 
 A test set that is looked at after every change is a validation set. The ledger lies beside all runs, so that runs
-share it, and counts by who is held out, whatever the folds of the others; the report prints the count. Schema of a
-line: ``{"split": fingerprint of the test patients, "run": name, "time": ISO 8601, "crc32": 8 hex digits of the rest as
-JSON with sorted keys}``; older lines have no checksum. Each line goes into ``.holdout_ledger.jsonl.copy`` first: what
-one of the two files has lost to damage is read from the other.
+share it, and counts by who is held out, whatever the folds of the others; the report prints the count.
+
+Schema of a line:
+
+    split     fingerprint of the test patients
+    run       name of the run whose models read
+    command   "run" for the final stage of a run, "evaluate" for a model that was evaluated later
+    began     when that run began, ISO 8601
+    models    SHA-256 of each model that read: of the exported file, then of the weights of other seeds and of the folds
+    counted   whether it counts
+    time      ISO 8601
+    crc32     8 hex digits of the rest as JSON with sorted keys
+
+A final stage is one reading, however often it was interrupted: a run that began at that moment, with those models.
+`evaluate` of a model that has read these patients before tells nothing new; it is logged and not counted. Lines of
+older versions have ``split``, ``run`` and ``time`` alone: they count, as readings of that run's own model.
+
+Each line goes into ``.holdout_ledger.jsonl.copy`` first: what one of the two files has lost to damage is read from the
+other.
 """
 
 from __future__ import annotations
@@ -13,9 +28,10 @@ import datetime
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from search.files.atomic import append_line
 
@@ -26,44 +42,89 @@ _CHECKSUM = "crc32"
 
 @dataclass(frozen=True)
 class Reading:
-    """One evaluation of held-out patients.
+    """One evaluation of held-out patients; the attributes are the keys of its line.
 
     Attributes:
-        run: Name of the run that read.
+        run: Name of the run whose models read.
         time: When, ISO 8601.
+        command: "run" or "evaluate"; "" in older lines.
+        began: When that run began, ISO 8601.
+        models: SHA-256 of each model that read, the exported file's first.
+        counted: Whether it counts.
     """
 
     run: str
     time: str
+    command: str = ""
+    began: str = ""
+    models: tuple[str, ...] = ()
+    counted: bool = True
 
 
-def record_reading(runs: Path, split: str, run: str) -> tuple[Reading, ...]:
-    """Append a reading.
+def record_final_stage(runs: Path, split: str, run: str, *, began: str, models: Sequence[str]) -> tuple[Reading, ...]:
+    """Append the reading of a run's final stage, unless it is there: an interrupted stage goes on with the same one.
 
     Args:
         runs: Folder of all runs.
         split: Fingerprint of its test patients.
         run: Name of the run that reads.
+        began: When that run began, ISO 8601: begun anew under the same name, it reads once more.
+        models: SHA-256 of each of its models, the exported file's first.
 
     Returns:
-        All readings of the test patients of this split, this one among them.
+        All readings of these patients that count, this one among them.
     """
-    entry = {"split": split, "run": run, "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
-    line = json.dumps({**entry, _CHECKSUM: _checksum(entry)})
-    for name in (LEDGER_COPY, LEDGER):
-        append_line(runs / name, line)
+    asked = Reading(run, _now(), "run", began, tuple(models))
+    entry = next((each for each in logged(runs, split) if replace(each, time=asked.time) == asked), asked)
+    _append(runs, split, entry, again=False)
     return readings(runs, split)
 
 
+def record_evaluation(runs: Path, split: str, run: str, *, began: str, model: str) -> Reading:
+    """Append the reading of an exported model that is evaluated after its run was complete.
+
+    Args:
+        runs: Folder of all runs.
+        split: Fingerprint of the test patients.
+        run: Name of the model's run.
+        began: When that run began, ISO 8601.
+        model: SHA-256 of the exported file.
+
+    Returns:
+        The reading; it counts where no line says that this model has read them before.
+    """
+    known = any(
+        model in each.models or (not each.models and each.run == run and each.time >= began)
+        for each in logged(runs, split)
+    )
+    entry = Reading(run, _now(), "evaluate", began, (model,), counted=not known)
+    _append(runs, split, entry, again=True)
+    return entry
+
+
 def readings(runs: Path, split: str) -> tuple[Reading, ...]:
-    """When the test patients of a split have been read, and by which runs, oldest first."""
-    first, second = (Counter(_entries(runs / name)) for name in (LEDGER, LEDGER_COPY))
+    """The readings of the test patients of a split that count, oldest first."""
+    return tuple(each for each in logged(runs, split) if each.counted)
+
+
+def logged(runs: Path, split: str) -> tuple[Reading, ...]:
+    """When the test patients of a split have been read, and by which runs and models, oldest first."""
+    first, second = (Counter(_entries(runs / name, split)) for name in (LEDGER, LEDGER_COPY))
     # A line that both have is one reading; the same line twice in one of them is two.
-    return tuple(Reading(run, time) for time, run, of in sorted((first | second).elements()) if of == split)
+    return tuple(sorted((first | second).elements(), key=lambda each: (each.time, each.run)))
 
 
-def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
-    """(time, run, split) of each line that is as it was written."""
+def _append(runs: Path, split: str, entry: Reading, *, again: bool) -> None:
+    """Write an entry into both files, where it is not there yet unless it is written again."""
+    content = {"split": split, **asdict(entry)}
+    line = json.dumps({**content, _CHECKSUM: _checksum(content)})
+    for name in (LEDGER_COPY, LEDGER):
+        if again or entry not in _entries(runs / name, split):
+            append_line(runs / name, line)
+
+
+def _entries(path: Path, split: str) -> Iterator[Reading]:
+    """What each line that is as it was written says of the patients of a split."""
     try:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
@@ -72,11 +133,21 @@ def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
         try:
             entry = json.loads(line)
             written = entry.pop(_CHECKSUM, None)
-            found = (str(entry["time"]), str(entry["run"]), str(entry["split"]))
+            found = _reading(entry) if entry["split"] == split else None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # damaged, or cut short by a crash
-        if written is None or written == _checksum(entry):
+        if found is not None and (written is None or written == _checksum(entry)):
             yield found
+
+
+def _reading(entry: Mapping[str, Any]) -> Reading:
+    models, counted = tuple(map(str, entry.get("models", ()))), bool(entry.get("counted", True))
+    command, began = str(entry.get("command", "")), str(entry.get("began", ""))
+    return Reading(str(entry["run"]), str(entry["time"]), command, began, models, counted)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _checksum(entry: Mapping[str, object]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.bit import BitArchitecture, BitWeights, assign_official, build_tail, official_variables
+from search.bit.weights import fingerprint_of
 from search.boundary.values import BoundaryValues
 from search.plan.space import Configuration
 from search.seeding import generator
@@ -242,3 +243,27 @@ class TrainedTail:
     backbone: dict[str, NDArray[np.float32]]
     head: dict[str, list[NDArray[np.float32]]]
     losses: tuple[float, ...]
+
+    @property
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """All weights: "backbone/NAME", and "head/LAYER/POSITION" in the layer's own order."""
+        head = {f"head/{name}/{at}": each for name, values in self.head.items() for at, each in enumerate(values)}
+        return {**{f"backbone/{name}": values for name, values in self.backbone.items()}, **head}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the weights."""
+        return fingerprint_of(self.arrays)
+
+    def like(self, arrays: Mapping[str, NDArray[Any]], losses: tuple[float, ...]) -> TrainedTail:
+        """One with other weights of the same names and shapes.
+
+        Raises:
+            ValueError: If they are not.
+        """
+        found, own = ({name: (a.shape, a.dtype) for name, a in each.items()} for each in (arrays, self.arrays))
+        if found != own:
+            raise ValueError("not the weights of this tail")
+        backbone = {name: arrays[f"backbone/{name}"] for name in self.backbone}
+        head = {name: [arrays[f"head/{name}/{at}"] for at in range(len(self.head[name]))] for name in self.head}
+        return TrainedTail(backbone, head, losses)

@@ -43,7 +43,7 @@ def kinds(engine, finished):
     from search.export.model import load_exported
     from search.plan.execution import Assignment
     from search.run_folder.directory import RunDirectory
-    from search.run_folder.ledger import LEDGER, readings, record_reading
+    from search.run_folder.ledger import LEDGER, readings, record_final_stage
     from search.run_folder.manifest import COPY, read_manifest
     from search.run_folder.session import SESSION, begin_session, read_session
     from search.run_folder.trial_log import recorded
@@ -125,7 +125,7 @@ def kinds(engine, finished):
 
     def ledger(folder):
         for name in ("first", "second"):
-            record_reading(folder, "split", name)
+            record_final_stage(folder, "split", name, began="2026-01-02T03:04:05+00:00", models=["a", "b"])
         return folder / LEDGER
 
     def session(folder):

@@ -33,7 +33,15 @@ IN_SEARCH = (
     "../../cache/banks/*/values.npy",
     "../../cache/banks/*/bank.json",
 )
-AT_THE_END = ("best/*.keras", "best/*.json", "best/*.csv", "../holdout_ledger.jsonl", "../.holdout_ledger.jsonl.copy")
+AT_THE_END = (
+    "final/*.npz",
+    "best/*.keras",
+    "best/*.json",
+    "best/*.csv",
+    "best/figures/localisation/*.png",
+    "../holdout_ledger.jsonl",
+    "../.holdout_ledger.jsonl.copy",
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from mammo_data import Split
@@ -16,7 +17,9 @@ from search.cohort import Cohort
 from search.export.describe import write_run_metadata
 from search.files.atomic import write_atomic
 from search.final.final_model import FinalModel
+from search.final.finish import kept_probes
 from search.final.held_out import case_attributes, radius_cuts, selection_correction, write_predictions
+from search.final.kept import FinalStore, as_json
 from search.final.report import RunReport, split_part
 from search.final.retrain import Searched
 from search.job import Job
@@ -58,6 +61,7 @@ def finish_nested(
     everyone: Cohort,
     outer: Split,
     searched: Searched,
+    store: FinalStore,
     progress: RunProgress,
     *,
     clock: float,
@@ -70,6 +74,7 @@ def finish_nested(
         everyone: All patients.
         outer: The outer folds.
         searched: The search on all patients.
+        store: Keeps the audit.
         progress: Shows what goes on.
         clock: ``time.perf_counter()`` when the run started.
         probes: Gives the shortcut probe, where it is shared with the outer searches.
@@ -89,8 +94,7 @@ def finish_nested(
     write_run_metadata(directory, everyone.prepared, everyone.split)
     with progress.station("report"):
         figures = write_nested_figures(evaluation, folds, predictions.fold_of_case, outcome.winner, directory.figures)
-        features = searched.pooled_features()
-        found = audit(everyone.films, everyone.prepared, outer, features=features, probes=probes, seed=outer.seed)
+        found = store.kept("audit", as_json(LeakAudit), partial(_audit, everyone, outer, searched, store, probes))
         # The answer to "is any patient on two sides?" of each outer search, from its own audit.
         audits = [each.check_output(each.audit_file) for each in directories]
         overlaps = [json.loads(each.read_text(encoding="utf-8"))["overlap"] for each in audits]
@@ -111,7 +115,19 @@ def finish_nested(
         )
         report.write_pages(summary, figures)
     complete(directory)
+    store.forget()
     return NestedModel(directory, job.demo, dict(evaluation.metrics), outcome, cut_short(directory))
+
+
+def _audit(
+    everyone: Cohort,
+    outer: Split,
+    searched: Searched,
+    store: FinalStore,
+    probes: Callable[[], tuple[Probe, ...]] | None,
+) -> LeakAudit:
+    features, probes = searched.pooled_features(), probes or partial(kept_probes, store, everyone, outer.seed)
+    return audit(everyone.films, everyone.prepared, outer, features=features, probes=probes, seed=outer.seed)
 
 
 def estimates(folds: int) -> str:

@@ -6,7 +6,7 @@ what the procedure is worth. The model that is handed over comes from one more s
 evaluate it on.
 
 Killed anywhere, the same command goes on: an outer search that is complete is read and not repeated, one that is not
-goes on like any run, and everything after the searches is made anew from what they left.
+goes on like any run, and so do the last search and its model. The report is made from what they left.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mammo_data import Split
-from search.audit.shortcuts import Probe, shortcut_probes
+from search.audit.shortcuts import Probe
 from search.bit.resolve import Backbone
 from search.cohort import Cohort, search_data
 from search.files.atomic import replacing
-from search.final.finish import finish, retrain_and_export
+from search.final.finish import finish, kept_probes, retrain_and_export
+from search.final.kept import FinalStore
 from search.final.retrain import Searched
 from search.job import Job
 from search.protocols.banks import SharedBanks, folds_used, own_banks, shared_banks, views_of_searches
@@ -53,7 +54,8 @@ def run_nested(job: Job, outer: Split, everyone: Cohort, progress: RunProgress) 
     run = NestedRun(job, resolve_backbone(job.config, job.directory, progress), outer, everyone, progress)
     for fold in range(len(outer.folds)):
         run.search_outer(fold)
-    return finish_nested(job, everyone, outer, run.search_everyone(), progress, clock=clock, probes=run.probes)
+    searched = run.search_everyone()
+    return finish_nested(job, everyone, outer, searched, run.store, progress, clock=clock, probes=run.probes)
 
 
 class NestedRun:
@@ -68,6 +70,7 @@ class NestedRun:
 
     Attributes:
         backbone: The pretrained network.
+        store: Keeps what follows the searches, and the shortcut probe.
         probes: Gives the shortcut probe of the images, made once; None for crops.
 
     Raises:
@@ -78,18 +81,19 @@ class NestedRun:
         self.backbone = backbone
         self._outer, self._everyone, self._progress = outer, everyone, progress
         self._trainers: TrainerPool | None = None
-        # The same images in every search, whoever is left out; crops differ.
-        self.probes: Callable[[], tuple[Probe, ...]] | None = (
-            functools.cache(lambda: shortcut_probes(everyone.prepared, everyone.split.seed))
-            if job.config.data.mode == "whole"
-            else None
-        )
         progress.say(_describe(outer, everyone))
         if any(case.side == "test" for case in everyone.films.table.cases):
             progress.say("[yellow]the data's own test side is left aside: each patient is left out once[/yellow]")
         self._manifest = begin(job, self._begun(job), everyone.split, everyone.films.table, progress)
         with replacing(job.directory.outer_split_file) as temporary:
             outer.write_csv(temporary, everyone.films.table)
+        self.store = FinalStore(job.directory, progress.say)
+        # The same images in every search, whoever is left out; crops differ.
+        self.probes: Callable[[], tuple[Probe, ...]] | None = (
+            functools.cache(functools.partial(kept_probes, self.store, everyone, everyone.split.seed))
+            if job.config.data.mode == "whole"
+            else None
+        )
         self._job = _with_share_of_minutes(job, len(outer.folds) + 1)
 
     def search_outer(self, fold: int) -> None:
@@ -103,6 +107,7 @@ class NestedRun:
         directory = job.directory
         if directory.is_complete:
             check_outer(directory)
+            FinalStore(directory).forget()  # a kill may have left it
             progress.say(f"[bold]outer fold {fold + 1} of {folds}[/bold]  was finished before")
             return
         clock = time.perf_counter()
@@ -126,7 +131,7 @@ class NestedRun:
         self._progress.say("[bold]the search on all patients[/bold]")
         searched = self._search(self._job, self._everyone)
         # One seed: further ones would tell their spread on left-out patients, of whom there are none.
-        retrain_and_export(self._job, searched, self._progress, seeds=1)
+        retrain_and_export(self._job, searched, self.store, self._progress, seeds=1)
         return searched
 
     def _begun(self, job: Job) -> Manifest:

@@ -7,7 +7,7 @@ import pytest
 
 from mammo_data.phantom.dataset import write_phantom
 from mammo_data.splits import Split
-from search.run_folder.ledger import readings
+from search.run_folder.ledger import logged, readings
 from tests.support.case_folders import write_case_folder
 from tests.support.command_line import typed
 from tests.support.json_answers import assert_described
@@ -22,14 +22,21 @@ def held_out(run):
     return Split.read_csv(run.split_file).test_fingerprint
 
 
-def test_held_out_patients_give_the_run_s_own_figures_and_are_counted(finished, run, capsys, tmp_path):
+def found_in(run):
+    return run.read_manifest().outputs[run.model_file.name]
+
+
+def test_held_out_patients_give_the_run_s_own_figures_and_are_not_counted_again(finished, run, capsys, tmp_path):
     runs, split = run.path.parent, held_out(run)
     before = len(readings(runs, split))
     answer = typed(capsys, "evaluate", run.path, "--json", "--predictions", tmp_path / "again.csv")
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
     assert_described("evaluate", found)
-    assert found["holdout_readings"] == before + 1 == len(readings(runs, split))
+    assert found["holdout_readings"] == before == len(readings(runs, split))
+    assert found["counted"] is False
+    assert logged(runs, split)[-1].models == (found_in(run),)
+    assert "now not counted: this model had read them before" in typed(capsys, "evaluate", run.path).out
     stored = json.loads((run.best / "metrics.json").read_text())
     for name in ("primary_auc", "macro_ovr_auc", "balanced_accuracy", "per_class", "confusion_matrix"):
         assert found["metrics"][name] == stored[name], name

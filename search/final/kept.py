@@ -1,0 +1,107 @@
+"""What the final stage has done so far, in ``final/`` of the run's folder: an interrupted one goes on behind it.
+
+``final/NAME.npz`` is a part that is done (a retrained model, what the models said of the held-out patients, the audit,
+…): its arrays or its ``json``, and ``key``, the text of all that it follows from. A file that is missing, damaged (it
+has a checksum, see `search.files.tensors`), of another key or of another shape counts as not kept: that part is done
+again. The folder goes when the run is complete: nobody reads it then, and the tails of a large network, one a seed and
+one a fold, take hundreds of megabytes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from search.files.tensors import DAMAGE, Arrays, load_checked_npz, save_checked_npz
+from search.run_folder.directory import RunDirectory
+
+Value = TypeVar("Value")
+_KEY = "key"
+_JSON = "json"
+
+
+@dataclass(frozen=True)
+class Form(Generic[Value]):
+    """How something is kept.
+
+    Attributes:
+        pack: Gives its arrays.
+        unpack: Gives it again; a ValueError where they are not of such a thing.
+    """
+
+    pack: Callable[[Value], Arrays]
+    unpack: Callable[[Arrays], Value]
+
+
+def as_json(kind: type[Value]) -> Form[Value]:
+    """The form of plain values and dataclasses of them; floats come back to the bit.
+
+    Args:
+        kind: Their type, as `pydantic.TypeAdapter` takes it.
+    """
+    adapter = TypeAdapter(kind)
+    return Form(
+        lambda value: {_JSON: np.array(json.dumps(adapter.dump_python(value)))},
+        lambda arrays: adapter.validate_python(json.loads(str(arrays[_JSON]))),
+    )
+
+
+class FinalStore:
+    """The finished parts of one run's final stage.
+
+    Args:
+        directory: The run's folder, begun: what its manifest says results depend on is a part of every key.
+        say: Told which parts were found.
+    """
+
+    def __init__(self, directory: RunDirectory, say: Callable[[str], None] = lambda text: None) -> None:
+        self._directory = directory
+        self._say = say
+        self._found: list[str] = []
+        manifest = directory.read_manifest()
+        self._run = [manifest.results_version, manifest.settings, manifest.fingerprints]
+
+    def kept(self, name: str, form: Form[Value], make: Callable[[], Value], *follows_from: Any) -> Value:
+        """A part of the final stage: as it was kept, or made now and kept.
+
+        Args:
+            name: Of the part; a file name without its suffix.
+            form: How it is kept.
+            make: Makes it.
+            follows_from: What it depends on beside the run's settings, data and code, as JSON values.
+
+        Raises:
+            OSError: If it can't be written.
+        """
+        path = self._directory.final_parts / f"{name}.npz"
+        key = json.dumps([name, *self._run, *follows_from], sort_keys=True)
+        arrays = load_checked_npz(path)
+        if arrays is not None and str(arrays.pop(_KEY, "")) == key:
+            try:
+                value = form.unpack(arrays)
+            except (*DAMAGE, AttributeError, LookupError):
+                pass  # a whole file, but of something else: what another version kept under this name
+            else:
+                self._found.append(name)
+                return value
+        self._tell()
+        value = make()
+        path.parent.mkdir(exist_ok=True)  # not its parents: no run goes on in the ruins of its folder
+        save_checked_npz(path, {**form.pack(value), _KEY: np.array(key)})
+        return value
+
+    def forget(self) -> None:
+        """Delete everything: the run is complete."""
+        self._tell()
+        shutil.rmtree(self._directory.final_parts, ignore_errors=True)
+
+    def _tell(self) -> None:
+        if self._found:
+            self._say(f"kept from before the interruption: {', '.join(self._found)}")
+            self._found.clear()
