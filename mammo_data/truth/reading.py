@@ -12,6 +12,9 @@ from mammo_data.errors import DataError
 LARGEST_TABLE = 16 * 2**20
 """Bytes of Info.txt, cases.csv or split.csv; lines of 150,000 images have as many."""
 
+MOST_LINES = 200_000
+"""Lines of a table; each becomes a kilobyte of objects."""
+
 _TOO_LONG = re.compile(r"[^\r\n]{65537}")  # no line has so many characters
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -78,6 +81,13 @@ def decode_table(data: bytes, name: str = "Info.txt") -> str:
 
 
 def _require_lines(text: str, name: str) -> None:
+    lines = text.count("\n") + text.count("\r")
+    if lines > 2 * MOST_LINES:
+        raise DataError(
+            expected=f"at most {MOST_LINES} lines",
+            found=f"more in {name}",
+            remedy="Split the set, or correct the file.",
+        )
     if (match := _TOO_LONG.search(text)) is not None:
         raise DataError(
             expected="lines of at most 65,536 characters",
