@@ -76,12 +76,12 @@ def examine_weights(weights: str, backbone: str, cache: Path) -> Check:
 
     if weights == "random":
         return Check("weights", "note", "random: nothing pretrained will be used", "Name BiT's with --weights auto.")
-    arch, path, checks = architecture_of(backbone), Path(weights).expanduser(), list[Check]()
+    arch, checks = architecture_of(backbone), list[Check]()
     try:
         stored = stored_paths(backbone, weights, cache)
     except UserError as error:
         return Check("weights", "lack", error.found, error.remedy)
-    for file in filter(Path.is_file, stored):
+    for file in filter(Path.exists, stored):
         try:
             verification = verify_backbone(backbone, load_weights(file, arch).arrays, arch)
         except UserError as error:
@@ -93,8 +93,6 @@ def examine_weights(weights: str, backbone: str, cache: Path) -> Check:
         checks.append(Check("weights", "note", text, "If the published weights are meant, fetch them again."))
     if checks:
         return checks[0]
-    if path.exists():
-        return Check("weights", "ok", f"{path}; the first run imports and proves it")
     remedy = f"Run: mammo-search weights fetch --backbone {backbone} here, or where there is internet with "
     remedy += f"--output {backbone}{SUFFIX}, carry that file over, and name it with --weights."
     return Check("weights", "lack", f"{weights} for {backbone} is not on this machine", remedy)

@@ -68,8 +68,8 @@ TARGETS = {
     "floors of mammo_data": 6,
     "rooms of reports": 9,
     "floors of reports": 7,
-    "Python files": 235,
-    "Python files of search": 136,  # carried files have one of their own
+    "Python files": 244,
+    "Python files of search": 144,
     "imports from file to file": 1_000,
     "longest chain of imports": 18,
     "imports in functions of search": 50,
@@ -77,8 +77,8 @@ TARGETS = {
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    # 14,000 when the house was rebuilt; films, labels, environments and sources of all kinds came since.
-    "code lines": 14_800,
+    # 14,000 when the house was rebuilt; films, labels, environments, weights and their sources of all kinds came since.
+    "code lines": 15_200,
     "circles": 0,
     "README bytes": 10_000,
 }

@@ -25,12 +25,6 @@ from .backbone import (
     official_variables as official_variables,
 )
 from .carried import (
-    load_npz as load_npz,
-)
-from .carried import (
-    load_saved_model as load_saved_model,
-)
-from .carried import (
     load_weights as load_weights,
 )
 from .family import (

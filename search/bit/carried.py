@@ -1,88 +1,94 @@
-"""From a local file or folder to weights: what it is, is told by its content.
+"""Weights from a file or folder that somebody carried here, whatever its name: its content says what it is.
 
-A stand-in: the branch that reads carried files brings the whole of it.
+Nothing in it is run or believed: arrays are read as data, and each is compared with the published one.
 """
 
 from __future__ import annotations
 
-import tarfile
-import tempfile
-import zlib
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from search.bit.architecture import R50X1, BitArchitecture
-from search.bit.checkpoint import Matching, match_official, read_npz, read_saved_model
+from search.bit.checkpoint import match_official
 from search.bit.family import verify
+from search.bit.formats.archive import holds_saved_model, is_tar, is_zip, open_zip, unpacked
+from search.bit.formats.base import StoredArray, whole_file
+from search.bit.formats.saved_model import INDEX, saved_model_arrays
+from search.bit.formats.tensor_files import is_safetensors, npz_arrays
 from search.bit.weights import BitWeights, fingerprint_of, read_stored
 from search.errors import WeightsError
 
-_MOST_UNPACKED = 2 * 2**30
+_START = 512
 
 
-def load_weights(path: Path, arch: BitArchitecture) -> BitWeights:
-    """Weights from an npz, a safetensors file, a SavedModel's folder or its archive.
-
-    Args:
-        path: The file or folder.
-        arch: The architecture to fill.
-
-    Raises:
-        WeightsError: If it is none of these, or does not fit.
-    """
-    if path.is_dir():
-        return load_saved_model(path, arch)
-    try:
-        with path.open("rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        raise WeightsError(
-            expected=f"a readable weights file at {path}",
-            found=error.strerror or str(error),
-            remedy="Correct --weights.",
-        ) from error
-    if start.startswith(b"PK"):
-        return load_npz(path, arch)
-    if start[8:] == b"{":
-        return read_stored(path, arch)
-    with unpacked(path) as directory:
-        return replace(load_saved_model(directory, arch), provenance=f"archive {path.name}")
-
-
-def load_npz(path: Path, arch: BitArchitecture = R50X1) -> BitWeights:
-    """Weights from an npz with the official names, with or without prefix and head, checked against the published.
-
-    Raises:
-        WeightsError: If the file can't be read or does not fit the architecture.
-    """
-    return _proven(match_official(read_npz(path), arch, path.name), arch, f"npz {path.name}")
-
-
-def load_saved_model(
-    directory: Path, arch: BitArchitecture = R50X1, published: Mapping[str, int] | None = None
-) -> BitWeights:
-    """Weights from a SavedModel's checkpoint: by name, or in the one order in which every tensor is the published one.
-
-    The model's program is neither run nor opened.
+def load_weights(path: Path, arch: BitArchitecture = R50X1, published: Mapping[str, int] | None = None) -> BitWeights:
+    """Weights from what a user names, recognised by its content.
 
     Args:
-        directory: The folder that holds `saved_model.pb` and `variables/`.
+        path: An npz with the official names, with or without prefix and head; safetensors of this program or of timm; a
+            SavedModel's folder; a .tar, .tar.gz or .zip with one.
         arch: The architecture to fill.
         published: Official name to CRC-32C of the genuine tensors; BiT-M-R50x1's if None.
 
+    Returns:
+        Arrays by official name, compared with the published ones.
+
     Raises:
-        WeightsError: If the folder can't be read or does not fit the architecture, or if neither names nor checksums
-            tell which array is which.
+        WeightsError: If it is none of these or damaged, does not fit the architecture, has values that are not finite,
+            or if neither names nor checksums tell which array is which.
     """
-    matching = match_official(read_saved_model(directory), arch, directory.name)
-    return _proven(matching, arch, f"SavedModel {directory.name}", published)
+    kind = _kind(path)
+    if kind == "safetensors":
+        weights = read_stored(path, arch)
+        found = verify(weights.arrays, arch, published)
+        return replace(weights, genuine=found.genuine, verification=found.text)
+    with whole_file(path), _declared(path, kind) as stored:
+        return _proven(stored, arch, f"{kind} {path.resolve().name}", published)
+
+
+def _kind(path: Path) -> str:
+    with whole_file(path):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return "SavedModel" if (path / INDEX).exists() else _refuse(path, f"a folder without {INDEX.as_posix()}")
+        if not stat.S_ISREG(mode):
+            return _refuse(path, "a pipe or device")
+        with path.open("rb") as file:
+            start = file.read(_START)
+        if is_safetensors(start):
+            return "safetensors"
+        if is_tar(start):
+            return "archive"
+        if not is_zip(start):
+            return _refuse(path, f"one that begins with {start[:16]!r}" if start else "an empty one")
+        with open_zip(path) as archive:
+            names = archive.namelist()
+        if holds_saved_model(names):
+            return "archive"
+        if names and all(name.endswith(".npy") for name in names):
+            return "npz"
+        return _refuse(path, "a zip that holds neither arrays (.npy) alone nor a SavedModel")
+
+
+@contextmanager
+def _declared(path: Path, kind: str) -> Iterator[Sequence[StoredArray]]:
+    if kind == "npz":
+        with open_zip(path) as archive:
+            yield npz_arrays(archive)
+    elif kind == "archive":
+        with unpacked(path) as folder:
+            yield saved_model_arrays(folder)
+    else:
+        yield saved_model_arrays(path)
 
 
 def _proven(
-    matching: Matching, arch: BitArchitecture, source: str, published: Mapping[str, int] | None = None
+    stored: Sequence[StoredArray], arch: BitArchitecture, source: str, published: Mapping[str, int] | None
 ) -> BitWeights:
+    matching = match_official(stored, arch, source)
     for arrays in matching.candidates:
         found = verify(arrays, arch, published)
         if matching.by_name or found.genuine:
@@ -94,33 +100,9 @@ def _proven(
     )
 
 
-@contextmanager
-def unpacked(archive: Path) -> Iterator[Path]:
-    """The SavedModel folder inside a .tar.gz, unpacked for the length of the block.
-
-    Raises:
-        WeightsError: If the archive is broken or holds no SavedModel.
-    """
-    with tempfile.TemporaryDirectory(prefix="mammo-search-") as directory:
-        try:
-            with tarfile.open(archive) as members:
-                size = 0
-                for member in members:
-                    size += member.size
-                    if size > _MOST_UNPACKED:
-                        raise tarfile.TarError(f"more than {_MOST_UNPACKED} bytes when unpacked")
-                members.extractall(directory, filter="data")
-        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-            raise WeightsError(
-                expected=f"a complete .tar.gz at {archive}",
-                found=f"{type(error).__name__}: {error}",
-                remedy="Fetch the archive again, or name another file with --weights.",
-            ) from error
-        models = sorted(Path(directory).rglob("saved_model.pb"))
-        if not models:
-            raise WeightsError(
-                expected=f"a SavedModel (saved_model.pb) in {archive}",
-                found="none",
-                remedy="Name a TF-Hub module's archive, an npz or a SavedModel folder with --weights.",
-            )
-        yield models[0].parent
+def _refuse(path: Path, found: str) -> str:
+    raise WeightsError(
+        expected=f"an npz, a safetensors file, a SavedModel's folder, or its .tar, .tar.gz or .zip at {path}",
+        found=found,
+        remedy="Name another file with --weights.",
+    )

@@ -1,87 +1,34 @@
-"""The files that others publish BiT's weights in, and which of their arrays is which variable.
+"""Which array of a file is which variable of BiT: by the authors' names, by timm's, or by an order.
 
-Two formats: the official npz (names with or without a prefix, with or without the ImageNet head) and a TF2 SavedModel,
-whose checkpoint keys may be mere positions while the true names stand in its object graph.
+What the file declares is compared first; only arrays that fit are read, so that a file can cost no more than the
+backbone itself.
 """
 
 from __future__ import annotations
 
 import re
-import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from search.bit.architecture import BitArchitecture
+from search.bit.formats.base import StoredArray
 from search.errors import WeightsError
 
 _OFFICIAL_TAIL = re.compile(
     r"(?:^|.*?/)((?:root_block/standardized_conv2d/kernel|block\d+/unit\d+/[abc]/.+|group_norm/(?:gamma|beta)"
     r"|head/conv2d/(?:kernel|bias)))$"
 )
-_ZIP_MAGIC = b"PK\x03\x04"
-_ATTRIBUTE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
-_OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
-
-
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an npz file by their names in the file.
-
-    Raises:
-        WeightsError: If the file is absent or is no readable npz.
-    """
-    try:
-        # Opened here, for numpy leaves a file open that turns out to be no zip.
-        with path.open("rb") as file:
-            start = file.read(len(_ZIP_MAGIC))
-            if start != _ZIP_MAGIC:  # numpy would advise to unpickle it
-                raise zipfile.BadZipFile(f"no npz begins with {start!r}")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise WeightsError(
-            expected=f"a readable npz file at {path}",
-            found=f"{type(error).__name__}: {error}",
-            remedy="Fetch the file again, or name another one with --weights.",
-        ) from error
-
-
-def read_saved_model(directory: Path) -> dict[str, np.ndarray]:
-    """All floating-point variables of a SavedModel's checkpoint, named by its object graph where that has names.
-
-    The model's functions are not loaded, so no TensorFlow Hub and no tf_keras is needed.
-
-    Args:
-        directory: The folder that holds `saved_model.pb` and `variables/`.
-
-    Returns:
-        Name to array, in the numerical order of positional keys (`variables/2` before `variables/10`).
-
-    Raises:
-        WeightsError: If the folder holds no readable checkpoint.
-    """
-    import tensorflow as tf
-
-    prefix = directory / "variables" / "variables"
-    try:
-        reader = tf.train.load_checkpoint(str(prefix))
-        names = _names_by_key(reader)
-        shapes = reader.get_variable_to_shape_map()
-        dtypes = reader.get_variable_to_dtype_map()
-        keys = [key for key in shapes if key != _OBJECT_GRAPH_KEY and dtypes[key].is_floating]
-        return {
-            names.get(key) or key.removesuffix(_ATTRIBUTE_SUFFIX): reader.get_tensor(key)
-            for key in sorted(keys, key=_numbers_as_numbers)
-        }
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        raise WeightsError(
-            expected=f"a TensorFlow SavedModel in {directory}",
-            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}",
-            remedy="Name the folder that holds saved_model.pb and variables/ with --weights.",
-        ) from error
+_TIMM_ROOT = "stem.conv.weight"
+_TIMM_IN_UNIT = re.compile(
+    r"stages\.(\d{1,3})\.blocks\.(\d{1,3})\.(conv[123]\.weight|norm[123]\.\w+|downsample\.conv\.weight)"
+)
+_TIMM_LEAVES = {
+    "conv": {"weight": "standardized_conv2d/kernel"},
+    "norm": {"weight": "group_norm/gamma", "bias": "group_norm/beta"},
+}
 
 
 @dataclass(frozen=True)
@@ -98,35 +45,38 @@ class Matching:
     by_name: bool
 
 
-def match_official(arrays: Mapping[str, np.ndarray], arch: BitArchitecture, source: str) -> Matching:
-    """Assign arrays to the official names: by name if possible, else by order and shape.
+def match_official(stored: Sequence[StoredArray], arch: BitArchitecture, source: str) -> Matching:
+    """Read the arrays that are BiT's: by name if possible, else by order and shape.
 
     Args:
-        arrays: Arrays by the names they had in their file, in the file's order.
+        stored: What a file declares, in the file's order.
         arch: The architecture that they should fill.
         source: What to call the file in errors.
 
     Raises:
-        WeightsError: If names or shapes don't fit.
+        WeightsError: If names, shapes or types don't fit, or a value is not finite.
     """
-    by_name = {official: array for name, array in arrays.items() if (official := official_name(name)) is not None}
     wanted = arch.variable_shapes
-    if by_name:
-        return Matching((_checked(by_name, wanted, source),), by_name=True)
-    values = tuple(arrays.values())
-    candidates = tuple(
-        {name: value.astype(np.float32, copy=False) for name, value in zip(order, values, strict=True)}
-        for order in _known_orders(arch)
-        if len(order) == len(values)
-        and all(value.shape == wanted[name] for name, value in zip(order, values, strict=True))
-    )
-    if not candidates:
+    if any(array.name == _TIMM_ROOT for array in stored):
+        named = [_from_timm(array) for array in stored if not array.name.startswith("head.")]
+    else:
+        named = [replace(array, name=name) for array in stored if (name := official_name(array.name))]
+    if named:
+        fitting = _fitting(named, wanted, source)
+        return Matching(({name: _values(fitting[name], source) for name in wanted},), by_name=True)
+    floats = [array for array in stored if array.dtype is not None]
+    orders = [
+        order for order in _known_orders(arch) if [wanted[name] for name in order] == [array.shape for array in floats]
+    ]
+    if not orders:
         raise WeightsError(
             expected=f"the {len(wanted)} variables of BiT {arch.name} by name or in a known order",
-            found=f"{len(arrays)} arrays in {source} that fit neither",
+            found=f"{len(stored)} arrays in {source} that fit neither",
             remedy="Name a BiT checkpoint of this architecture with --weights.",
         )
-    return Matching(tuple({name: found[name] for name in wanted} for found in candidates), by_name=False)
+    values = [_values(array, source) for array in floats]
+    found = (dict(zip(order, values, strict=True)) for order in orders)
+    return Matching(tuple({name: arrays[name] for name in wanted} for arrays in found), by_name=False)
 
 
 def official_name(name: str) -> str | None:
@@ -135,26 +85,75 @@ def official_name(name: str) -> str | None:
     >>> official_name("module/resnet/block1/unit01/a/group_norm/beta:0")
     'resnet/block1/unit01/a/group_norm/beta'
     """
-    match = _OFFICIAL_TAIL.match(name.removesuffix(_ATTRIBUTE_SUFFIX).split(":")[0])
+    match = _OFFICIAL_TAIL.match(name.split(":")[0])
     return f"resnet/{match.group(1)}" if match else None
 
 
-def _checked(
-    by_name: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]], source: str
-) -> dict[str, np.ndarray]:
-    missing = [name for name in wanted if name not in by_name]
-    surplus = [name for name in by_name if name not in wanted and "/head/" not in name]
-    misshapen = [name for name in wanted if name in by_name and by_name[name].shape != wanted[name]]
-    if missing or surplus or misshapen:
-        first = (missing + surplus + misshapen)[0]
-        detail = f"shape {by_name[first].shape} instead of {wanted[first]}" if first in misshapen else "the first"
+def official_name_of_timm(name: str) -> str:
+    """The official form of a name in timm's conversion (timm/models/resnetv2.py); an unknown name as it is.
+
+    >>> official_name_of_timm("stages.0.blocks.2.norm3.bias")
+    'resnet/block1/unit03/c/group_norm/beta'
+    """
+    if name == _TIMM_ROOT:
+        return "resnet/root_block/standardized_conv2d/kernel"
+    if name in ("norm.weight", "norm.bias"):
+        return f"resnet/{_TIMM_LEAVES['norm'][name.removeprefix('norm.')]}"
+    if not (match := _TIMM_IN_UNIT.fullmatch(name)):
+        return name
+    unit = f"resnet/block{int(match[1]) + 1}/unit{int(match[2]) + 1:02d}"
+    if match[3].startswith("downsample"):
+        return f"{unit}/a/proj/standardized_conv2d/kernel"
+    layer, leaf = match[3].split(".")
+    return f"{unit}/{'abc'[int(layer[-1]) - 1]}/{_TIMM_LEAVES[layer[:-1]].get(leaf, leaf)}"
+
+
+def _from_timm(array: StoredArray) -> StoredArray:
+    """The array under its official name; PyTorch's kernels are [out, in, rows, columns], the official [rows, columns,
+    in, out]."""
+    name = official_name_of_timm(array.name)
+    if len(array.shape) != 4:
+        return replace(array, name=name)
+    filters, channels, rows, columns = array.shape
+    shape = (rows, columns, channels, filters)
+    return replace(array, name=name, shape=shape, read=lambda: np.ascontiguousarray(array.read().transpose(2, 3, 1, 0)))
+
+
+def _fitting(
+    named: Sequence[StoredArray], wanted: Mapping[str, tuple[int, ...]], source: str
+) -> dict[str, StoredArray]:
+    by_name = {array.name: array for array in named}
+    faults = {
+        "missing": [name for name in wanted if name not in by_name],
+        "unknown": [name for name in by_name if name not in wanted and "/head/" not in name],
+        "of another shape": [name for name in wanted if name in by_name and by_name[name].shape != wanted[name]],
+        "of another type": [name for name in wanted if name in by_name and by_name[name].dtype is None],
+        "there twice": [name for name, count in Counter(array.name for array in named).items() if count > 1],
+    }
+    if any(faults.values()):
+        first = next(name for names in faults.values() for name in names)
+        detail = "the first"
+        if first in faults["of another shape"]:
+            detail = f"shape {by_name[first].shape} instead of {wanted[first]}"
         raise WeightsError(
             expected=f"the {len(wanted)} variables of this backbone",
-            found=f"{len(missing)} missing, {len(surplus)} unknown, {len(misshapen)} of another shape in {source} "
-            f"({first}: {detail})",
+            found=f"{', '.join(f'{len(names)} {fault}' for fault, names in faults.items() if names)} in {source} "
+            f"({first[:200]!r}: {detail})",
             remedy="Choose the --backbone that the file was made for, or another file with --weights.",
         )
-    return {name: by_name[name].astype(np.float32, copy=False) for name in wanted}
+    return by_name
+
+
+def _values(array: StoredArray, source: str) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        values = array.read().astype(np.float32, copy=False)
+    if not np.isfinite(values).all():
+        raise WeightsError(
+            expected=f"finite numbers in {source}",
+            found=f"{np.count_nonzero(~np.isfinite(values))} of {values.size} that are not, in {array.name[:200]}",
+            remedy="Fetch or convert the weights again, or name another file with --weights.",
+        )
+    return values
 
 
 def _known_orders(arch: BitArchitecture) -> Sequence[tuple[str, ...]]:
@@ -164,23 +163,3 @@ def _known_orders(arch: BitArchitecture) -> Sequence[tuple[str, ...]]:
     exchanged = {"gamma": "beta", "beta": "gamma"}
     beta_first = tuple(re.sub("gamma$|beta$", lambda leaf: exchanged[leaf.group()], name) for name in created)
     return (created, beta_first, tuple(sorted(created)))
-
-
-def _names_by_key(reader: object) -> dict[str, str]:
-    """Checkpoint key to the variable's full name, from the object graph; empty for a checkpoint without one."""
-    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
-
-    if not reader.has_tensor(_OBJECT_GRAPH_KEY):  # type: ignore[attr-defined]
-        return {}
-    graph = TrackableObjectGraph()
-    graph.ParseFromString(reader.get_tensor(_OBJECT_GRAPH_KEY))  # type: ignore[attr-defined]
-    return {
-        attribute.checkpoint_key: attribute.full_name
-        for node in graph.nodes
-        for attribute in node.attributes
-        if attribute.full_name
-    }
-
-
-def _numbers_as_numbers(key: str) -> tuple[tuple[int, str], ...]:
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", key))

@@ -25,7 +25,6 @@ from search.errors import WeightsError
 
 AUTO = "auto"
 """Each source of a backbone in turn, until one gives the published tensors."""
-_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Backbone:
 def stored_paths(backbone: str, spec: str, cache: Path | None = None) -> tuple[Path, ...]:
     """Where the weights that a configuration names are, or will be, stored, in the order in which they are looked for.
 
-    A file that is read where it lies is its own store; `random` has none.
+    What the user has is read where it lies; `random` has no place.
 
     Args:
         backbone: A name that the configuration can have.
@@ -65,9 +64,9 @@ def stored_paths(backbone: str, spec: str, cache: Path | None = None) -> tuple[P
         return tuple(_stored_path(place, arch, cache) for place in places.values())
     if spec in places or is_address(spec):
         return (_stored_path(places.get(spec, spec), arch, cache),)
-    if not (path.is_file() or path.is_dir()):
+    if not path.exists():
         raise _names_nothing(spec, (AUTO, *places) if places else ())
-    return (_stored_path(spec, arch, cache) if _takes_time(path) else path,)
+    return (path,)
 
 
 def _places(backbone: str) -> dict[str, str]:
@@ -84,28 +83,10 @@ def _names_nothing(spec: str, sources: tuple[str, ...]) -> WeightsError:
 
 
 def _stored_path(place: str, arch: BitArchitecture, cache: Path | None) -> Path:
-    path = Path(place).expanduser()
-    if path.exists():
-        # A local module may be replaced under its name; sizes and times tell, without reading it.
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-        key, name = repr(stats), path.resolve().name
-    else:
-        key, name = place, "-".join(place.rstrip("/").split("/")[-2:])
+    name = "-".join(place.rstrip("/").split("/")[-2:])
     stem = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[:60]
-    digest = hashlib.sha256(f"{key} {arch}".encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{place} {arch}".encode()).hexdigest()[:12]
     return (cache or cache_directory()) / "imported" / f"{stem}-{digest}{SUFFIX}"
-
-
-def _takes_time(path: Path) -> bool:
-    """Whether to read what lies there takes TensorFlow, so that the outcome is worth storing."""
-    if path.is_dir() or path.suffix == ".tar":
-        return True
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_GZIP)) == _GZIP
-    except OSError:  # said by whoever reads it
-        return False
 
 
 def resolve_weights(
@@ -119,12 +100,11 @@ def resolve_weights(
 ) -> BitWeights:
     """Weights by an address, a path, or drawn.
 
-    What takes time (a download, a SavedModel) is done once and its result stored as safetensors; an npz or safetensors
-    file that the user names is read where it lies.
+    What is downloaded is stored as safetensors, once; what the user has is read where it lies.
 
     Args:
-        spec: `random`, a path (npz, safetensors, SavedModel folder, its archive), or an address (`https://…`): a TF-Hub
-            or Kaggle handle, or a file's.
+        spec: `random`, a path (see `search.bit.carried.load_weights`), or an address (`https://…`): a TF-Hub or Kaggle
+            handle, or a file's.
         arch: The architecture to fill.
         seed: For `random`.
         cache: Where downloads and imports are kept; the user's cache folder if None.
@@ -139,11 +119,9 @@ def resolve_weights(
     path = Path(spec).expanduser()
     if is_address(spec):
         return _from_place(spec, arch, cache, limits, progress)
-    if not (path.is_file() or path.is_dir()):
+    if not path.exists():
         raise _names_nothing(spec, ())
-    if not _takes_time(path):
-        return load_weights(path, arch)
-    return stored_once(_stored_path(spec, arch, cache), arch, lambda: load_weights(path, arch))
+    return load_weights(path, arch)
 
 
 def _from_place(

@@ -16,15 +16,17 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from safetensors import SafetensorError, safe_open
 
 from search.bit.architecture import BitArchitecture
 from search.bit.checkpoint import match_official
+from search.bit.formats.base import whole_file
+from search.bit.formats.tensor_files import open_safetensors
 from search.errors import ConfigError, WeightsError
 from search.files.tensors import save_safetensors
 
 FORMAT = "mammo-search bit weights 1"
 SUFFIX = ".safetensors"
+_LONGEST_PROVENANCE = 500
 _GENUINE = {"true": True, "false": False, "unknown": None}
 
 
@@ -125,27 +127,29 @@ def write_stored(path: Path, weights: BitWeights, arch: BitArchitecture) -> None
 
 
 def read_stored(path: Path, arch: BitArchitecture) -> BitWeights:
-    """Read weights back and check them against their fingerprint.
+    """Read a safetensors file, this program's or timm's, and check it against its fingerprint, if it has one.
+
+    What a file of this program says of itself is given back as it stands; `search.bit.carried` compares.
 
     Raises:
-        WeightsError: If the file is damaged, is no such file, or is of another architecture.
+        WeightsError: If the file is damaged, is no such file, is of another architecture, has arrays without known
+            names, or has values that are not finite.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
-    except (OSError, SafetensorError) as error:
-        raise _damaged(path, str(error)) from error
-    arrays = match_official(tensors, arch, path.name).candidates[0]
-    fingerprint = fingerprint_of(arrays)
-    if metadata.get("fingerprint") not in (None, fingerprint):
-        raise _damaged(path, "contents that do not match the stored fingerprint")
+    with whole_file(path), open_safetensors(path) as (stored, metadata):
+        matching = match_official(stored, arch, path.name)
+        if not matching.by_name:
+            raise ValueError("arrays under names that are neither the authors' nor timm's")
+        arrays = matching.candidates[0]
+        fingerprint = fingerprint_of(arrays)
+        if metadata.get("fingerprint") not in (None, fingerprint):
+            raise ValueError("contents that do not match the stored fingerprint")
+    told = metadata if metadata.get("format") == FORMAT else {}
     return BitWeights(
         arrays,
         fingerprint,
-        metadata.get("provenance", f"safetensors {path.name}"),
-        _GENUINE.get(metadata.get("genuine", "unknown")),
-        metadata.get("verification", ""),
+        told.get("provenance", f"safetensors {path.name}")[:_LONGEST_PROVENANCE],
+        _GENUINE.get(told.get("genuine", "unknown")),
+        told.get("verification", ""),
     )
 
 
@@ -174,11 +178,3 @@ def stored_once(path: Path, arch: BitArchitecture, import_weights: Callable[[], 
         weights = import_weights()
         write_stored(path, weights, arch)
         return weights
-
-
-def _damaged(path: Path, found: str) -> WeightsError:
-    return WeightsError(
-        expected=f"a whole weights file at {path}",
-        found=found,
-        remedy="Carry the file over again, or fetch it with mammo-search weights fetch.",
-    )

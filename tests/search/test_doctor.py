@@ -67,10 +67,10 @@ def test_a_file_that_calls_itself_genuine_is_not_believed(tmp_path):
     assert examine_weights("random", "bit-m-r50x1", tmp_path / "cache").state == "note"
 
 
-def test_an_archive_that_no_run_has_imported_is_there(tiny_archive, tmp_path):
+def test_an_archive_of_another_backbone_is_found_before_a_run(tiny_archive, tmp_path):
     check = examine_weights(str(tiny_archive), "bit-small", tmp_path / "cache")
-    assert check.state == "ok"
-    assert "the first run imports and proves it" in check.found
+    assert check.state == "lack"
+    assert "of another shape" in check.found
     assert not (tmp_path / "cache").exists()
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 
 from search.bit.architecture import BitArchitecture
@@ -31,29 +33,12 @@ def _array(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return (rng.uniform(low, 1.5, shape) if len(shape) == 1 else rng.normal(0.01, 0.03, shape)).astype("float32")
 
 
-def write_saved_model(
-    directory: Path,
-    arch: BitArchitecture,
-    *,
-    named: bool = True,
-    order: Callable[[dict], list[str]] = list,
-) -> Path:
-    """A module as TF-Hub serves it: variables in a list (so that checkpoint keys are positions), and a program.
-
-    Args:
-        directory: Where to write it.
-        arch: Architecture.
-        named: Give the variables their official names.
-        order: Order of the list.
-    """
+def write_saved_model(directory: Path, arch: BitArchitecture) -> Path:
+    """A module as TF-Hub serves it: variables in a list (so that checkpoint keys are positions), and a program."""
     import tensorflow as tf
 
-    arrays = stand_in_arrays(arch)
     module = tf.Module()
-    variables = {
-        name: tf.Variable(arrays[name], name=name if named else f"v{i}") for i, name in enumerate(order(arrays))
-    }
-    module.parameters = list(variables.values())
+    module.parameters = [tf.Variable(values, name=name) for name, values in stand_in_arrays(arch).items()]
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
     def call(images):
@@ -105,3 +90,32 @@ def resolving(url: str, cache: Path, **environment: str) -> subprocess.Popen[str
     return subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
     )
+
+
+def timm_tensors(arrays: Mapping[str, np.ndarray], **head: np.ndarray) -> dict[str, np.ndarray]:
+    """Weights as timm's conversion names and lays them out, kernels [out, in, rows, columns]."""
+    return {timm_name(name): _out_first(array) for name, array in arrays.items()} | head
+
+
+def timm_name(name: str) -> str:
+    """timm's name of an official one."""
+    if name == "resnet/root_block/standardized_conv2d/kernel":
+        return "stem.conv.weight"
+    *_, layer, leaf = name.split("/")
+    suffix = "bias" if leaf == "beta" else "weight"
+    unit = re.match(r"resnet/block(\d)/unit(\d\d)/([abc])/(proj/)?", name)
+    if not unit:
+        return f"norm.{suffix}"
+    prefix = f"stages.{int(unit[1]) - 1}.blocks.{int(unit[2]) - 1}"
+    if unit[4]:
+        return f"{prefix}.downsample.conv.{suffix}"
+    return f"{prefix}.{'norm' if layer == 'group_norm' else 'conv'}{'abc'.index(unit[3]) + 1}.{suffix}"
+
+
+def _out_first(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array.transpose(3, 2, 0, 1)) if array.ndim == 4 else array
+
+
+def checksums(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Official name to CRC-32C: what makes weights genuine."""
+    return {name: google_crc32c.value(array.tobytes()) for name, array in arrays.items()}
