@@ -14,17 +14,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import google_crc32c
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from mammo_data.fetch.transfer import Limits
 from search.bit.family import FAMILY, BackboneSource
 from search.bit.resolve import backbone_weights, first_genuine
-from search.bit.weights import BitWeights, fingerprint_of, write_stored
+from search.bit.weights import BitWeights
 from search.errors import WeightsError
 from tests.conftest import ROOT
-from tests.support.bit_stand_in import TINY, npz_bytes, same
+from tests.support.bit_stand_in import TINY, checksums, npz_bytes, same, timm_tensors
 from tests.support.command_line import typed
 from tests.support.loopback_server import MOODS, Server, running_server
 
@@ -86,13 +86,11 @@ class FarSide:
 
 
 @pytest.fixture(scope="module")
-def answers(tiny_archive, tiny_arrays, tmp_path_factory) -> dict[str, bytes]:
+def answers(tiny_archive, tiny_arrays) -> dict[str, bytes]:
     import tensorflow_hub  # noqa: F401  (its start is no part of what is timed)
 
-    stored = tmp_path_factory.mktemp("timm") / "model.safetensors"
-    write_stored(stored, BitWeights(tiny_arrays, fingerprint_of(tiny_arrays), "timm"), TINY)
-    archive = tiny_archive.read_bytes()
-    return {"tf-hub": archive, "kaggle": archive, "npz": npz_bytes(tiny_arrays), "timm": stored.read_bytes()}
+    archive, timm = tiny_archive.read_bytes(), save(timm_tensors(tiny_arrays))
+    return {"tf-hub": archive, "kaggle": archive, "npz": npz_bytes(tiny_arrays), "timm": timm}
 
 
 @pytest.fixture
@@ -109,8 +107,7 @@ def far_side(answers, tiny_arrays, tmp_path, monkeypatch) -> Iterator[FarSide]:
             npz_url=f"{server.url}/bit_models/BiT-Tiny.npz",
             timm_model="timm/tiny",
         )
-        published = {name: google_crc32c.value(array.tobytes()) for name, array in tiny_arrays.items()}
-        yield FarSide(server, answers, row, published, tmp_path / "cache")
+        yield FarSide(server, answers, row, checksums(tiny_arrays), tmp_path / "cache")
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -57,7 +57,7 @@ def test_a_run_does_not_go_on_in_another_precision(finished, tmp_path):
     config, result = finished
     directory = RunDirectory(shutil.copytree(result.directory.path, tmp_path / "runs" / "first"))
     manifest = directory.read_manifest()
-    precision = {**manifest.precision, "name": "bfloat16"}
+    precision = {**manifest.precision.model_dump(), "name": "bfloat16"}
     directory.write_manifest(manifest.but(status="running", precision=precision))
     before = directory.manifest_file.read_bytes()
     elsewhere = config.model_copy(update={"output": config.output.model_copy(update={"runs": tmp_path / "runs"})})
