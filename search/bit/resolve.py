@@ -47,7 +47,7 @@ class Backbone:
 def stored_paths(backbone: str, spec: str, cache: Path | None = None) -> tuple[Path, ...]:
     """Where the weights that a configuration names are, or will be, stored, in the order in which they are looked for.
 
-    A file that is read where it lies is its own store; `random` has none.
+    What the user has is read where it lies; `random` has no place.
 
     Args:
         backbone: A name that the configuration can have.
@@ -64,7 +64,7 @@ def stored_paths(backbone: str, spec: str, cache: Path | None = None) -> tuple[P
         return tuple(_stored_path(place, arch, cache) for place in places.values())
     if spec in places or is_address(spec):
         return (_stored_path(places.get(spec, spec), arch, cache),)
-    if not (path.is_file() or path.is_dir()):
+    if not path.exists():
         raise _names_nothing(spec, (AUTO, *places) if places else ())
     return (path,)
 
@@ -130,7 +130,7 @@ def resolve_weights(
     path = Path(spec).expanduser()
     if is_address(spec):
         return _from_place(spec, arch, cache, limits, progress)
-    if not (path.is_file() or path.is_dir()):
+    if not path.exists():
         raise _names_nothing(spec, ())
     return load_weights(path, arch)
 
