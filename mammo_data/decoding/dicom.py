@@ -33,11 +33,17 @@ from mammo_data.errors import MISREAD, DataError, NoFilmError
 DECODERS = "pylibjpeg, pylibjpeg-libjpeg, pylibjpeg-openjpeg, pyjpegls"
 """What decodes the compressions that archives send: JPEG, lossless JPEG, JPEG-LS, JPEG 2000, HTJ2K; pydicom has RLE."""
 
+# Old devices keep an overlay in the bits above the pixels; the element with its place says so.
+_OVERLAYS, _OVERLAY_BIT = range(0x6000, 0x6020, 2), 0x0102
 _UNPROCESSED = (
     DigitalXRayImageStorageForProcessing,
     DigitalMammographyXRayImageStorageForProcessing,
     DigitalIntraOralXRayImageStorageForProcessing,
 )
+
+
+# Computed tomography, magnetic resonance, nuclear medicine, ultrasound, angiography and the like: never a mammogram.
+_OTHER_MODALITIES = ("BMD", "CT", "ES", "GM", "IVUS", "MR", "NM", "OCT", "OP", "PT", "PX", "SM", "US", "XA", "XC")
 
 
 def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
@@ -78,6 +84,12 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
             )
         if not sides_fit or not 8 <= stored_bits <= 16:
             raise _unusable(name, f"{width} × {height} pixels of {stored_bits} bits")
+        if (modality := str(file.get("Modality") or "")) in _OTHER_MODALITIES:
+            raise NoFilmError(
+                expected="a mammogram",
+                found=f"an image of modality {modality} in {name}",
+                remedy="Leave the image out.",
+            )
         if _is_unprocessed(file):
             raise NoFilmError(
                 expected="a film as it is looked at (FOR PRESENTATION)",
@@ -86,6 +98,7 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
             )
         if syntax.is_encapsulated:
             _require_pixels(file, syntax, name)
+        _require_stated_bits(file, stored_bits, name)
         levels, white, stated = displayed_levels(file)
         if photometric == "MONOCHROME1":
             levels = white - levels
@@ -100,6 +113,22 @@ def _is_unprocessed(file: Dataset) -> bool:
     """By the file's own word, else by its class: dark and bright are exchanged there, and contrast is missing."""
     intent = str(file.get("PresentationIntentType") or "").upper()
     return "PROCESSING" in intent or (not intent and file.get("SOPClassUID") in _UNPROCESSED)
+
+
+def _require_stated_bits(file: Dataset, stored_bits: int, name: str) -> None:
+    """Refuse values that need other bits than the file states: cut to these, bright tissue would be black."""
+    high_bit, allocated = int(file.get("HighBit", stored_bits - 1)), int(file.BitsAllocated)
+    if high_bit != stored_bits - 1:
+        raise _unusable(name, f"{stored_bits} bits of which the highest is bit {high_bit}")
+    # Compressed values have no further bits, and above signed ones stand their signs.
+    if file.file_meta.TransferSyntaxUID.is_encapsulated or file.PixelRepresentation or allocated not in (8, 16):
+        return
+    big = file.original_encoding[1] is False
+    values = np.frombuffer(file.PixelData, f"{'>' if big else '<'}u{allocated // 8}")
+    if not values.size or not int(values.max()) >> stored_bits:
+        return
+    if not any((group << 16) + _OVERLAY_BIT in file for group in _OVERLAYS):
+        raise _unusable(name, f"values up to {int(values.max())} where {stored_bits} bits are stated")
 
 
 def _require_pixels(file: Dataset, syntax: UID, name: str) -> None:

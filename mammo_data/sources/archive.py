@@ -32,7 +32,7 @@ class ArchiveSource(ImageSource):
         self.digests = {}
         infos: dict[str, bytes] = {}
         films: dict[str, list[str]] = {}
-        unused: dict[str, list[str]] = {"image": [], "h5": []}
+        unused: dict[str, list[str]] = {"image": [], "h5": [], "cases": []}
         for member in archive_members(path):
             if name := film_name(member.path):
                 films.setdefault(name.image_id, []).append(member.path)
@@ -43,6 +43,12 @@ class ArchiveSource(ImageSource):
                 infos[member.path] = member.read()
             elif kind in unused:
                 unused[kind].append(member.path)
+        if unused["cases"]:
+            raise DataError(
+                expected="a cases.csv in a folder, with the images that it lists",
+                found=f"{unused['cases'][0]} in {path}",
+                remedy="Unpack the archive and point --data at the folder of that table.",
+            )
         require_plain_films(len(films), unused["image"], str(path))
         if unused["h5"] and not films:
             raise DataError(

@@ -127,7 +127,7 @@ def choose_info(candidates: Mapping[str, bytes], location: str) -> bytes:
         location: What to call the set.
 
     Raises:
-        DataError: There is none.
+        DataError: There is none, or two that differ are equally near.
     """
     if not candidates:
         raise DataError(
@@ -135,7 +135,15 @@ def choose_info(candidates: Mapping[str, bytes], location: str) -> bytes:
             found=f"none in {location}",
             remedy="Put Info.txt there or name it with --info.",
         )
-    return candidates[min(candidates, key=lambda path: (path.count("/"), path))]
+    nearest = min(path.count("/") for path in candidates)
+    first, *others = sorted(path for path in candidates if path.count("/") == nearest)
+    if differing := [path for path in others if candidates[path] != candidates[first]]:
+        raise DataError(
+            expected="one truth table",
+            found=f"{first} and, with other bytes, {differing[0]} in {location}",
+            remedy="Name the right one with --info, or remove the other.",
+        )
+    return candidates[first]
 
 
 def read_file(path: Path, largest: int = LARGEST_FILE) -> bytes:

@@ -16,7 +16,7 @@ import csv
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from mammo_data.cases import LARGEST_SIDE, Case, CaseTable, Finding
@@ -43,10 +43,12 @@ class ListedCases:
     Attributes:
         table: The cases in the order of their first lines.
         files: For each image id its path below the table's folder.
+        lines: For each image id the number of its first line.
     """
 
     table: CaseTable
     files: Mapping[str, str]
+    lines: Mapping[str, int] = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def parse_cases(text: str, location: str = "cases.csv", classes: Sequence[str] =
     ids = _image_ids(list(by_image))
     cases = tuple(_case(ids[path], rows, class_names, mistakes) for path, rows in by_image.items())
     mistakes.require_none()
-    return ListedCases(CaseTable(cases, class_names), {ids[path]: path for path in by_image})
+    numbers = {ids[path]: rows[0].number for path, rows in by_image.items()}
+    return ListedCases(CaseTable(cases, class_names), {ids[path]: path for path in by_image}, numbers)
 
 
 def _stated_order(rows: Sequence[str], location: str, given: Sequence[str]) -> Sequence[str]:

@@ -30,8 +30,9 @@ KNOWN_WORDS: tuple[tuple[str, ...], ...] = (
 # A published set (CBIS-DDSM) tells these two apart by how the radiologist went on, not by what was found.
 _PART, _WHOLE = "benign without callback", "benign"
 _NO_ANSWER = (
-    *("nan", "na", "n/a", "#n/a", "n.a.", "none", "null", "nil", "?", "unknown", "missing", "undefined", "not available"),
-    *("removed", "redacted", "withheld", "anon", "anonymous", "anonymized", "anonymised", "deidentified", "de-identified"),
+    *("nan", "na", "n/a", "#n/a", "n.a.", "none", "null", "nil", "?", "unknown", "missing", "undefined"),
+    *("not available", "removed", "redacted", "withheld", "anon", "anonymous", "anonymized", "anonymised"),
+    *("deidentified", "de-identified"),
 )
 # Kind, number, the letter of BI-RADS 4a to 4c, and what else is said.
 _NUMBERED = re.compile(r"([^0-9]*)([0-9]+(?:\.[0-9]+)?)((?<=4)[abc](?![a-z]))?(.*)", re.DOTALL)
