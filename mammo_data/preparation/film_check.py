@@ -30,7 +30,7 @@ WHITE_EDGE = 0.9
 """Part of the film's brightest levels that the commonest level of its edge stays below; MIAS 0.05 at most."""
 
 MOST_OF_ONE_LEVEL = 0.8
-"""Part of what is not dark that has one grey level; MIAS at most 0.16. A mask of a lesion has nothing else."""
+"""Part of what is not dark that is one and the same white; MIAS at most 0.16. A lesion's mask has nothing else."""
 
 _WHITE = 250
 _MOST_OF_EDGE = 0.4
@@ -78,9 +78,9 @@ def require_film(image: NDArray[np.uint8], name: str) -> BreastRegion:
     if bright - dark < SMALLEST_CONTRAST:
         raise _no_film(name, f"grey levels {dark} to {bright} of 255", "a film with a breast on it")
     light = counts[dark + SMALLEST_CONTRAST :]
-    if (most := float(light.max() / light.sum())) > MOST_OF_ONE_LEVEL:
-        found = f"one grey level in {most:.0%} of what is not dark"
-        raise _no_film(name, found, "a film's many grey levels, not a mask or a drawing")
+    mask = float(counts[_WHITE:].max() / light.sum())
+    if mask > MOST_OF_ONE_LEVEL:
+        raise _no_film(name, f"one white in {mask:.0%} of what is not dark", "a film's grey levels, not a mask")
     white = float(counts[_WHITE:].sum() / image.size)
     if white > MOST_WHITE:
         raise _no_film(name, f"{white:.0%} of the pixels white", "a film, dark where there is no breast")

@@ -93,6 +93,7 @@ def parse_cases(text: str, location: str = "cases.csv", classes: Sequence[str] =
     for line in lines:
         with mistakes.collected():
             by_image.setdefault(_image_path(line), []).append(line)
+    _require_one_side(lines, mistakes)
     ids = _image_ids(list(by_image))
     cases = tuple(_case(ids[path], rows, class_names, mistakes) for path, rows in by_image.items())
     mistakes.require_none()
@@ -180,6 +181,15 @@ def _require_filled(line: _Line, row: list[str], columns: int) -> None:
         raise line.wrong("a patient's id", repr(line["patient"]))
     if has_lost_digits(line["patient"]):
         raise line.wrong("a patient's id in full; a spreadsheet has rounded it", repr(line["patient"]))
+
+
+def _require_one_side(lines: Sequence[_Line], mistakes: Mistakes) -> None:
+    first: dict[str, _Line] = {}
+    for line in lines:
+        known, side = first.setdefault(line["patient"], line), _SIDES.get(line["split"].lower())
+        if (side == "test") != (_SIDES.get(known["split"].lower()) == "test"):
+            wanted = f"patient {line['patient']!r} on one side, {known['split'] or 'none'} as in line {known.number}"
+            mistakes.append(line.wrong(wanted, repr(line["split"])))
 
 
 def _image_path(line: _Line) -> str:
