@@ -77,7 +77,7 @@ TARGETS = {
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 14_600,  # 14,000 when the house was rebuilt; films, labels and environments of all kinds came since
+    "code lines": 14_750,  # 14,000 when the house was rebuilt; films, labels and environments of all kinds came since
     "circles": 0,
     "README bytes": 10_000,
 }
