@@ -250,7 +250,7 @@ def _wrong_line(expected: str, found: str, number: int, path: Path) -> DataError
 
 
 def require_every_class(table: CaseTable, held_out: Split | None) -> None:
-    """See that each class is large enough for a hold-out and folds, and is among the held-out patients.
+    """See that each class is large enough for a hold-out and folds, and the held-out patients show the endpoint.
 
     Args:
         table: The cases.
@@ -258,7 +258,7 @@ def require_every_class(table: CaseTable, held_out: Split | None) -> None:
 
     Raises:
         DataError: A class has fewer patients than parts that need one (training, validation and the held-out ones), or
-            a hold-out that the user gave lacks it, so that no figure could be told there.
+            a hold-out that the user gave has the worst class alone, or not at all.
     """
     least = 3 if held_out else 2
     small = {name: count for name, count in table.patients_of_classes.items() if count < least}
@@ -273,12 +273,14 @@ def require_every_class(table: CaseTable, held_out: Split | None) -> None:
             found=shown,
             remedy="Correct those labels if they are slips, join the class with another, or add patients of it.",
         )
-    there = table.take(held_out.test_rows(table)).patients_of_classes if held_out else {}
-    if absent := [name for name, count in there.items() if count == 0]:
+    if held_out is None:
+        return
+    there, worst = table.take(held_out.test_rows(table)).labels, len(table.class_names) - 1
+    if len(set((there == worst).tolist())) < 2:
         raise DataError(
-            expected="every class among the held-out patients",
-            found=f"no {absent[0]!r} among the {sum(there.values())} that are given",
-            remedy="Give others in the split column or file, or none, and they are drawn.",
+            expected=f"both sides of {table.primary_endpoint} among the held-out patients",
+            found=f"{'only' if worst in there else 'no'} {table.class_names[-1]!r} in the {len(there)} images given",
+            remedy="Give other patients in the split column or file, or none, and they are drawn.",
         )
 
 
