@@ -41,7 +41,7 @@ class Split:
         seed: What the split was drawn with.
 
     Raises:
-        DataError: A patient stands on two sides.
+        ValueError: A patient stands on two sides.
     """
 
     test_patients: tuple[str, ...]
@@ -51,11 +51,7 @@ class Split:
     def __post_init__(self) -> None:
         counts = Counter([*self.test_patients, *itertools.chain(*self.folds)])
         if twice := [patient for patient, count in counts.items() if count > 1]:
-            raise DataError(
-                expected="each patient on one side of the split",
-                found=f"patient {twice[0]} on two",
-                remedy="Make the split anew.",
-            )
+            raise ValueError(f"each patient must be on one side of the split; received {twice[0]} on two")
 
     @property
     def fingerprint(self) -> str:
@@ -164,7 +160,7 @@ def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int =
     strata = _strata(table)
     rng = np.random.default_rng(seed)
     shuffled = [[stratum[int(position)] for position in rng.permutation(len(stratum))] for stratum in strata]
-    given = _given_test_patients(table) if test_fraction > 0 else set()
+    given = {case.patient_id for case in table.cases if case.side == _TEST} if test_fraction > 0 else set()
     if given:
         # Given ones first, so that the rest of each class is dealt as ever.
         shuffled = [sorted(stratum, key=lambda patient: patient not in given) for stratum in shuffled]
@@ -187,18 +183,6 @@ def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int =
     else:
         dealt = [development[:: min(_SINGLE_FOLD_PARTS, len(development))]]
     return Split(tuple(sorted(test)), tuple(tuple(sorted(fold)) for fold in dealt), seed)
-
-
-def _given_test_patients(table: CaseTable) -> set[str]:
-    test = {case.patient_id for case in table.cases if case.side == _TEST}
-    for case in table.cases:
-        if case.patient_id in test and case.side != _TEST:
-            raise DataError(
-                expected="each patient on one side of the split",
-                found=f"patient {case.patient_id} with images in test and outside it",
-                remedy="Correct the split column.",
-            )
-    return test
 
 
 def _strata(table: CaseTable) -> list[list[str]]:
@@ -264,15 +248,16 @@ def _wrong_line(expected: str, found: str, number: int, path: Path) -> DataError
     return DataError(expected=expected, found=f"{found} in line {number} of {path}", remedy="Correct that line.")
 
 
-def require_every_class(table: CaseTable, *, held_out: bool) -> None:
-    """See that each class is large enough for a hold-out and folds.
+def require_every_class(table: CaseTable, held_out: Split | None) -> None:
+    """See that each class is large enough for a hold-out and folds, and the held-out patients show the endpoint.
 
     Args:
         table: The cases.
-        held_out: Whether patients are set aside for a final evaluation.
+        held_out: The split whose test patients are set aside for a final evaluation; None where none are.
 
     Raises:
-        DataError: A class has fewer patients than parts that need one: training, validation and the held-out ones.
+        DataError: A class has fewer patients than parts that need one (training, validation and the held-out ones), or
+            a hold-out that the user gave has the worst class alone, or not at all.
     """
     least = 3 if held_out else 2
     small = {name: count for name, count in table.patients_of_classes.items() if count < least}
@@ -286,6 +271,15 @@ def require_every_class(table: CaseTable, *, held_out: bool) -> None:
             + (" and the held-out patients" if held_out else ""),
             found=shown,
             remedy="Correct those labels if they are slips, join the class with another, or add patients of it.",
+        )
+    if held_out is None:
+        return
+    there, worst = table.take(held_out.test_rows(table)).labels, len(table.class_names) - 1
+    if len(set((there == worst).tolist())) < 2:
+        raise DataError(
+            expected=f"both sides of {table.primary_endpoint} among the held-out patients",
+            found=f"{'only' if worst in there else 'no'} {table.class_names[-1]!r} in the {len(there)} images given",
+            remedy="Give other patients in the split column or file, or none, and they are drawn.",
         )
 
 

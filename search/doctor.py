@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def examine(config: Config) -> tuple[Check, ...]:
         _folder("images and banks", cache),
         *_hub_cache(),
         examine_weights(config.backbone.weights, config.backbone.name, weights_cache()),
-        examine_data(config.data.path, config.data.info),
+        examine_data(config.data.path, config.data.info, config.data.classes),
         *examine_disks(config.output.runs, cache),
     )
 
@@ -98,11 +99,11 @@ def examine_weights(weights: str, backbone: str, cache: Path) -> Check:
     return Check("weights", "lack", f"{weights} for {backbone} is not on this machine", remedy)
 
 
-def examine_data(data: Path, info: Path | None = None) -> Check:
+def examine_data(data: Path, info: Path | None = None, classes: Sequence[str] = ()) -> Check:
     """Whether the images and their truth table are there, and are the published ones, by their hashes."""
 
     try:
-        source = open_source(data, info)
+        source = open_source(data, info, classes)
         table = load_cases(source)
         found = f"{len(source.image_ids)} images of {len(set(table.patient_ids))} women in {data}"
         if source.case_table is not None or not claims_to_be_mias(table.image_ids, source.info_text):

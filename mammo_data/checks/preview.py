@@ -100,7 +100,9 @@ def write_contact_sheet(sheet: NDArray[np.uint8], path: Path) -> Path:
         write_whole(path, data.tobytes())
     except OSError as error:
         raise DataError(
-            expected="a place to write the sheet", found=f"{error.strerror} at {path}", remedy="Name another file."
+            expected="a place to write the sheet",
+            found=f"{error.strerror} at {path}",
+            remedy="Make room, or name another file.",
         ) from error
     return path
 

@@ -158,7 +158,9 @@ def _by_opencv(data: bytes, stated: Layout) -> NDArray[Any] | None:
         flags = colours | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         return cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-    except cv2.error:
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError(f"{len(data)} bytes of an image") from error
         return None
 
 

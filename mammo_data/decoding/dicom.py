@@ -12,6 +12,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels import pixel_array
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     DigitalIntraOralXRayImageStorageForProcessing,
@@ -33,6 +34,8 @@ DECODERS = "python-gdcm, pylibjpeg, pylibjpeg-openjpeg, pyjpegls"
 _GPL_DECODER = "pylibjpeg-libjpeg"
 """What decodes lossy JPEG of 12 bits; its licence is GPL, so users install it themselves."""
 
+# Old devices keep an overlay in the bits above the pixels; the element with its place says so.
+_OVERLAY_BITS = tuple((group << 16) + 0x0102 for group in range(0x6000, 0x6020, 2))
 _UNPROCESSED = (
     DigitalXRayImageStorageForProcessing,
     DigitalMammographyXRayImageStorageForProcessing,
@@ -45,10 +48,15 @@ _ELEMENTS = (
     *("NumberOfFrames", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "WindowCenter", "WindowWidth"),
     *("RescaleIntercept", "RescaleSlope", "VOILUTFunction", "ModalityLUTSequence", "VOILUTSequence", "PixelData"),
+    *_OVERLAY_BITS,
 )
 _MOST_ELEMENTS = 100_000  # readings of a file's elements; an examination's header has some hundred
 _LARGEST_ELEMENT = 2**20
 _LARGEST_REST = 2**25  # all elements but the pixels
+
+
+# Computed tomography, magnetic resonance, nuclear medicine, ultrasound, angiography and the like: never a mammogram.
+_OTHER_MODALITIES = ("BMD", "CT", "ES", "GM", "IVUS", "MR", "NM", "OCT", "OP", "PT", "PX", "SM", "US", "XA", "XC")
 
 
 def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
@@ -83,6 +91,12 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
         room = require_room(width, height, 1, int(file.BitsAllocated), name)
         if not 8 <= stored_bits <= int(file.BitsAllocated) <= 16:
             raise _unusable(name, f"{width} × {height} pixels of {stored_bits} bits")
+        if (modality := str(file.get("Modality") or "")) in _OTHER_MODALITIES:
+            raise NoFilmError(
+                expected="a mammogram",
+                found=f"an image of modality {modality} in {name}",
+                remedy="Leave the image out.",
+            )
         if _is_unprocessed(file):
             raise NoFilmError(
                 expected="a film as it is looked at (FOR PRESENTATION)",
@@ -99,6 +113,7 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
 
 def _decoded(file: Dataset, width: int, height: int, name: str) -> tuple[NDArray[np.uint16], int, int]:
     syntax = file.file_meta.TransferSyntaxUID
+    _require_stated_bits(file, name)
     if syntax.is_encapsulated:
         require_stream(file.PixelData, width, height, name)
     stored = _pixels(file, syntax, name)
@@ -136,7 +151,7 @@ class _Counted(io.BytesIO):
 
 def _read(data: bytes, name: str, largest: int | None = None) -> Dataset:
     """The elements that a picture needs; values of more than ``largest`` bytes are left out, as None."""
-    file = pydicom.dcmread(_Counted(data), force=True, specific_tags=[*_ELEMENTS], defer_size=largest)
+    file = pydicom.dcmread(_Counted(data), force=True, specific_tags=[Tag(element) for element in _ELEMENTS], defer_size=largest)
     if "PixelData" not in file:
         raise _unusable(name, f"data without an image ({file.get('Modality') or 'no modality'})")
     for element in file.values():
@@ -153,6 +168,23 @@ def _is_unprocessed(file: Dataset) -> bool:
     """By the file's own word, else by its class: dark and bright are exchanged there, and contrast is missing."""
     intent = str(file.get("PresentationIntentType") or "").upper()
     return "PROCESSING" in intent or (not intent and file.get("SOPClassUID") in _UNPROCESSED)
+
+
+def _require_stated_bits(file: Dataset, name: str) -> None:
+    """Refuse values that need other bits than the file states: cut to these, bright tissue would be black."""
+    stored_bits, allocated = int(file.BitsStored), int(file.BitsAllocated)
+    high_bit = int(file.get("HighBit", stored_bits - 1))
+    if high_bit != stored_bits - 1:
+        raise _unusable(name, f"{stored_bits} bits of which the highest is bit {high_bit}")
+    # Compressed values have no further bits, and above signed ones stand their signs.
+    if file.file_meta.TransferSyntaxUID.is_encapsulated or file.PixelRepresentation or allocated not in (8, 16):
+        return
+    big = file.original_encoding[1] is False
+    values = np.frombuffer(file.PixelData, f"{'>' if big else '<'}u{allocated // 8}")
+    if not values.size or not int(values.max()) >> stored_bits:
+        return
+    if not any(place in file for place in _OVERLAY_BITS):
+        raise _unusable(name, f"values up to {int(values.max())} where {stored_bits} bits are stated")
 
 
 def _pixels(file: Dataset, syntax: UID, name: str) -> NDArray[np.integer]:

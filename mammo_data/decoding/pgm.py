@@ -24,6 +24,7 @@ _NO_NUMBER = re.compile(rb"[^0-9\s]\S{0,19}|[0-9]{19,}")
 _BREAK = re.compile(rb"\s")
 _LINE_END = re.compile(rb"[\r\n]")
 _PIECE = 2**20  # bytes of text
+_ROWS, _SMOOTHER = 64, 4
 
 
 def read_pgm(data: bytes, name: str) -> tuple[NDArray[Any], int]:
@@ -68,7 +69,20 @@ def read_pgm(data: bytes, name: str) -> tuple[NDArray[Any], int]:
     largest = int(pixels.max())
     if largest > maxval:
         raise _damaged(name, f"pixels of at most {maxval}, its maxval", f"{largest}")
+    if data.startswith(b"P5") and _is_swapped(pixels):
+        raise DataError(
+            expected="16-bit pixels with the high byte first",
+            found=f"the low byte first in {name}",
+            remedy="Swap the bytes, or save the film as a PNG or TIFF of 8 or 16 bits.",
+        )
     return pixels, maxval
+
+
+def _is_swapped(levels: NDArray[Any]) -> bool:
+    """Whether a picture of more than 8 bits is far smoother with its bytes exchanged."""
+    some = levels[:: max(1, len(levels) // _ROWS)].astype(np.int32)
+    there, swapped = (float(np.abs(np.diff(each, axis=1)).sum()) for each in (some, (some & 255) << 8 | some >> 8))
+    return int(some.max()) > 255 and swapped * _SMOOTHER < there
 
 
 def is_cut_pgm(data: bytes) -> bool | None:

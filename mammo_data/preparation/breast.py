@@ -23,7 +23,8 @@ _CLEAR = 250
 _STRIP = 0.95
 _BRIGHT = 128  # MIAS's 98 % quantile of what is not clear is at least 146
 _OPENING = 7
-_UNDECIDED = 0.25
+_UNDECIDED, _ALL_OF_EDGE = 0.25, 0.6
+_BRIGHTEST_AIR = 0.9  # of the breast's level; beyond it the film is an inverted one
 
 
 @dataclass(frozen=True)
@@ -199,8 +200,9 @@ def _threshold(image: NDArray[np.uint8]) -> float:
     film = image[image < _CLEAR]
     bright = float(np.percentile(film, 98)) if film.size else 255.0
     air, share = air_level(image)
-    # Black air leaves room for noise; a level near the breast's is the breast's own.
-    if not (FILM_BACKGROUND / 2 < air < bright / 2 and share > _UNDECIDED):
+    # Black air leaves room for noise; a level near the breast's is the breast's own, unless all of the edge has it.
+    highest = bright / 2 if share < _ALL_OF_EDGE else _BRIGHTEST_AIR * bright
+    if not (FILM_BACKGROUND / 2 < air < highest and share > _UNDECIDED):
         return FILM_BACKGROUND * min(1.0, bright / _BRIGHT)
     edge = _edge(image)
     noise = np.percentile(edge[(edge >= air) & (edge <= air + FILM_BACKGROUND)], 90) - air

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mammo_data.errors import DataError
 from mammo_data.sources.archive_members import Member, archive_members
-from mammo_data.sources.base import ImageSource, choose_info, conflicting_copies, no_info
+from mammo_data.sources.base import ImageSource, choose_info, conflicting_copies
 from mammo_data.sources.film_names import film_name, kind_of_file, require_plain_films
 from mammo_data.truth.reading import LARGEST_TABLE, require_size
 
@@ -31,9 +31,9 @@ class ArchiveSource(ImageSource):
         self._lock = threading.Lock()
         self._cursor: Iterator[Member] = iter(())
         self.digests = {}
-        table, own = "", b""
+        infos: dict[str, bytes] = {}
         films: dict[str, list[str]] = {}
-        unused: dict[str, list[str]] = {"image": [], "h5": []}
+        unused: dict[str, list[str]] = {"image": [], "h5": [], "cases": []}
         for member in archive_members(path):
             if name := film_name(member.path):
                 films.setdefault(name.image_id, []).append(member.path)
@@ -41,12 +41,15 @@ class ArchiveSource(ImageSource):
                 if self.digests.setdefault(name.image_id, digest) != digest:
                     raise conflicting_copies(name.image_id, films[name.image_id][0], member.path, str(path))
             elif (kind := kind_of_file(member.path)) == "info":
-                # Of many the one that counts is kept.
-                if (table := choose_info({table, member.path} - {""}, str(path))) == member.path:
-                    require_size(member.size, LARGEST_TABLE, f"{table} of {path}")
-                    own = member.read()
+                infos = _with_info(infos, member, str(path))
             elif kind in unused:
                 unused[kind].append(member.path)
+        if unused["cases"]:
+            raise DataError(
+                expected="a cases.csv in a folder, with the images that it lists",
+                found=f"{unused['cases'][0]} in {path}",
+                remedy="Unpack the archive and point --data at the folder of that table.",
+            )
         require_plain_films(len(films), unused["image"], str(path))
         if unused["h5"] and not films:
             raise DataError(
@@ -55,9 +58,7 @@ class ArchiveSource(ImageSource):
                 remedy="Unpack that file and point --data at it.",
             )
         if info is None:
-            if not table and beside is None:
-                raise no_info(str(path))
-            info = own if table else beside or b""
+            info = choose_info(infos, infos.__getitem__, str(path)) if infos or beside is None else beside
         super().__init__(str(path), films, info, unused["image"])
 
     def read(self, image_id: str) -> bytes:
@@ -82,3 +83,15 @@ class ArchiveSource(ImageSource):
             # A name may stand in an archive twice; its copies are equal, which was seen at the opening.
             if (image_id := firsts.pop(member.path, None)) is not None:
                 yield image_id, member.read()
+
+
+def _with_info(infos: dict[str, bytes], member: Member, location: str) -> dict[str, bytes]:
+    """The truth tables that are nearest to the top, with one more; of many, two that differ are kept."""
+    nearest, depth = min((path.count("/") for path in infos), default=None), member.path.count("/")
+    if nearest is not None and (depth > nearest or (depth == nearest and len(infos) > 1)):
+        return infos
+    require_size(member.size, LARGEST_TABLE, f"{member.path} of {location}")
+    table = member.read()
+    if depth != nearest:
+        return {member.path: table}
+    return infos if table in infos.values() else {**infos, member.path: table}

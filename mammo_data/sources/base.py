@@ -130,19 +130,29 @@ def work_on_films(
     return results
 
 
-def choose_info(candidates: Collection[str], location: str) -> str:
-    """The path of the truth table to use where the user names none: the one nearest to the top.
+def choose_info(candidates: Collection[str], read: Callable[[str], bytes], location: str) -> bytes:
+    """The truth table to use where the user names none: the one nearest to the top.
 
     Args:
         candidates: Paths of all that were found.
+        read: Gives the content of one.
         location: What to call the set.
 
     Raises:
-        DataError: There is none.
+        DataError: There is none, or two that differ are equally near.
     """
     if not candidates:
         raise no_info(location)
-    return min(candidates, key=lambda path: (path.count("/"), path))
+    nearest = min(path.count("/") for path in candidates)
+    first, *others = sorted(path for path in candidates if path.count("/") == nearest)
+    table = read(first)
+    if differing := next((path for path in others if read(path) != table), ""):
+        raise DataError(
+            expected="one truth table",
+            found=f"{first} and, with other bytes, {differing} in {location}",
+            remedy="Name the right one with --info, or remove the other.",
+        )
+    return table
 
 
 def no_info(location: str) -> DataError:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from mammo_data.errors import DataError
 
-INFO_NAME = "info.txt"
+INFO_NAME, CASES_NAME = "info.txt", "cases.csv"
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 IMAGE_SUFFIXES = (".pgm", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -56,15 +56,15 @@ def film_name(path: str) -> FilmName | None:
 
 
 def kind_of_file(path: str) -> str:
-    """What a path's name says: "image" (a film or not), "info" (the truth table), "archive", "h5", or "" for others.
+    """What a path's name says: "image" (a film or not), "info" (Info.txt), "cases", "archive", "h5", or "" for others.
 
     Hidden files, and those in hidden folders, are none.
     """
     name = PurePosixPath(path).name.lower()
     if is_hidden(path):
         return ""
-    if name == INFO_NAME:
-        return "info"
+    if name in (INFO_NAME, CASES_NAME):
+        return "info" if name == INFO_NAME else "cases"
     return next((kind for kind, suffixes in _KINDS.items() if name.endswith(suffixes)), "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mammo_data.errors import DataError
@@ -18,15 +18,13 @@ from mammo_data.sources.base import (
     files_below,
 )
 from mammo_data.sources.film_names import film_name, kind_of_file, require_plain_films
-from mammo_data.truth.cases_csv import parse_cases
+from mammo_data.truth.cases_csv import ListedCases, parse_cases
 from mammo_data.truth.reading import decode_table, read_file
-
-CASES_NAME = "cases.csv"
 
 
 def list_folder(directory: Path) -> dict[str, list[str]]:
     """What lies in a folder or below it by kind (see `kind_of_file`); sorted paths with slashes, relative to it."""
-    listing: dict[str, list[str]] = {"image": [], "info": [], "archive": [], "h5": []}
+    listing: dict[str, list[str]] = {"image": [], "info": [], "cases": [], "archive": [], "h5": []}
     for path in files_below(directory):
         if (kind := kind_of_file(path)) and (directory / path).is_file():
             listing[kind].append(path)
@@ -58,7 +56,7 @@ class FolderSource(ImageSource):
                 if not filecmp.cmp(directory / copy, directory / first, shallow=False):
                     raise conflicting_copies(image_id, first, copy, str(directory))
         if info is None:
-            info = read_file(directory / choose_info(listing["info"], str(directory)))
+            info = choose_info(listing["info"], lambda path: read_file(directory / path), str(directory))
         super().__init__(str(directory), films, info, others)
 
     def read(self, image_id: str) -> bytes:
@@ -84,22 +82,12 @@ class CaseFolder(ImageSource):
         self._directory = table.parent
         listed = parse_cases(decode_table(read_file(table), str(table)), str(table), classes)
         files = {image_id: (path,) for image_id, path in listed.files.items()}
-        missing = [path for path in listed.files.values() if not (table.parent / path).is_file()]
-        if missing:
+        if missing := [image_id for image_id, path in listed.files.items() if not (table.parent / path).is_file()]:
             # A table and a disk may write one name with composed and with decomposed letters.
             there = {unicodedata.normalize("NFC", path): path for path in files_below(table.parent)}
-            files = {
-                image_id: (path if (table.parent / path).is_file() else there.get(path, path),)
-                for image_id, (path,) in files.items()
-            }
-            missing = [path for path in missing if path not in there]
-        if missing:
-            more = f" and {len(missing) - 1} more missing" if missing[1:] else ""
-            raise DataError(
-                expected=f"the images that {table.name} lists",
-                found=f"no {missing[0]}{more} in {table.parent}",
-                remedy="Add the files or remove their lines.",
-            )
+            files |= {image_id: (there.get(path, path),) for image_id in missing for path in files[image_id]}
+            missing = [image_id for image_id in missing if listed.files[image_id] not in there]
+            _require_none_missing(missing, listed, table, there)
         self._listed = listed.table
         super().__init__(str(table.parent), files, case_table=listed.table)
 
@@ -114,3 +102,27 @@ class CaseFolder(ImageSource):
 
     def _digest(self, image_id: str) -> str:
         return digest_of(self._directory / self._paths[image_id][0])
+
+
+def _require_none_missing(missing: list[str], listed: ListedCases, table: Path, there: Mapping[str, str]) -> None:
+    if missing and len(missing) == len(listed.files):
+        raise DataError(
+            expected=f"the images that {table.name} lists",
+            found=f"none of {len(missing)}, for example no {listed.files[missing[0]]} in {table.parent}",
+            remedy="Paths in a table start from its folder: correct them, or move the table.",
+        )
+    # Systems that take a.png and A.PNG for one file write tables that mean the other.
+    alike = {path.casefold(): path for path in there}
+    wrong = []
+    for image_id in missing:
+        path = listed.files[image_id]
+        found = f"no {path}" + (f", but {alike[path.casefold()]}," if path.casefold() in alike else "")
+        wrong.append(
+            DataError(
+                expected=f"the image that line {listed.lines[image_id]} of {table.name} lists",
+                found=f"{found} in {table.parent}",
+                remedy="Add the file, or correct that line.",
+            )
+        )
+    if wrong:
+        raise DataError.of_all(wrong)

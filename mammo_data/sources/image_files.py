@@ -78,7 +78,7 @@ def paths_or_image(stream: IO[bytes]) -> tuple[Path, ...] | bytes:
     if data.startswith(_MAGICS) or is_dicom(data):
         return data
     require_size(len(data), LARGEST_TABLE, "standard input, which is no image")
-    text = data.decode("utf-8", errors="replace")
+    text = data.decode("utf-8-sig", errors="replace")
     paths = tuple(Path(line.strip()) for line in text.splitlines() if line.strip())
     if not {"\0", "\N{REPLACEMENT CHARACTER}"}.isdisjoint(text) or not paths:
         raise DataError(

@@ -11,8 +11,8 @@ from mammo_data.errors import DataError
 from mammo_data.sources.archive import ArchiveSource
 from mammo_data.sources.archive_members import is_archive_file
 from mammo_data.sources.base import ImageSource, choose_info, first_bytes
-from mammo_data.sources.film_names import INFO_NAME, film_name, kind_of_file, require_plain_films
-from mammo_data.sources.folder import CASES_NAME, CaseFolder, FolderSource, list_folder
+from mammo_data.sources.film_names import film_name, kind_of_file, require_plain_films
+from mammo_data.sources.folder import CaseFolder, FolderSource, list_folder
 from mammo_data.sources.h5 import H5Source
 from mammo_data.truth.info_txt import parse_info
 from mammo_data.truth.mias import require_published_labels, require_published_size
@@ -50,15 +50,33 @@ def open_source(path: Path, info: Path | None = None, classes: Sequence[str] = (
 
 def _open_file(path: Path, info: bytes | None, classes: Sequence[str]) -> ImageSource:
     if path.is_file():
-        if path.name.lower() == CASES_NAME:
-            return CaseFolder(path, classes)
-        infos = [found for found in sorted(path.parent.iterdir()) if found.name.lower() == INFO_NAME]
-        beside = next((read_file(found) for found in infos if found.is_file()), None) if info is None else None
+        if kind_of_file(path.name) == "cases":
+            return _case_folder(path, info, classes)
+        infos = [] if info is not None else [found.name for found in _files_of(path.parent, "info")]
+        beside = _chosen(path.parent, infos) if infos else None
         if kind_of_file(path.name) == "h5" or first_bytes(path, len(_H5_MAGIC)) == _H5_MAGIC:
             return H5Source(path, info or beside)
         if is_archive_file(path):
             return ArchiveSource(path, info, beside)
     raise _no_set(f"{'another kind of file' if path.exists() else 'nothing'} at {path}")
+
+
+def _files_of(directory: Path, kind: str) -> list[Path]:
+    return [found for found in sorted(directory.iterdir()) if kind_of_file(found.name) == kind and found.is_file()]
+
+
+def _chosen(directory: Path, infos: Sequence[str]) -> bytes:
+    return choose_info(infos, lambda path: read_file(directory / path), str(directory))
+
+
+def _case_folder(table: Path, info: bytes | None, classes: Sequence[str]) -> CaseFolder:
+    if info is not None:
+        raise DataError(
+            expected="either a cases.csv or --info",
+            found=f"both, with {table}",
+            remedy="Leave --info out, or point --data at MIAS's films without that table.",
+        )
+    return CaseFolder(table, classes)
 
 
 def _no_set(found: str) -> DataError:
@@ -70,10 +88,22 @@ def _no_set(found: str) -> DataError:
 
 
 def _open_folder(directory: Path, info: bytes | None, classes: Sequence[str]) -> ImageSource:
-    table = next((found for found in sorted(directory.iterdir()) if found.name.lower() == CASES_NAME), None)
-    if table is not None:
-        return CaseFolder(table, classes)
+    tables = _files_of(directory, "cases")
+    if tables[1:]:
+        raise DataError(
+            expected="one cases.csv in the folder",
+            found=f"{' and '.join(table.name for table in tables)} in {directory}",
+            remedy="Remove or rename the one that is not meant.",
+        )
+    if tables:
+        return _case_folder(tables[0], info, classes)
     listing = list_folder(directory)
+    if listing["cases"]:
+        raise DataError(
+            expected="a cases.csv in the folder that --data names",
+            found=f"{listing['cases'][0]} in {directory}",
+            remedy="Point --data at the folder of that table, or move the table out if it is not meant.",
+        )
     if not any(listing.values()):
         raise _no_set(f"nothing of the kind in {directory}")
     # An archive before an HDF5 file: its truth table is the original.
@@ -88,7 +118,7 @@ def _open_folder(directory: Path, info: bytes | None, classes: Sequence[str]) ->
             remedy="Point --data at the one to use.",
         )
     if info is None and listing["info"]:
-        info = read_file(directory / choose_info(listing["info"], str(directory)))
+        info = _chosen(directory, listing["info"])
     return (ArchiveSource if listing["archive"] else H5Source)(directory / packed[0], info)
 
 

@@ -16,14 +16,14 @@ import csv
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from mammo_data.cases import LARGEST_SIDE, Case, CaseTable, Finding
 from mammo_data.errors import DataError
 from mammo_data.truth.class_words import is_no_answer, order_classes, word_key
 from mammo_data.truth.mistakes import Mistakes
-from mammo_data.truth.patient_key import spelled, two_spellings
+from mammo_data.truth.patient_key import has_lost_digits, spelled, two_spellings
 
 REQUIRED = ("image", "patient", "label")
 OPTIONAL = ("tissue", "finding", "x", "y", "radius", "split")
@@ -43,10 +43,12 @@ class ListedCases:
     Attributes:
         table: The cases in the order of their first lines.
         files: For each image id its path below the table's folder.
+        lines: For each image id the number of its first line.
     """
 
     table: CaseTable
     files: Mapping[str, str]
+    lines: Mapping[str, int] = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,12 @@ def parse_cases(text: str, location: str = "cases.csv", classes: Sequence[str] =
     for line in lines:
         with mistakes.collected():
             by_image.setdefault(_image_path(line), []).append(line)
+    _require_one_side(lines, mistakes)
     ids = _image_ids(list(by_image))
     cases = tuple(_case(ids[path], rows, class_names, mistakes) for path, rows in by_image.items())
     mistakes.require_none()
-    return ListedCases(CaseTable(cases, class_names), {ids[path]: path for path in by_image})
+    numbers = {ids[path]: rows[0].number for path, rows in by_image.items()}
+    return ListedCases(CaseTable(cases, class_names), {ids[path]: path for path in by_image}, numbers)
 
 
 def require_each_class(stated: Sequence[str], found: Sequence[str], location: str) -> None:
@@ -146,10 +150,16 @@ def _lines(lines: Sequence[str], location: str, mistakes: Mistakes) -> list[_Lin
         raise DataError(expected="a CSV table", found=f"{error} in {location}", remedy="Correct the file.") from error
     rows = [(number, row) for number, row in rows if any(row)]
     header = [cell.lower() for cell in rows[0][1]] if rows else []
+    # Spreadsheets save columns that once held something, and are empty now.
+    named = len(header) if "" not in header else max((n + 1 for n, cell in enumerate(header) if cell), default=0)
+    if not any(any(row[named:]) for _, row in rows):
+        rows, header = [(number, row[:named]) for number, row in rows], header[:named]
     missing = [column for column in REQUIRED if column not in header]
     unknown = [column for column in header if column not in (*REQUIRED, *OPTIONAL)]
     if missing or unknown or len(set(header)) != len(header):
         fault = f"no {missing[0]}" if missing else f"{unknown[0]!r}" if unknown else "a column twice"
+        if not missing and "" in unknown:
+            fault = "a column without a name (a row's number?)"
         raise DataError(
             expected=f"the columns {', '.join(REQUIRED)} and, if known, {', '.join(OPTIONAL)}",
             found=f"{fault[:80]} in {location}",
@@ -169,8 +179,8 @@ def _lines(lines: Sequence[str], location: str, mistakes: Mistakes) -> list[_Lin
             DataError(
                 expected="one spelling of each patient's id",
                 found=f"{spelled(one)} in line {first} and {spelled(other)} in line {second} of {location}",
-                remedy="Write one woman's id in one way; two women's ids must differ in more than case, spaces and "
-                "zeros.",
+                remedy="Write one woman's id in one way, without breast and view; two women's ids must differ in more "
+                "than case, spaces, marks and zeros.",
             )
         )
     return found
@@ -188,6 +198,17 @@ def _require_filled(line: _Line, row: list[str], columns: int) -> None:
     # All that have it would be one woman. "NA" may be a woman's initials.
     if is_no_answer(line["patient"]) and line["patient"].lower() != "na":
         raise line.wrong("a patient's id", repr(line["patient"]))
+    if has_lost_digits(line["patient"]):
+        raise line.wrong("a patient's id in full; a spreadsheet has rounded it", repr(line["patient"]))
+
+
+def _require_one_side(lines: Sequence[_Line], mistakes: Mistakes) -> None:
+    first: dict[str, _Line] = {}
+    for line in lines:
+        known, side = first.setdefault(line["patient"], line), _SIDES.get(line["split"].lower())
+        if (side == "test") != (_SIDES.get(known["split"].lower()) == "test"):
+            wanted = f"patient {line['patient']!r} on one side, {known['split'] or 'none'} as in line {known.number}"
+            mistakes.append(line.wrong(wanted, repr(line["split"])))
 
 
 def _image_path(line: _Line) -> str:

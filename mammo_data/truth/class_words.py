@@ -29,9 +29,17 @@ KNOWN_WORDS: tuple[tuple[str, ...], ...] = (
 
 # A published set (CBIS-DDSM) tells these two apart by how the radiologist went on, not by what was found.
 _PART, _WHOLE = "benign without callback", "benign"
-_NO_ANSWER = ("nan", "na", "n/a", "none", "null", "unknown", "missing", "removed", "anonymous", "?")
+_NO_ANSWER = (
+    *("nan", "na", "n/a", "#n/a", "n.a.", "none", "null", "nil", "?", "unknown", "missing", "undefined"),
+    *("not available", "removed", "redacted", "withheld", "anon", "anonymous", "anonymized", "anonymised"),
+    *("deidentified", "de-identified"),
+)
 # Kind, number, the letter of BI-RADS 4a to 4c, and what else is said.
 _NUMBERED = re.compile(r"([^0-9]*)([0-9]+(?:\.[0-9]+)?)((?<=4)[abc](?![a-z]))?(.*)", re.DOTALL)
+# What parts a number from its word: "1 = benign", "(2) malignant".
+_MARKS = ".,:;=/|()[]{}<>\"'+*#"
+# How statistics programs code that a value is missing or does not apply.
+_MISSING_CODE = re.compile(r"(?:7+|8+|9+)")
 _SHOWN = 5
 _SHOWN_CLASSES = 8
 
@@ -141,6 +149,7 @@ def _by_number(words: Sequence[str], lines: Mapping[str, Sequence[int]], locatio
     numbers = {word: number for word, number in found.items() if number.kind == kind}
     _require_known([word for word in words if word not in numbers], lines, location)
     _require_one_spelling({word: str(number.key) for word, number in numbers.items()}, lines, location)
+    _require_no_codes(numbers, lines, location)
     names = tuple(sorted(words, key=lambda word: numbers[word].key))
     ranked = [(name, _RANKS[rest]) for name in names if (rest := numbers[name].rest) in _RANKS]
     for (milder, rank), (worse, next_rank) in pairwise(ranked):
@@ -153,13 +162,27 @@ def _by_number(words: Sequence[str], lines: Mapping[str, Sequence[int]], locatio
     return OrderedClasses(names, {word: word for word in words})
 
 
+def _require_no_codes(numbers: Mapping[str, _Number], lines: Mapping[str, Sequence[int]], location: str) -> None:
+    """Refuse 9, 99 or 999 far above the other numbers: as a code for "missing" it would be the worst class."""
+    values = {number.key[0] for number in numbers.values()}
+    for word, (value, _) in ((word, number.key) for word, number in numbers.items() if not number.kind + number.rest):
+        if _MISSING_CODE.fullmatch(f"{value:g}") and value == max(values) and value - 1 not in values:
+            order = ", ".join(sorted(numbers, key=lambda each: numbers[each].key))
+            raise DataError(
+                expected="numbers from the harmless class to the worst, none that stands for a missing label",
+                found=f"{word!r} in {_places(lines[word])} of {location}, as missing values are coded",
+                remedy=f'Remove those lines; if it is a class, say so: "# classes: {order}" as the first line of the '
+                "table, or data.classes in the settings.",
+            )
+
+
 def _number(word: str) -> _Number | None:
     """The number in a label, where it says how bad the class is: not below zero, and not a code for a missing label."""
     text = unicodedata.normalize("NFKC", word).casefold().strip()
     match = _NUMBERED.fullmatch(text)
     if match is None or (text and _is_dash(text[0])):
         return None
-    kind, value, rest = word_key(match[1]), float(match[2]), word_key(match[4])
+    kind, value, rest = word_key(match[1]), float(match[2]), word_key(match[4].strip(_MARKS + " "))
     # BI-RADS 0 is an examination that was not finished, no class below BI-RADS 1.
     if rest in _NO_ANSWER_KEYS or ("birads" in kind and value == 0):
         return None

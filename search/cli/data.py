@@ -15,7 +15,12 @@ from search.screen.output import bar, complain, messages, show, show_json
 
 DEFAULT_FOLDER = Path("data/images")
 PROBLEMS_FOUND = 3
-DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help="Folder, archive or HDF5 file of the images.")]
+DataArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="DATA", help="Folder, archive or HDF5 file of the images.", show_default=str(DEFAULT_FOLDER)
+    ),
+]
 
 
 def fetch(
@@ -42,14 +47,21 @@ def fetch(
     show_json(fetched.as_json()) if json else show(text)
 
 
-def check(data: DataArgument = DEFAULT_FOLDER, info: Info = None, json: Json = False) -> None:
+def check(
+    context: typer.Context,
+    data: DataArgument = None,
+    info: Info = None,
+    config: ConfigFile = None,
+    assignments: Assignments = None,
+    json: Json = False,
+) -> None:
     """Look for missing, damaged, altered, duplicate or mislabelled films.
 
     Each problem is a line, and the exit code is 3 if there is any.
 
     Example: mammo-search data check all-mias.tar.gz
     """
-    source = mammo_data.open_source(data, info)
+    source = _source(context)
     with bar("check") as moved:
         report = mammo_data.check(source, progress=moved)
     show_json(report.as_json()) if json else show(report.as_text())
@@ -59,7 +71,8 @@ def check(data: DataArgument = DEFAULT_FOLDER, info: Info = None, json: Json = F
 
 
 def preview(
-    data: DataArgument = DEFAULT_FOLDER,
+    context: typer.Context,
+    data: DataArgument = None,
     info: Info = None,
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("contact_sheet.png"),
     image: Annotated[
@@ -74,7 +87,7 @@ def preview(
 
     Example: mammo-search data preview all-mias.tar.gz --image mdb001 --side 600
     """
-    source = mammo_data.open_source(data, info)
+    source = _source(context)
     table = mammo_data.load_cases(source)
     with bar("preview") as moved:
         sheet, refused = mammo_data.contact_sheet(
@@ -129,3 +142,10 @@ def audit(
     show_json(found.as_dict()) if json else show(found.as_text())
     if found.leaks:
         raise typer.Exit(PROBLEMS_FOUND)
+
+
+def _source(context: typer.Context) -> mammo_data.ImageSource:
+    """The films that a run with the same flags and settings would take, its order of the classes with them."""
+    from search.cohort import job_source
+
+    return job_source(settings.resolve_settings(context.params))

@@ -29,13 +29,20 @@ from search.cli.tensorboard import tensorboard
 from search.cli.trials import trials
 from search.cli.weights import depths, fetch_weights, list_weights, verify
 from search.errors import UserError
-from search.machine.environment import settle_environment, silence_stdout
+from search.machine.environment import (
+    FOR_ARRAYS,
+    FOR_FILMS,
+    require_address_space,
+    settle_environment,
+    silence_stdout,
+)
 from search.machine.failures import first_line, is_out_of_memory
 from search.run_folder.interruption import ignore_interruptions
 from search.screen.output import complain, show
 from search.text import VERSION, program
 
 INTERRUPTED = 130
+_WITHOUT_FILMS = ("init", "status")
 COMMANDS = (run, init, status, trials, tensorboard, export, evaluate, predict, report, doctor)
 DATA_COMMANDS = (fetch, check, preview, phantom, audit)
 WEIGHTS_COMMANDS = (fetch_weights, verify, depths, list_weights)
@@ -89,10 +96,14 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Show the version."),
     debug: bool = typer.Option(False, "--debug", help="Show an error's traceback."),
 ) -> None:
-    pass
+    if context.invoked_subcommand in _WITHOUT_FILMS:
+        require_address_space(FOR_ARRAYS, "arrays")
+    else:
+        require_address_space(FOR_FILMS, "films")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -158,6 +169,8 @@ def _show_error(error: Exception) -> int:
 def _remedy(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "Make room on that disk, or choose another place."
+    if error.errno == errno.EFBIG:
+        return "Raise the limit of a file's size (ulimit -f), or choose another place."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "Change its permissions, or choose another place."
     return "Check the path."

@@ -6,14 +6,53 @@ and a scheduler closes streams. None of it may change a result or end a run.
 
 from __future__ import annotations
 
+import math
 import os
+import resource
 import sys
 import tempfile
 from pathlib import Path
 
+from search.errors import UserError
+
 _SETTINGS = {"KERAS_BACKEND": "tensorflow", "MPLBACKEND": "Agg"}
+# Other projects' switches: an older Keras, another compiler or a flag that ends TensorFlow, films that OpenCV refuses.
+_SWITCHES = (
+    *("TF_USE_LEGACY_KERAS", "TF_XLA_FLAGS"),
+    *(f"OPENCV_IO_MAX_IMAGE_{name}" for name in ("PIXELS", "WIDTH", "HEIGHT")),
+)
 # Where Keras, Matplotlib and our own caches look, each by way of the home folder.
 _CACHE = "XDG_CACHE_HOME"
+
+
+RAISE_LIMIT = "Raise the limit of address space (ulimit -v unlimited, or the batch system's memory) to 16 GB or more."
+# Bytes of address space. On two cores: with 2.5 GB TensorFlow's import spins for ever in an OpenBLAS that can't
+# allocate, with 3.1 GB it aborts in native code, with 4 GB a small run ends well. Films need 0.4 GB, arrays 0.13 GB.
+FOR_TENSORFLOW, FOR_FILMS, FOR_ARRAYS = (kilobytes * 1024 for kilobytes in (4_000_000, 500_000, 150_000))
+
+
+def address_space() -> float:
+    """Bytes that the process may map (ulimit -v), infinite where no limit is set."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return math.inf if limit == resource.RLIM_INFINITY else limit
+
+
+def require_address_space(least: int, purpose: str) -> None:
+    """See that libraries find room before they are loaded: what they do without ends in native code.
+
+    Args:
+        least: Bytes.
+        purpose: What for, in words.
+
+    Raises:
+        UserError: There is less.
+    """
+    if (room := address_space()) < least:
+        raise UserError(
+            expected=f"room in memory for {purpose}",
+            found=f"a limit of {room // 1024:.0f} kB of address space",
+            remedy=RAISE_LIMIT,
+        )
 
 
 def settle_environment() -> str | None:
@@ -24,6 +63,11 @@ def settle_environment() -> str | None:
     """
     open_closed_streams()
     os.environ.update(_SETTINGS)
+    for name in _SWITCHES:
+        os.environ.pop(name, None)
+    if address_space() < FOR_TENSORFLOW:
+        # Each of OpenBLAS's threads claims room of its own. Nothing that a search computes is computed here.
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
     if _home_is_known():
         return None
     home = Path(tempfile.gettempdir()) / f"mammo-search-{os.getuid() if hasattr(os, 'getuid') else 'home'}"

@@ -20,7 +20,7 @@ _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 _LITTLE = 2**16
 _NO_MEMORY = re.compile(
     "resource_?exhausted|out[ _]of[ _]memory|alloc_failed|bad_alloc|cannot parse tensor from proto|"
-    "can't start new thread"
+    "can't start new thread|failed to map segment|cannot allocate memory"
 )
 
 

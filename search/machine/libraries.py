@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,15 +13,12 @@ from pathlib import Path
 from typing import TextIO
 
 from search.errors import UserError
+from search.machine.environment import FOR_TENSORFLOW, RAISE_LIMIT, require_address_space
 
 PACKAGES = (
     *("mammo-search", "tensorflow", "keras", "keras-tuner", "tensorflow-hub"),
     *("opencv-python-headless", "scikit-learn", "numpy", "pandas"),
 )
-
-# Bytes. On two cores: with 2.5 GB the import spins for ever in an OpenBLAS that can't allocate, with 3.1 GB TensorFlow
-# aborts in native code, with 4 GB a small run ends well.
-LEAST_ADDRESS_SPACE = 4_000_000 * 1024
 
 
 @contextmanager
@@ -88,9 +84,7 @@ def start_tensorflow(*, deterministic: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
-        raise _too_little_memory(f"a limit of {limit // 1024} kB of address space")
+    require_address_space(FOR_TENSORFLOW, "TensorFlow")
     try:
         import keras
         import tensorflow as tf
@@ -115,13 +109,8 @@ def _cannot_load(error: ImportError) -> UserError:
     """What the loader says where a limit of memory (ulimit -v, a batch system's) is too small for the library."""
     text = " ".join(str(error).split())
     if any(words in text for words in ("failed to map segment", "annot allocate memory", "cannot create")):
-        return _too_little_memory(text[:200])
+        return UserError(expected="room in memory for TensorFlow", found=text[:200], remedy=RAISE_LIMIT)
     return UserError(expected="TensorFlow to load", found=text[:200], remedy="Install mammo-search again, or: uv sync.")
-
-
-def _too_little_memory(found: str) -> UserError:
-    remedy = "Raise the limit of address space (ulimit -v unlimited, or the batch system's memory) to 16 GB or more."
-    return UserError(expected="room in memory for TensorFlow", found=found, remedy=remedy)
 
 
 def versions() -> dict[str, str]:

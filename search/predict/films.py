@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,15 +85,8 @@ def prepare_film(data: bytes, name: str, settings: PreparationSettings) -> NDArr
     Raises:
         DataError: The bytes are no image, or it is no film.
     """
-    try:
-        film, breast = read_film(data, name)
-        return standardise(film, (), settings, breast)[0]
-    except (cv2.error, MemoryError, ValueError, ArithmeticError) as error:
-        raise DataError(
-            expected="a film that can be prepared",
-            found=f"{type(error).__name__} {error} in {name}",
-            remedy="Replace the file by a fresh copy.",
-        ) from error
+    film, breast = read_film(data, name)
+    return standardise(film, (), settings, breast)[0]
 
 
 def _predicted(model: ExportedModel, rows: list[tuple[str, NDArray[np.uint8] | DataError]]) -> list[PredictedImage]:

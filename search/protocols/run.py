@@ -87,7 +87,7 @@ def admit(job: Job) -> Admission:
     nested = config.split.protocol == "nested"
     outer = outer_split(config, table) if nested else None
     admission = Admission(source, table, final_split(config, table) if nested else holdout_split(config, table), outer)
-    require_every_class(table, held_out=not nested)
+    require_every_class(table, None if nested else admission.split)
     if config.data.mode == "whole":
         admission.require_scorable(config, table)
     if directory.has_manifest and not job.fresh:

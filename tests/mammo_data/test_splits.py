@@ -136,7 +136,7 @@ def test_a_doctored_file_is_refused(tmp_path: Path) -> None:
     path.write_text("nothing")
     with pytest.raises(DataError, match="split table"):
         Split.read_csv(path)
-    with pytest.raises(DataError, match="patient a on two"):
+    with pytest.raises(ValueError, match="received a on two"):
         Split(("a",), (("b",), ("a",)), 0)
 
 

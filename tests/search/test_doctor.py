@@ -43,6 +43,15 @@ def test_each_lack_is_named_with_what_to_do_and_the_configuration_is_the_runs(wo
     assert not (workspace / "cache" / "mammo-search").exists(), "nothing is made"
 
 
+def test_the_order_of_classes_that_the_settings_state_is_a_runs(workspace, capsys):
+    (workspace / "own").mkdir()
+    (workspace / "own" / "a.png").touch()
+    (workspace / "own" / "b.png").touch()
+    (workspace / "own" / "cases.csv").write_text("image,patient,label\na.png,p1,mass\nb.png,p2,cyst\n")
+    (workspace / "tuner_config.toml").write_text('[data]\npath = "own"\nclasses = ["cyst", "mass"]\n')
+    assert checks_of(typed(capsys, "doctor", "--json"))["data"]["found"].startswith("2 images of 2 women")
+
+
 def test_all_is_well_where_weights_and_data_are_there(workspace, phantom, capsys):
     write_stored(workspace / "small.safetensors", random_weights(SMALL), SMALL)
     answer = typed(capsys, "doctor", "--data", phantom, "--backbone", "bit-small", "--weights", "small.safetensors")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 SETTLED = """
@@ -32,10 +33,27 @@ def test_settings_of_other_projects_are_not_ours(tmp_path: Path) -> None:
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text(KERAS_JSON)
     others = {"KERAS_BACKEND": "jax", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    others |= {"TF_XLA_FLAGS": "--another", "TF_USE_LEGACY_KERAS": "1"}
     found = shell(f"{sys.executable} -c '{SETTLED}'", tmp_path, HOME=str(tmp_path), **others)
     backend, shape = found.stdout.splitlines()[-2:]
     assert backend == "tensorflow float32 1e-07 channels_last"
     assert shape.lower() == "(1, 4, 5, 3) agg"
+
+
+def test_a_library_that_can_t_be_loaded_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "keras.py").write_text("raise ImportError('libcudart.so: cannot open shared object file')")
+    found = shell("$M doctor", tmp_path, HOME=str(tmp_path), PYTHONPATH=f"{tmp_path}:{Path(__file__).parents[3]}")
+    assert found.returncode == 1
+    (line,) = found.stderr.splitlines()
+    assert line.startswith("mammo-search: Expected TensorFlow to load; found libcudart.so")
+
+
+def test_limits_that_opencv_was_given_for_others_are_not_ours(phantom: Path, tmp_path: Path) -> None:
+    for name in ("mdb001", "mdb003"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), cv2.imread(str(phantom / f"{name}.pgm"), cv2.IMREAD_GRAYSCALE))
+    (tmp_path / "cases.csv").write_text("image,patient,label\nmdb001.png,p,N\nmdb003.png,q,M\n")
+    found = shell("$M data check .", tmp_path, HOME=str(tmp_path), OPENCV_IO_MAX_IMAGE_PIXELS="99")
+    assert found.returncode == 0, found.stderr
 
 
 @pytest.mark.parametrize("streams", [">&-", "2>&-", "<&- >&- 2>&-"])
@@ -63,6 +81,23 @@ def test_no_home_folder_is_said_once_and_ends_nothing(home: dict[str, str], tmp_
     if home.get("HOME") == "relative":
         assert "no home folder is known; weights and prepared images are kept in" in found.stderr
     assert "home folder" not in shell("$M data check absent", tmp_path, HOME=str(tmp_path)).stderr
+
+
+@pytest.mark.parametrize(
+    ("kilobytes", "works"), [(1_000_000, True), (600_000, True), (300_000, False), (100_000, False)]
+)
+def test_what_needs_no_tensorflow_works_in_little_address_space(
+    kilobytes: int, works: bool, phantom: Path, tmp_path: Path
+) -> None:
+    line = (
+        f"ulimit -v {kilobytes}; $M --help >/dev/null && $M data check {phantom} >&2; echo $?; $M status >&2; echo $?"
+    )
+    found = shell(line, tmp_path, HOME=str(tmp_path))
+    # The phantom has one problem, which is told in a line of the check.
+    assert found.stdout.split() == (["3", "0"] if works else ["1", "0" if kilobytes > 200_000 else "1"])
+    said = [text for text in found.stderr.splitlines() if text.startswith("mammo-search: ")]
+    assert all(("address space" in text) != works for text in said), said
+    assert len(said) == (1 if kilobytes > 200_000 else 2)
 
 
 @pytest.mark.parametrize("kilobytes", [1_000_000, 2_500_000, 3_100_000])

@@ -13,6 +13,7 @@ import pytest
 from mammo_data.splits import Split
 from reports.predictions import Predictions
 from search.export.model import BATCH
+from tests.support.bad_films import write_bad_films
 from tests.support.case_folders import write_case_folder
 from tests.support.command_line import typed
 from tests.support.json_answers import assert_described
@@ -116,6 +117,21 @@ def test_every_format_and_every_bad_image_in_one_batch(run, phantom, tmp_path, c
     assert jpeg["probabilities"]["malignant"] == pytest.approx(first["probabilities"]["malignant"], abs=0.05)
 
 
+def test_each_film_that_nobody_can_use_has_its_reason_in_its_row(run, phantom, tmp_path, capsys):
+    (tmp_path / "films").mkdir()
+    (tmp_path / "nothing").mkdir()
+    film = cv2.imread(str(phantom / "mdb001.pgm"), cv2.IMREAD_GRAYSCALE)
+    wanted = {
+        name: words.replace(", found ", "; found ") for name, words in write_bad_films(tmp_path / "films", film).items()
+    }
+    answer = typed(capsys, "predict", run.path, tmp_path / "films", tmp_path / "nothing", "--json")
+    assert answer.code == 3
+    rows = {row["image"]: row["error"] for row in map(json.loads, answer.out.splitlines())}
+    assert "Expected images (PGM, PNG, JPEG, TIFF, DICOM); found none in" in rows.pop(str(tmp_path / "nothing"))
+    assert rows.keys() == wanted.keys()
+    assert {name for name, words in wanted.items() if words not in rows[name]} == set()
+
+
 def test_standard_input_takes_an_image_or_paths_and_all_failed_is_exit_code_3(
     run, phantom, tmp_path, capsys, monkeypatch
 ):
@@ -130,6 +146,9 @@ def test_standard_input_takes_an_image_or_paths_and_all_failed_is_exit_code_3(
     both = rows_of(given("\n".join(map(str, films)).encode()).out)
     assert [row["image"] for row in both] == [str(film) for film in films]
     assert float(both[0]["p_benign"]) == pytest.approx(float(one["p_benign"]), abs=1e-6)
+    # As other systems save a list: with a byte order mark and their line ends.
+    listed = given("\r\n".join(map(str, films)).encode("utf-8-sig"))
+    assert listed.out == given("\n".join(map(str, films)).encode()).out
     nothing = given(b"no-such.pgm\n")
     assert nothing.code == 3
     assert "all failed" in nothing.err
