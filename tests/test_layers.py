@@ -18,7 +18,7 @@ FACES = {"mammo_data/__init__.py", "reports/__init__.py", "search/__init__.py", 
 
 LAYERS = {
     "mammo_data": (
-        ("cases", "errors", "files"),
+        ("cases", "errors", "files", "locks"),
         ("decoding",),
         ("truth",),
         ("sources", "phantom", "splits"),
@@ -64,7 +64,7 @@ TARGETS = {
     "rooms of search": 25,
     "floors of search": 11,
     "arrows of search": 120,
-    "rooms of mammo_data": 12,
+    "rooms of mammo_data": 13,
     "floors of mammo_data": 6,
     "rooms of reports": 9,
     "floors of reports": 7,

@@ -43,13 +43,13 @@ _UNPROCESSED = (
 )
 
 _PIXEL_DATA = 0x7FE00010
-_ELEMENTS = (
+_KEYWORDS: tuple[str, ...] = (
     *("Modality", "SOPClassUID", "PresentationIntentType", "SamplesPerPixel", "PhotometricInterpretation"),
     *("NumberOfFrames", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "WindowCenter", "WindowWidth"),
     *("RescaleIntercept", "RescaleSlope", "VOILUTFunction", "ModalityLUTSequence", "VOILUTSequence", "PixelData"),
-    *_OVERLAY_BITS,
 )
+_ELEMENTS = (*map(Tag, _KEYWORDS), *map(Tag, _OVERLAY_BITS))
 _MOST_ELEMENTS = 100_000  # readings of a file's elements; an examination's header has some hundred
 _LARGEST_ELEMENT = 2**20
 _LARGEST_REST = 2**25  # all elements but the pixels
@@ -151,7 +151,7 @@ class _Counted(io.BytesIO):
 
 def _read(data: bytes, name: str, largest: int | None = None) -> Dataset:
     """The elements that a picture needs; values of more than ``largest`` bytes are left out, as None."""
-    file = pydicom.dcmread(_Counted(data), force=True, specific_tags=[Tag(element) for element in _ELEMENTS], defer_size=largest)
+    file = pydicom.dcmread(_Counted(data), force=True, specific_tags=list(_ELEMENTS), defer_size=largest)
     if "PixelData" not in file:
         raise _unusable(name, f"data without an image ({file.get('Modality') or 'no modality'})")
     for element in file.values():
