@@ -4,8 +4,8 @@ from .cases import CaseTable as CaseTable
 from .cases import Finding as Finding
 from .checks.duplicates import DuplicatePair as DuplicatePair
 from .checks.duplicates import duplicate_pairs as duplicate_pairs
-from .checks.integrity import IntegrityReport as IntegrityReport
 from .checks.integrity import check as check
+from .checks.integrity_report import IntegrityReport as IntegrityReport
 from .checks.preview import contact_sheet as contact_sheet
 from .checks.preview import write_contact_sheet as write_contact_sheet
 from .checks.shortcuts import Shortcut as Shortcut

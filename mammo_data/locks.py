@@ -17,12 +17,13 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
+
+from mammo_data.waiting import Wait, listener, note
 
 PULSE = ".pulse"
 """Behind the name of a lock: the file that stands for it where flock does not work."""
@@ -30,10 +31,9 @@ PATIENCE_SECONDS = 20.0
 """How long the holder of such a file may show no sign of life."""
 _TOUCHES = 4
 _POLL_SECONDS = 0.1
-SAID_AFTER_SECONDS = 1.0
-"""How long somebody waits before it is said."""
 _FOR_EVER = 10 * 365 * 24 * 3600.0
 _LONGEST_WORD = 120
+_noted: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -70,41 +70,6 @@ class LockHeldError(Exception):
         self.holder = holder
 
 
-@dataclass(frozen=True)
-class Listener:
-    """Who hears of this process's locks.
-
-    Attributes:
-        name: What this process is called where others wait for it.
-        waits: Told what it waits for, in words, a second after it began to; "" when that is over.
-        notes: Told once of each folder that has no locks.
-    """
-
-    name: str = ""
-    waits: Callable[[str], None] = lambda text: None
-    notes: Callable[[str], None] = lambda text: None
-
-
-_listener = Listener()
-_noted: set[Path] = set()
-
-
-@contextmanager
-def heard_by(listener: Listener) -> Iterator[None]:
-    """Tell somebody of all locks that this process takes or waits for inside the block."""
-    global _listener
-    before, _listener = _listener, listener
-    try:
-        yield
-    finally:
-        _listener = before
-
-
-def note(words: str) -> None:
-    """Tell the listener something that others' locks are the cause of."""
-    _listener.notes(words)
-
-
 class Lock:
     """A lock that one process at a time holds; two objects exclude each other within a process, too.
 
@@ -134,7 +99,7 @@ class Lock:
             LockHeldError: If it is still held then.
             OSError: If its file can't be made.
         """
-        wait = _Wait(self.holder, timeout)
+        wait = Wait(self.holder, timeout)
         try:
             try:
                 while not self._flocked():
@@ -210,7 +175,7 @@ class Lock:
         owner = self._lease.owner if self._lease is not None else None
         return owner is not None and self._lease is not None and owner.token == self._lease.token
 
-    def _leased(self, wait: _Wait) -> SoftFileLease:
+    def _leased(self, wait: Wait) -> SoftFileLease:
         pulse = self._file.with_name(self._file.name + PULSE)
         lease = SoftFileLease(
             pulse,
@@ -232,7 +197,7 @@ class Lock:
                 raise LockHeldError(self.holder()) from None
 
     def _sign(self) -> None:
-        words = json.dumps(asdict(Holder(os.getpid(), platform.node(), _listener.name, self._does))).encode()
+        words = json.dumps(asdict(Holder(os.getpid(), platform.node(), listener().name, self._does))).encode()
         # For people alone: a full disk is not to be noticed here.
         with suppress(OSError):
             if self._descriptor is None:
@@ -246,7 +211,7 @@ class Lock:
         if folder not in _noted:
             _noted.add(folder)
             why = getattr(refusal, "strerror", None) or refusal
-            _listener.notes(f"{folder} has no file locks ({why}): a file that is touched every few seconds stands in")
+            note(f"{folder} has no file locks ({why}): a file that is touched every few seconds stands in")
 
 
 def is_held(file: Path, *, patience: float = PATIENCE_SECONDS) -> bool:
@@ -272,24 +237,6 @@ def is_held(file: Path, *, patience: float = PATIENCE_SECONDS) -> bool:
 
 class _NoLocksError(Exception):
     """The file system has no locks; its cause is what it said."""
-
-
-class _Wait:
-    """One waiting: says after a second what for, and when it is over."""
-
-    def __init__(self, holder: Callable[[], Holder], timeout: float | None) -> None:
-        self._holder, self._timeout, self._began, self._said = holder, timeout, time.monotonic(), False
-
-    def is_over(self, *, alive: bool) -> bool:
-        waited = time.monotonic() - self._began
-        if waited >= SAID_AFTER_SECONDS and not self._said:
-            self._said = True
-            _listener.waits(f"waiting for {self._holder()}")
-        return alive and self._timeout is not None and waited >= self._timeout
-
-    def end(self) -> None:
-        if self._said:
-            _listener.waits("")
 
 
 def _touched(pulse: Path) -> float | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,13 +19,8 @@ from numpy.typing import NDArray
 from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
 from mammo_data.files import sha256_of, write_whole
-from mammo_data.truth.mistakes import Mistakes
-from mammo_data.truth.patient_key import spelled, two_spellings
-from mammo_data.truth.reading import decode_table, read_file
+from mammo_data.split_table import COLUMNS, TEST, TRAINING, read_sides
 
-_COLUMNS = ("image_id", "patient_id", "label", "side", "seed")
-_TEST = "test"
-_TRAINING = "training"
 _SINGLE_FOLD_PARTS = 5
 
 
@@ -79,14 +73,14 @@ class Split:
 
     def write_csv(self, path: Path, table: CaseTable) -> None:
         """Write one line an image: image_id, patient_id, label, side ("test", a fold's number, "training"), seed."""
-        side = dict.fromkeys(self.test_patients, _TEST)
+        side = dict.fromkeys(self.test_patients, TEST)
         for number, fold in enumerate(self.folds):
             side.update(dict.fromkeys(fold, str(number)))
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_COLUMNS)
+        writer.writerow(COLUMNS)
         for case in table.cases:
-            where = side.get(case.patient_id, _TRAINING)
+            where = side.get(case.patient_id, TRAINING)
             writer.writerow((case.image_id, case.patient_id, case.label, where, self.seed))
         write_whole(path, text.getvalue().encode())
 
@@ -97,44 +91,8 @@ class Split:
         Raises:
             DataError: The file is no such table, or a patient stands on two sides or under two spellings.
         """
-        rows, mistakes, seed = _split_lines(path), Mistakes(), 0
-        sides: dict[str, tuple[int, str]] = {}
-        for number, row in rows:
-            with mistakes.collected():
-                patient, seed = row["patient_id"], _whole(row["seed"], "a whole seed", number, path)
-                side = row["side"].lower()
-                if side not in (_TEST, _TRAINING):
-                    fold = _whole(side, f"{_TEST}, {_TRAINING} or the number of a fold as the side", number, path)
-                    side = str(fold)
-                first, known = sides.setdefault(patient, (number, side))
-                if side != known:
-                    raise _wrong_line(
-                        f"patient {patient} on one side",
-                        f"two sides, {known} in line {first} and {side}",
-                        number,
-                        path,
-                    )
-        for one, other in two_spellings(sides):
-            shown = f"{spelled(one)} and {spelled(other)}"
-            mistakes.append(
-                _unreadable(
-                    path, f"two spellings of one patient, {shown}, in lines {sides[one][0]} and {sides[other][0]}"
-                )
-            )
-        mistakes.require_none()
-        numbers = sorted({int(side) for _, side in sides.values() if side not in (_TEST, _TRAINING)})
-        if numbers != list(range(len(numbers))):
-            raise _unreadable(path, f"folds {numbers}")
-        of = {
-            where: tuple(sorted(name for name, (_, side) in sides.items() if side == where))
-            for where in (_TEST, *map(str, numbers))
-        }
-        return cls(of[_TEST], tuple(of[str(number)] for number in numbers), seed)
-
-
-def patients_listed(path: Path) -> set[str]:
-    """Ids of all patients of a file that `Split.read_csv` reads, those included that every fold trains on."""
-    return {row["patient_id"] for _, row in _split_lines(path)}
+        test, folds, seed = read_sides(path)
+        return cls(test, folds, seed)
 
 
 def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int = 5, seed: int = 0) -> Split:
@@ -160,7 +118,7 @@ def patient_split(table: CaseTable, *, test_fraction: float = 0.25, folds: int =
     strata = _strata(table)
     rng = np.random.default_rng(seed)
     shuffled = [[stratum[int(position)] for position in rng.permutation(len(stratum))] for stratum in strata]
-    given = {case.patient_id for case in table.cases if case.side == _TEST} if test_fraction > 0 else set()
+    given = {case.patient_id for case in table.cases if case.side == TEST} if test_fraction > 0 else set()
     if given:
         # Given ones first, so that the rest of each class is dealt as ever.
         shuffled = [sorted(stratum, key=lambda patient: patient not in given) for stratum in shuffled]
@@ -213,41 +171,6 @@ def _rows(table: CaseTable, patients: Iterable[str]) -> NDArray[np.int64]:
     return np.flatnonzero(np.isin(np.array(table.patient_ids), sorted(patients))).astype(np.int64)
 
 
-def _split_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """The lines of a split table with their numbers, also as a spreadsheet saves it."""
-    try:
-        lines = decode_table(read_file(path), str(path)).splitlines()
-        separator = max(",;\t", key=next(filter(str.strip, lines), "").count)
-        reader = csv.reader(lines, delimiter=separator, strict=True)
-        rows = [(reader.line_num, cells) for row in reader if any(cells := [cell.strip() for cell in row])]
-    except csv.Error as error:
-        raise _unreadable(path, f"another kind of file ({type(error).__name__})") from error
-    header = [cell.lower() for cell in rows[0][1]] if rows else []
-    if missing := [column for column in ("patient_id", "side", "seed") if column not in header]:
-        raise _unreadable(path, f"no column {missing[0]!r}")
-    if len(rows) < 2:
-        raise _unreadable(path, "no line of an image")
-    mistakes = Mistakes()
-    for number, row in rows[1:]:
-        if len(row) < len(header) or any(row[len(header) :]):
-            mistakes.append(_wrong_line(f"{len(header)} cells", str(len(row)), number, path))
-        elif not row[header.index("patient_id")]:
-            mistakes.append(_wrong_line("a patient's id", "none", number, path))
-    mistakes.require_none()
-    return [(number, dict(zip(header, row, strict=False))) for number, row in rows[1:]]
-
-
-def _whole(cell: str, expected: str, number: int, path: Path) -> int:
-    """A whole number, also as a data frame writes it ("2.0")."""
-    if not re.fullmatch(r"[0-9]{1,18}(\.0*)?", cell):
-        raise _wrong_line(expected, repr(cell[:40]), number, path)
-    return int(cell.partition(".")[0])
-
-
-def _wrong_line(expected: str, found: str, number: int, path: Path) -> DataError:
-    return DataError(expected=expected, found=f"{found} in line {number} of {path}", remedy="Correct that line.")
-
-
 def require_every_class(table: CaseTable, held_out: Split | None) -> None:
     """See that each class is large enough for a hold-out and folds, and the held-out patients show the endpoint.
 
@@ -281,14 +204,6 @@ def require_every_class(table: CaseTable, held_out: Split | None) -> None:
             found=f"{'only' if worst in there else 'no'} {table.class_names[-1]!r} in the {len(there)} images given",
             remedy="Give other patients in the split column or file, or none, and they are drawn.",
         )
-
-
-def _unreadable(path: Path, found: str) -> DataError:
-    return DataError(
-        expected=f"a split table with the columns {', '.join(_COLUMNS)}",
-        found=f"{found} in {path}",
-        remedy="Name the split.csv of a run, or restore it.",
-    )
 
 
 def fold_positions(table: CaseTable, split: Split) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:

@@ -21,7 +21,7 @@ from mammo_data import (
     prepare,
     write_phantom,
 )
-from mammo_data.splits import patients_listed
+from mammo_data.split_table import patients_listed
 from mammo_data.truth.cases_csv import require_each_class
 from mammo_data.truth.patient_key import patient_key, spelled
 from search.config.schema import BackboneSection, Config, PreparationSection, SearchSection, cache_directory

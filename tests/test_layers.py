@@ -18,11 +18,12 @@ FACES = {"mammo_data/__init__.py", "reports/__init__.py", "search/__init__.py", 
 
 LAYERS = {
     "mammo_data": (
-        ("cases", "errors", "files", "locks"),
-        ("decoding",),
+        ("cases", "errors", "files", "waiting"),
+        ("decoding", "locks"),
         ("truth",),
-        ("sources", "phantom", "splits"),
-        ("fetch", "preparation"),
+        ("sources", "phantom", "split_table"),
+        ("fetch", "splits"),
+        ("preparation",),
         ("checks", "training"),
     ),
     "reports": (
@@ -64,20 +65,20 @@ TARGETS = {
     "rooms of search": 25,
     "floors of search": 11,
     "arrows of search": 120,
-    "rooms of mammo_data": 13,
-    "floors of mammo_data": 6,
+    "rooms of mammo_data": 15,
+    "floors of mammo_data": 7,
     "rooms of reports": 9,
     "floors of reports": 7,
-    "Python files": 252,
-    "Python files of search": 144,
-    "imports from file to file": 1_000,
-    "longest chain of imports": 18,
+    "Python files": 260,  # 229 when the house was rebuilt; carried weights, locks, bounds and kept parts came since
+    "Python files of search": 152,
+    "imports from file to file": 1_080,
+    "longest chain of imports": 19,
     "imports in functions of search": 50,
     "imports in functions outside of cli and the gate": 0,
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 16_000,  # 14,000 when the house was rebuilt; what people and strangers really send came since
+    "code lines": 16_700,  # 14,000 when the house was rebuilt; what people and strangers really send came since
     "circles": 0,
     "README bytes": 10_000,
 }

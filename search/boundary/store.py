@@ -27,10 +27,11 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data.locks import Lock, LockHeldError, note
+from mammo_data.locks import Lock, LockHeldError
+from mammo_data.waiting import note
 from search.boundary.values import FLOAT16_LIMIT, Trunk, bank_dtype, whole_batch
 from search.files.atomic import write_atomic
-from search.files.tensors import DAMAGE
+from search.files.damage import DAMAGE
 from search.text import size_text
 
 CODE_VERSION = 1

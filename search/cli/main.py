@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mammo_data.errors import DataError
-from mammo_data.locks import Listener, heard_by
+from mammo_data.waiting import Listener, heard_by
 from reports.errors import ReportError
 from search.cli.data import audit, check, fetch, phantom, preview
 from search.cli.doctor import doctor

@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import errno
 import re
-import struct
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,16 +19,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from search.files.atomic import replacing
+from search.files.damage import DAMAGE
 
 Arrays = dict[str, NDArray[Any]]
 
 _CHECKSUM = "crc32c"
-DAMAGE = (
-    *(OSError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile),
-    *(ValueError, KeyError, TypeError, RuntimeError, OverflowError),
-    *(SyntaxError, tokenize.TokenError, struct.error),  # numpy reads a header as Python's text
-)
-"""What json, numpy and zipfile raise for a file whose bytes have changed: whichever field was hit, another one."""
 
 
 def save_safetensors(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:

@@ -18,7 +18,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from pydantic import TypeAdapter
 
-from search.files.tensors import DAMAGE, Arrays, load_checked_npz, save_checked_npz
+from search.files.damage import DAMAGE
+from search.files.tensors import Arrays, load_checked_npz, save_checked_npz
 from search.run_folder.directory import RunDirectory
 
 Value = TypeVar("Value")

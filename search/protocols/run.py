@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mammo_data import CaseTable, DataError, ImageSource, Split, load_cases
-from mammo_data.locks import Listener, heard_by
 from mammo_data.splits import require_every_class
+from mammo_data.waiting import Listener, heard_by
 from search.audit.audit import LeakAudit, audit
 from search.bit.resolve import import_folder
 from search.cohort import NOTICE, holdout_split, job_source, prepare_films, require_sound, search_data

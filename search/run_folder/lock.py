@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mammo_data.locks import PATIENCE_SECONDS, Holder, Lock, LockHeldError, is_held, note
+from mammo_data.locks import PATIENCE_SECONDS, Holder, Lock, LockHeldError, is_held
+from mammo_data.waiting import note
 from search.errors import RunError
 from search.files.atomic import remove_leftovers
 from search.run_folder.session import SESSION, Session, begin_session, end_session, is_ours, read_session

@@ -21,7 +21,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from mammo_data.locks import SAID_AFTER_SECONDS
+from mammo_data.waiting import SAID_AFTER_SECONDS
 from reports import TrialRecord
 from search.plan.clock import SearchClock
 from search.plan.execution import Assignment

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from mammo_data import locks
-from mammo_data.locks import Holder, Listener, Lock, LockHeldError, heard_by, is_held
+from mammo_data.locks import Holder, Lock, LockHeldError, is_held
+from mammo_data.waiting import Listener, heard_by
 from tests.conftest import ROOT
 from tests.support.no_locks import refuse_locks
 
@@ -23,7 +24,7 @@ PATIENCE = 0.8
 HOLDER = (
     "import platform, sys\n"
     "from pathlib import Path\n"
-    "from mammo_data.locks import Listener, Lock, heard_by\n"
+    "from mammo_data.locks import Lock\nfrom mammo_data.waiting import Listener, heard_by\n"
     "from tests.support.no_locks import refuse_locks\n"
     "if sys.argv[2]: refuse_locks(Path(sys.argv[1]).parent)\n"
     "if sys.argv[3]:\n"

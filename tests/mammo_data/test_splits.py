@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mammo_data import MIAS_CLASSES, Case, CaseTable, DataError, Split, patient_split
-from mammo_data.splits import patients_listed
+from mammo_data.split_table import patients_listed
 
 
 def table_of(patients: list[tuple[int, int]], class_names: tuple[str, ...] = MIAS_CLASSES) -> CaseTable:

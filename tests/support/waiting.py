@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mammo_data.locks import Listener, Lock, heard_by
+from mammo_data.locks import Lock
+from mammo_data.waiting import Listener, heard_by
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from search.errors import WeightsError
-from search.files.tensors import DAMAGE
+from search.files.damage import DAMAGE
 
 
 @dataclass(frozen=True)

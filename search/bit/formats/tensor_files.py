@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from search.bit.formats.base import StoredArray
-from search.files.tensors import DAMAGE
+from search.files.damage import DAMAGE
 
 LARGEST_HEADER = 2**20
 """Bytes of a safetensors header; that of 151 tensors has 20 kB."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mammo_data.locks import Listener, heard_by
+from mammo_data.waiting import Listener, heard_by
 from search.boundary.store import bank_bytes
 from tests.conftest import ROOT
 from tests.support.no_locks import refuse_locks
@@ -21,7 +21,7 @@ SIZE = bank_bytes(0, (10,), VIEWS)
 OTHER = """
 import sys
 from pathlib import Path
-from mammo_data.locks import Listener, heard_by
+from mammo_data.waiting import Listener, heard_by
 from tests.support.small_bank import fill
 from tests.support.no_locks import refuse_locks
 folder, views, moment, drive = sys.argv[1:]
