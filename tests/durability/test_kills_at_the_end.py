@@ -158,7 +158,7 @@ def test_twenty_kills_in_exports_leave_the_run_as_it_was(server, whole):
     directory = run_folder(workspace, "whole")
     outputs, lines, kills = directory.read_manifest().outputs, ledger(workspace), 0
     exports = {}
-    for kind in ("savedmodel", "onnx", "keras"):
+    for kind in ("keras", "savedmodel"):
         target = directory.model_file.with_suffix(f".{kind}")
         where = ("--out", workspace / "copy.keras") if kind == "keras" else ()
         command = ("export", "whole", "--format", kind, *map(str, where))
@@ -177,6 +177,7 @@ def test_twenty_kills_in_exports_leave_the_run_as_it_was(server, whole):
         assert last.code == 0, last.messages
         assert contents(workspace / "copy.keras" if where else target) == exports[kind]
         assert not [path for path in directory.path.rglob(".*") if ".part" in path.name], "what killed ones have left"
+        print(f"{kind}: {kills} kills", flush=True)
     assert exports["keras"] == directory.model_file.read_bytes()
     assert ledger(workspace) == lines
     assert not [path for path in directory.path.iterdir() if path.name in ("final", "in_flight")]
@@ -185,10 +186,11 @@ def test_twenty_kills_in_exports_leave_the_run_as_it_was(server, whole):
 
 
 def contents(export):
-    """The bytes of a file; of a SavedModel its variables, for its graph has names that are made as it is written."""
+    """The bytes of a file; of a SavedModel the names and values of its variables, whose order is another each time."""
     if export.is_file():
         return export.read_bytes()
     import tensorflow as tf
 
     reader = tf.train.load_checkpoint(str(export / "variables" / "variables"))
-    return {name: reader.get_tensor(name).tobytes() for name in reader.get_variable_to_shape_map() if "/.ATTR" in name}
+    names = sorted(name for name in reader.get_variable_to_shape_map() if name.endswith("VARIABLE_VALUE"))
+    return names, sorted(reader.get_tensor(name).tobytes() for name in names)
