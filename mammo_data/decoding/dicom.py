@@ -114,9 +114,7 @@ def decode_dicom(data: bytes, name: str) -> tuple[NDArray[np.uint16], int, int]:
 def _decoded(file: Dataset, width: int, height: int, name: str) -> tuple[NDArray[np.uint16], int, int]:
     syntax = file.file_meta.TransferSyntaxUID
     _require_stated_bits(file, name)
-    if syntax.is_encapsulated:
-        require_stream(file.PixelData, width, height, name)
-    stored = _pixels(file, syntax, name)
+    stored = _pixels(file, syntax, width, height, name)
     # Each value that occurs is worked on once, however many pixels have it.
     codes: NDArray[Any] = stored.view(np.uint8 if stored.itemsize == 1 else np.uint16)
     counts = counts_of(codes)
@@ -187,9 +185,11 @@ def _require_stated_bits(file: Dataset, name: str) -> None:
         raise _unusable(name, f"values up to {int(values.max())} where {stored_bits} bits are stated")
 
 
-def _pixels(file: Dataset, syntax: UID, name: str) -> NDArray[np.integer]:
+def _pixels(file: Dataset, syntax: UID, width: int, height: int, name: str) -> NDArray[np.integer]:
     """The stored values, [height, width]; compressed ones that no decoder here makes anything of are refused."""
     try:
+        if syntax.is_encapsulated:
+            require_stream(file.PixelData, width, height, name)
         return pixel_array(file, view_only=not syntax.is_encapsulated)
     except (*MISREAD, BytesLengthException, ImportError) as error:
         if not syntax.is_encapsulated:

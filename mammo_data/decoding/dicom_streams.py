@@ -38,6 +38,7 @@ def require_stream(data: bytes, width: int, height: int, name: str) -> None:
 
     Raises:
         DataError: Its own header states another size, or it has more fragments, scans, tiles or code blocks than any.
+        ValueError: It has no header that a decoder could read; struct.error, too.
     """
     if sum(data.count(item) for item in _ITEM) > _MOST_FRAGMENTS:
         raise _refused(f"more than {_MOST_FRAGMENTS} fragments", name)
@@ -48,12 +49,11 @@ def require_stream(data: bytes, width: int, height: int, name: str) -> None:
         _require_j2k(data, match.end(), width, height, name)
     elif beginning >= 0:
         # Fragments of one stream are cut anywhere; a header of a JPEG is in the first, which is all that is read.
-        try:
-            stated = jpeg_layout(data, beginning)
-        except struct.error:
-            stated = None
-        if stated is None or (stated.width, stated.height, stated.channels) != (width, height, 1) or stated.fault:
-            found = "no frame" if stated is None else stated.fault or f"{stated.width} × {stated.height} pixels"
+        stated = jpeg_layout(data, beginning)
+        if stated is None or not stated.width * stated.height:
+            raise ValueError("a JPEG stream without a frame")
+        if (stated.width, stated.height, stated.channels) != (width, height, 1) or stated.fault:
+            found = stated.fault or f"{stated.width} × {stated.height} pixels"
             raise _refused(f"{found} in the stream of {width} × {height}", name)
     elif len(data) * _RLE_WORST > LARGEST_IMAGE:
         _require_runs(data, 2 * width * height, name)
