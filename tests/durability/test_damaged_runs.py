@@ -57,7 +57,7 @@ def killed(server, phantom, tmp_path_factory):
     """Two workspaces: killed in the second fold of a promoted run, and among the figures, which follow metrics.json."""
     workspaces = {}
     # In the second fold of the promoted run: the first one is finished, and the parent's state is kept.
-    moments = {"in the search": ("oof/.0002", "in_flight/.fold-1"), "at the end": ("figures/.class_metrics",)}
+    moments = {"in the search": ("oof/.0002", "in_flight/0003/.fold-1"), "at the end": ("figures/.class_metrics",)}
     for name, places in moments.items():
         folder = make_workspace(phantom, tmp_path_factory.mktemp("killed"))
         for place in places:
