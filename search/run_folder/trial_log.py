@@ -149,7 +149,7 @@ def _is_sensible(record: TrialRecord) -> bool:
         and len(set(folds)) <= 1
         # NaN: a metric that a fold does not define.
         and not any(abs(value) > _HUGE for folds in record.curves.values() for fold in folds for value in fold)
-        and all(abs(number) < _MOST for number in numbers)
+        and all(abs(number) < _HUGE for number in numbers)
         and all(0 <= time < _MOST for time in (record.seconds, record.build_seconds))
         and abs(record.overhead_seconds) < _MOST
         and all(text.isprintable() for text in (*record.hyperparameters, *record.curves, *map(str, values)))

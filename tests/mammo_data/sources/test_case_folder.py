@@ -76,7 +76,7 @@ def test_the_tables_own_test_patients_are_held_out(phantom: Path, tmp_path: Path
 
 def test_a_patient_on_two_sides_is_refused() -> None:
     text = HEADER + "a.png,p,normal,,,,,,test\nb.png,p,cancer,,,,,,train\nc.png,q,normal,,,,,,train\n"
-    with pytest.raises(DataError, match="patient p"):
+    with pytest.raises(DataError, match="patient 'p' on one side"):
         patient_split(parse_cases(text).table)
 
 

@@ -13,6 +13,11 @@ from mammo_data.sources.image_files import paths_or_image
 from tests.support.case_folders import write_film
 
 
+def specks():
+    rng = np.random.default_rng(0)
+    return np.where(rng.random((300, 300)) < 0.05, rng.integers(150, 255, (300, 300)), 0).astype(np.uint8)
+
+
 def film(side=200):
     y, x = np.mgrid[0:side, 0:side] / side
     return np.where(x**2 + (2 * y - 1) ** 2 < 0.4, 120 + 60 * x, 4).astype(np.uint8)
@@ -65,7 +70,7 @@ def test_a_stream_is_an_image_or_a_list_of_paths(tmp_path):
         (np.zeros((300, 300), np.uint8), "0 to 0"),
         (np.full((300, 300), 255, np.uint8), "255 to 255"),
         (255 - film(), "white"),
-        (np.where(np.random.default_rng(0).random((300, 300)) < 0.05, 255, 0).astype(np.uint8), "nothing on it"),
+        (specks(), "nothing on it"),
     ],
     ids=["tiny", "black", "blank", "inverted", "specks"],
 )

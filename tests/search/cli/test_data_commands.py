@@ -84,7 +84,7 @@ def test_what_is_no_film_is_named_by_check_preview_and_run(workspace):
         answer = run(*command, cwd=workspace)
         assert answer.returncode == 3, answer.stderr
         for name in ("0_white", "1_black"):
-            assert any(name in line and "breast" in line for line in answer.stderr.splitlines()), answer.stderr
+            assert any(name in line and "a film" in line for line in answer.stderr.splitlines()), answer.stderr
     assert (workspace / "contact_sheet.png").is_file()
 
 

@@ -93,9 +93,9 @@ ARCHIVES = {
     },
     "a member outside the archive": {"../mdb001.pgm": (0, PGM)},
     "a link, device or sparse file": {"mdb001.pgm": "/etc/passwd"},
-    f"files of at most {64 * 2**20} bytes": {"mdb001.pgm": (2**27, b"")},
+    f"files of at most {288 * 2**20} bytes": {"mdb001.pgm": (2**29, b"")},
     f"at most {4 * 2**30} bytes unpacked": {"films.zip": (5 * 2**30, b"")},
-    f"{2**30} bytes in a nested zip": {"films.zip": (2**30 + 1, b"")},
+    f"{192 * 2**20} bytes in a nested zip": {"films.zip": (2**30 + 1, b"")},
     "at most 3 levels": {"films.zip": (0, nested(5))},
     "own/cases.csv in": {"own/cases.csv": (0, b"image"), "own/a.png": (0, b"x")},
     "Info.txt beside the images; found none": {"mdb001.pgm": (0, PGM)},
@@ -178,8 +178,8 @@ def test_folders_of_other_kinds(phantom, film, workspace, capsys):
     assert "no row for mdb900" in said("data", "preview", "films")
     Path("films/mdb900.pgm").unlink()
     with Path("films/mdb002.pgm").open("wb") as file:
-        file.truncate(65 * 2**20)
-    assert f"at most {64 * 2**20} bytes in a file" in said("data", "check", "films")
+        file.truncate(289 * 2**20)
+    assert f"at most {288 * 2**20} bytes in a file" in said("data", "check", "films")
     big = np.repeat(np.repeat(film, 2, axis=0), 2, axis=1)
     Path("films/mdb002.pgm").write_bytes(b"P5\n256 256\n255\n" + big.tobytes())
     assert "wrong-size: mdb002" in said("data", "check", "films")

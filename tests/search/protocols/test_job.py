@@ -177,7 +177,7 @@ def test_nothing_before_the_evaluation_reads_the_held_out_patients(finished, pha
     import keras
 
     _, result = finished
-    changed = with_other_held_out_patients(phantom, tmp_path / "images", result.directory.split_file, "M")
+    changed = with_other_held_out_patients(phantom, tmp_path / "images", result.directory.split_file, "MN")
 
     other = run_job(Job(tiny_config(changed, tmp_path, split__file=result.directory.split_file), name="changed"))
     assert table_without_clocks(other.directory) == table_without_clocks(result.directory)

@@ -142,7 +142,8 @@ def test_a_nested_run_counts_all_its_searches(unfinished):
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_run_that_waits_for_another_one_says_for_which(unfinished, begun):
     if not begun:
-        unfinished.manifest_file.unlink()
+        for path in unfinished.path.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     words = "waiting for run other (process 7 on alpha), which fills the bank of depth 0"
     screen = io.StringIO()
     with owned(unfinished.path):
