@@ -101,6 +101,7 @@ def test_predictions_are_of_the_held_out_patients_alone(finished):
         assert {row["patient_id"] for row in csv.DictReader(file)} == set(split.test_patients)
 
 
+@pytest.mark.slow
 def test_readings_of_the_held_out_patients_are_counted(finished):
     config, result = finished
     split = Split.read_csv(result.directory.split_file)

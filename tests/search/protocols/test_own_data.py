@@ -12,7 +12,8 @@ from tests.support.command_line import typed
 from tests.support.tiny import tiny_config
 
 
-@pytest.mark.parametrize("classes", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (3, 5))])
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [2, 3, 5])
 def test_a_folder_with_a_cases_csv_is_searched_like_any_other(classes, phantom, tmp_path):
     folder = write_case_folder(phantom, tmp_path / "own", classes=classes, split=True)
     if classes == 5:

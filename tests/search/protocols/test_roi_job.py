@@ -57,6 +57,7 @@ def test_the_split_is_of_all_patients_as_on_whole_images(finished):
     assert all("-" in image_id for image_id in held_out.image_ids)
 
 
+@pytest.mark.slow
 def test_nothing_before_the_evaluation_reads_the_held_out_patients(finished, phantom, tmp_path):
     """Other pixels and other lesions for the test patients: the same crops, trials and choice for everyone else."""
     from tests.search.protocols.test_job import table_without_clocks

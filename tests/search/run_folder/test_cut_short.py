@@ -29,15 +29,10 @@ NESTED = {
     ("changes", "searches", "planned", "said"),
     [
         ({}, 1, 6, "the time limit came after 1 of 6 planned trials"),
-        pytest.param(
-            NESTED,
-            3,
-            6,
-            "the time limit came after 3 of 6 planned trials in 3 searches",
-            marks=pytest.mark.slow,
-        ),
+        (NESTED, 3, 6, "the time limit came after 3 of 6 planned trials in 3 searches"),
     ],
 )
+@pytest.mark.slow
 def test_the_answer_and_the_status_say_what_the_time_limit_left_out(
     changes, searches, planned, said, phantom, tmp_path, monkeypatch, capsys, tensorflow_started
 ):
