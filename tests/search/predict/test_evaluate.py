@@ -7,6 +7,7 @@ import pytest
 
 from mammo_data.phantom.dataset import write_phantom
 from mammo_data.splits import Split
+from search.run_folder.directory import RunDirectory
 from search.run_folder.ledger import logged, readings
 from tests.support.case_folders import write_case_folder
 from tests.support.command_line import typed
@@ -103,6 +104,28 @@ def test_a_model_that_has_left_its_run_needs_data(run, tmp_path, capsys):
     answer = typed(capsys, "evaluate", tmp_path / run.model_file.name)
     assert answer.code == 2
     assert "--data" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"protocol": "nested"}, "whose final model was trained on all patients"),
+        ({"fingerprints": {"prepared": "0" * 64}}, "others, or another version of the code that prepares them"),
+    ],
+    ids=["nested", "other images"],
+)
+def test_a_run_whose_held_out_patients_can_t_be_read_again_says_why(run, tmp_path, capsys, changes, words):
+    copy = RunDirectory(shutil.copytree(run.path, tmp_path / "runs" / "copy"))
+    changed = {**changes}
+    if "fingerprints" in changes:
+        changed["fingerprints"] = {**run.read_manifest().fingerprints, **changes["fingerprints"]}
+    copy.update_manifest(**changed)
+    answer = typed(capsys, "evaluate", copy.path)
+    assert answer.code == 1
+    line = answer.error_lines[-1]
+    assert words in line, answer.err
+    assert "--data" in line
+    assert not readings(copy.runs, held_out(run)), "nothing was read"
 
 
 def test_a_set_without_a_class_is_judged_at_the_run_s_thresholds_and_its_calibration_is_printed(run, tmp_path, capsys):
