@@ -21,14 +21,7 @@ from mammo_data.locks import PULSE
 from reports.files import LARGEST_TEXT
 from search.errors import ConfigError, RunError
 from search.files.atomic import is_leftover, make_durable_folder
-from search.run_folder.lock import (
-    LOCK,
-    is_abandoned,
-    is_locked,
-    locked,
-    moved_away,
-    require_not_locked,
-)
+from search.run_folder.lock import LOCK, is_abandoned, is_locked, locked, moved_away, require_not_locked
 from search.run_folder.manifest import COPY, Manifest, read_manifest, write_manifest
 from search.run_folder.session import SESSION
 from search.text import size_text

@@ -3,12 +3,10 @@
 A schedule never looks at where a rung ends: a trial that is promoted later is on the same curve as one that was trained
 straight through, and a low rung's score is that of the same training, cut short.
 
-BiT's own transfer recipe, as functions of the position in the full budget.
-
-Source: Kolesnikov et al. 2020, section 3.3 and appendix ("BiT-HyperRule", small data sets: fewer than 20,000 images),
-500 steps of SGD with momentum 0.9 at a peak of 0.003 for 512 images (in proportion to the batch), warm-up over the
-first 100, learning rate divided by 10 after 200, 300 and 400. The fractions are kept and the length is not: 500 steps
-of 512 images would be 1,000 passes over the 257 images of this data set.
+"bit" is BiT's own transfer recipe. Source: Kolesnikov et al. 2020, section 3.3 and appendix ("BiT-HyperRule", small data
+sets: fewer than 20,000 images), 500 steps of SGD with momentum 0.9 at a peak of 0.003 for 512 images (in proportion to
+the batch), warm-up over the first 100, learning rate divided by 10 after 200, 300 and 400. The fractions are kept and
+the length is not: 500 steps of 512 images would be 1,000 passes over the 257 images of this data set.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ def learning_rates(
 
     Args:
         schedule: "constant", "cosine" (half a period over the full budget, ending at zero) or "bit"
-            (`search.trials.schedule`: warm-up, then a tenth of the rate at 2/5, 3/5 and 4/5 of the full budget).
+            (warm-up, then a tenth of the rate at 2/5, 3/5 and 4/5 of the full budget).
         peak: The configuration's learning rate.
         first_step: Optimizer steps behind the first of them.
         steps: How many.
