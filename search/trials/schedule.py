@@ -3,10 +3,10 @@
 A schedule never looks at where a rung ends: a trial that is promoted later is on the same curve as one that was trained
 straight through, and a low rung's score is that of the same training, cut short.
 
-"bit" is BiT's own transfer recipe. Source: Kolesnikov et al. 2020, section 3.3 and appendix ("BiT-HyperRule", small data
-sets: fewer than 20,000 images), 500 steps of SGD with momentum 0.9 at a peak of 0.003 for 512 images (in proportion to
-the batch), warm-up over the first 100, learning rate divided by 10 after 200, 300 and 400. The fractions are kept and
-the length is not: 500 steps of 512 images would be 1,000 passes over the 257 images of this data set.
+"bit" is BiT's own transfer recipe. Source: Kolesnikov et al. 2020, section 3.3 and appendix ("BiT-HyperRule", small
+data sets: fewer than 20,000 images), 500 steps of SGD with momentum 0.9 at a peak of 0.003 for 512 images (in
+proportion to the batch), warm-up over the first 100, learning rate divided by 10 after 200, 300 and 400. The fractions
+are kept and the length is not: 500 steps of 512 images would be 1,000 passes over the 257 images of this data set.
 """
 
 from __future__ import annotations
