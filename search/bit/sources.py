@@ -11,7 +11,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -75,7 +75,7 @@ def fetched(
     file = folder / f"file{name}"
     if not file.is_file():
         # Of Hugging Face's own addresses alone, and of its mirror that the user names.
-        token = "" if is_address(place) else os.environ.get("HF_TOKEN", "")
+        token = "" if is_address(place) else _hugging_face_token()
         try:
             ResumingDownload(
                 url, file, what="BiT weights", remedy=ALTERNATIVES, limits=limits, token=token, progress=progress
@@ -88,6 +88,17 @@ def fetched(
         yield file
     finally:
         shutil.rmtree(folder)
+
+
+def _hugging_face_token() -> str:
+    """The user's own: HF_TOKEN, else what `hf auth login` has kept; "" for none."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
+        return ""
+    with suppress(OSError, UnicodeDecodeError):
+        return os.environ.get("HF_TOKEN") or Path(constants.HF_TOKEN_PATH).read_text(encoding="utf-8")
+    return ""
 
 
 def is_address(place: str) -> bool:

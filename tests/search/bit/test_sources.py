@@ -231,8 +231,14 @@ def test_a_download_that_was_cut_off_goes_on(far_side, tiny_arrays):
     assert ranges[-1] == f"bytes={len(body) // 2}-"
 
 
-def test_the_token_goes_to_hugging_face_alone(far_side, tiny_arrays, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "secret\n")
+@pytest.mark.parametrize("logged_in", [False, True])
+def test_the_token_goes_to_hugging_face_alone(far_side, tiny_arrays, monkeypatch, tmp_path, logged_in):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    if logged_in:
+        (tmp_path / "token").write_text("secret\n")
+        monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    else:
+        monkeypatch.setenv("HF_TOKEN", "secret\n")
     with running_server() as store:
         target = store.serve("/cdn/model", far_side.files["timm"])
         far_side.server.redirect("/moved", target)
