@@ -38,7 +38,7 @@ Assignments = Annotated[
     ),
 ]
 Backbone = Annotated[str | None, typer.Option(help="bit-m-r50x1, bit-s-r50x1, bit-m-r101x1, …")]
-Weights = Annotated[str | None, typer.Option(help="auto, tf-hub, kaggle, npz, timm, file.")]
+Weights = Annotated[str | None, typer.Option(help="auto, tf-hub, npz, …, random or file.")]
 ImageSize = Annotated[int | None, typer.Option(help="Side of prepared images in pixels.")]
 SplitFile = Annotated[Path | None, typer.Option(help="Use this split.csv; draw none.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
