@@ -24,6 +24,7 @@ KNOWN = (
         "held_out",
         "split.development_rows(table)",
         "split.test_rows(table)",
+        tests=("test_slices_by_radius_are_cut_where_the_development_patients_cut_them",),
     ),
     WrongLine("holdout_split", "if wanted.file is None:", "if wanted.file is not None:"),
     WrongLine(

@@ -236,6 +236,19 @@ def test_small_slices_of_the_held_out_patients_are_listed_without_a_value(metric
         assert (entry["auc"]["value"] is None) == few
 
 
+def test_slices_by_radius_are_cut_where_the_development_patients_cut_them(finished, metrics):
+    from mammo_data.preparation.prepared import PreparedSet
+    from search.final.held_out import radius_cuts
+
+    config, result = finished
+    (prepared,) = (PreparedSet.load(path) for path in (config.output.cache / "prepared").iterdir())
+    table, split = prepared.table, Split.read_csv(result.directory.split_file)
+    low, high = radius_cuts(table.take(split.development_rows(table)))
+    assert (low, high) != radius_cuts(table.take(split.test_rows(table))), "the test would see no difference"
+    names = [entry["level"] for entry in metrics["subgroups"] if entry["group"] == "radius"]
+    assert names == [f"under {low:.0f} px", f"{low:.0f} to {high:.0f} px", f"{high:.0f} px and more"]
+
+
 def test_the_nested_protocol_is_offered_with_its_time(finished, best, metrics):
     assert metrics["nested_seconds"] > 0
     assert "--protocol nested" in finished[1].as_text()
