@@ -48,12 +48,6 @@ def test_savedmodel_and_onnx_agree_with_the_stored_predictions(finished, exports
         assert np.abs(FORMATS[kind].run(exported.path, images) - stored).max() <= 1e-4
 
 
-@pytest.mark.slow
-def test_the_same_model_has_the_same_onnx_bytes(finished, exports, tmp_path):
-    again = export_run(finished[1].directory, "onnx", tmp_path)
-    assert again.path.read_bytes() == exports["onnx"].path.read_bytes()
-
-
 def test_a_savedmodel_has_the_documented_signature(exports):
     import tensorflow as tf
 
