@@ -33,7 +33,7 @@ from mammo_data.preparation.standardise import standardise
 from mammo_data.sources.base import ImageSource, work_on_films
 from mammo_data.sources.open import load_cases
 
-FORMAT = 5
+FORMAT = 6
 """Raise it with every change to the code that changes a pixel or the manifest's keys."""
 
 

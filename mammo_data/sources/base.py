@@ -142,7 +142,11 @@ def choose_info(candidates: Collection[str], read: Callable[[str], bytes], locat
         DataError: There is none, or two that differ are equally near.
     """
     if not candidates:
-        raise no_info(location)
+        raise DataError(
+            expected="MIAS's truth table Info.txt beside the images",
+            found=f"none in {location}",
+            remedy="Put Info.txt there or name it with --info.",
+        )
     nearest = min(path.count("/") for path in candidates)
     first, *others = sorted(path for path in candidates if path.count("/") == nearest)
     table = read(first)
@@ -153,15 +157,6 @@ def choose_info(candidates: Collection[str], read: Callable[[str], bytes], locat
             remedy="Name the right one with --info, or remove the other.",
         )
     return table
-
-
-def no_info(location: str) -> DataError:
-    """The error for a set without a truth table."""
-    return DataError(
-        expected="MIAS's truth table Info.txt beside the images",
-        found=f"none in {location}",
-        remedy="Put Info.txt there or name it with --info.",
-    )
 
 
 def digest_of(path: Path) -> str:

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from search.bit import BitArchitecture, BitWeights
+from search.boundary.bank_key import BankKey
 from search.boundary.plan import BankPlan
-from search.boundary.store import BankKey, BankStore
+from search.boundary.store import BankStore
 from search.boundary.trunk import frozen_trunk
 from search.boundary.values import BoundaryValues, RecomputedValues, bank_dtype
 from search.boundary.views import TRUNK_BATCH, StoredViews

@@ -10,7 +10,6 @@ fills it holds ``FINGERPRINT.lock``, whoever reads it ``FINGERPRINT.used-PROCESS
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -29,13 +28,11 @@ from numpy.typing import NDArray
 
 from mammo_data.locks import Lock, LockHeldError
 from mammo_data.waiting import note
+from search.boundary.bank_key import BankKey
 from search.boundary.values import FLOAT16_LIMIT, Trunk, bank_dtype, whole_batch
 from search.files.atomic import write_atomic
 from search.files.damage import DAMAGE
 from search.text import size_text
-
-CODE_VERSION = 1
-"""Raise it with every change to the code that changes a bank's values."""
 
 _VIEWS_BETWEEN_SAVES = 512
 _CHECKSUM_ITEMS = 2**24
@@ -44,37 +41,6 @@ _PROCESS = uuid4().hex[:12]
 _uses = count()
 _PixelsFrom = Callable[[int], Iterable[NDArray[np.float32]]]
 _Progress = Callable[[int, int], None] | None
-
-
-@dataclass(frozen=True)
-class BankKey:
-    """Everything that the values of a bank depend on.
-
-    Attributes:
-        weights: Fingerprint of the backbone's weights.
-        prepared: Fingerprint of the prepared set.
-        views: Fingerprint of which views of which images, and of how they are augmented.
-        depth: The unfreeze depth.
-        batch_size: Size of the trunk's batches.
-        code: Version of the code.
-        dtype: Dtype policy of the trunk's arithmetic.
-        arithmetic: Libraries and kind of device that compute it, see `search.machine.libraries.arithmetic`: the
-            folder of banks is shared by runs of all devices, and outlives an update.
-    """
-
-    weights: str
-    prepared: str
-    views: str
-    depth: int
-    batch_size: int
-    code: int = CODE_VERSION
-    dtype: str = "float32"
-    arithmetic: str = ""
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex)."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def require_unchanged(directory: RunDirectory, manifest: Manifest, *, accept_dev
         raise RunError(
             expected=f"what {directory.path} was started with",
             found=f"changes: {', '.join(changed[:_SHOWN])}{more}",
-            remedy="Go on with --accept-device (last digits may differ, and the report says so), or use --fresh or "
+            remedy="Go on with --accept-device (digits may differ, and the report says so), or use --fresh or "
             "another --name."
             if is_another_gpu and not accept_device and len(changed) == 1
             else "Undo them to resume, or use --fresh or another --name.",
@@ -145,6 +145,11 @@ def _on_another_device(directory: RunDirectory, now: Manifest) -> Manifest:
     return before.but(device=now.device, processor=now.processor, devices=devices)
 
 
+_OTHER_DIGITS = (
+    "results may differ from those of one device: in their last digits, or from the third on where only one has TF32"
+)
+
+
 def devices_in_words(manifest: Manifest) -> str:
     """What a run was computed on; where that has changed, which trials on what, and what that means."""
     if not manifest.devices:
@@ -157,7 +162,7 @@ def devices_in_words(manifest: Manifest) -> str:
         for each in used[1:]
     ]
     later = ", ".join(f"{place} {name}" for place, name in zip(places, names[1:], strict=True))
-    return f"{names[0]}, {later}; results may differ in their last digits from those of one device"
+    return f"{names[0]}, {later}; {_OTHER_DIGITS}"
 
 
 def _is_gpu(device: str) -> bool:

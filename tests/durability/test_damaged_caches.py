@@ -28,7 +28,8 @@ def test_a_damaged_prepared_set_is_made_anew(phantom, tmp_path):
 
 @pytest.mark.parametrize("file", ["progress.json", "values.npy"])
 def test_a_damaged_unfinished_bank_is_filled_from_the_beginning(tmp_path, monkeypatch, file):
-    from search.boundary.store import BankKey, BankStore
+    from search.boundary.bank_key import BankKey
+    from search.boundary.store import BankStore
 
     monkeypatch.setattr("search.boundary.store._VIEWS_BETWEEN_SAVES", 4)
     key = BankKey(weights="w", prepared="p", views="v", depth=1, batch_size=4)
@@ -59,7 +60,8 @@ def test_a_damaged_unfinished_bank_is_filled_from_the_beginning(tmp_path, monkey
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_a_bank_with_any_byte_changed_is_not_read(tmp_path, dtype):
-    from search.boundary.store import BankKey, BankStore
+    from search.boundary.bank_key import BankKey
+    from search.boundary.store import BankStore
 
     key = BankKey(weights="w", prepared="p", views="v", depth=0 if dtype == np.float32 else 1, batch_size=4)
     store = BankStore(tmp_path, max_bytes=10**9)

@@ -38,7 +38,8 @@ class Kind:
 def kinds(engine, finished):
     from search.bit.architecture import SMALL
     from search.bit.weights import read_stored, write_stored
-    from search.boundary.store import BankKey, BankStore
+    from search.boundary.bank_key import BankKey
+    from search.boundary.store import BankStore
     from search.export.metadata import metadata_file, read_metadata
     from search.export.model import load_exported
     from search.plan.execution import Assignment

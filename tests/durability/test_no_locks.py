@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -18,19 +16,8 @@ from search.protocols.run import run_job
 from search.run_folder.directory import RunDirectory
 from search.run_folder.lock import LOCK, is_locked, owned
 from search.run_folder.session import begin_session, read_session
-from tests.conftest import ROOT
 from tests.support.no_locks import refuse_locks
-
-HOLDER = (
-    "import sys\n"
-    "from pathlib import Path\n"
-    "from search.run_folder.lock import owned\n"
-    "from tests.support.no_locks import refuse_locks\n"
-    "refuse_locks(sys.argv[1])\n"
-    "with owned(Path(sys.argv[1])):\n"
-    "    print('held', flush=True)\n"
-    "    sys.stdin.readline()\n"
-)
+from tests.support.run_owner import other_owner
 
 
 @pytest.fixture
@@ -55,19 +42,8 @@ def job(finished, drive):
 
 @pytest.fixture
 def holder(job):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(job.directory.path)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
-    process.stdin.close()
-    process.stdout.close()
+    with other_owner(job.directory.path, locks=False) as process:
+        yield process
 
 
 def test_a_run_on_a_drive_without_locks_has_one_owner_and_goes_on_when_that_is_killed(job, holder, capsys):

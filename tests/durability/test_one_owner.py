@@ -4,8 +4,6 @@ import os
 import platform
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -16,16 +14,7 @@ from search.protocols.run import run_job
 from search.run_folder.directory import RunDirectory, open_run_directory
 from search.run_folder.lock import is_locked, owned, require_no_other_host
 from search.run_folder.session import SESSION, begin_session, read_session
-from tests.conftest import ROOT
-
-HOLDER = (
-    "import sys\n"
-    "from pathlib import Path\n"
-    "from search.run_folder.lock import owned\n"
-    "with owned(Path(sys.argv[1])):\n"
-    "    print('held', flush=True)\n"
-    "    sys.stdin.readline()\n"
-)
+from tests.support.run_owner import other_owner
 
 
 @pytest.fixture
@@ -39,19 +28,8 @@ def run(finished, tmp_path):
 
 @pytest.fixture
 def holder(run):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(run.path)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
-    process.stdin.close()
-    process.stdout.close()
+    with other_owner(run.path) as process:
+        yield process
 
 
 def test_the_second_process_is_told_who_is_at_work(run, holder):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from search.boundary.store import BankKey, BankStore
+from search.boundary.bank_key import BankKey
+from search.boundary.store import BankStore
 
 VIEWS, BATCH = 8, 4
 KEY = BankKey(weights="w", prepared="p", views="v", depth=0, batch_size=BATCH)

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from search.boundary.bank_key import BankKey
 from search.boundary.plan import plan_banks
-from search.boundary.store import BankKey, BankStore, bank_bytes
+from search.boundary.store import BankStore, bank_bytes
 from search.boundary.values import FLOAT16_LIMIT, RecomputedValues, bank_dtype
 from search.errors import UserError
 

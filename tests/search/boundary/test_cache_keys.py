@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mammo_data.preparation.settings import AugmentationSettings
+from search.boundary.bank_key import BankKey
 from search.boundary.plan import plan_banks
-from search.boundary.store import BankKey
 from tests.support.every_setting import CONFIG, each_field_changed, each_setting_changed
 
 SIDE = 32

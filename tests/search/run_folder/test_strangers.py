@@ -183,25 +183,25 @@ def fuzz(examples):
     return settings(max_examples=examples, phases=[Phase.generate, Phase.shrink], **shared)
 
 
+def check_and_restore(sent, capsys, draw):
+    before = kept(sent)
+    try:
+        check(sent, capsys, draw)
+    finally:
+        restore(sent, before)
+
+
 @fuzz(12)
 @given(st.data())
 def test_a_replaced_value_ends_in_an_answer_or_one_line(sent, capsys, data):
-    before = kept(sent)
-    try:
-        check(sent, capsys, data.draw)
-    finally:
-        restore(sent, before)
+    check_and_restore(sent, capsys, data.draw)
 
 
 @pytest.mark.slow
 @fuzz(400)
 @given(st.data())
 def test_any_replaced_value_ends_in_an_answer_or_one_line(sent, capsys, data):
-    before = kept(sent)
-    try:
-        check(sent, capsys, data.draw)
-    finally:
-        restore(sent, before)
+    check_and_restore(sent, capsys, data.draw)
 
 
 def forge_summary(run, **figures):
