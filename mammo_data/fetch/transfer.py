@@ -118,6 +118,8 @@ class Transfer:
                 began, counted = now, arrived
             if now > deadline:
                 raise GivenUpError(f"no end within {limits.whole:g} seconds")
+        if self.arrived > seen:  # a small file is there before the first look
+            look(self.arrived)
 
     def _work(self, begin: Callable[[requests.Response], Callable[[bytes], object]]) -> None:
         with requests.Session() as session, self._answer(session) as answer:
