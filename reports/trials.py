@@ -3,8 +3,9 @@
 A trial is one line of trials.jsonl: one configuration, trained from one rung's epoch count to the next one's.
 
 Rule: only completed trials that reached the search's largest epoch count are compared, for an objective at epoch 4 and
-one at epoch 30 are different quantities. The largest objective wins; of two equal ones the lower number. Where no trial
-completed at the full budget, those of the next lower epoch count are compared.
+one at epoch 30 are different quantities. The objective is of the weights at a trial's last epoch. The largest objective
+wins; of two equal ones the lower number. Where no trial completed at the full budget, those of the next lower epoch
+count are compared.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ class TrialRecord:
         epochs: Epochs trained when this trial ends.
         hyperparameters: The five values (and whatever else the space holds), by name.
         status: "completed" or "failed".
-        objective: Maximum over the epochs of the mean fold curve of the objective, or None where it failed. A trial
-            whose objective is defined in no epoch has failed.
-        best_epoch: Epoch of that maximum, from 1, one for all folds; or None.
+        objective: The mean fold curve of the objective at ``objective_epoch``, or None where it failed. A trial whose
+            objective is not defined has failed.
+        best_epoch: Epoch of the mean curve's maximum, from 1, one for all folds; or None. A diagnosis: far before the
+            end, training went on for too long.
         curves: Metric name to values [fold][epoch], from epoch 1 (the parent's epochs included).
             Names: "loss", "val_loss", "val_macro_auc", "val_balanced_accuracy".
         started: Start time, ISO 8601 with time zone.
@@ -51,6 +53,9 @@ class TrialRecord:
             trial that diverged has failed, has no objective and ranks behind every trial that has one.
         attempt: How often failures in a row had stopped the search before; a trial of such a row is tried again under
             its number, as part of the next attempt.
+        scored_epoch: Epoch that the objective is of; None: the last one. Runs before results version 2 took the best.
+        backbone_learning_rate: Peak learning rate of the unfrozen backbone; None where nothing is unfrozen, or where an
+            older version has not written it down.
     """
 
     trial: int
@@ -72,6 +77,13 @@ class TrialRecord:
     error: str | None = None
     diverged_epoch: int | None = None
     attempt: int = field(default=0, compare=False)
+    scored_epoch: int | None = None
+    backbone_learning_rate: float | None = None
+
+    @property
+    def objective_epoch(self) -> int:
+        """Epoch that the objective is of."""
+        return self.scored_epoch or self.epochs
 
 
 def ranked(records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
@@ -124,14 +136,14 @@ def best_trial(records: Sequence[TrialRecord]) -> TrialRecord:
 
 
 def fold_objectives(record: TrialRecord) -> tuple[float, ...]:
-    """The objective of each fold at the trial's best epoch; empty where the trial has none."""
-    curve = record.curves.get(OBJECTIVE_CURVE, ())
-    if record.best_epoch is None:
+    """The objective of each fold at the epoch that the trial is scored by; empty where the trial has no score."""
+    curve, epoch = record.curves.get(OBJECTIVE_CURVE, ()), record.objective_epoch
+    if record.objective is None:
         return ()
-    return tuple(fold[record.best_epoch - 1] for fold in curve if len(fold) >= record.best_epoch)
+    return tuple(fold[epoch - 1] for fold in curve if len(fold) >= epoch)
 
 
 def objective_sd(record: TrialRecord) -> float | None:
-    """Standard deviation of the objective over the folds (ddof 1) at the best epoch; None for fewer than two folds."""
+    """Standard deviation of the objective over the folds (ddof 1) at that epoch; None for fewer than two folds."""
     folds = fold_objectives(record)
     return statistics.stdev(folds) if len(folds) > 1 and all(map(math.isfinite, folds)) else None

@@ -47,7 +47,7 @@ class MammoHyperModel(keras_tuner.HyperModel):
         n_classes: int = 3,
         space: SpaceSection | None = None,
         optimizer: str = "sgd",
-        head_init: str = "glorot",
+        head_init: str = "zeros",
     ) -> None:
         super().__init__(name="mammo_search")
         self.architecture = architecture

@@ -4,8 +4,7 @@ Tsamardinos, Greasidou & Borboudakis (Machine Learning 2018): bootstrap the out-
 together; choose the best candidate on the cases that were drawn, score it on those that were not; the mean over the
 resamples estimates what choosing yields. No model is trained again.
 
-A candidate is whatever was chosen among. A search takes the best epoch of the best trial, so each epoch of each
-full-budget trial is one: an epoch that was picked on all cases beforehand has seen those that are not drawn.
+The candidates are the full-budget trials, at the epoch that they are scored by.
 
 Two deviations. Patients are drawn, not cases. And an AUC is computed within each fold and averaged over the folds that
 define it, as the search's objective is: scores of different fold models share no scale.
@@ -36,18 +35,14 @@ class SelectionCorrection:
         winner: Its position among the candidates.
         corrected: BBC-CV's estimate with percentile limits.
         candidates: Number of candidates.
-        trials: Number of trials that they are epochs of.
-        corrected_for: What was chosen, in words: "trial and epoch", or "trial" where each trial is one candidate.
         resamples: Bootstrap resamples of patients.
-        stability: Share of the resamples in which the same trial was chosen, at whichever epoch.
+        stability: Share of the resamples in which the same one was chosen.
     """
 
     selected: float | None
     winner: int
     corrected: Interval
     candidates: int
-    trials: int
-    corrected_for: str
     resamples: int
     stability: float
 
@@ -58,7 +53,6 @@ def bbc_cv(
     patient_ids: tuple[str, ...],
     folds: NDArray[np.integer],
     *,
-    trials: NDArray[np.integer] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> SelectionCorrection:
@@ -69,7 +63,6 @@ def bbc_cv(
         probabilities: Out-of-fold probabilities of each candidate, finite, float64 [candidates, n, classes].
         patient_ids: Patient of each case, n.
         folds: The fold that each case was validated in, int [n].
-        trials: The trial that each candidate is an epoch of, int [candidates]; None: each is a trial of its own.
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
 
@@ -87,19 +80,11 @@ def bbc_cv(
             remedy="Take the out-of-fold predictions of the full-budget trials, in one order of cases.",
         )
     check_folds(patient_ids, folds)
-    trial_of = np.arange(len(scores)) if trials is None else np.asarray(trials)
-    if trial_of.shape != (len(scores),):
-        raise ReportError(
-            expected=f"a trial for each of {len(scores)} candidates",
-            found=f"{list(trial_of.shape)}",
-            remedy="Name the trial that each candidate is an epoch of.",
-        )
-    counts = {"candidates": len(scores), "trials": len(np.unique(trial_of)), "resamples": resamples}
-    corrected_for = "trial and epoch" if counts["trials"] < len(scores) else "trial"
+    counts = {"candidates": len(scores), "resamples": resamples}
     whole = fold_averaged_macro_auc(labels, scores, folds, np.ones((1, len(labels))))[:, 0]
     if np.isnan(whole).all():
         empty = Interval(None, None, None, LEVEL, "bbc-cv", resamples)
-        return SelectionCorrection(None, 0, empty, corrected_for=corrected_for, stability=0.0, **counts)
+        return SelectionCorrection(None, 0, empty, stability=0.0, **counts)
     drawn = patient_weights(patient_ids, resamples=resamples, seed=seed)
     chosen = _chosen(labels, scores, folds, drawn)
     replicates = np.full(resamples, np.nan)
@@ -115,8 +100,7 @@ def bbc_cv(
         selected=defined_or_none(whole[winner]),
         winner=winner,
         corrected=Interval(estimate, lower, upper, LEVEL, "bbc-cv", resamples - len(good)),
-        corrected_for=corrected_for,
-        stability=float(((chosen >= 0) & (trial_of[chosen] == trial_of[winner])).mean()),
+        stability=float((chosen == winner).mean()),
         **counts,
     )
 

@@ -82,7 +82,7 @@ def evaluate(
 
     Args:
         held_out: Predictions of the exported model on the held-out patients.
-        development: The winner's out-of-fold predictions at its best epoch, natural prevalence. Temperature, prior and
+        development: The winner's out-of-fold predictions, natural prevalence. Temperature, prior and
             thresholds come from these alone.
         training_shares: Class shares that the training sampler drew, for the prior correction; equal ones for the
             balanced sampler, None where it drew at natural prevalence.

@@ -134,7 +134,7 @@ def fit_temperature(
         raise ReportError(
             expected="finite logits [n, classes] and labels [n], n above 0",
             found=f"logits {list(scores.shape)}, labels {list(truth.shape)}, finite: {bool(np.isfinite(scores).all())}",
-            remedy="Pass the winner's out-of-fold logits of its best epoch.",
+            remedy="Pass the winner's out-of-fold logits.",
         )
     offset = np.zeros(scores.shape[1]) if shift is None else np.array(shift)
     rows = np.arange(len(truth))
@@ -160,7 +160,7 @@ def fit_correction(
     and without it, and what has the smaller out-of-fold log loss is kept.
 
     Args:
-        development: The winner's out-of-fold predictions at its best epoch, natural prevalence.
+        development: The winner's out-of-fold predictions, natural prevalence.
         training_shares: Class shares that the training sampler drew; None where it drew at natural prevalence.
 
     Returns:

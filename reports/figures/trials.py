@@ -28,7 +28,7 @@ _BRACKET_COLOURS = tuple(colour for colour in CLASS_COLOURS if colour != CONTRAS
 
 
 def draw_training_curves(record: TrialRecord) -> Figure:
-    """Mean over the folds as a line, smallest to largest fold as a band, the chosen epoch as a mark.
+    """Mean over the folds as a line, smallest to largest fold as a band, the epoch of the score as a mark.
 
     Args:
         record: A trial with curves; panels whose curves it does not have are left out.
@@ -43,8 +43,8 @@ def draw_training_curves(record: TrialRecord) -> Figure:
     for axes, (title, lines) in zip(np.atleast_1d(figure.subplots(len(panels), sharex=True)), panels, strict=True):
         for name, label, colour in lines:
             _draw_curve(axes, record.curves[name], label, colour)
-        if record.best_epoch is not None:
-            axes.axvline(record.best_epoch, color=FAINT, linestyle=":", linewidth=1.4, zorder=1)
+        if record.objective is not None:
+            axes.axvline(record.objective_epoch, color=FAINT, linestyle=":", linewidth=1.4, zorder=1)
         dress(axes, title=title, x="", y="")
         if len(lines) > 1:
             framed_legend(axes, "upper right")
@@ -52,8 +52,8 @@ def draw_training_curves(record: TrialRecord) -> Figure:
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch", fontsize=11.5, color=INK)
     about = f"mean of {folds} folds, band from the lowest to the highest fold" if folds > 1 else "one validation fold"
-    chosen = "" if record.best_epoch is None else f"; dotted: chosen epoch {record.best_epoch}"
-    figure.supxlabel(f"Trial {record.trial}: {about}{chosen}", fontsize=NOTE, color=FAINT)
+    scored = "" if record.objective is None else f"; dotted: epoch {record.objective_epoch}, which the score is of"
+    figure.supxlabel(f"Trial {record.trial}: {about}{scored}", fontsize=NOTE, color=FAINT)
     return figure
 
 

@@ -45,8 +45,9 @@ LINEAGE = {
 }
 
 METRICS = {
-    "objective": "Objective: mean over the folds at the best epoch (selected, optimistic)",
+    "objective": "Objective: mean over the folds at the end of the trial (selected, optimistic)",
     "best_epoch": "Best epoch of the mean curve",
+    "backbone_learning_rate": "Peak learning rate of the unfrozen backbone",
     "seconds": "Wall time of the trial in seconds",
     "val_macro_auc": "Validation macro one-vs-rest AUC, mean over the folds",
     "val_balanced_accuracy": "Validation balanced accuracy, mean over the folds",
@@ -124,7 +125,7 @@ def write_trial(record: TrialRecord, directory: Path) -> None:
         events += _curve_events(tag, [statistics.fmean(column) for column in zip(*folds, strict=True)], start, end)
         for number, fold in enumerate(folds, start=1):
             events += _curve_events(f"{tag}/fold_{number}", fold, start, end)
-    for tag in ("objective", "best_epoch", "seconds"):
+    for tag in ("objective", "best_epoch", "backbone_learning_rate", "seconds"):
         if (result := getattr(record, tag)) is not None:
             events.append(_scalar_event(tag, float(result), record.epochs, end))
     finish = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=end)

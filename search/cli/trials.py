@@ -28,8 +28,9 @@ from search.text import short_duration
 
 FULL_WIDTH = 100
 # The number has another name here; curves and details are in trials.jsonl.
+_BACKBONE_RATE = "backbone lr"
 _NOT_LISTED = {"curves", "build_seconds", "diverged_epoch", "attempt"}
-_NEEDED_LEAST = ("b/r", "best", "time")
+_NEEDED_LEAST = ("b/r", "best", "time", _BACKBONE_RATE)
 SHORT_NAMES = {"unfreeze_depth": "depth", "head_width": "width", "learning_rate": "lr"}
 Order = Literal["objective", "trial", "seconds"]
 
@@ -156,6 +157,7 @@ def _columns(rank: dict[int, int], records: Sequence[TrialRecord]) -> dict[str, 
         "macro AUC": _score,
         "best": lambda record: str(record.best_epoch or ""),
         **{SHORT_NAMES.get(name, name): partial(_hyperparameter, name) for name in names},
+        _BACKBONE_RATE: lambda record: hyperparameter_text(record.backbone_learning_rate or ""),
         "time": lambda record: short_duration(record.seconds),
     }
 

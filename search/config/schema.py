@@ -163,7 +163,7 @@ class SpaceSection(Section):
     head_width: HeadWidths = (64, 128, 256, 512, 1024)
     dropout: Interval = Interval(min=0.0, max=0.6)
     l2: Interval = Interval(min=1e-6, max=1e-2, sampling="log")
-    learning_rate: Interval = Interval(min=1e-4, max=1e-1, sampling="log")
+    learning_rate: Interval = Interval(min=1e-4, max=2e-2, sampling="log")
     unfreeze_depth: Annotated[tuple[Annotated[int, Field(ge=0, le=64)], ...], Field(min_length=1)] = (0, 1, 2, 3)
     """Residual units that are trained, counted from the end; 0 trains the head alone."""
     known: tuple[KnownConfiguration, ...] = ()
@@ -204,12 +204,14 @@ class SearchSection(Section):
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     """None: as many as show each training image once, on average."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    schedule: Literal["constant", "cosine", "bit"] = "constant"
-    """Functions of step / full-budget steps; "bit" warms up and divides by ten at 2/5, 3/5 and 4/5."""
-    head_init: Literal["glorot", "zeros"] = "glorot"
+    schedule: Literal["constant", "cosine", "bit"] = "cosine"
+    """Functions of step / full-budget steps; the decays warm up first, "bit" divides by ten at 2/5, 3/5 and 4/5."""
+    head_init: Literal["glorot", "zeros"] = "zeros"
     """Start of the last layer; BiT's own fine-tuning starts from zeros."""
     backbone_lr_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Factor on the learning rate of the unfrozen backbone variables; the head's is 1."""
+    backbone_lr_cap: Annotated[float, Field(gt=0, le=1e6)] = 10.0
+    """Peak rate of the unfrozen backbone at most, in units of BiT's own: 0.003 for a batch of 512, in proportion."""
     precision: Literal["auto", "float32", "bfloat16-tail", "bfloat16"] = "auto"
     """Arithmetic of the backbone in the search; see `search.precision`. Weights and statistics are float32 always."""
     minority: Literal["balanced", "class_weights", "logit_adjustment", "none"] = "balanced"

@@ -69,7 +69,7 @@ class FinalModel:
 
     def _selected(self) -> str:
         winner = self.outcome.winner
-        return f"macro AUC {winner.objective:.3f} at epoch {winner.best_epoch} (selected, optimistic)"
+        return f"macro AUC {winner.objective:.3f} after {winner.objective_epoch} epochs (selected, optimistic)"
 
     def _areas(self, mean: str = "") -> str:
         metrics, noun = self.metrics, "crops" if self.metrics["mode"] == "roi" else "images"

@@ -35,7 +35,7 @@ from search.run_folder.directory import RunDirectory
 from search.run_folder.ledger import Reading, record_final_stage
 from search.screen.progress import RunProgress
 from search.trials.data import training_shares
-from search.trials.out_of_fold import read_every_epoch, read_out_of_fold
+from search.trials.out_of_fold import read_out_of_fold
 from search.trials.tail import TrainedTail
 
 
@@ -115,7 +115,7 @@ def held_out(
             training_shares=training_shares(searched.settings.minority, len(data.class_names)),
             attributes=case_attributes(cases),
             radius_cuts=radius_cuts(table.take(split.development_rows(table))),
-            selection=selection_correction(oof, outcome.records, seed=seed),
+            selection=selection_correction(oof, outcome.records, data.class_names, seed=seed),
             other_seeds=tuple(tables[:seeds]),
             ensemble=FoldEnsemble(tuple(tables[seeds:]), folds.exact) if len(folds.tails) > 1 else None,
             seed=seed,
@@ -168,12 +168,15 @@ def radius_cuts(development: CaseTable) -> tuple[float, float] | None:
     return radius_terciles(attributes)
 
 
-def selection_correction(oof: Path, records: Sequence[TrialRecord], *, seed: int) -> SelectionCorrection | None:
-    """BBC-CV over every epoch of every full-budget trial: the search's score is the largest of all these.
+def selection_correction(
+    oof: Path, records: Sequence[TrialRecord], class_names: Sequence[str], *, seed: int
+) -> SelectionCorrection | None:
+    """BBC-CV over the full-budget trials: the search's score is the largest of theirs.
 
     Args:
         oof: The folder ``oof`` of the search.
         records: All trials, by their number.
+        class_names: Ordered class names.
         seed: Seed of the draws.
 
     Returns:
@@ -186,12 +189,7 @@ def selection_correction(oof: Path, records: Sequence[TrialRecord], *, seed: int
     finalists = sorted(ranked(records), key=lambda record: record.trial)
     if not finalists:
         return None
-    stored = [read_every_epoch(oof, record, records) for record in finalists]
-    return bbc_cv(
-        stored[0].labels,
-        np.concatenate([trial.probabilities for trial in stored]),
-        stored[0].patient_ids,
-        stored[0].folds,
-        trials=np.repeat([record.trial for record in finalists], [len(trial.probabilities) for trial in stored]),
-        seed=seed,
-    )
+    stored = [read_out_of_fold(oof, record, records, class_names) for record in finalists]
+    cases = stored[0].predictions
+    probabilities = np.stack([trial.predictions.probabilities for trial in stored])
+    return bbc_cv(cases.labels, probabilities, cases.patient_ids, stored[0].folds, seed=seed)

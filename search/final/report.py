@@ -161,7 +161,7 @@ class RunReport:
             seeds=manifest.seeds,
             seed_spread=_seed_spread(self.metrics),
             holdout_readings=self.metrics["holdout_readings"],
-            optimizer_steps=(self.outcome.winner.best_epoch or 0) * self.settings.steps_per_epoch,
+            optimizer_steps=self.outcome.winner.objective_epoch * self.settings.steps_per_epoch,
             model_file=directory.model_file.name,
             device=devices_in_words(manifest),
             seconds=seconds,

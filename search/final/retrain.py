@@ -1,7 +1,8 @@
 """The final model: the winner's configuration on all development patients.
 
-It is trained for the number of optimizer steps of its best cross-validated epoch and not stopped early, for no
-validation remains to stop by. Several seeds are trained; the first, fixed in advance, is the one that is exported.
+It is trained for as many epochs as the winner, at the full budget through the whole schedule, and not stopped early,
+for no validation remains to stop by. Several seeds are trained; the first, fixed in advance, is the one that is
+exported.
 
 The winner's fold models, which the search did not keep: trained again, to the same bits where the device repeats.
 
@@ -52,7 +53,7 @@ def retrain(
         configuration: The winner's.
         data: Development data; all of it is trained on.
         settings: As in the search.
-        epochs: The winner's best cross-validated epoch.
+        epochs: As many as the winner's.
         seeds: How many models to train.
         on_epoch: Called with (seed number, epoch).
         keep: Gives the model of a seed number that was kept, or that which the function given to it trains.
@@ -111,9 +112,8 @@ class Searched:
 
     @property
     def epochs(self) -> int:
-        """Epochs of the final models: the winner's best cross-validated one."""
-        winner = self.outcome.winner
-        return winner.best_epoch or winner.epochs
+        """Epochs of the final models: those that the winner is scored after."""
+        return self.outcome.winner.objective_epoch
 
     def network(self, image_size: int) -> FinalNetwork:
         """The winner's network, for prepared images of so many pixels a side."""
@@ -165,11 +165,11 @@ class FoldModels:
 def train_fold_models(
     searched: Searched, stored: OutOfFold, store: FinalStore, *, on_epoch: Callable[[int, int], None]
 ) -> FoldModels:
-    """Train the winner on each fold up to its best epoch, as far as that was not kept.
+    """Train the winner on each fold as in the search, as far as that was not kept.
 
     Args:
         searched: The search.
-        stored: The winner's out-of-fold predictions at that epoch.
+        stored: The winner's out-of-fold predictions.
         store: Keeps each of them.
         on_epoch: Called with (fold, epoch).
 

@@ -33,6 +33,7 @@ from search.run_folder.manifest import Manifest
 from search.run_folder.trial_log import drop_torn_line, read_records
 from search.screen.progress import RunProgress
 from search.trials.data import TrainingSettings, TrialData
+from search.trials.schedule import bit_learning_rate
 from search.trials.worker import TrainerPool
 from search.tuner.search import run_search
 
@@ -156,6 +157,7 @@ def training_settings(config: Config, plan: HyperbandPlan, data: TrialData) -> T
         minority=search.minority,
         head_init=search.head_init,
         backbone_lr_factor=search.backbone_lr_factor,
+        most_backbone_rate=search.backbone_lr_cap * bit_learning_rate(search.batch_size),
     )
 
 

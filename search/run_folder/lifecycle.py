@@ -22,7 +22,7 @@ from search.run_folder.manifest import ComputedOn, Manifest
 from search.run_folder.trial_log import read_records
 from search.text import printable
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Raise it with every change to the code that changes the results of a search."""
 _FREE_SECTIONS = {"output", "cache", "report"}
 _FREE_SETTINGS = {

@@ -119,6 +119,7 @@ def _record(path: Path, number: int, line: bytes) -> TrialRecord:
     try:
         written = {"trial": parsed["record"].get("run"), **parsed["record"]}
         values = {name: value for name, value in written.items() if name in _FIELDS}
+        values.setdefault("scored_epoch", values.get("best_epoch"))  # results version 1 scored the best epoch
         values["curves"] = {
             name: tuple(tuple(math.nan if value is None else float(value) for value in fold) for fold in folds)
             for name, folds in values.get("curves", {}).items()
@@ -137,13 +138,14 @@ def _is_sensible(record: TrialRecord) -> bool:
     """What the types don't say, and all who count, add up, draw and print records rely on."""
     counts = (record.trial, record.configuration, record.bracket, record.rung, record.attempt, record.initial_epoch)
     values, folds = record.hyperparameters.values(), [len(folds) for folds in record.curves.values()]
-    numbers = [value for value in (*values, record.objective or 0.0) if not isinstance(value, str)]
+    scores = (record.objective or 0.0, record.backbone_learning_rate or 0.0)
+    numbers = [value for value in (*values, *scores) if not isinstance(value, str)]
     epochs = {len(fold) for folds in record.curves.values() for fold in folds}
     has_score = record.objective is not None and record.best_epoch is not None and OBJECTIVE_CURVE in record.curves
     return (
         all(0 <= count < _MOST for count in counts)
         and record.initial_epoch < record.epochs < _MOST
-        and 1 <= (record.best_epoch or 1) <= record.epochs
+        and all(1 <= (epoch or 1) <= record.epochs for epoch in (record.best_epoch, record.scored_epoch))
         and has_score is (record.status == "completed")
         and epochs <= {record.epochs}
         and len(set(folds)) <= 1

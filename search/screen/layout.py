@@ -211,7 +211,7 @@ def trial_line(record: TrialRecord, planned: int) -> str:
         record: The trial.
         planned: How many the plan has.
     """
-    values = record.hyperparameters
+    values, backbone = record.hyperparameters, record.backbone_learning_rate
     result = f"failed: {record.error}" if record.status == "failed" else f"AUC {objective_text(record) or 'n/a':13}"
     width = len(str(planned))
     return (
@@ -219,7 +219,7 @@ def trial_line(record: TrialRecord, planned: int) -> str:
         f"bracket {record.bracket} rung {record.rung}  "
         f"epochs {record.initial_epoch:>2}→{record.epochs:<2}  {result}  depth {values['unfreeze_depth']}  "
         f"width {values['head_width']:<4}  dropout {values['dropout']:<5.3g}  l2 {values['l2']:<8.2g}  "
-        f"lr {values['learning_rate']:<8.2g}  {record.seconds:6.1f} s"
+        f"lr {values['learning_rate']:<8.2g}  backbone's {_number(backbone) or '-':<8}  {record.seconds:6.1f} s"
     )
 
 

@@ -1,7 +1,8 @@
 """Cross-validation of a trial: a configuration trained on every fold, scored by the mean curve.
 
-The objective is the maximum over the epochs of the mean over the folds of the macro one-vs-rest AUC: one epoch for
-all folds, so that no fold picks its own best moment.
+The objective is the mean over the folds of the macro one-vs-rest AUC at the end of the trial: of the weights that a
+promotion goes on with, and at the full budget of those at the schedule's end, as the final model has them. The best
+epoch of the mean curve only tells whether training went on for too long.
 """
 
 from __future__ import annotations
@@ -76,21 +77,27 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class Score:
-    """Objective and its epoch, from 1; None where the mean curve is defined nowhere."""
+    """A trial's score.
 
-    objective: float | None
-    best_epoch: int | None
+    Attributes:
+        objective: The mean curve at its end; None where it is not defined there.
+        scored_epoch: That epoch, from 1; or None.
+        best_epoch: Epoch of the largest mean, the earliest where several tie; or None.
+    """
+
+    objective: float | None = None
+    scored_epoch: int | None = None
+    best_epoch: int | None = None
 
 
 def score(fold_curves: Sequence[Sequence[float]]) -> Score:
-    """Maximum of the mean fold curve, the earliest epoch where several tie.
+    """The end of the mean fold curve.
 
     Args:
         fold_curves: The objective's curve of each fold, [folds][epochs]; NaN where a fold lacks a class.
     """
     means = np.ma.masked_invalid(np.asarray(fold_curves, dtype=np.float64)).mean(axis=0).filled(-np.inf)
-    best = int(means.argmax())
-    return Score(None, None) if means[best] == -np.inf else Score(float(means[best]), best + 1)
+    return Score() if means[-1] == -np.inf else Score(float(means[-1]), len(means), int(means.argmax()) + 1)
 
 
 def train_on_fold(
@@ -211,7 +218,7 @@ def train_epoch(
     position = {"first_step": (epoch - 1) * steps, "full_steps": settings.full_epochs * steps}
     rates = learning_rates(settings.schedule, rate, **position, steps=steps, steps_per_epoch=steps)
     emphasis = class_emphasis(settings.minority, data.labels[training], len(data.class_names))
-    rows, factor = bank.offsets[images] + views, settings.backbone_lr_factor
+    rows, factor = bank.offsets[images] + views, settings.backbone_rate(rate) / rate
     loss = trainer.train(bank.values, rows, data.labels[images], rates, emphasis, backbone_lr_factor=factor)
     if not np.isfinite(loss):
         part, number = purpose

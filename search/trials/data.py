@@ -10,6 +10,7 @@ world in which the classes are equally frequent. `training_shares` says so to wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -58,6 +59,7 @@ class TrainingSettings:
         schedule: Learning-rate schedule, see `search.trials.schedule`.
         head_init: Start of the head's last layer, "glorot" or "zeros".
         backbone_lr_factor: Factor on the learning rate of the unfrozen backbone variables.
+        most_backbone_rate: Their peak learning rate at most, whatever the head's.
         minority: How rare classes are handled, see `mammo_data.training.sampling` and `class_emphasis`.
     """
 
@@ -65,10 +67,15 @@ class TrainingSettings:
     batch_size: int
     steps_per_epoch: int
     full_epochs: int
-    schedule: str = "constant"
+    schedule: str = "cosine"
     minority: str = "balanced"
-    head_init: str = "glorot"
+    head_init: str = "zeros"
     backbone_lr_factor: float = 1.0
+    most_backbone_rate: float = math.inf
+
+    def backbone_rate(self, learning_rate: float) -> float:
+        """Peak learning rate of the unfrozen backbone where the head's is ``learning_rate``."""
+        return min(self.backbone_lr_factor * learning_rate, self.most_backbone_rate)
 
 
 def development_data(

@@ -35,23 +35,6 @@ class OutOfFold:
     folds: NDArray[np.int32]
 
 
-@dataclass(frozen=True)
-class OutOfFoldEpochs:
-    """Out-of-fold predictions of one trial after each of its epochs.
-
-    Attributes:
-        probabilities: Those of its parents' epochs first, float64 [epochs, images, classes].
-        labels: Class index of each image, int64 [images].
-        patient_ids: Patient of each.
-        folds: The fold that each was validated in, from 0, int32 [images].
-    """
-
-    probabilities: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    patient_ids: tuple[str, ...]
-    folds: NDArray[np.int32]
-
-
 def out_of_fold_file(directory: Path, trial: int) -> Path:
     """Where a trial's logits lie under the folder ``oof``."""
     return directory / f"{trial:04d}.npz"
@@ -86,18 +69,18 @@ def is_intact(directory: Path, data: TrialData, record: TrialRecord) -> bool:
 def read_out_of_fold(
     directory: Path, record: TrialRecord, records: Sequence[TrialRecord], class_names: Sequence[str]
 ) -> OutOfFold:
-    """Out-of-fold predictions of a trial at its best epoch.
+    """Out-of-fold predictions of a trial at the epoch that it is scored by.
 
     Args:
         directory: The folder ``oof`` of the search.
-        record: The trial; it has a best epoch.
+        record: The trial, completed.
         records: All trials: an epoch that a parent has trained is in the parent's file.
         class_names: Ordered class names.
 
     Raises:
         RunError: If the file is missing or damaged.
     """
-    epoch = record.best_epoch or record.epochs
+    epoch = record.objective_epoch
     arrays = _written(directory, next(each for each in _lineage(record, records) if each.initial_epoch < epoch))
     predictions = Predictions(
         image_ids=tuple(arrays["image"].tolist()),
@@ -107,26 +90,6 @@ def read_out_of_fold(
         class_names=tuple(class_names),
     )
     return OutOfFold(predictions, arrays["fold"])
-
-
-def read_every_epoch(directory: Path, record: TrialRecord, records: Sequence[TrialRecord]) -> OutOfFoldEpochs:
-    """Out-of-fold predictions of a trial after each epoch from the first, those before a promotion included.
-
-    Args:
-        directory: The folder ``oof`` of the search.
-        record: The trial.
-        records: All trials: the epochs that its parents have trained are in their files.
-
-    Raises:
-        RunError: If a file of the trial or of a parent is missing or damaged.
-    """
-    files = [_written(directory, each) for each in _lineage(record, records)]
-    return OutOfFoldEpochs(
-        probabilities=softmax(np.concatenate([file["logits"] for file in reversed(files)])),
-        labels=files[0]["label"],
-        patient_ids=tuple(files[0]["patient"].tolist()),
-        folds=files[0]["fold"],
-    )
 
 
 def _lineage(record: TrialRecord, records: Sequence[TrialRecord]) -> Iterator[TrialRecord]:

@@ -3,6 +3,9 @@
 A schedule never looks at where a rung ends: a trial that is promoted later is on the same curve as one that was trained
 straight through, and a low rung's score is that of the same training, cut short.
 
+Every decay begins with a warm-up: a fifth of the full budget, but at most one epoch, so that the score of a low rung is
+that of a configuration at its own learning rate.
+
 "bit" is BiT's own transfer recipe. Source: Kolesnikov et al. 2020, section 3.3 and appendix ("BiT-HyperRule", small
 data sets: fewer than 20,000 images), 500 steps of SGD with momentum 0.9 at a peak of 0.003 for 512 images (in
 proportion to the batch), warm-up over the first 100, learning rate divided by 10 after 200, 300 and 400. The fractions
@@ -14,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+_PEAK, _PEAK_BATCH = 0.003, 512
 _DECAYS = (2 / 5, 3 / 5, 4 / 5)
 _WARM_UP = 1 / 5
 
@@ -24,7 +28,7 @@ def learning_rates(
     """Learning rate of each of ``steps`` consecutive optimizer steps.
 
     Args:
-        schedule: "constant", "cosine" (half a period over the full budget, ending at zero) or "bit"
+        schedule: "constant", "cosine" (warm-up, then half a period over the rest of the budget, down to zero) or "bit"
             (warm-up, then a tenth of the rate at 2/5, 3/5 and 4/5 of the full budget).
         peak: The configuration's learning rate.
         first_step: Optimizer steps behind the first of them.
@@ -39,12 +43,14 @@ def learning_rates(
         ValueError: If the schedule is unknown.
     """
     factor: NDArray[np.floating]
-    position = (first_step + np.arange(steps)) / full_steps
     match schedule:
         case "constant":
             factor = np.ones(steps)
         case "cosine":
-            factor = 0.5 * (1 + np.cos(np.pi * np.clip(position, 0, 1)))
+            warm_up = _warm_up_steps(full_steps, steps_per_epoch)
+            step = first_step + np.arange(steps) + 1
+            decayed = np.clip((step - warm_up) / (full_steps + 1 - warm_up), 0, 1)
+            factor = np.minimum(1, step / warm_up) * 0.5 * (1 + np.cos(np.pi * decayed))
         case "bit":
             factor = hyperrule_factors(
                 first_step=first_step, steps=steps, full_steps=full_steps, steps_per_epoch=steps_per_epoch
@@ -52,6 +58,11 @@ def learning_rates(
         case _:
             raise ValueError(f"Expected schedule 'constant', 'cosine' or 'bit'. Received: schedule={schedule!r}")
     return (peak * factor).astype(np.float32)
+
+
+def bit_learning_rate(batch_size: int) -> float:
+    """BiT-HyperRule's peak learning rate, in proportion to the batch."""
+    return _PEAK * batch_size / _PEAK_BATCH
 
 
 def hyperrule_factors(
@@ -63,8 +74,7 @@ def hyperrule_factors(
         first_step: Optimizer steps behind the first of them.
         steps: How many.
         full_steps: Optimizer steps of the full budget.
-        steps_per_epoch: If given, the warm-up takes at most one epoch, so that the score of a low rung is that of a
-            configuration at its own learning rate.
+        steps_per_epoch: If given, the warm-up takes at most so many.
 
     Returns:
         float32 [steps], from above 0 to 1.
@@ -75,8 +85,11 @@ def hyperrule_factors(
     if full_steps < 1:
         raise ValueError(f"Expected a positive number of steps. Received: full_steps={full_steps}")
     step = first_step + np.arange(steps)
-    warm_up = max(1.0, _WARM_UP * full_steps)
-    if steps_per_epoch is not None:
-        warm_up = max(1.0, min(warm_up, steps_per_epoch))
     decays = np.sum([step >= round(share * full_steps) for share in _DECAYS], axis=0)
-    return (np.minimum(1, (step + 1) / warm_up) * 0.1**decays).astype(np.float32)
+    warm_up = np.minimum(1, (step + 1) / _warm_up_steps(full_steps, steps_per_epoch))
+    return (warm_up * 0.1**decays).astype(np.float32)
+
+
+def _warm_up_steps(full_steps: int, steps_per_epoch: int | None) -> float:
+    fifth = _WARM_UP * full_steps
+    return max(1.0, fifth if steps_per_epoch is None else min(fifth, steps_per_epoch))

@@ -33,12 +33,13 @@ _STEP_BYTES = 256 * 2**20
 _INFERENCE_BATCH = 64
 
 
-def build_optimizer(name: str, learning_rate: float) -> keras.Optimizer:
+def build_optimizer(name: str, learning_rate: float, *, decays: bool = True) -> keras.Optimizer:
     """An optimizer by the name that the configuration uses.
 
     Args:
         name: "sgd" (Nesterov-free momentum 0.9, as BiT's own fine-tuning), "adam" or "adamw" (weight decay 0.004).
         learning_rate: Start value; the trainer assigns each step's.
+        decays: Whether AdamW's weight decay is applied.
 
     Raises:
         ValueError: If the name is unknown.
@@ -49,7 +50,7 @@ def build_optimizer(name: str, learning_rate: float) -> keras.Optimizer:
         case "adam":
             return keras.optimizers.Adam(learning_rate)
         case "adamw":
-            return keras.optimizers.AdamW(learning_rate)
+            return keras.optimizers.AdamW(learning_rate, weight_decay=0.004 if decays else 0.0)
     raise ValueError(f"Expected optimizer 'sgd', 'adam' or 'adamw'. Received: name={name!r}")
 
 
@@ -103,7 +104,7 @@ class TailTrainer:
         """Time spent so far in making graphs, which is once for all trials that share them."""
         return self._steps.build_seconds
 
-    def begin(self, configuration: Configuration, seed: int, *purpose: str | int, head_init: str = "glorot") -> None:
+    def begin(self, configuration: Configuration, seed: int, *purpose: str | int, head_init: str = "zeros") -> None:
         """Set every variable to its start value and the strengths to the configuration's.
 
         Args:
@@ -219,7 +220,10 @@ def _parameter_groups(model: keras.Model, tail: keras.Model, optimizer: str) -> 
     backbone = tail.trainable_variables
     in_backbone = {id(variable) for variable in backbone}
     head = [variable for variable in model.trainable_variables if id(variable) not in in_backbone]
-    groups = [ParameterGroup(build_optimizer(optimizer, 0.0), variables) for variables in (head, backbone) if variables]
+    # Weight decay would pull the pretrained weights to zero: BiT's fine-tuning has none, and their start is not zero.
+    groups = [ParameterGroup(build_optimizer(optimizer, 0.0), head)]
+    if backbone:
+        groups.append(ParameterGroup(build_optimizer(optimizer, 0.0, decays=False), backbone))
     for group in groups:
         group.optimizer.build(group.variables)
     return groups

@@ -93,7 +93,7 @@ class SearchOracle(keras_tuner.Oracle):
     def end(self, trial: Any, record: TrialRecord) -> None:
         """Tell KerasTuner how a trial has ended, by what is recorded of it."""
         if record.status == "completed" and record.objective is not None:
-            step = record.best_epoch or 0
+            step = record.objective_epoch
             metrics = {
                 name: float(np.nanmean([fold[step - 1] for fold in folds])) for name, folds in record.curves.items()
             }

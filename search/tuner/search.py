@@ -67,6 +67,7 @@ def run_search(
             executor=executor,
             data=data,
             run_directory=run_directory,
+            settings=settings,
             listener=listener,
             finished=kept,
             attempt=max((record.attempt for record in finished), default=0) + (len(kept) < len(finished)),

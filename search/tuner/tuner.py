@@ -22,14 +22,14 @@ from search.plan.space import Configuration
 from search.run_folder.trial_log import append_record, last_failures
 from search.trials.checkpoints import FoldsInFlight, keep_only
 from search.trials.cross_validation import FoldResult, Score, score
-from search.trials.data import TrialData
+from search.trials.data import TrainingSettings, TrialData
 from search.trials.out_of_fold import is_intact, write_out_of_fold
 from search.trials.worker import FoldWork
 from search.tuner.executors.base import Executor, carry_out
 from search.tuner.failures import IN_A_ROW, describe_failure, stopped_by_failures
 from search.tuner.oracle import SearchOracle, record_assignment
 
-NO_OBJECTIVE = f"{OBJECTIVE_CURVE} is defined in no epoch: no fold has an image of every class to validate on"
+NO_OBJECTIVE = f"{OBJECTIVE_CURVE} is not defined: no fold has an image of every class to validate on"
 Curves = dict[str, tuple[tuple[float, ...], ...]]
 
 
@@ -53,6 +53,7 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         data: Development data.
         run_directory: The run's folder: trials.jsonl, oof/, failures/ and search/ are written in it; what the executor
             leaves in in_flight/ and checkpoints/ is deleted when nobody needs it any more.
+        settings: What is constant over the trials.
         listener: Shows the progress.
         finished: Trials of an earlier part of the same search, as trials.jsonl has them; they are not trained again,
             except where their out-of-fold logits are missing or damaged.
@@ -74,6 +75,7 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         executor: Executor,
         data: TrialData,
         run_directory: Path,
+        settings: TrainingSettings,
         listener: SearchListener,
         finished: Sequence[TrialRecord] = (),
         attempt: int = 0,
@@ -81,7 +83,7 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         self._executor = executor
         self._data = data
         self._run_directory = run_directory
-        self._listener = listener
+        self._settings, self._listener = settings, listener
         self._attempt = attempt
         make_durable_folder(run_directory)
         self._folder_identity = _identity(run_directory)
@@ -175,7 +177,7 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
 
     def _recorded(self, out: _Out, results: Sequence[FoldResult]) -> TrialRecord:
         assignment, failure = out.assignment, results[-1].failure
-        error, curves, outcome = None, {}, Score(None, None)
+        error, curves, outcome = None, {}, Score()
         if failure is not None:
             work = FoldWork(assignment, out.configuration, len(results) - 1)
             error = describe_failure(failure, self._run_directory, work)
@@ -199,7 +201,11 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
             error=error,
             diverged_epoch=failure.diverged_epoch if failure else None,
             attempt=self._attempt,
+            backbone_learning_rate=self._backbone_rate(out.configuration),
         )
+
+    def _backbone_rate(self, configuration: Configuration) -> float | None:
+        return self._settings.backbone_rate(configuration.learning_rate) if configuration.unfreeze_depth else None
 
     def _record(self, record: TrialRecord, results: Sequence[FoldResult]) -> None:
         """Write down a trial whose turn it is."""

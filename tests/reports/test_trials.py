@@ -39,7 +39,7 @@ def test_no_completed_run_is_said_with_its_cause() -> None:
     assert "out of memory" in str(caught.value)
 
 
-def test_the_spread_is_over_the_folds_at_the_best_epoch_and_missing_where_there_is_none() -> None:
+def test_the_spread_is_over_the_folds_at_the_last_epoch_and_missing_where_there_is_none() -> None:
     records = simulated_trials()
     folds = fold_objectives(records[20])
     assert statistics.fmean(folds) == pytest.approx(records[20].objective)
@@ -47,3 +47,9 @@ def test_the_spread_is_over_the_folds_at_the_best_epoch_and_missing_where_there_
     assert objective_sd(records[20]) > 0
     assert objective_sd(records[7]) is None  # failed
     assert [objective_sd(record) for record in simulated_trials(folds=1)] == [None] * 38
+
+
+def test_a_trial_of_an_older_version_is_shown_at_the_epoch_that_it_was_scored_by() -> None:
+    record = replace(simulated_trials()[20], scored_epoch=2)
+    assert record.objective_epoch == 2
+    assert fold_objectives(record) == tuple(fold[1] for fold in record.curves["val_macro_auc"])

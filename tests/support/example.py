@@ -86,7 +86,6 @@ def example_summary(
             candidates,
             development.patient_ids,
             np.arange(len(development)) // 2 % 5,
-            trials=np.arange(30) // 3,
             resamples=resamples,
         ),
         other_seeds=[held_out_of(separation, missing) for separation in (0.8, 1.0)],

@@ -96,7 +96,7 @@ def simulated_trials(*, folds: int = 5, seed: int = 0, failed: tuple[int, ...] =
                 epochs=after,
                 hyperparameters=hyperparameters,
                 status="failed" if broken else "completed",
-                objective=None if broken else float(mean.max()),
+                objective=None if broken else float(mean[-1]),
                 best_epoch=None if broken else int(mean.argmax()) + 1,
                 curves={}
                 if broken

@@ -157,7 +157,7 @@ def _evaluation(
         entry["configuration"] = fold.winner.hyperparameters
         entry["selected_objective"] = fold.winner.objective
         entry["holdout_readings"] = fold.readings
-    selection = selection_correction(job.directory.path / "oof", outcome.records, seed=seed)
+    selection = selection_correction(job.directory.path / "oof", outcome.records, table.class_names, seed=seed)
     if selection is not None:
         metrics["selection"] = asdict(selection)
     metrics |= {

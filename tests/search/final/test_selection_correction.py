@@ -1,21 +1,25 @@
-"""The correction for choosing trial and epoch, from the files that a search leaves."""
+"""The correction for choosing a trial, from the files that a search leaves."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from reports import softmax
 from reports.trials import OBJECTIVE_CURVE, TrialRecord
 from search.errors import RunError
 from search.final.held_out import selection_correction
 from search.trials.cross_validation import FoldResult, score, validation_metrics
 from search.trials.data import TrialData
-from search.trials.out_of_fold import out_of_fold_file, write_out_of_fold
+from search.trials.out_of_fold import out_of_fold_file, read_out_of_fold, write_out_of_fold
 
 FOLDS = 4
 EPOCHS = 12
 PROMOTED_AT = 4
+CLASSES = ("normal", "benign", "malignant")
 
 
-def noisy_search(folder, seed, *, configurations=5, patients=90):
+def noisy_search(folder, seed, *, configurations=20, patients=90):
     """A search without any signal: every configuration is trained a little, then all of them to the end."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(rng.permutation(np.arange(patients) % 3), 2)
@@ -25,7 +29,7 @@ def noisy_search(folder, seed, *, configurations=5, patients=90):
         labels=labels,
         image_ids=tuple(f"i{row}" for row in range(len(labels))),
         patient_ids=tuple(f"p{row // 2}" for row in range(len(labels))),
-        class_names=("normal", "benign", "malignant"),
+        class_names=CLASSES,
         folds=tuple((np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(FOLDS)),
     )
     records: list[TrialRecord] = []
@@ -59,28 +63,36 @@ def noisy_search(folder, seed, *, configurations=5, patients=90):
     return records
 
 
-def test_the_best_epoch_of_the_best_run_of_noise_is_corrected_to_chance(tmp_path):
+def test_the_best_trial_of_noise_is_corrected_to_chance(tmp_path):
     selected, corrected = [], []
     for seed in range(12):
         folder = tmp_path / str(seed)
         folder.mkdir()
         records = noisy_search(folder, seed)
-        found = selection_correction(folder, records, seed=seed)
-        assert (found.trials, found.candidates, found.corrected_for) == (5, 5 * EPOCHS, "trial and epoch")
-        assert found.selected == pytest.approx(max(record.objective for record in records[5:]), abs=1e-12)
+        found = selection_correction(folder, records, CLASSES, seed=seed)
+        assert found.candidates == 20
+        assert found.selected == pytest.approx(max(record.objective for record in records[20:]), abs=1e-12)
         selected.append(found.selected)
         corrected.append(found.corrected.value)
     assert np.mean(selected) > 0.56
-    # With each run's epoch chosen on all cases it would be 0.533.
     assert np.mean(corrected) == pytest.approx(0.5, abs=0.01)
 
 
-def test_epochs_before_a_promotion_are_read_from_the_parent_and_missing_ones_are_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     records = noisy_search(tmp_path, 0)
-    out_of_fold_file(tmp_path, 2).unlink()
-    with pytest.raises(RunError, match=r"0002\.npz, missing or damaged"):
-        selection_correction(tmp_path, records, seed=0)
+    out_of_fold_file(tmp_path, 22).unlink()
+    with pytest.raises(RunError, match=r"0022\.npz, missing or damaged"):
+        selection_correction(tmp_path, records, CLASSES, seed=0)
+
+
+def test_a_trial_of_an_older_version_is_read_at_its_best_epoch_be_it_its_parent_s(tmp_path):
+    records = noisy_search(tmp_path, 0)
+    for epoch, file in ((PROMOTED_AT - 1, 0), (PROMOTED_AT + 2, 20)):
+        found = read_out_of_fold(tmp_path, replace(records[20], scored_epoch=epoch), records, CLASSES)
+        with np.load(out_of_fold_file(tmp_path, file)) as written:
+            (logits,) = written["logits"][written["epoch"] == epoch]
+        np.testing.assert_array_equal(found.predictions.probabilities, softmax(logits))
 
 
 def test_without_a_completed_run_there_is_nothing_to_correct(tmp_path):
-    assert selection_correction(tmp_path, [], seed=0) is None
+    assert selection_correction(tmp_path, [], CLASSES, seed=0) is None
