@@ -28,10 +28,11 @@ def features(model: keras.Model, x: np.ndarray) -> np.ndarray:
     return ops.convert_to_numpy(model(x))
 
 
-@pytest.mark.parametrize("sides", [(225, 257), (33, 47), (128, 128)])
-def test_trainable_and_exported_graphs_agree_at_odd_sizes(sides):
+# Where there is hardly any contrast, the epsilon under the group norms' roots is most of what stands there.
+@pytest.mark.parametrize(("sides", "contrast"), [((225, 257), 1), ((33, 47), 1), ((128, 128), 1), ((64, 64), 1e-3)])
+def test_trainable_and_exported_graphs_agree_at_odd_sizes_and_without_contrast(sides, contrast):
     weights = random_weights(SMALL, 3)
-    x = np.random.default_rng(1).uniform(-1, 1, (2, *sides, 3)).astype("float32")
+    x = np.random.default_rng(1).uniform(-contrast, contrast, (2, *sides, 3)).astype("float32")
     models = [build_backbone(SMALL), build_export_backbone(SMALL)]
     for model in models:
         assign_official(model, weights.arrays)
