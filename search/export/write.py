@@ -122,7 +122,7 @@ def _prepared_development(run: RunDirectory, metadata: ModelMetadata) -> NDArray
 
 def _synthetic(metadata: ModelMetadata) -> NDArray[np.uint8]:
     with tempfile.TemporaryDirectory(prefix="mammo-search-") as folder:
-        source = open_source(write_phantom(Path(folder, "images"), patients=_CASES // 2, seed=0, image_size=512))
+        source = open_source(write_phantom(Path(folder, "images"), patients=_CASES // 2, image_size=512))
         return np.stack(
             [standardise(decode_grey(data, name), (), metadata.preparation)[0] for name, data in source.stream()]
         )

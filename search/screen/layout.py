@@ -219,7 +219,7 @@ def trial_line(record: TrialRecord, planned: int) -> str:
         f"bracket {record.bracket} rung {record.rung}  "
         f"epochs {record.initial_epoch:>2}→{record.epochs:<2}  {result}  depth {values['unfreeze_depth']}  "
         f"width {values['head_width']:<4}  dropout {values['dropout']:<5.3g}  l2 {values['l2']:<8.2g}  "
-        f"lr {values['learning_rate']:<8.2g}  backbone's {_number(backbone) or '-':<8}  {record.seconds:6.1f} s"
+        f"lr {values['learning_rate']:<8.2g}  backbone {_number(backbone) or 'frozen':<8}  {record.seconds:6.1f} s"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,6 +60,9 @@ def test_all_is_well_where_weights_and_data_are_there(workspace, phantom, capsys
     assert answer.err == ""
     states = [line.split()[0] for line in answer.out.splitlines() if "->" not in line]
     assert "lack" not in states
+    flags = set(Path("/proc/cpuinfo").read_text().split()) if Path("/proc/cpuinfo").exists() else set()
+    (devices,) = [line for line in answer.out.splitlines() if "devices" in line]
+    assert (", bfloat16" in devices) == bool("CPU" in devices and flags & {"amx_bf16", "avx512_bf16", "bf16"})
 
 
 def test_a_file_that_calls_itself_genuine_is_not_believed(tmp_path):

@@ -14,8 +14,9 @@ from mammo_data.splits import Split
 from search.cli.export import export
 from search.errors import RunError
 from search.export.formats import FORMATS
-from search.export.metadata import metadata_file, read_metadata
+from search.export.metadata import ModelMetadata, metadata_file, read_metadata
 from search.export.write import comparison_images, export_run
+from search.files.digests import image_digest
 from tests.conftest import ROOT
 from tests.support.command_line import typed
 from tests.support.json_answers import assert_described
@@ -46,6 +47,21 @@ def test_savedmodel_and_onnx_agree_with_the_stored_predictions(finished, exports
         assert exported.verification["images"] == "images of development patients"
         assert exported.verification["largest_difference"] <= 1e-4
         assert np.abs(FORMATS[kind].run(exported.path, images) - stored).max() <= 1e-4
+
+
+def test_exports_are_compared_on_development_patients_or_on_synthetic_films_where_those_are_gone(finished):
+    run = finished[1].directory
+    metadata = read_metadata(run.model_file)
+    images, described = comparison_images(run, metadata)
+    assert described == "images of development patients"
+    assert {image_digest(image[..., 0].astype(np.uint8)) for image in images} <= set(
+        metadata.content["development"]["images"]
+    )
+    gone = ModelMetadata({**metadata.content, "fingerprints": {"prepared": "0" * 64}})
+    synthetic, described = comparison_images(run, gone)
+    assert described == "synthetic films"
+    assert synthetic.shape == images.shape
+    assert len(np.unique(synthetic, axis=0)) == len(synthetic) == 16
 
 
 def test_a_savedmodel_has_the_documented_signature(exports):
