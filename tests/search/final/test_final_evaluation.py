@@ -1,5 +1,6 @@
 """What the end of a run has evaluated, as its files tell it."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -249,6 +250,15 @@ def test_the_nested_protocol_is_offered_with_its_time(finished, best, metrics):
     assert metrics["nested_seconds"] > 0
     assert "--protocol nested" in finished[1].as_text()
     assert "--protocol nested" in (best / "report.html").read_text()
+
+
+def test_the_report_says_how_many_steps_the_final_model_was_trained_for(finished, best):
+    config, result = finished
+    with result.directory.split_file.open(newline="") as file:
+        sides = [row["side"] for row in csv.DictReader(file)]
+    training = max(sum(side not in ("test", fold) for side in sides) for fold in ("0", "1"))
+    steps = result.outcome.winner.epochs * -(-training // config.search.batch_size)
+    assert f">{steps} optimizer steps" in (best / "report.html").read_text()
 
 
 def test_readings_stand_in_the_ledger_with_run_and_time(finished):

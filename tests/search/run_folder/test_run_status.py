@@ -49,6 +49,12 @@ def unfinished(finished, tmp_path):
     return run
 
 
+def test_a_demonstration_is_told_as_one(unfinished):
+    assert not run_status(unfinished).demo
+    unfinished.update_manifest(demo=True)
+    assert run_status(unfinished).demo
+
+
 @pytest.fixture
 def holder(unfinished):
     """Another process that is at work in the run's folder."""
