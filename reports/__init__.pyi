@@ -36,6 +36,7 @@ from .metrics.intervals import Interval as Interval
 from .metrics.table import classification_metrics as classification_metrics
 from .metrics.table_intervals import paired_difference as paired_difference
 from .metrics.table_intervals import with_intervals as with_intervals
+from .page.extent import SearchExtent as SearchExtent
 from .page.report import write_model_card as write_model_card
 from .page.report import write_report as write_report
 from .page.run_summary import AuditResult as AuditResult
