@@ -54,6 +54,7 @@ from .page.summary_file import write_summary as write_summary
 from .page.words import duration as duration
 from .page.words import hyperparameter_text as hyperparameter_text
 from .page.words import interval_text as interval_text
+from .page.words import readings_text as readings_text
 from .page.words import short_duration as short_duration
 from .predictions import Predictions as Predictions
 from .search_plots.optuna_export import export_studies as export_studies

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from reports import SearchExtent
-from reports.page.words import readings_text
+from reports import SearchExtent, readings_text
 from search.cohort import NOTICE, ROI_NOTICE
 from search.plan.execution import SearchOutcome
 from search.run_folder.directory import RunDirectory

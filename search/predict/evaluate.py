@@ -9,8 +9,7 @@ from typing import Any
 import platformdirs
 from rich.console import Console
 
-from reports import Predictions, evaluate_fixed
-from reports.page.words import readings_text
+from reports import Predictions, evaluate_fixed, readings_text
 from search.export.metadata import RESEARCH_USE, ModelFile
 from search.export.model import ExportedModel
 from search.predict.labelled import external_images, held_out_images
