@@ -64,7 +64,7 @@ class ModelEvaluation:
         if self.demo:
             lines.append("a demonstration's model: its figures say nothing about mammography")
         if self.holdout_readings is not None:
-            times = readings_text(self.holdout_readings, self.other_splits and asdict(self.other_splits))
+            times = readings_text(self.holdout_readings, asdict(self.other_splits) if self.other_splits else None)
             now = "now included" if self.counted else "now not counted: this model had read them before"
             lines.append(f"these held-out patients have been evaluated {times} ({now})")
         if self.left_out_patients:
