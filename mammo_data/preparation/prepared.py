@@ -120,18 +120,19 @@ def prepare(
     Raises:
         DataError: Films, each in a line, or the truth table can't be used; nothing is left behind then.
     """
-    kept = _kept_or_made(source, settings, cache_directory, workers, progress)
+    fingerprint = sha256_of([FORMAT, cv2.__version__, source.fingerprint, asdict(settings)])
+    kept = _kept_or_made(source, settings, fingerprint, cache_directory, workers, progress)
     return replace(kept, films_fingerprint=source.films_fingerprint)
 
 
 def _kept_or_made(
     source: ImageSource,
     settings: PreparationSettings,
+    fingerprint: str,
     cache_directory: Path,
     workers: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> PreparedSet:
-    fingerprint = sha256_of([FORMAT, cv2.__version__, source.fingerprint, asdict(settings)])
     directory = cache_directory / f"prepared-{fingerprint[:16]}"
     # Nothing there, or damaged: either way it is made now.
     with suppress(DataError):

@@ -85,14 +85,10 @@ def held_out(
             )
     others = (*tails[1:], *folds.tails)
     models = (exported, *(tail.fingerprint for tail in others))
+    began = directory.read_manifest().created
+    drawn = {"films": cohort.films.films_fingerprint, "draw": _draw(directory, split)}
     readings = record_final_stage(
-        directory.runs,
-        split.test_fingerprint,
-        directory.name,
-        began=directory.read_manifest().created,
-        models=models,
-        films=cohort.films.films_fingerprint,
-        draw=_draw(directory, split),
+        directory.runs, split.test_fingerprint, directory.name, began=began, models=models, **drawn
     )
     with progress.station("evaluate"):
         rows = split.test_rows(table)
