@@ -36,6 +36,7 @@ from .metrics.intervals import Interval as Interval
 from .metrics.table import classification_metrics as classification_metrics
 from .metrics.table_intervals import paired_difference as paired_difference
 from .metrics.table_intervals import with_intervals as with_intervals
+from .page.extent import SearchExtent as SearchExtent
 from .page.report import write_model_card as write_model_card
 from .page.report import write_report as write_report
 from .page.run_summary import AuditResult as AuditResult
@@ -53,6 +54,7 @@ from .page.summary_file import write_summary as write_summary
 from .page.words import duration as duration
 from .page.words import hyperparameter_text as hyperparameter_text
 from .page.words import interval_text as interval_text
+from .page.words import readings_text as readings_text
 from .page.words import short_duration as short_duration
 from .predictions import Predictions as Predictions
 from .search_plots.optuna_export import export_studies as export_studies

@@ -15,7 +15,7 @@ import shutil
 import tokenize
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -47,6 +47,7 @@ class PreparedSet:
         table: The cases in the order of ``images``, findings in canvas pixels; one that can't be located has no place.
         settings: How it was made.
         fingerprint: SHA-256 (hex) of everything it depends on.
+        films_fingerprint: SHA-256 (hex) of the films alone, however they are prepared; "" where nobody has told.
     """
 
     directory: Path
@@ -54,6 +55,7 @@ class PreparedSet:
     table: CaseTable
     settings: PreparationSettings
     fingerprint: str
+    films_fingerprint: str = field(default="", kw_only=True)
 
     @property
     def unlocatable(self) -> tuple[str, ...]:
@@ -119,6 +121,18 @@ def prepare(
         DataError: Films, each in a line, or the truth table can't be used; nothing is left behind then.
     """
     fingerprint = sha256_of([FORMAT, cv2.__version__, source.fingerprint, asdict(settings)])
+    kept = _kept_or_made(source, settings, fingerprint, cache_directory, workers, progress)
+    return replace(kept, films_fingerprint=source.films_fingerprint)
+
+
+def _kept_or_made(
+    source: ImageSource,
+    settings: PreparationSettings,
+    fingerprint: str,
+    cache_directory: Path,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> PreparedSet:
     directory = cache_directory / f"prepared-{fingerprint[:16]}"
     # Nothing there, or damaged: either way it is made now.
     with suppress(DataError):

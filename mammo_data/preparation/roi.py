@@ -129,6 +129,7 @@ def cut_regions(films: PreparedSet, split: Split, roi: RoiSettings, preparation:
         table=CaseTable(tuple(cases), films.table.class_names),
         settings=preparation,
         fingerprint=sha256_of([FORMAT, films.fingerprint, split.test_patients, asdict(roi), asdict(preparation)]),
+        films_fingerprint=films.films_fingerprint,
         context=context,
         positions=np.array(positions),
         roi=roi,

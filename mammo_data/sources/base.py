@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from mammo_data.cases import CaseTable
 from mammo_data.errors import DataError
+from mammo_data.files import sha256_of
 from mammo_data.truth.reading import decode_table, require_size
 
 LARGEST_FILM = 288 * 2**20
@@ -71,6 +72,11 @@ class ImageSource(ABC):
         """SHA-256 (hex) of all names and bytes, the truth table's too; the same whatever they are packed in."""
         lines = [f"{image_id} {self.digests[image_id]}" for image_id in self.image_ids]
         return hashlib.sha256("\n".join([*lines, hashlib.sha256(self._info).hexdigest()]).encode()).hexdigest()
+
+    @property
+    def films_fingerprint(self) -> str:
+        """SHA-256 (hex) of all images' bytes alone: the same whatever they are called, packed in or labelled."""
+        return sha256_of(sorted(self.digests.values()))
 
     def paths(self, image_id: str) -> tuple[str, ...]:
         """Where an image lies in the source; more than one where it is there several times."""

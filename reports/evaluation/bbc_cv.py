@@ -77,7 +77,7 @@ def bbc_cv(
         raise ReportError(
             expected="probabilities [candidates, n, classes] and n labels, patients and folds",
             found=f"{list(scores.shape)}, {len(labels)}, {len(patient_ids)}, {len(folds)}",
-            remedy="Take the out-of-fold predictions of the full-budget trials, in one order of cases.",
+            remedy="Take the out-of-fold predictions of the trials that were compared, in one order of cases.",
         )
     check_folds(patient_ids, folds)
     counts = {"candidates": len(scores), "resamples": resamples}

@@ -18,7 +18,9 @@ limits were made), and these sections, each only where its inputs are given:
 
 A run adds ``localisation`` (`reports.evaluation.localisation.LocalisationResult`: the pointing game, where held-out
 lesions have a position), ``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split
-have been read) and ``nested_seconds`` (what the nested protocol would take, estimated).
+have been read), ``other_splits`` (under how many other splits the same films were read, by which runs, and in
+``unknown`` readings that do not say of which films) and ``nested_seconds`` (what the nested protocol would take,
+estimated).
 
 The plain metrics stay those of the model as it is exported; corrections stand beside them, never in their place.
 """

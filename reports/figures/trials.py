@@ -133,7 +133,7 @@ def _draw_brackets(axes: Axes, trials: Sequence[TrialRecord], ends: Sequence[int
 
 
 def _length_colour(ends: Sequence[int], epochs: int) -> str:
-    # Counted from the full budget, which is always the strongest.
+    # Counted from the most epochs of any trial, which are always the strongest.
     return _LENGTH_COLOURS[max(0, len(_LENGTH_COLOURS) - len(ends) + ends.index(epochs))]
 
 

@@ -30,6 +30,7 @@ from reports.page.words import (
     number,
     primary_verdict,
     range_text,
+    readings_text,
     short_duration,
     signed,
     value_of,
@@ -141,7 +142,8 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     filters = (number, signed, range_text, interval_text, duration, short_duration, moment, hyperparameter_text)
-    made.filters |= {function.__name__: function for function in (*filters, value_of, slice_title, tissue)}
+    others = (value_of, slice_title, tissue, readings_text)
+    made.filters |= {function.__name__: function for function in (*filters, *others)}
     return made
 
 

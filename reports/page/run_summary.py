@@ -9,6 +9,7 @@ from typing import Any
 
 from reports.evaluation.confident_cases import ConfidentCase
 from reports.evaluation.nested import OuterFold
+from reports.page.extent import SearchExtent
 from reports.trials import TrialRecord, best_trial, ranked
 
 
@@ -200,6 +201,7 @@ class RunSummary:
         model_file: Name of the exported model.
         device: What it ran on, in words.
         seconds: Wall time of the whole run.
+        extent: How far the searches came; None where an older version has not written it down.
         outer_folds: Those of a nested run; the metrics are means over them then (`reports.evaluation.nested`), while
             the trials and the model are those of the search on all patients.
     """
@@ -237,12 +239,33 @@ class RunSummary:
     model_file: str = "bit_mammography_final.keras"
     device: str = ""
     seconds: float = 0.0
+    extent: SearchExtent | None = None
     outer_folds: tuple[OuterFold, ...] = ()
 
     @property
     def winner(self) -> TrialRecord | None:
         """The best trial, or None where none completed."""
         return best_trial(self.trials) if ranked(self.trials) else None
+
+    @property
+    def compared(self) -> str:
+        """What the winner was chosen among, in words: "10 trials at the full budget of 30 epochs"; "" without a winner.
+
+        The full budget is that of the plan, whatever was trained.
+        """
+        leading = ranked(self.trials)
+        if not leading:
+            return ""
+        epochs, full = leading[0].epochs, max((rung.epochs for rung in self.plan), default=None)
+        trials = f"{len(leading)} trial{'s' if leading[1:] else ''}"
+        if full is None or epochs < full:
+            return f"{trials} of {epochs} epochs{f', below the full budget of {full}' if full else ''}"
+        return f"{trials} at the full budget of {full} epochs"
+
+    def completed(self, rung: PlannedRung) -> int:
+        """How many trials of a rung the search has completed."""
+        place = rung.bracket, rung.rung
+        return sum((record.bracket, record.rung) == place and record.status == "completed" for record in self.trials)
 
     @property
     def epochs_trained(self) -> int:

@@ -56,26 +56,32 @@ METRICS = {
 }
 
 
-def write_trials(records: Sequence[TrialRecord], directory: Path, *, class_names: Sequence[str]) -> None:
+def write_trials(
+    records: Sequence[TrialRecord], directory: Path, *, class_names: Sequence[str], note: str = ""
+) -> None:
     """Writes the whole search, replacing what an earlier call wrote.
 
     Args:
         records: Trials in any order.
         directory: TensorBoard's ``--logdir``.
         class_names: Ordered class names; they stand in the experiment's description. Empty where not known.
+        note: What "the search was", if there is something to say, for the same place.
     """
-    write_experiment(records, directory, class_names=class_names)
+    write_experiment(records, directory, class_names=class_names, note=note)
     for record in records:
         write_trial(record, directory)
 
 
-def write_experiment(records: Sequence[TrialRecord], directory: Path, *, class_names: Sequence[str]) -> None:
+def write_experiment(
+    records: Sequence[TrialRecord], directory: Path, *, class_names: Sequence[str], note: str = ""
+) -> None:
     """Writes the HParams configuration: columns, their types and the values or ranges that occur.
 
     Args:
         records: All trials known so far; their values make the filters of the HParams page.
         directory: TensorBoard's ``--logdir``.
         class_names: Ordered class names.
+        note: See `write_trials`.
     """
     from tensorboard.plugins.hparams import api_pb2, metadata
 
@@ -86,6 +92,7 @@ def write_experiment(records: Sequence[TrialRecord], directory: Path, *, class_n
     experiment = api_pb2.Experiment(
         description=f"mammo-search: Hyperband over {len(records)} trials"
         f"{'; classes ' if class_names else ''}{', '.join(class_names)}. "
+        f"{f'The search was {note}. ' if note else ''}"
         "Objectives are cross-validated, selected and therefore optimistic.",
         hparam_infos=[_hparam_info(name, column) for name, column in values.items()],
         metric_infos=[

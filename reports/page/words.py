@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+_NAMED_RUNS = 5
+
 
 def value_of(metric: Any) -> float | None:
     """The point estimate of an entry of metrics.json, with or without limits."""
@@ -73,6 +75,25 @@ def hyperparameter_text(value: float | str | None) -> str:
     if value is None:
         return "–"
     return f"{value:.3g}".replace("e-0", "e-") if isinstance(value, float) else str(value)
+
+
+def readings_text(times: int, others: Mapping[str, Any] | None) -> str:
+    """How often held-out patients were read: "once under this split; …".
+
+    Args:
+        times: Readings under this split, this one included.
+        others: ``other_splits`` of metrics.json: under how many other splits the same data set was read, by which runs,
+            and how many readings do not say of which data set; None where an older version has not written it down.
+    """
+    text = "once" if times == 1 else f"{times} times"
+    if others and (count := others["splits"]):
+        runs = list(others["runs"])
+        named = ", ".join(runs[:_NAMED_RUNS]) + (f" and {len(runs) - _NAMED_RUNS} more" if runs[_NAMED_RUNS:] else "")
+        text += f" under this split; the same data set was read under {count} other split{'s' if count > 1 else ''}"
+        text += f" (run{'s' if runs[1:] else ''} {named})"
+    if others and (unknown := others["unknown"]):
+        text += f"; {unknown} older reading{'s' if unknown > 1 else ''} under other splits may be of the same data set"
+    return text
 
 
 def primary_verdict(metrics: Mapping[str, Any]) -> str:

@@ -28,7 +28,12 @@ JOURNAL_SUFFIXES, SQLITE_SUFFIXES = (".log", ".journal"), (".db", ".sqlite", ".s
 
 
 def export_studies(
-    records: Sequence[TrialRecord], dimensions: Sequence[Dimension], path: Path, *, name: str
+    records: Sequence[TrialRecord],
+    dimensions: Sequence[Dimension],
+    path: Path,
+    *,
+    name: str,
+    full_epochs: int | None = None,
 ) -> tuple[str, ...]:
     """Write studies that optuna and optuna-dashboard open: the whole search, and one a budget.
 
@@ -38,6 +43,7 @@ def export_studies(
         path: A file that is not there yet: SQLite for .db, .sqlite and .sqlite3, optuna's journal for .log and
             .journal.
         name: Name of the run; the studies' names begin with it.
+        full_epochs: The full budget of the plan; None where it is not known: the most epochs of any trial.
 
     Returns:
         The names of the studies, the whole search's first.
@@ -58,7 +64,9 @@ def export_studies(
                 remedy="Name it search.db (SQLite) or search.log (journal).",
             )
         space = covering(dimensions, records)
-        contents: dict[str, tuple[int | None, list[Any]]] = {name: (None, _whole_search(optuna, records, space))}
+        contents: dict[str, tuple[int | None, list[Any]]] = {
+            name: (None, _whole_search(optuna, records, space, full_epochs))
+        }
         for epochs in budgets(records):
             trials = [_trial(optuna, record, space) for record in comparable_trials(records, epochs)]
             contents[f"{name}, trials of {epochs} epochs"] = epochs, trials
@@ -74,9 +82,11 @@ def export_studies(
     return tuple(contents)
 
 
-def _whole_search(optuna: Any, records: Sequence[TrialRecord], space: Sequence[Dimension]) -> list[Any]:
+def _whole_search(
+    optuna: Any, records: Sequence[TrialRecord], space: Sequence[Dimension], full_epochs: int | None
+) -> list[Any]:
     """A trial a configuration, by its last one."""
-    full = max((record.epochs for record in records), default=0)
+    full = full_epochs or max((record.epochs for record in records), default=0)
     by_configuration: dict[int, list[TrialRecord]] = {}
     for record in sorted(records, key=lambda record: record.trial):
         by_configuration.setdefault(record.configuration, []).append(record)

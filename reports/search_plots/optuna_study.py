@@ -2,7 +2,7 @@
 
 Scores compare within one budget (epochs trained) only. So there is one study a budget, holding the completed trials
 that ended there; and one of the whole search in optuna's own terms of Hyperband, where a trial is a configuration with
-its mean curve as intermediate values: complete where it reached the full budget, pruned where it was not promoted,
+its mean curve as intermediate values: complete where it reached the full budget, pruned where it did not,
 failed where it failed. Nothing of optuna samples, and no score is changed. A search's dimensions become optuna's
 distributions in three ways: as they were searched, to be plotted, and to be weighed.
 

@@ -16,7 +16,7 @@ from search.screen.output import show, show_json, show_table
 from search.text import duration, short_duration
 
 if TYPE_CHECKING:
-    from search.run_folder.status import Progress, RunStatus
+    from search.run_folder.status import BestSoFar, Progress, RunStatus
 
 _STYLES = {"running": "bold green", "starting": "green", "interrupted": "yellow", "failed": "red", "damaged": "red"}
 
@@ -47,6 +47,8 @@ def status(
         for each in everyone:
             if each.state == "damaged":
                 show(_one_line(f"{each.name}: {each.error}"))
+            elif each.cut_short:
+                show(_one_line(f"{each.name}: the search was {each.cut_short}"))
 
 
 def status_text(status: RunStatus) -> str:
@@ -64,7 +66,7 @@ def status_text(status: RunStatus) -> str:
         (
             "best" if status.state == "complete" else "best so far",
             best
-            and f"trial {best.trial}: macro AUC {best.objective:.3f} at {best.epochs} epochs (selected, optimistic)",
+            and f"trial {best.trial}: macro AUC {best.objective:.3f} at {_of_full(best)} epochs (selected, optimistic)",
         ),
         (
             "",
@@ -102,7 +104,14 @@ def status_table(statuses: Sequence[RunStatus]) -> Table:
     return table
 
 
+def _of_full(best: BestSoFar) -> str:
+    """Epochs of the leading trial, and of what where that is not the full budget."""
+    return f"{best.epochs} of {best.full_epochs}" if best.full_epochs not in (None, best.epochs) else f"{best.epochs}"
+
+
 def _state(status: RunStatus) -> str:
+    if status.state == "complete" and status.cut_short:
+        return "complete, but its search was cut short"
     if status.state not in ("running", "starting", "interrupted"):
         return status.state
     was = status.state == "interrupted"

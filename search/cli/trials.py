@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +21,7 @@ from search.cli.settings import Json, RunArgument
 from search.errors import ConfigError, RunError
 from search.files.atomic import replacing
 from search.run_folder.directory import RunDirectory
+from search.run_folder.extent import search_extent
 from search.run_folder.lookup import find_run
 from search.run_folder.trial_log import recorded
 from search.screen.output import answer_width, show, show_json, show_table
@@ -38,7 +39,7 @@ Order = Literal["objective", "trial", "seconds"]
 def trials(
     run: RunArgument = None,
     sort: Annotated[Order, typer.Option(help="objective, trial or seconds.", metavar="ORDER")] = "objective",
-    best: Annotated[int | None, typer.Option(help="Only the N best of the full budget.", metavar="N", min=1)] = None,
+    best: Annotated[int | None, typer.Option(help="Only the N best of the most epochs.", metavar="N", min=1)] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw the search as PNG files.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for --plot (default: best/figures/search).")] = None,
     export_optuna: Annotated[
@@ -90,10 +91,12 @@ def as_json(directory: RunDirectory, rows: Sequence[TrialRecord], records: Seque
     """Rows as a JSON-able dict; the schema is in search/cli/README.md."""
     rank = ranks(records)
     names = [field.name for field in fields(TrialRecord) if field.name not in _NOT_LISTED]
+    extent = search_extent(directory)
     return {
         "run": directory.name,
         "path": str(directory.path),
         "objective": OBJECTIVE_CURVE,
+        "cut_short": asdict(extent) if extent and extent.ended_by else None,
         "trials": [
             {
                 "lineage": lineage(record, records),
@@ -121,10 +124,13 @@ def table_of(
     narrow = width < FULL_WIDTH
     rank = ranks(records)
     columns = {name: text for name, text in _columns(rank, records).items() if not (narrow and name in _NEEDED_LEAST)}
+    extent = search_extent(directory)
+    caption = f"The search was {extent}.\n" if extent and str(extent) else ""
+    caption += _caption(max((len(fold_objectives(record)) for record in rows), default=0), narrow=narrow)
     failures = "".join(f"\ntrial {record.trial} failed: {escape(record.error)}" for record in rows if record.error)
     table = Table(
         title=f"{escape(directory.name)}: {len(rows)} of {len(records)} trials",
-        caption=_caption(max((len(fold_objectives(record)) for record in rows), default=0), narrow=narrow) + failures,
+        caption=caption + failures,
         title_justify="left",
         caption_justify="left",
         title_style="bold",
@@ -256,7 +262,8 @@ def write_optuna(directory: RunDirectory, records: Sequence[TrialRecord], path: 
     dimensions = _dimensions(directory, records)
     with replacing(path) as temporary:
         temporary.unlink()
-        return export_studies(records, dimensions, temporary, name=directory.name)
+        full = directory.read_manifest().plan.max_epochs or None
+        return export_studies(records, dimensions, temporary, name=directory.name, full_epochs=full)
 
 
 def _dimensions(directory: RunDirectory, records: Sequence[TrialRecord]) -> tuple[reports.Dimension, ...]:

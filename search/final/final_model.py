@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from reports import SearchExtent, readings_text
 from search.cohort import NOTICE, ROI_NOTICE
 from search.plan.execution import SearchOutcome
-from search.run_folder.cut_short import CutShort
 from search.run_folder.directory import RunDirectory
 from search.text import duration, interval_text
 
@@ -21,14 +21,14 @@ class FinalModel:
         demo: Whether it is a demonstration.
         metrics: Metrics of the exported model on the held-out patients.
         outcome: What the search found.
-        cut_short: How far the searches came that the time limit ended, or None.
+        extent: How far its searches came.
     """
 
     directory: RunDirectory
     demo: bool
     metrics: dict[str, Any]
     outcome: SearchOutcome
-    cut_short: CutShort | None = None
+    extent: SearchExtent | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The answer as a JSON-able dict."""
@@ -38,7 +38,7 @@ class FinalModel:
             "mode": self.metrics["mode"],
             "configuration": self.outcome.winner.hyperparameters,
             "cross_validated_macro_auc": self.outcome.winner.objective,
-            "cut_short": asdict(self.cut_short) if self.cut_short else None,
+            "cut_short": asdict(self.extent) if self.extent and self.extent.ended_by else None,
             "metrics": self.metrics,
             "model": str(self.directory.model_file),
             "report": str(self.directory.report_file),
@@ -48,8 +48,10 @@ class FinalModel:
         """The answer as lines of text."""
         notices = [NOTICE] if self.demo else []
         lines = [("task", ROI_NOTICE)] if self.metrics["mode"] == "roi" else []
-        lines += [("search cut short", str(self.cut_short))] if self.cut_short else []
+        lines += [("the search was", str(self.extent))] if self.extent and str(self.extent) else []
         lines += self._lines()
+        read = readings_text(self.metrics["holdout_readings"], self.metrics.get("other_splits"))
+        lines.append(("patients were read", read))
         lines += [("model", str(self.directory.model_file)), ("report", str(self.directory.report_file))]
         if "nested_seconds" in self.metrics:
             text = "--protocol nested evaluates the procedure on every patient, in about "

@@ -23,7 +23,7 @@ from search.files.atomic import write_atomic
 from search.files.digests import content_checksum
 from search.files.tensors import Arrays
 from search.final.final_model import FinalModel
-from search.final.held_out import held_out, write_predictions
+from search.final.held_out import held_out, read_under_other_splits, write_predictions
 from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form, as_json
 from search.final.localisation import kept_form, localise
@@ -32,7 +32,7 @@ from search.final.retrain import Searched, retrain, tail_form
 from search.final.saliency import SaliencyModel
 from search.job import Job
 from search.plan.protocol import nested_seconds
-from search.run_folder.cut_short import cut_short
+from search.run_folder.extent import run_extent
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
 from search.trials.tail import TrainedTail
@@ -122,6 +122,7 @@ def finish(
         directory, network, cohort, searched, tails, store, progress, exported=exported, seed=seed
     )
     metrics = {**evaluation.metrics, "mode": config.data.mode, "holdout_readings": len(readings)}
+    metrics["other_splits"] = asdict(read_under_other_splits(directory, cohort))
     if config.split.protocol == "holdout":
         others = time.perf_counter() - clock - sum(record.seconds for record in outcome.records)
         metrics["nested_seconds"] = round(nested_seconds(outcome.records, config, other_seconds=max(0.0, others)))
@@ -151,7 +152,7 @@ def finish(
         report.write(evaluation, localisation.overlays, readings, seconds=time.perf_counter() - clock)
     complete(directory)
     store.forget()
-    return FinalModel(directory, job.demo, metrics, outcome, cut_short(directory))
+    return FinalModel(directory, job.demo, metrics, outcome, run_extent(directory))
 
 
 def kept_probes(store: FinalStore, cohort: Cohort, seed: int) -> tuple[Probe, ...]:

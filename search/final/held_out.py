@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo_data import CaseTable
+from mammo_data import CaseTable, Split
 from reports import (
     CaseAttributes,
     Evaluation,
@@ -32,7 +32,7 @@ from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form
 from search.final.retrain import FoldModels, Searched, train_fold_models
 from search.run_folder.directory import RunDirectory
-from search.run_folder.ledger import Reading, record_final_stage
+from search.run_folder.ledger import OtherSplits, Reading, other_splits, record_final_stage
 from search.screen.progress import RunProgress
 from search.trials.data import training_shares
 from search.trials.out_of_fold import read_out_of_fold
@@ -86,7 +86,10 @@ def held_out(
     others = (*tails[1:], *folds.tails)
     models = (exported, *(tail.fingerprint for tail in others))
     began = directory.read_manifest().created
-    readings = record_final_stage(directory.runs, split.test_fingerprint, directory.name, began=began, models=models)
+    drawn = {"films": cohort.films.films_fingerprint, "draw": _draw(directory, split)}
+    readings = record_final_stage(
+        directory.runs, split.test_fingerprint, directory.name, began=began, models=models, **drawn
+    )
     with progress.station("evaluate"):
         rows = split.test_rows(table)
         cases = table.take(rows)
@@ -121,6 +124,17 @@ def held_out(
             seed=seed,
         )
         return evaluation, readings
+
+
+def read_under_other_splits(directory: RunDirectory, cohort: Cohort) -> OtherSplits:
+    """Readings of a run's films under other splits than its own, as the ledger has them now."""
+    films, draw = cohort.films.films_fingerprint, _draw(directory, cohort.split)
+    return other_splits(directory.runs, films=films, draw=draw)
+
+
+def _draw(directory: RunDirectory, split: Split) -> str:
+    """Fingerprint of what was drawn: the outer folds, or who is held out."""
+    return directory.read_manifest().fingerprints.get("outer_split", split.test_fingerprint)
 
 
 def _stacked(shape: tuple[int, int, int]) -> Form[tuple[NDArray[np.float64], ...]]:

@@ -49,6 +49,7 @@ from search.machine.failures import first_line
 from search.plan.execution import SearchOutcome
 from search.plan.space import recorded_dimensions
 from search.run_folder.directory import RunDirectory
+from search.run_folder.extent import run_extent
 from search.run_folder.ledger import Reading
 from search.run_folder.lifecycle import devices_in_words
 from search.run_folder.lock import owned
@@ -114,7 +115,8 @@ class RunReport:
         write_summary(summary, directory.best)
         write_report(summary, directory.report_file)
         card = write_model_card(summary, directory.model_card).read_text(encoding="utf-8")
-        write_trials(self.outcome.records, directory.tensorboard, class_names=self.metrics["class_names"])
+        names, note = self.metrics["class_names"], str(summary.extent or "")
+        write_trials(self.outcome.records, directory.tensorboard, class_names=names, note=note)
         write_final(dict(pictures), card, directory.tensorboard, created=summary.created)
 
     def summary(self, figures: Mapping[str, Path], *, seconds: float) -> RunSummary:
@@ -165,6 +167,7 @@ class RunReport:
             model_file=directory.model_file.name,
             device=devices_in_words(manifest),
             seconds=seconds,
+            extent=run_extent(directory, search_ended=True),
         )
 
     def _search_figures(self, manifest: Manifest) -> dict[str, Path]:
@@ -277,6 +280,8 @@ def write_report_again(run: RunDirectory, *, embed_images: bool = False) -> Path
             embed_images=embed_images or config.report.embed_images,
             checksums=outputs,
         )
+        # A run of an older version has it in its folder alone.
+        summary = replace(summary, extent=summary.extent or run_extent(run))
         try:
             write_report(summary, run.report_file)
         except (OSError, MemoryError):

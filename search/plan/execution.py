@@ -204,7 +204,7 @@ class SearchOutcome:
 
     Attributes:
         records: All trials, in the order of the plan.
-        winner: The best one at the full budget.
+        winner: The best one at the most epochs that any has completed: the full budget, if the search came so far.
         configuration: Its configuration.
         cut_short: Whether the bound of time ended the search before its plan was carried out.
     """

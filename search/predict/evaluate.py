@@ -9,11 +9,11 @@ from typing import Any
 import platformdirs
 from rich.console import Console
 
-from reports import Predictions, evaluate_fixed
+from reports import Predictions, evaluate_fixed, readings_text
 from search.export.metadata import RESEARCH_USE, ModelFile
 from search.export.model import ExportedModel
 from search.predict.labelled import external_images, held_out_images
-from search.run_folder.ledger import readings, record_evaluation
+from search.run_folder.ledger import OtherSplits, other_splits, readings, record_evaluation
 from search.screen.progress import RunProgress
 from search.text import interval_text
 
@@ -36,6 +36,7 @@ class ModelEvaluation:
         data: Who it was evaluated on, in words.
         demo: Whether the model is a demonstration's.
         holdout_readings: How often the run's held-out patients have been read; None for an external set.
+        other_splits: Readings of the same data set under other splits; None for an external set.
         counted: Whether this time is one of them: not where the same model has read them before.
         left_out_patients: External patients that were left out.
         metrics: As `reports.evaluation.evaluate.evaluate_fixed` returns it.
@@ -45,6 +46,7 @@ class ModelEvaluation:
     data: str
     demo: bool
     holdout_readings: int | None
+    other_splits: OtherSplits | None
     counted: bool
     left_out_patients: int
     metrics: dict[str, Any]
@@ -62,9 +64,9 @@ class ModelEvaluation:
         if self.demo:
             lines.append("a demonstration's model: its figures say nothing about mammography")
         if self.holdout_readings is not None:
-            times = "once" if self.holdout_readings == 1 else f"{self.holdout_readings} times"
+            times = readings_text(self.holdout_readings, asdict(self.other_splits) if self.other_splits else None)
             now = "now included" if self.counted else "now not counted: this model had read them before"
-            lines.append(f"these held-out patients have been evaluated {times}, {now}")
+            lines.append(f"these held-out patients have been evaluated {times} ({now})")
         if self.left_out_patients:
             lines.append(f"{self.left_out_patients} patients left out, for the model's run knows them")
         titles = {"primary_auc": f"{metrics['primary_endpoint']}, AUC"} | _HEADLINE
@@ -118,11 +120,12 @@ def evaluate_model(
             cache = Path(platformdirs.user_cache_dir("mammo-search"))
             labelled = external_images(file.metadata, data, info, cache, progress, leave_out_known=leave_out_known)
     model, table = ExportedModel(file), labelled.table
-    times, counted = None, False
+    times, others, counted = None, None, False
     if labelled.held_out is not None and file.run is not None:  # no model that has left its run has held-out patients
         run, began, sha256 = file.run, file.run.read_manifest().created, file.metadata.content["sha256"]
-        counted = record_evaluation(run.runs, labelled.held_out, run.name, began=began, model=sha256).counted
-        times = len(readings(run.runs, labelled.held_out))
+        drawn = {"films": labelled.films, "draw": labelled.draw}
+        counted = record_evaluation(run.runs, labelled.held_out, run.name, began=began, model=sha256, **drawn).counted
+        times, others = len(readings(run.runs, labelled.held_out)), other_splits(run.runs, **drawn)
     predictions = Predictions(
         image_ids=table.image_ids,
         patient_ids=table.patient_ids,
@@ -139,6 +142,7 @@ def evaluate_model(
         data=labelled.described,
         demo=file.metadata.read.demo,
         holdout_readings=times,
+        other_splits=others,
         counted=counted,
         left_out_patients=labelled.left_out,
         metrics=metrics,

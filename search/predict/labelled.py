@@ -29,6 +29,8 @@ class LabelledImages:
         seed: Seed of the intervals' draws.
         held_out: Fingerprint of a run's held-out patients, if they are those; None for an external set.
         left_out: External patients that were left out, for the model's run knows them.
+        films: Fingerprint of the films of a run's data set; "" for an external set.
+        draw: Fingerprint of what was drawn: the outer folds, or who is held out; "" for an external set.
     """
 
     images: NDArray[np.uint8]
@@ -37,6 +39,8 @@ class LabelledImages:
     seed: int
     held_out: str | None
     left_out: int = 0
+    films: str = ""
+    draw: str = ""
 
 
 def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
@@ -82,6 +86,8 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
         described=f"{patients} held-out patients of {file.run.name}",
         seed=config.split.seed,
         held_out=split.test_fingerprint,
+        films=films.films_fingerprint,
+        draw=manifest.fingerprints.get("outer_split", split.test_fingerprint),
     )
 
 

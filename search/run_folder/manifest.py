@@ -60,10 +60,18 @@ class PlannedTotals(_Part):
     Attributes:
         trials: Trials of a search; older versions wrote them down as runs.
         epochs: Their epochs, continued ones counted once.
+        configurations: How many the first rungs try; this and what follows is 0 where nobody has written it down.
+        full_budget_trials: Trials that end at the full budget.
+        max_epochs: The full budget.
     """
 
     trials: Annotated[Count, Field(validation_alias=AliasChoices("trials", "runs"))] = 0
     epochs: Count = 0
+    configurations: Count = 0
+    full_budget_trials: Annotated[
+        Count, Field(validation_alias=AliasChoices("full_budget_trials", "full_budget_runs"))
+    ] = 0
+    max_epochs: Count = 0
 
 
 class Precision(_Part):
@@ -126,7 +134,7 @@ class Manifest(_Part):
         protocol: "holdout" or "nested".
         endpoint: The primary endpoint in words.
         fingerprints: Of cases, prepared images, split, weights, plan with the drawn configurations, and in a nested run
-            outer_split; SHA-256 (hex).
+            and its outer searches outer_split; SHA-256 (hex).
         objective: ``name`` and ``direction``.
         settings: What results depend on, by path.
         results_version: Of the code.

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from reports import TrialRecord, ranked
+from reports import SearchExtent, TrialRecord, ranked
 from search.config.reading import load_config
 from search.errors import UserError
 from search.plan.clock import search_clock
 from search.plan.cost import CostModel
 from search.plan.protocol import plan_run
-from search.run_folder.cut_short import CutShort, cut_short
 from search.run_folder.directory import RunDirectory, require_plain_folder
+from search.run_folder.extent import run_extent
 from search.run_folder.interruption import command_to_resume
 from search.run_folder.lifecycle import devices_in_words
 from search.run_folder.lookup import all_runs, runs_folder
@@ -54,11 +54,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class BestSoFar:
-    """The leading trial: of those at the largest epoch count that any trial has completed."""
+    """The leading trial: of those at the largest epoch count that any trial has completed.
+
+    ``full_epochs`` is the full budget of the plan, None where an older version has not written it down.
+    """
 
     trial: int
     objective: float
     epochs: int
+    full_epochs: int | None
     best_epoch: int | None
     hyperparameters: dict[str, Any]
 
@@ -83,7 +87,7 @@ class RunStatus:
         error: What ended it, where it failed; what is damaged or missing.
         progress: How much of the plan is done, or None while it starts.
         best: The leading trial, or None.
-        cut_short: How far the searches came that the time limit ended, or None.
+        cut_short: How far the searches came that have ended, where one of them is short of its plan; else None.
         seconds_spent: Wall time of the search's trials.
         seconds_left: The clock's estimate for the rest of the search while it is running or interrupted, see
             `search.plan.clock`; retraining and evaluation come on top. None before the first trial's end.
@@ -106,7 +110,7 @@ class RunStatus:
     error: str | None = None
     progress: Progress | None = None
     best: BestSoFar | None = None
-    cut_short: CutShort | None = None
+    cut_short: SearchExtent | None = None
     seconds_spent: float = 0.0
     seconds_left: float | None = None
     resume: str | None = None
@@ -148,7 +152,7 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
     state = "damaged" if missing else _state(manifest, session, in_use=in_use)
     searches = _records_of_searches(run)
     records = [record for search in searches.values() for record in search]
-    progress = _progress(manifest, records)
+    progress, extent = _progress(manifest, records), run_extent(run)
     is_open = state in ("running", "interrupted", "failed")
     until = (now or datetime.datetime.now(datetime.UTC)) if state == "running" else None
     return RunStatus(
@@ -163,8 +167,8 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
         waiting_for=_waiting_for(session) if state == "running" else None,
         error=missing or (session.error if state == "failed" and session else None),
         progress=progress,
-        best=_best(searches.get(run.path.name, ())),
-        cut_short=cut_short(run),
+        best=_best(searches.get(run.path.name, ()), manifest),
+        cut_short=extent if extent and extent.ended_by else None,
         seconds_spent=sum(record.seconds for record in records),
         seconds_left=_seconds_left(run, progress, searches, now=until) if is_open else None,
         resume=command_to_resume(manifest.argv) if is_open and state != "running" and manifest.argv else None,
@@ -223,12 +227,12 @@ def _progress(manifest: Manifest, records: Sequence[TrialRecord]) -> Progress:
     )
 
 
-def _best(records: Sequence[TrialRecord]) -> BestSoFar | None:
+def _best(records: Sequence[TrialRecord], manifest: Manifest) -> BestSoFar | None:
     leading = ranked(records)
     if not leading or leading[0].objective is None:
         return None
-    best = leading[0]
-    return BestSoFar(best.trial, leading[0].objective, best.epochs, best.best_epoch, dict(best.hyperparameters))
+    best, full = leading[0], manifest.plan.max_epochs or None
+    return BestSoFar(best.trial, leading[0].objective, best.epochs, full, best.best_epoch, dict(best.hyperparameters))
 
 
 def _seconds_left(

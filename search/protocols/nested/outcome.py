@@ -18,14 +18,20 @@ from search.export.describe import write_run_metadata
 from search.files.atomic import write_atomic
 from search.final.final_model import FinalModel
 from search.final.finish import kept_probes
-from search.final.held_out import case_attributes, radius_cuts, selection_correction, write_predictions
+from search.final.held_out import (
+    case_attributes,
+    radius_cuts,
+    read_under_other_splits,
+    selection_correction,
+    write_predictions,
+)
 from search.final.kept import FinalStore, as_json
 from search.final.report import RunReport, split_part
 from search.final.retrain import Searched
 from search.job import Job
 from search.plan.execution import SearchOutcome
 from search.protocols.nested.outer import OuterPredictions, outer_predictions, read_outer
-from search.run_folder.cut_short import cut_short
+from search.run_folder.extent import run_extent
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
 
@@ -39,7 +45,7 @@ class NestedModel(FinalModel):
         demo: Whether it is a demonstration.
         metrics: Means over the outer folds, each measured on patients that its search had not seen.
         outcome: What the search on all patients found.
-        cut_short: How far the searches came that the time limit ended, or None.
+        extent: How far its searches came.
     """
 
     def as_json(self) -> dict[str, Any]:
@@ -116,7 +122,7 @@ def finish_nested(
         report.write_pages(summary, figures)
     complete(directory)
     store.forget()
-    return NestedModel(directory, job.demo, dict(evaluation.metrics), outcome, cut_short(directory))
+    return NestedModel(directory, job.demo, dict(evaluation.metrics), outcome, run_extent(directory))
 
 
 def _audit(
@@ -165,6 +171,7 @@ def _evaluation(
         "mode": job.config.data.mode,
         "estimates": estimates(len(folds)),
         "holdout_readings": max(fold.readings for fold in folds),
+        "other_splits": asdict(read_under_other_splits(job.directory, everyone)),
     }
     return replace(evaluation, metrics=metrics)
 

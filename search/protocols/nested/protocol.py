@@ -114,8 +114,10 @@ class NestedRun:
         split = inner_split(self._outer, fold, job.config, films.table)
         cohort = search_data(films, split, job.config, progress)
         progress.say(f"[bold]outer fold {fold + 1} of {folds}[/bold]  {cohort.describe()}")
-        manifest = run_manifest(job, self.backbone, cohort).but(
-            outer=OuterFold(run=self._job.directory.name, fold=fold + 1, folds=folds)
+        manifest = run_manifest(job, self.backbone, cohort)
+        manifest = manifest.but(
+            outer=OuterFold(run=self._job.directory.name, fold=fold + 1, folds=folds),
+            fingerprints=manifest.fingerprints | {"outer_split": self._outer.fingerprint},
         )
         if self._manifest.views_of_searches is not None:
             manifest = manifest.but(views_per_class=self._manifest.views_of_searches[directory.path.name])

@@ -59,6 +59,7 @@ def test_another_value_of_any_setting_rebuilds(tmp_path: Path) -> None:
     sets = [prepare(open_source(folder), settings, tmp_path / "cache") for settings in (SMALL, *changed.values())]
     assert len({each.fingerprint for each in sets}) == len({each.directory for each in sets}) == 1 + len(changed)
     assert [each.settings for each in sets] == [SMALL, *changed.values()]
+    assert len({each.films_fingerprint for each in sets}) == 1, "whatever is made of them, the films are the same"
 
 
 @pytest.mark.parametrize("of", ["mammo_data.preparation.prepared.FORMAT", "cv2.__version__"])
@@ -77,6 +78,7 @@ def test_a_changed_pixel_rebuilds(tmp_path: Path) -> None:
     (folder / "mdb001.pgm").write_bytes(data)
     changed = prepare(open_source(folder), SMALL, tmp_path / "cache")
     assert first.fingerprint != changed.fingerprint
+    assert first.films_fingerprint != changed.films_fingerprint
     assert not np.array_equal(changed.images[0], first.images[0])
     np.testing.assert_array_equal(changed.images[1], first.images[1])
 

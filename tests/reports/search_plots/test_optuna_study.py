@@ -60,6 +60,11 @@ def test_the_exported_file_is_opened_by_optuna_with_every_score_in_its_place(tmp
         assert trial.params == record.hyperparameters
         assert len(trial.intermediate_values) == (record.epochs if record.curves else 0)
         assert trial.value == (record.objective if record.epochs == 30 else None)
+    # Cut short below the full budget of the plan, none is complete.
+    export_studies(trials[:15], SPACE, tmp_path / "cut.log", name="cut", full_epochs=30)
+    cut = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(tmp_path / "cut.log")))
+    states = [trial.state.name for trial in optuna.load_study(study_name="cut", storage=cut).trials]
+    assert (states.count("COMPLETE"), states.count("PRUNED")) == (0, 14)
     low = optuna.load_study(study_name=names[3], storage=storage)
     assert {trial.user_attrs["epochs"] for trial in low.trials} == {4}
 

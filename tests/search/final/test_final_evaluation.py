@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from mammo_data.splits import Split
 from reports.metrics.table import classification_metrics, metric_values
 from reports.metrics.table_intervals import paired_difference
+from reports.page.words import readings_text
 from reports.predictions import Predictions
 from search.run_folder.trial_log import read_records
 from tests.support.read_anew import out_of_fold_at, sides_in, truth_in
@@ -268,6 +270,16 @@ def test_readings_stand_in_the_ledger_with_run_and_time(finished):
     found = readings(config.output.runs, Split.read_csv(result.directory.split_file).test_fingerprint)
     assert found[0].run == "first"
     assert found[0].time.endswith("+00:00")
+    assert found[0].films
+    assert result.metrics["other_splits"]["unknown"] == 0
+    assert f"patients were read  {readings_text(1, result.metrics['other_splits'])}\n" in result.as_text()
+
+
+def test_the_answer_names_the_runs_that_read_the_same_films_under_other_splits(finished):
+    others = {"splits": 2, "runs": ("a", "b"), "unknown": 0}
+    told = replace(finished[1], metrics=finished[1].metrics | {"other_splits": others}).as_text()
+    said = "once under this split; the same data set was read under 2 other splits (runs a, b)"
+    assert f"patients were read  {said}" in told.splitlines()
 
 
 def test_the_report_names_its_errors_and_holds_no_picture_of_the_data(best, metrics):

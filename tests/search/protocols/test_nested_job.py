@@ -116,6 +116,11 @@ def test_each_outer_reading_is_in_the_ledger_once(nested):
     lines = (config.output.runs / "holdout_ledger.jsonl").read_text().splitlines()
     assert [json.loads(line)["run"] for line in lines] == ["nested/outer-1", "nested/outer-2"]
     assert result.metrics["holdout_readings"] == 1
+    # Each patient was read once: the folds are no splits to choose from.
+    folds = [json.loads((result.directory.outer(k).best / "metrics.json").read_text()) for k in range(2)]
+    assert [found["other_splits"]["splits"] for found in (result.metrics, *folds)] == [0, 0, 0]
+    assert "patients were read  once\n" in result.as_text()
+    assert len({line["draw"] for line in map(json.loads, lines)}) == 1
 
 
 def test_one_bank_serves_all_searches(nested):

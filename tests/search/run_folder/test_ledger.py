@@ -3,7 +3,16 @@
 import json
 import zlib
 
-from search.run_folder.ledger import LEDGER, LEDGER_COPY, logged, readings, record_evaluation, record_final_stage
+from search.run_folder.ledger import (
+    LEDGER,
+    LEDGER_COPY,
+    OtherSplits,
+    logged,
+    other_splits,
+    readings,
+    record_evaluation,
+    record_final_stage,
+)
 
 EARLIER = "2026-01-02T05:06:07+00:00"
 BEGAN, LATER = "2026-01-02T03:04:05+00:00", "2026-02-03T04:05:06+00:00"
@@ -105,3 +114,53 @@ def test_the_same_line_twice_in_one_file_is_two_readings_and_a_lost_file_loses_n
         (tmp_path / name).unlink()
         assert len(readings(tmp_path, "these")) == 2
         (tmp_path / name).write_bytes(content)
+
+
+def drawn(runs, seed, run, *, films="films"):
+    """A hold-out run under the split that a seed has drawn."""
+    split = f"split {seed}"
+    return record_final_stage(runs, split, run, began=BEGAN, models=(run,), films=films, draw=split)
+
+
+def test_the_best_of_several_splits_is_not_read_once(tmp_path):
+    for seed in range(4):
+        drawn(tmp_path, seed, f"run-{seed}")
+    drawn(tmp_path, 9, "elsewhere", films="other films")
+    assert names(drawn(tmp_path, 4, "mine")) == ["mine"]
+    found = other_splits(tmp_path, films="films", draw="split 4")
+    assert found == OtherSplits(4, ("run-0", "run-1", "run-2", "run-3"), 0)
+    # Another run under one of these splits is no further split.
+    drawn(tmp_path, 0, "again")
+    assert other_splits(tmp_path, films="films", draw="split 4").splits == 4
+    assert other_splits(tmp_path, films="other films", draw="split 9") == OtherSplits(0, (), 0)
+    # What one file has lost is read from the other.
+    (tmp_path / LEDGER).write_text("torn {")
+    assert other_splits(tmp_path, films="films", draw="split 0").splits == 4
+
+
+def test_the_outer_folds_of_a_nested_run_are_one_split(tmp_path):
+    for run in ("nested", "with the same seed"):
+        for fold in range(3):
+            name = f"{run}/outer-{fold + 1}"
+            record_final_stage(
+                tmp_path, f"fold {fold}", name, began=BEGAN, models=(name,), films="films", draw="outer folds"
+            )
+    assert other_splits(tmp_path, films="films", draw="outer folds") == OtherSplits(0, (), 0)
+    drawn(tmp_path, 0, "mine")
+    found = other_splits(tmp_path, films="films", draw="split 0")
+    assert found == OtherSplits(1, ("nested", "with the same seed"), 0)
+    assert other_splits(tmp_path, films="films", draw="outer folds") == OtherSplits(1, ("mine",), 0)
+
+
+def test_lines_that_do_not_name_their_films_are_counted_by_themselves(tmp_path):
+    lines = [{"split": split, "run": "old", "time": "2026-01-04T00:00:00+00:00"} for split in ("split 0", "split 1")]
+    (tmp_path / LEDGER).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert len(drawn(tmp_path, 0, "mine")) == 2
+    assert other_splits(tmp_path, films="films", draw="split 0") == OtherSplits(0, (), 1)
+
+
+def test_an_evaluation_counts_as_a_reading_of_its_split_once(tmp_path):
+    where = {"films": "films", "draw": "split 1"}
+    for _ in range(2):
+        record_evaluation(tmp_path, "split 1", "a \x1b copy", began=BEGAN, model="new", **where)
+    assert other_splits(tmp_path, films="films", draw="split 0") == OtherSplits(1, ("a ? copy",), 0)
