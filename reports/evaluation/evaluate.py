@@ -18,7 +18,12 @@ limits were made), and these sections, each only where its inputs are given:
 
 A run adds ``localisation`` (`reports.evaluation.localisation.LocalisationResult`: the pointing game, where held-out
 lesions have a position), ``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split
-have been read) and ``nested_seconds`` (what the nested protocol would take, estimated).
+have been read) and ``nested_seconds`` (what the nested protocol would take, estimated), and of its search
+
+    convergence        `reports.evaluation.convergence.Convergence` of the winner; of a nested run, of the search on all
+                       patients, with ``outer_searches``: how many of their winners have ``converged``, have
+                       ``not_converged``, or of how many it is ``not_told``
+    ranking            `reports.evaluation.ranking.Ranking`, where at least two full-budget trials can be compared
 
 The plain metrics stay those of the model as it is exported; corrections stand beside them, never in their place.
 """

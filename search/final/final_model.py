@@ -38,6 +38,7 @@ class FinalModel:
             "mode": self.metrics["mode"],
             "configuration": self.outcome.winner.hyperparameters,
             "cross_validated_macro_auc": self.outcome.winner.objective,
+            "converged": self.metrics["convergence"]["converged"],
             "cut_short": asdict(self.cut_short) if self.cut_short else None,
             "metrics": self.metrics,
             "model": str(self.directory.model_file),
@@ -61,6 +62,7 @@ class FinalModel:
         return [
             ("best configuration", self._configuration()),
             ("cross-validated", self._selected()),
+            ("convergence", self.metrics["convergence"]["sentence"]),
             ("held-out patients", self._areas()),
         ]
 

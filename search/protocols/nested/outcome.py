@@ -11,6 +11,7 @@ from typing import Any
 
 from mammo_data import Split
 from reports import AuditResult, Evaluation, OuterFold, evaluate_nested, write_nested_figures
+from reports.page.words import outer_convergence
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
 from search.cohort import Cohort
@@ -18,7 +19,13 @@ from search.export.describe import write_run_metadata
 from search.files.atomic import write_atomic
 from search.final.final_model import FinalModel
 from search.final.finish import kept_probes
-from search.final.held_out import case_attributes, radius_cuts, selection_correction, write_predictions
+from search.final.held_out import (
+    about_the_search,
+    case_attributes,
+    radius_cuts,
+    selection_correction,
+    write_predictions,
+)
 from search.final.kept import FinalStore, as_json
 from search.final.report import RunReport, split_part
 from search.final.retrain import Searched
@@ -53,6 +60,8 @@ class NestedModel(FinalModel):
             *(("", note) for note in self.metrics["notes"]),
             ("final configuration", self._configuration()),
             ("cross-validated", self._selected()),
+            ("convergence", self.metrics["convergence"]["sentence"]),
+            ("", outer_convergence(self.metrics)),
         ]
 
 
@@ -160,6 +169,10 @@ def _evaluation(
     selection = selection_correction(job.directory.path / "oof", outcome.records, seed=seed)
     if selection is not None:
         metrics["selection"] = asdict(selection)
+    metrics |= about_the_search(
+        job.directory.path / "oof", outcome.winner, outcome.records, everyone.prepared.table.class_names
+    )
+    metrics["convergence"]["outer_searches"] = _outer_convergence(folds)
     metrics |= {
         "protocol": "nested",
         "mode": job.config.data.mode,
@@ -167,6 +180,16 @@ def _evaluation(
         "holdout_readings": max(fold.readings for fold in folds),
     }
     return replace(evaluation, metrics=metrics)
+
+
+def _outer_convergence(folds: Sequence[OuterFold]) -> dict[str, int]:
+    """How many outer winners have converged, have not, or had too few epochs or folds to tell."""
+    found = [fold.metrics.get("convergence", {}).get("converged") for fold in folds]
+    return {
+        "converged": found.count(True),
+        "not_converged": found.count(False),
+        "not_told": found.count(None),
+    }
 
 
 def _answers(found: LeakAudit, overlaps: Sequence[Mapping[str, Any]]) -> dict[str, AuditResult]:
