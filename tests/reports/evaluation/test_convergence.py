@@ -67,10 +67,10 @@ def test_level_curves_have_converged() -> None:
 
 
 def test_a_loss_that_falls_by_more_than_both_standard_errors_has_not() -> None:
-    """Each fold by 0.10, give or take 0.02, from one quarter to the next: errors by hand."""
+    """Each fold by 0.10, give or take 0.02, from the first half of the last quarter to the second: errors by hand."""
     falls = 0.1 + np.array([0.02, -0.02, 0.0, 0.01, -0.01])
     loss = level(0.3)
-    loss[:, 12:] -= falls[:, None]
+    loss[:, 14:] -= falls[:, None]
     found = judged(loss=loss)
     assert found.converged is False
     assert found.loss is not None
@@ -78,7 +78,7 @@ def test_a_loss_that_falls_by_more_than_both_standard_errors_has_not() -> None:
     expected = max(np.std(falls, ddof=1), np.std(LEVELS - falls, ddof=1)) / np.sqrt(5)
     assert found.loss.standard_error == pytest.approx(expected)
     assert found.sentence == (
-        "The winner has not converged: the training loss still falls (by 0.100 in the last 4 epochs, "
+        "The winner has not converged: the training loss still falls (by 0.100 over the last 4 epochs, "
         f"standard error {expected:.3f})."
     )
 
@@ -87,17 +87,24 @@ def test_a_loss_that_falls_by_more_than_both_standard_errors_has_not() -> None:
 def test_a_move_within_the_folds_own_differences_is_not_told(moved: float, told: bool) -> None:
     """All folds move alike; their levels have a standard error of 0.00707."""
     loss = level(0.3)
-    loss[:, 12:] += moved
+    loss[:, 14:] += moved
     assert (judged(loss=loss).converged is False) == told
+
+
+def test_what_has_come_to_rest_in_the_last_quarter_has_converged() -> None:
+    """As a schedule that decays ends: the loss falls from quarter to quarter, and no more at the very end."""
+    loss = level(0.3)
+    loss[:, :12] += np.linspace(0.5, 0.1, 12)
+    assert judged(loss=loss).converged is True
 
 
 def test_a_score_that_rises_has_not_and_one_that_falls_is_no_such_reason() -> None:
     auc = level(0.7)
-    auc[:, 12:] += 0.05
+    auc[:, 14:] += 0.05
     found = judged(auc=auc)
     assert found.converged is False
-    assert "the macro AUC still rises (by 0.050 in the last 4 epochs" in found.sentence
-    auc[:, 12:] -= 0.1
+    assert "the macro AUC still rises (by 0.050 over the last 4 epochs" in found.sentence
+    auc[:, 14:] -= 0.1
     assert judged(auc=auc).converged is True
 
 
@@ -166,7 +173,7 @@ def test_a_fold_without_a_class_is_left_out() -> None:
     assert found.converged is True
     assert found.fold_objectives[0] is None
     assert found.objective is not None
-    auc[:, 12:] += 0.1
+    auc[:, 14:] += 0.1
     assert judged(auc=auc).converged is False
     auc[1:] = np.nan
     assert judged(auc=auc).converged is None
