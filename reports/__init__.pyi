@@ -3,6 +3,8 @@ from .evaluation.bbc_cv import SelectionCorrection as SelectionCorrection
 from .evaluation.bbc_cv import bbc_cv as bbc_cv
 from .evaluation.confident_cases import ConfidentCase as ConfidentCase
 from .evaluation.confident_cases import confident_cases as confident_cases
+from .evaluation.convergence import Convergence as Convergence
+from .evaluation.convergence import convergence as convergence
 from .evaluation.decision_curve import DecisionCurve as DecisionCurve
 from .evaluation.decision_curve import decision_curve as decision_curve
 from .evaluation.evaluate import Evaluation as Evaluation
@@ -22,6 +24,8 @@ from .evaluation.operating_points import operating_points as operating_points
 from .evaluation.probabilities import ProbabilityCorrection as ProbabilityCorrection
 from .evaluation.probabilities import corrected_predictions as corrected_predictions
 from .evaluation.probabilities import fit_correction as fit_correction
+from .evaluation.ranking import Ranking as Ranking
+from .evaluation.ranking import ranking as ranking
 from .evaluation.subgroups import CaseAttributes as CaseAttributes
 from .evaluation.subgroups import SubgroupResult as SubgroupResult
 from .evaluation.subgroups import radius_terciles as radius_terciles

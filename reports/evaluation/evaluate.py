@@ -20,7 +20,12 @@ A run adds ``localisation`` (`reports.evaluation.localisation.LocalisationResult
 lesions have a position), ``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split
 have been read), ``other_splits`` (under how many other splits the same films were read, by which runs, and in
 ``unknown`` readings that do not say of which films) and ``nested_seconds`` (what the nested protocol would take,
-estimated).
+estimated), and of its search
+
+    convergence        `reports.evaluation.convergence.Convergence` of the winner; of a nested run, of the search on all
+                       patients, with ``outer_searches``: how many of their winners have ``converged``, have
+                       ``not_converged``, or of how many it is ``not_told``
+    ranking            `reports.evaluation.ranking.Ranking`, where at least two full-budget trials can be compared
 
 The plain metrics stay those of the model as it is exported; corrections stand beside them, never in their place.
 """

@@ -52,6 +52,24 @@ def binary_auc(positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> flo
     return (total - positives * (positives + 1)) / (2 * positives * negatives)
 
 
+def auc_standard_error(auc: float, positives: ArrayLike, negatives: ArrayLike) -> Floats:
+    """Standard error of an AUC from independent cases (Hanley & McNeil, Radiology 1982).
+
+    Args:
+        auc: The true area, 0 to 1.
+        positives: Number of positive cases, 1 or more, of any shape.
+        negatives: Number of negative ones, of that shape.
+
+    Returns:
+        float64 of that shape; 0 for an area of 0 or 1.
+    """
+    positive, negative = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
+    two_positives, two_negatives = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    alone = auc * (1 - auc)
+    together = (positive - 1) * (two_positives - auc**2) + (negative - 1) * (two_negatives - auc**2)
+    return np.sqrt(np.maximum((alone + together) / (positive * negative), 0))
+
+
 @dataclass(frozen=True)
 class WeightedRanking:
     """One scorer's ranking under many case weightings, highest score first, ties as one group.

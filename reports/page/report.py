@@ -28,6 +28,7 @@ from reports.page.words import (
     localisation_verdict,
     moment,
     number,
+    outer_convergence,
     primary_verdict,
     range_text,
     readings_text,
@@ -119,6 +120,7 @@ def render_report(summary: RunSummary) -> str:
             pictures=[_picture(seen.case, seen.picture) for seen in summary.cases if seen.picture],
             localisation_verdict=localisation_verdict(metrics),
             calibration_verdict=calibration_verdict(metrics),
+            outer_convergence=outer_convergence(metrics),
         )
     )
     return _with_column_names(page)
@@ -127,7 +129,8 @@ def render_report(summary: RunSummary) -> str:
 def render_model_card(summary: RunSummary) -> str:
     """The card as Markdown text; text of the run stands in code spans wherever it could be taken for markup."""
     template = _environment().get_template("model_card.md.j2")
-    return str(template.render(run=summary, metrics=summary.metrics, winner=summary.winner))
+    outer = outer_convergence(summary.metrics)
+    return str(template.render(run=summary, metrics=summary.metrics, winner=summary.winner, outer_convergence=outer))
 
 
 def _environment() -> Any:

@@ -135,3 +135,12 @@ def calibration_verdict(metrics: Mapping[str, Any]) -> str:
         "On the held-out patients it does not lower the log loss: what fits the fold models does not fit the exported "
         "one, which is trained on all development patients."
     )
+
+
+def outer_convergence(metrics: Mapping[str, Any]) -> str:
+    """Of how many outer searches of a nested run the winner has converged; "" of another run."""
+    counts = metrics.get("convergence", {}).get("outer_searches")
+    if counts is None:
+        return ""
+    untold = f" (it can't be told of {counts['not_told']})" if counts["not_told"] else ""
+    return f"The winners of {counts['converged']} of {sum(counts.values())} outer searches have converged{untold}."

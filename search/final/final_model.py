@@ -38,6 +38,7 @@ class FinalModel:
             "mode": self.metrics["mode"],
             "configuration": self.outcome.winner.hyperparameters,
             "cross_validated_macro_auc": self.outcome.winner.objective,
+            "converged": self.metrics["convergence"]["converged"],
             "cut_short": asdict(self.extent) if self.extent and self.extent.ended_by else None,
             "metrics": self.metrics,
             "model": str(self.directory.model_file),
@@ -63,6 +64,7 @@ class FinalModel:
         return [
             ("best configuration", self._configuration()),
             ("cross-validated", self._selected()),
+            ("convergence", self.metrics["convergence"]["sentence"]),
             ("held-out patients", self._areas()),
         ]
 

@@ -23,7 +23,7 @@ from search.files.atomic import write_atomic
 from search.files.digests import content_checksum
 from search.files.tensors import Arrays
 from search.final.final_model import FinalModel
-from search.final.held_out import held_out, read_under_other_splits, write_predictions
+from search.final.held_out import about_the_search, held_out, read_under_other_splits, write_predictions
 from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form, as_json
 from search.final.localisation import kept_form, localise
@@ -123,6 +123,7 @@ def finish(
     )
     metrics = {**evaluation.metrics, "mode": config.data.mode, "holdout_readings": len(readings)}
     metrics["other_splits"] = asdict(read_under_other_splits(directory, cohort))
+    metrics |= about_the_search(directory.path / "oof", outcome.winner, outcome.records, searched.data.class_names)
     if config.split.protocol == "holdout":
         others = time.perf_counter() - clock - sum(record.seconds for record in outcome.records)
         metrics["nested_seconds"] = round(nested_seconds(outcome.records, config, other_seconds=max(0.0, others)))

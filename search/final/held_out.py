@@ -6,7 +6,9 @@ Beside the predictions the evaluation is given attributes of the cases, and the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +22,11 @@ from reports import (
     SelectionCorrection,
     TrialRecord,
     bbc_cv,
+    convergence,
     evaluate,
     radius_terciles,
     ranked,
+    ranking,
 )
 from search.cohort import Cohort
 from search.export.model import load_exported, predict_images
@@ -162,6 +166,29 @@ def write_predictions(
         if table is not None:
             with replacing(directory.best / f"{name}.csv") as temporary:
                 table.write_csv(temporary, outer_folds=outer_folds)
+
+
+def about_the_search(
+    oof: Path, winner: TrialRecord, records: Sequence[TrialRecord], class_names: Sequence[str]
+) -> dict[str, Any]:
+    """The sections ``convergence`` and ``ranking`` of metrics.json.
+
+    Args:
+        oof: The folder ``oof`` of the search.
+        winner: Its best trial.
+        records: All trials.
+        class_names: Ordered class names.
+
+    Raises:
+        RunError: If a file is missing or damaged.
+    """
+    finalists = ranked(records)
+    tables = [read_out_of_fold(oof, record, records, class_names) for record in finalists]
+    labels, folds = tables[0].predictions.labels, tables[0].folds  # of the winner, the same of all
+    counts = [np.bincount(labels[folds == fold], minlength=len(class_names)) for fold in np.unique(folds)]
+    found: dict[str, Any] = {"convergence": asdict(convergence(winner, np.array(counts)))}
+    compared = ranking(finalists, [(table.predictions, table.folds) for table in tables])
+    return found if compared is None else found | {"ranking": asdict(compared)}
 
 
 def case_attributes(table: CaseTable) -> dict[str, CaseAttributes]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from reports.evaluation.bbc_cv import bbc_cv
 from reports.evaluation.confident_cases import confident_cases
+from reports.evaluation.convergence import convergence
 from reports.evaluation.evaluate import evaluate
 from reports.evaluation.final_models import FoldEnsemble
 from reports.evaluation.localisation import LocalisationResult, LocatedCase, localisation_result
+from reports.evaluation.ranking import ranking
 from reports.evaluation.subgroups import CaseAttributes
 from reports.figures.overlays import Overlay, write_overlay
 from reports.figures.write import write_evaluation_figures, write_figures
@@ -28,7 +31,7 @@ from reports.page.run_summary import (
 )
 from reports.predictions import Predictions
 from reports.search_plots.plots import write_plain_plots
-from reports.trials import best_trial
+from reports.trials import TrialRecord, best_trial, ranked
 from tests.support.simulated import CLASS_NAMES, PLAN, simulated_predictions, simulated_trials
 
 CONFIG = """[data]
@@ -94,6 +97,7 @@ def example_summary(
     )
     seeds = evaluation.metrics["final_seeds"]
     metrics = {**evaluation.metrics, "nested_seconds": 1260, "localisation": asdict(example_localisation(resamples))}
+    metrics |= example_search(trials)
     held_out = {name: int(count) for name, count in zip(CLASS_NAMES, counts, strict=True)}
     return RunSummary(
         name="simulated-example",
@@ -146,6 +150,15 @@ def example_summary(
         device="2 CPU cores",
         seconds=212.0,
     )
+
+
+def example_search(trials: tuple[TrialRecord, ...]) -> dict[str, Any]:
+    """What metrics.json says of the search; the second-best trial of three is the best by the primary endpoint."""
+    finalists = ranked(trials)[:3]
+    tables = [simulated_predictions(patients=121, seed=6, separation=separation) for separation in (0.8, 0.9, 0.7)]
+    compared = ranking(finalists, [(table, np.arange(len(table)) // 2 % 5) for table in tables])
+    assert compared is not None
+    return {"convergence": asdict(convergence(finalists[0])), "ranking": asdict(compared)}
 
 
 def example_localisation(resamples: int) -> LocalisationResult:

@@ -63,6 +63,8 @@ def fitted_on_development(directory: RunDirectory) -> dict[str, Any]:
         "calibration": {name: metrics["calibration"][name] for name in calibration},
         "operating points": [{name: each[name] for name in point} for each in metrics["operating_points"]],
         "selection": metrics["selection"],
+        "convergence": metrics["convergence"],
+        "ranking": metrics.get("ranking"),
         "radius terciles": [each["level"] for each in metrics["subgroups"] if each["group"] == "radius"],
         "kind of map": {name: metrics["localisation"][name] for name in ("method", "chosen_on", "chosen_on_images")},
         "exact fold models": metrics["ensemble"]["exact"],

@@ -11,6 +11,7 @@ from typing import Any
 
 from mammo_data import Split
 from reports import AuditResult, Evaluation, OuterFold, evaluate_nested, write_nested_figures
+from reports.page.words import outer_convergence
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
 from search.cohort import Cohort
@@ -19,6 +20,7 @@ from search.files.atomic import write_atomic
 from search.final.final_model import FinalModel
 from search.final.finish import kept_probes
 from search.final.held_out import (
+    about_the_search,
     case_attributes,
     radius_cuts,
     read_under_other_splits,
@@ -59,6 +61,8 @@ class NestedModel(FinalModel):
             *(("", note) for note in self.metrics["notes"]),
             ("final configuration", self._configuration()),
             ("cross-validated", self._selected()),
+            ("convergence", self.metrics["convergence"]["sentence"]),
+            ("", outer_convergence(self.metrics)),
         ]
 
 
@@ -166,6 +170,10 @@ def _evaluation(
     selection = selection_correction(job.directory.path / "oof", outcome.records, table.class_names, seed=seed)
     if selection is not None:
         metrics["selection"] = asdict(selection)
+    metrics |= about_the_search(
+        job.directory.path / "oof", outcome.winner, outcome.records, everyone.prepared.table.class_names
+    )
+    metrics["convergence"]["outer_searches"] = _outer_convergence(folds)
     metrics |= {
         "protocol": "nested",
         "mode": job.config.data.mode,
@@ -174,6 +182,16 @@ def _evaluation(
         "other_splits": asdict(read_under_other_splits(job.directory, everyone)),
     }
     return replace(evaluation, metrics=metrics)
+
+
+def _outer_convergence(folds: Sequence[OuterFold]) -> dict[str, int]:
+    """How many outer winners have converged, have not, or had too few epochs or folds to tell."""
+    found = [fold.metrics.get("convergence", {}).get("converged") for fold in folds]
+    return {
+        "converged": found.count(True),
+        "not_converged": found.count(False),
+        "not_told": found.count(None),
+    }
 
 
 def _answers(found: LeakAudit, overlaps: Sequence[Mapping[str, Any]]) -> dict[str, AuditResult]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from reports.metrics.auc import auc_standard_error, binary_auc
 from reports.metrics.table import classification_metrics, macro_ovr_auc, metric_values, one_vs_rest_auc
 from reports.predictions import Predictions
 from tests.support.comparing import assert_close
@@ -116,6 +117,17 @@ def test_a_missing_class_is_not_defined_rather_than_a_coin_toss() -> None:
 def test_a_diverged_model_has_no_auc() -> None:
     probabilities = np.full((4, 3), np.nan)
     assert math.isnan(macro_ovr_auc(np.array([0, 1, 2, 0]), probabilities))
+
+
+@pytest.mark.parametrize(("auc", "positives", "negatives"), [(0.5, 8, 44), (0.8, 8, 44), (0.95, 11, 20)])
+def test_the_standard_error_of_an_auc_is_that_of_exponential_scores(auc: float, positives: int, negatives: int) -> None:
+    """For which Hanley and McNeil's formula is exact."""
+    rng = np.random.default_rng(0)
+    positive = np.arange(positives + negatives) < positives
+    scale = np.where(positive, auc / (1 - auc), 1.0)
+    drawn = [binary_auc(positive, rng.exponential(scale)) for _ in range(3000)]
+    assert np.mean(drawn) == pytest.approx(auc, abs=0.01)
+    assert auc_standard_error(auc, positives, negatives) == pytest.approx(np.std(drawn), rel=0.06)
 
 
 @bounded

@@ -27,6 +27,14 @@ def test_the_card_holds_what_the_run_knows_and_the_rest_is_the_author_s(summary:
     assert "Demonstration" not in render_model_card(replace(summary, is_demo=False))
 
 
+def test_the_card_says_whether_the_winner_has_converged(summary: RunSummary) -> None:
+    metrics = summary.metrics
+    card = render_model_card(summary)
+    assert f"\n\n{metrics['convergence']['sentence']}\n\n{metrics['ranking']['sentence']}\n\n" in card
+    older = {key: value for key, value in metrics.items() if key not in ("convergence", "ranking")}
+    assert "converged" not in render_model_card(replace(summary, metrics=older))
+
+
 def test_every_table_row_has_as_many_cells_as_its_head(summary: RunSummary) -> None:
     card = render_model_card(replace(summary, name="a|b`c", command="x | y\nz"))
     for block in card.split("\n\n"):

@@ -78,6 +78,28 @@ def test_the_answer_stands_with_its_interval_and_its_numbers(summary: RunSummary
     assert f"80 images ({malignant} malignant) of 40 held-out patients." in text
     assert "Held-out patients evaluated once ." in text
     assert "selected, optimistic" in text
+
+
+def test_the_page_says_whether_the_winner_has_converged_and_what_the_primary_endpoint_would_have_named(
+    summary: RunSummary,
+) -> None:
+    text = Reader(render_report(summary)).text
+    assert summary.metrics["convergence"]["sentence"] in text
+    assert summary.metrics["ranking"]["sentence"] in text
+    assert "would have been chosen" in summary.metrics["ranking"]["sentence"]
+    over_fitted = {**summary.metrics["convergence"], "converged": False, "diagnosis": "It over-fits: <b>."}
+    over_fitted["outer_searches"] = {"converged": 3, "not_converged": 1, "not_told": 1}
+    html = render_report(replace(summary, metrics={**summary.metrics, "convergence": over_fitted}))
+    assert f'<li class="warn">{summary.metrics["convergence"]["sentence"][:10]}' in html
+    assert "It over-fits: &lt;b&gt;." in html
+    assert "The winners of 3 of 5 outer searches have converged (it can&#39;t be told of 1)." in html
+
+
+def test_an_older_run_s_page_says_nothing_of_convergence(summary: RunSummary) -> None:
+    older = {key: value for key, value in summary.metrics.items() if key not in ("convergence", "ranking")}
+    text = Reader(render_report(replace(summary, metrics=older))).text
+    assert "converged" not in text
+    assert "would have been chosen" not in text
     assert "Research use only, not a medical device" in text
     assert summary.command in text
     assert "file number alone gives abnormal AUC 0.66" in text

@@ -38,6 +38,44 @@ def test_the_winner_s_score_stands_before_and_after_the_correction_for_choosing(
     assert selection["corrected"]["value"] < selection["selected"] + 0.02
 
 
+def test_the_answer_says_in_every_place_that_three_epochs_tell_no_convergence(finished, best, metrics):
+    _, result = finished
+    found = metrics["convergence"]
+    assert found["converged"] is None
+    assert found["sentence"] == "Too few epochs to tell whether the winner has converged: 3; it takes 8."
+    curve = np.mean(result.outcome.winner.curves["val_macro_auc"], axis=0)
+    assert found["best_epoch"] == curve.argmax() + 1
+    assert found["below_best"] == pytest.approx(curve.max() - curve[-1])
+    steps = np.abs(np.diff(result.outcome.winner.curves["val_loss"], axis=1))[:, 1:]
+    assert found["largest_step"] == pytest.approx(steps.max())
+    assert found["chance_sd"] > 0
+    assert f"convergence         {found['sentence']}" in result.as_text()
+    assert result.as_json()["converged"] is None
+    for page in ("report.html", "model_card.md"):
+        assert found["sentence"] in (best / page).read_text()
+
+
+def test_the_full_budget_trials_are_ranked_by_the_primary_endpoint_too(finished, best, metrics, phantom):
+    """Each trial's primary AUC anew, at the epoch whose mean macro AUC is its objective."""
+    directory, records = finished[1].directory, finished[1].outcome.records
+    truth = truth_in(phantom / "Info.txt")
+    ranking = metrics["ranking"]
+    assert len(ranking["trials"]) > 1
+    for entry in ranking["trials"]:
+        record = records[entry["trial"]]
+        means = np.mean(record.curves["val_macro_auc"], axis=0)
+        epoch = int(np.abs(means - record.objective).argmin()) + 1
+        names, logits, folds = out_of_fold_at(directory, record, records, epoch)
+        malignant, scores = truth.of(names) == 2, softmax(logits, axis=1)[:, 2]
+        expected = np.mean([roc_auc_score(malignant[folds == fold], scores[folds == fold]) for fold in range(2)])
+        assert entry["primary_auc"] == pytest.approx(expected, abs=1e-6)
+        assert entry["objective"] == record.objective
+    assert ranking["chosen"] == finished[1].outcome.winner.trial
+    assert ranking["by_primary"] == max(ranking["trials"], key=lambda entry: entry["primary_auc"])["trial"]
+    for page in ("report.html", "model_card.md"):
+        assert ranking["sentence"] in (best / page).read_text()
+
+
 def test_the_fold_models_are_the_search_s_to_the_bit_and_their_mean_is_compared(best, metrics):
     ensemble = metrics["ensemble"]
     assert ensemble["exact"] is True

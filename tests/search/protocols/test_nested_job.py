@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import html
 import json
 import shutil
 import signal
@@ -109,6 +110,17 @@ def test_the_figures_are_means_over_folds_and_say_what_they_estimate(nested):
     assert written["estimates"] in page
     assert "pooled over all folds" in page
     assert 'href="../outer-1/best/report.html"' in page
+
+
+def test_the_last_search_and_the_outer_ones_say_whether_they_converged(nested):
+    _, result = nested
+    found = json.loads((result.directory.best / "metrics.json").read_text())["convergence"]
+    assert found["outer_searches"] == {"converged": 0, "not_converged": 0, "not_told": 2}
+    counted = "The winners of 0 of 2 outer searches have converged (it can't be told of 2)."
+    assert found["sentence"] in result.as_text()
+    assert counted in result.as_text()
+    for page in (result.directory.report_file, result.directory.model_card):
+        assert f"{found['sentence']} {counted}" in html.unescape(page.read_text(encoding="utf-8"))
 
 
 def test_each_outer_reading_is_in_the_ledger_once(nested):
