@@ -16,9 +16,10 @@ limits were made), and these sections, each only where its inputs are given:
     ensemble           `reports.evaluation.final_models.ensemble_section`: the mean of the winner's fold models
     errors             list of `reports.evaluation.confident_cases.ConfidentCase`: the most confident errors a class
 
-A run adds ``localisation`` (`reports.evaluation.localisation.LocalisationResult`: the pointing game, where held-out
-lesions have a position), ``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split
-have been read) and ``nested_seconds`` (what the nested protocol would take, estimated).
+A run adds ``baselines`` and ``enough`` (`reports.evaluation.baselines`), ``localisation``
+(`reports.evaluation.localisation.LocalisationResult`: the pointing game, where held-out lesions have a position),
+``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split have been read) and
+``nested_seconds`` (what the nested protocol would take, estimated).
 
 The plain metrics stay those of the model as it is exported; corrections stand beside them, never in their place.
 """
@@ -29,6 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from reports.evaluation.baselines import BaselineResult
 from reports.evaluation.bbc_cv import SelectionCorrection
 from reports.evaluation.confident_cases import confident_errors
 from reports.evaluation.decision_curve import DecisionCurve, decision_curve
@@ -55,6 +57,7 @@ class Evaluation:
         curve: Decision curve of the primary endpoint, or None.
         subgroups: Slices; empty where no attributes were given.
         ensemble: The winner's fold models, or None.
+        baselines: What the winner was compared with.
     """
 
     metrics: Mapping[str, Any]
@@ -63,6 +66,7 @@ class Evaluation:
     curve: DecisionCurve | None = None
     subgroups: tuple[SubgroupResult, ...] = ()
     ensemble: FoldEnsemble | None = None
+    baselines: tuple[BaselineResult, ...] = ()
 
 
 def evaluate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from reports.page.worth import worth_verdict
 from search.cohort import NOTICE, ROI_NOTICE
 from search.plan.execution import SearchOutcome
 from search.run_folder.cut_short import CutShort
@@ -50,6 +51,7 @@ class FinalModel:
         lines = [("task", ROI_NOTICE)] if self.metrics["mode"] == "roi" else []
         lines += [("search cut short", str(self.cut_short))] if self.cut_short else []
         lines += self._lines()
+        lines += [("worth the search?", verdict)] if (verdict := worth_verdict(self.metrics)) else []
         lines += [("model", str(self.directory.model_file)), ("report", str(self.directory.report_file))]
         if "nested_seconds" in self.metrics:
             text = "--protocol nested evaluates the procedure on every patient, in about "

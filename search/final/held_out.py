@@ -1,4 +1,4 @@
-"""The one reading of the held-out patients: by the exported file, by the other seeds, and by the fold models.
+"""The one reading of the held-out patients: by the exported file, by the other seeds, the fold models and baselines.
 
 Beside the predictions the evaluation is given attributes of the cases, and the scores of all candidates.
 """
@@ -28,6 +28,8 @@ from search.cohort import Cohort
 from search.export.model import load_exported, predict_images
 from search.files.atomic import replacing
 from search.files.tensors import Arrays
+from search.final.baselines.answer import by_trials, with_answer
+from search.final.baselines.train import Baselines
 from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form
 from search.final.retrain import FoldModels, Searched, train_fold_models
@@ -45,6 +47,7 @@ def held_out(
     cohort: Cohort,
     searched: Searched,
     tails: tuple[TrainedTail, ...],
+    baselines: Baselines,
     store: FinalStore,
     progress: RunProgress,
     *,
@@ -65,6 +68,7 @@ def held_out(
         cohort: The images and their split.
         searched: The search.
         tails: The final models, the exported one first.
+        baselines: What they are compared with.
         store: Keeps the fold models, and what all models said.
         progress: Shows what goes on.
         exported: SHA-256 (hex) of the exported model's file.
@@ -84,7 +88,7 @@ def held_out(
                 searched, stored, store, on_epoch=lambda fold, epoch: moved(fold * epochs + epoch, total)
             )
     others = (*tails[1:], *folds.tails)
-    models = (exported, *(tail.fingerprint for tail in others))
+    models = (exported, *(tail.fingerprint for tail in others), *baselines.fingerprints)
     began = directory.read_manifest().created
     readings = record_final_stage(directory.runs, split.test_fingerprint, directory.name, began=began, models=models)
     with progress.station("evaluate"):
@@ -94,7 +98,8 @@ def held_out(
         def probabilities() -> tuple[NDArray[np.float64], ...]:
             # What is evaluated is the file that is handed over, opened as anyone would open it.
             said = predict_images(load_exported(directory.model_file), cohort.prepared.images, rows)
-            return said, *network.probabilities(cohort.prepared.images[rows], others)
+            read = network.probabilities(cohort.prepared.images[rows], others)
+            return said, *read, *baselines.said(cohort.prepared, rows)
 
         shape = len(models), len(cases), len(cases.class_names)
         said = store.kept("held-out", _stacked(shape), probabilities, models)
@@ -108,19 +113,21 @@ def held_out(
             )
             for each in said
         )
-        seeds = len(tails) - 1
+        seeds, own = len(tails) - 1, len(others)
+        selection = selection_correction(oof, outcome.records, seed=seed)
         evaluation = evaluate(
             first,
             development=stored.predictions,
             training_shares=training_shares(searched.settings.minority, len(data.class_names)),
             attributes=case_attributes(cases),
             radius_cuts=radius_cuts(table.take(split.development_rows(table))),
-            selection=selection_correction(oof, outcome.records, seed=seed),
+            selection=selection,
             other_seeds=tuple(tables[:seeds]),
-            ensemble=FoldEnsemble(tuple(tables[seeds:]), folds.exact) if len(folds.tails) > 1 else None,
+            ensemble=FoldEnsemble(tuple(tables[seeds:own]), folds.exact) if len(folds.tails) > 1 else None,
             seed=seed,
         )
-        return evaluation, readings
+        trials = by_trials(oof, outcome.records, data.class_names, seed=seed)
+        return with_answer(evaluation, baselines, tables[own:], selection, trials, seed=seed), readings
 
 
 def _stacked(shape: tuple[int, int, int]) -> Form[tuple[NDArray[np.float64], ...]]:

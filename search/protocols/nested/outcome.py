@@ -11,6 +11,7 @@ from typing import Any
 
 from mammo_data import Split
 from reports import AuditResult, Evaluation, OuterFold, evaluate_nested, write_nested_figures
+from reports.evaluation.nested import nested_baselines
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
 from search.cohort import Cohort
@@ -160,6 +161,11 @@ def _evaluation(
     selection = selection_correction(job.directory.path / "oof", outcome.records, seed=seed)
     if selection is not None:
         metrics["selection"] = asdict(selection)
+    if predictions.baselines:
+        own = [fold.metrics for fold in folds]
+        metrics["baselines"] = nested_baselines(
+            predictions.exported, predictions.baselines, predictions.fold_of_case, own, seed=seed
+        )
     metrics |= {
         "protocol": "nested",
         "mode": job.config.data.mode,
