@@ -43,7 +43,7 @@ class ExpectedCost:
         bank_bytes: Size of each stored bank, by unfreeze depth.
         recomputed_depths: Depths whose values are not stored, for the budget is too small.
         bank_seconds: For the one pass of the trunk over all views.
-        search_seconds: For all trials on all folds of all searches, and the fixed configuration that is trained like one.
+        search_seconds: For all trials on all folds of all searches, the fixed configuration among them.
         checkpoint_bytes: Largest size of the checkpoints that exist at a time.
         gflops: The measured rate of this machine.
     """

@@ -8,6 +8,7 @@ and its scaler is fitted there as well: nothing of the validation patients has a
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -123,45 +124,47 @@ def inner_parts(
     # Sides that the source names are of patients to hold out from a search, not from a part of its training images.
     table = replace(data.table, cases=tuple(replace(data.table.cases[row], side="") for row in rows))
     # One draw for both: who is "held out" by it is left aside.
-    split = patient_split(table, test_fraction=1 - share, folds=INNER_FOLDS, seed=data.seed)
+    folds = min(INNER_FOLDS, max(2, int(share * len(set(table.patient_ids)))))
+    split = patient_split(table, test_fraction=1 - share, folds=folds, seed=data.seed)
     used = rows[split.development_rows(table)]
     return used, tuple((used[training], used[validation]) for training, validation in fold_positions(table, split))
 
 
-def fit_probe(data: ProbeData, rows: NDArray[np.int64], *, share: float = 1.0) -> tuple[LinearProbe, int]:
+def fit_probe(
+    data: ProbeData, rows: NDArray[np.int64], *, share: float = 1.0, strength: float | None = None
+) -> LinearProbe:
     """Fit a probe on some images, or on a share of their patients.
 
     Args:
         data: All images.
         rows: The training part, int64 [n].
         share: See `inner_parts`.
-
-    Returns:
-        The probe, and the number of patients that it has seen.
+        strength: C, instead of choosing it.
 
     Raises:
         DataError: If so few patients are left that they can't be dealt into inner folds.
     """
     used, folds = inner_parts(data, rows, share=share)
-    scores = np.full((INNER_FOLDS, len(STRENGTHS)), np.nan)
     # On one thread: many small products, which are the same bits then whatever else the machine does.
     with threadpool_limits(1):
-        for fold, (training, validation) in enumerate(folds):
-            images, labels = data.images(validation), data.table.labels[validation]
-            for position, probe in enumerate(_path(data, training, STRENGTHS)):
-                scores[fold, position] = macro_ovr_auc(labels, probe.probabilities(images))
-        means = np.ma.masked_invalid(scores).mean(axis=0).filled(-np.inf)
-        # Of equal ones the strongest penalty; where no fold has every class, too.
-        (probe,) = _path(data, used, (STRENGTHS[int(means.argmax())],))
-    return probe, len({data.table.patient_ids[row] for row in used})
+        (probe,) = _path(data, used, (_best_strength(data, folds) if strength is None else strength,))
+    return probe
+
+
+def _best_strength(data: ProbeData, folds: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> float:
+    """The one of the largest mean macro AUC over the folds that define it, of equal ones the strongest penalty."""
+    scores = np.full((len(folds), len(STRENGTHS)), np.nan)
+    for fold, (training, validation) in enumerate(folds):
+        images, labels = data.images(validation), data.table.labels[validation]
+        for position, probe in enumerate(_path(data, training, STRENGTHS)):
+            scores[fold, position] = macro_ovr_auc(labels, probe.probabilities(images))
+    return STRENGTHS[int(np.ma.masked_invalid(scores).mean(axis=0).filled(-np.inf).argmax())]
 
 
 def _path(data: ProbeData, rows: NDArray[np.int64], strengths: tuple[float, ...]) -> list[LinearProbe]:
     """A probe for each strength, from the strongest penalty to the weakest."""
     n_classes, labels, counts = len(data.table.class_names), data.table.labels[rows], np.diff(data.offsets)[rows]
-    views = (
-        np.repeat(data.offsets[rows], counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    )
+    views = np.concatenate([np.arange(data.offsets[row], data.offsets[row + 1]) for row in rows])
     weights = 1 / counts
     if data.is_balanced:
         weights = weights * class_emphasis("class_weights", labels, n_classes).weights[labels]

@@ -22,10 +22,11 @@ from search.boundary.trunk import pooled_features
 from search.cohort import Cohort
 from search.errors import RunError
 from search.final.baselines.fixed import fixed_configuration, train_fixed
-from search.final.baselines.probe import LinearProbe, ProbeData, fit_probe, pack, unpack
+from search.final.baselines.probe import LinearProbe, ProbeData, fit_probe, inner_parts, pack, unpack
 from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form, as_json
 from search.final.retrain import Searched
+from search.machine.failures import first_line, is_out_of_memory
 from search.screen.progress import RunProgress
 from search.trials.cross_validation import DivergedError
 from search.trials.data import TrialData, training_shares
@@ -107,18 +108,15 @@ def _linear_probe(
     offsets = next(iter(data.banks.values())).offsets
     given = ProbeData(features, offsets, table, searched.settings.minority, seed)
 
-    def fitted(rows: NDArray[np.int64]) -> LinearProbe:
-        return fit_probe(given, rows)[0]
-
     form = Form(pack, unpack)
     folds = [
-        store.kept(f"probe-fold-{fold + 1}", form, partial(fitted, training), seed)
+        store.kept(f"probe-fold-{fold + 1}", form, partial(fit_probe, given, training), seed)
         for fold, (training, _) in enumerate(data.folds)
     ]
-    probe = store.kept("probe", form, partial(fitted, np.arange(len(data.labels))), seed)
+    probe = store.kept("probe", form, partial(fit_probe, given, np.arange(len(data.labels))), seed)
     asked = [fold.probabilities(given.images(rows)) for fold, (_, rows) in zip(folds, data.folds, strict=True)]
     by_patients = store.kept(
-        "by-patients", as_json(tuple[dict[str, Any], ...]), partial(_by_patients, given, data, asked), seed
+        "by-patients", as_json(tuple[dict[str, Any], ...]), partial(_by_patients, given, data, folds), seed
     )
     network = FinalNetwork(backbone.architecture, backbone.weights, 0, _side(cohort), 0, classes)
     result = _result(
@@ -138,20 +136,22 @@ def _linear_probe(
     )
 
 
-def _by_patients(given: ProbeData, data: TrialData, asked: Sequence[NDArray[np.float64]]) -> tuple[dict[str, Any], ...]:
-    """The probe's out-of-fold macro AUC when it is given a part of each training side's patients."""
+def _by_patients(given: ProbeData, data: TrialData, folds: Sequence[LinearProbe]) -> tuple[dict[str, Any], ...]:
+    """The probe's out-of-fold macro AUC when it is given a part of each training side's patients.
+
+    Its strength stays that of the whole side: to choose it anew for each part would take most of the time.
+    """
     points = []
     for share in SHARES:
-        tables, patients = list(asked), [len({data.patient_ids[row] for row in rows}) for rows, _ in data.folds]
-        if share < 1:
-            try:
-                found = [fit_probe(given, training, share=share) for training, _ in data.folds]
-            except DataError:  # so few that they can't be dealt into inner folds
-                continue
-            patients = [seen for _, seen in found]
-            tables = [
-                probe.probabilities(given.images(rows)) for (probe, _), (_, rows) in zip(found, data.folds, strict=True)
-            ]
+        tables, patients = [], []
+        try:
+            for whole, (training, validation) in zip(folds, data.folds, strict=True):
+                probe = whole if share == 1 else fit_probe(given, training, share=share, strength=whole.strength)
+                tables.append(probe.probabilities(given.images(validation)))
+                used, _ = inner_parts(given, training, share=share)
+                patients.append(len({data.patient_ids[row] for row in used}))
+        except DataError:  # so few that they can't be drawn from
+            continue
         result = _result(LINEAR_PROBE, "", data, tables, None)
         area = fold_macro_auc(result.development, result.folds)
         points.append({"share": share, "patients": float(np.mean(patients)), "macro_ovr_auc": asdict(area)})
@@ -170,8 +170,11 @@ def _fixed(
     data, backbone, configuration = searched.data, searched.backbone, fixed_configuration(searched)
     try:
         models = train_fixed(searched, store, seeds=seeds, on_epoch=moved)
-    except (DivergedError, RunError) as error:
-        progress.say(f"[yellow]the {FIXED_CONFIGURATION} is left out: {error}[/yellow]")
+    except Exception as error:
+        # A finished search is not lost for what it is compared with.
+        if not (isinstance(error, DivergedError | RunError) or is_out_of_memory(error)):
+            raise
+        progress.note(f"the {FIXED_CONFIGURATION} is left out: {first_line(error)}")
         return None
     depth, classes = configuration.unfreeze_depth, len(data.class_names)
     network = FinalNetwork(backbone.architecture, backbone.weights, depth, _side(cohort), 0, classes)

@@ -101,7 +101,7 @@ def test_page_and_card_show_winner_and_baselines_and_leave_out_what_an_older_run
     page, card = render_report(whole), render_model_card(whole)
     assert "Was the search worth it?" in page
     assert "Was the search worth it?" in card
-    assert '<th scope="row" data-column="Model">trivial statistics</th>' in page
+    assert '<th data-column="Model" scope="row">trivial statistics</th>' in page
     assert "| Linear probe: a few words / more |" in card
     words = enough_words(whole.metrics)
     assert words[0].endswith("of 0.710 after 1, 0.710 after 2 and 0.710 after 4.")
