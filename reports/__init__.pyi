@@ -1,6 +1,10 @@
 from .errors import ReportError as ReportError
+from .evaluation.baselines import BaselineResult as BaselineResult
+from .evaluation.baselines import baselines_section as baselines_section
+from .evaluation.baselines import fold_macro_auc as fold_macro_auc
 from .evaluation.bbc_cv import SelectionCorrection as SelectionCorrection
 from .evaluation.bbc_cv import bbc_cv as bbc_cv
+from .evaluation.bbc_cv import incumbents as incumbents
 from .evaluation.confident_cases import ConfidentCase as ConfidentCase
 from .evaluation.confident_cases import confident_cases as confident_cases
 from .evaluation.convergence import Convergence as Convergence

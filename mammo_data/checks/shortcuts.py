@@ -11,6 +11,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 
 from mammo_data.preparation.breast import FILM_BACKGROUND
 from mammo_data.preparation.standardise import resized
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import ExtraTreesClassifier
 
 WARN_ABOVE = 0.60
 """AUC. Crops that were cut in proportion to the lesion's radius reached 0.77 by trivial statistics alone."""
@@ -57,18 +61,42 @@ def shortcuts(
         image_ids: Their names, n.
         positions: Where crops come from, float64 [n, 2]; None for whole images, whose centre of gravity stands for it.
     """
-    pixels = np.array([_pixel_statistics(np.asarray(image)) for image in images])
-    extents = np.array([_extent(np.asarray(image)) for image in images])
+    trifles = trivial_statistics(images, positions)
     return (
         Shortcut("file number", _file_numbers(image_ids)[:, None], visible=False),
-        Shortcut("black fraction", pixels[:, :1]),
-        Shortcut("mean", pixels[:, 1:2]),
-        Shortcut("Laplacian variance", pixels[:, 2:3]),
-        Shortcut("black fraction, mean and Laplacian variance", pixels),
-        Shortcut("size", extents[:, :2]),
-        Shortcut("position", extents[:, 2:] if positions is None else np.asarray(positions, np.float64)),
+        Shortcut("black fraction", trifles[:, :1]),
+        Shortcut("mean", trifles[:, 1:2]),
+        Shortcut("Laplacian variance", trifles[:, 2:3]),
+        Shortcut("black fraction, mean and Laplacian variance", trifles[:, :3]),
+        Shortcut("size", trifles[:, 3:5]),
+        Shortcut("position", trifles[:, 5:]),
         Shortcut("texture", np.array([_texture(np.asarray(image)) for image in images]), trivial=False),
     )
+
+
+def trivial_statistics(images: NDArray[np.uint8], positions: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """What a network could see that no lesion can be meant by.
+
+    Args:
+        images: uint8 [n, S, S].
+        positions: As in `shortcuts`.
+
+    Returns:
+        Black fraction, mean, Laplacian variance, width and height of what is not black, and position, float64 [n, 7].
+    """
+    pixels = np.array([_pixel_statistics(np.asarray(image)) for image in images])
+    extents = np.array([_extent(np.asarray(image)) for image in images])
+    if positions is not None:
+        extents[:, 2:] = positions
+    return np.concatenate([pixels, extents], axis=1)
+
+
+def statistics_model(seed: int) -> ExtraTreesClassifier:
+    """The small model that statistics are put to, unfitted: extremely randomised trees (Geurts et al., Machine Learning
+    2006), as a shortcut need not be monotone; MIAS's file numbers hold the abnormal films in blocks."""
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    return ExtraTreesClassifier(_TREES, min_samples_leaf=_LEAF, class_weight="balanced", random_state=seed)
 
 
 def grouped_scores(
@@ -76,8 +104,7 @@ def grouped_scores(
 ) -> NDArray[np.float64] | None:
     """Scores of a small model for each case, from a model that has seen none of its patient.
 
-    Extremely randomised trees (Geurts et al., Machine Learning 2006), as a shortcut need not be monotone: MIAS's file
-    numbers hold the abnormal films in blocks. Scores are ranks within their fold, for models share no scale.
+    Scores are ranks within their fold, for models share no scale.
 
     Args:
         values: float64 [n, k].
@@ -88,7 +115,6 @@ def grouped_scores(
     Returns:
         float64 [n] in (0, 1], or None where one side has too few patients to part.
     """
-    from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.model_selection import StratifiedGroupKFold
 
     patients = np.array(patient_ids)
@@ -100,8 +126,8 @@ def grouped_scores(
     for training, held_out in parts.split(values, positive, patients):
         if len(held_out) == 0 or len(set(positive[training].tolist())) < 2:
             continue
-        model = ExtraTreesClassifier(_TREES, min_samples_leaf=_LEAF, class_weight="balanced", random_state=seed)
-        answers = model.fit(values[training], positive[training]).predict_proba(values[held_out])[:, 1]
+        model = statistics_model(seed).fit(values[training], positive[training])
+        answers = model.predict_proba(values[held_out])[:, 1]
         scores[held_out] = (np.searchsorted(np.sort(answers), answers, side="right")) / len(held_out)
     return scores
 

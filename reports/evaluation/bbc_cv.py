@@ -92,14 +92,11 @@ def bbc_cv(
         its = np.flatnonzero(chosen == candidate)
         outside = (drawn[its] == 0).astype(np.float64)
         replicates[its] = fold_averaged_macro_auc(labels, scores[[candidate]], folds, outside)[0]
-    good = replicates[np.isfinite(replicates)]
     winner = int(whole.argmax())
-    lower, upper = np.quantile(good, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist() if len(good) else (None, None)
-    estimate = float(good.mean()) if len(good) else None
     return SelectionCorrection(
         selected=defined_or_none(whole[winner]),
         winner=winner,
-        corrected=Interval(estimate, lower, upper, LEVEL, "bbc-cv", resamples - len(good)),
+        corrected=_percentiles(replicates),
         stability=float((chosen == winner).mean()),
         **counts,
     )
@@ -116,3 +113,65 @@ def _chosen(
         defined = np.isfinite(inside[0])
         chosen[first : first + step][defined] = inside[:, defined].argmax(axis=0)
     return chosen
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """The best of the first trials of a search.
+
+    Attributes:
+        trials: How many they are.
+        selected: The score of the best of them on all cases: selected, optimistic; None where not defined.
+        corrected: BBC-CV's estimate with percentile limits.
+    """
+
+    trials: int
+    selected: float | None
+    corrected: Interval
+
+
+def incumbents(
+    labels: NDArray[np.integer],
+    probabilities: Floats,
+    patient_ids: tuple[str, ...],
+    folds: NDArray[np.integer],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[Incumbent, ...]:
+    """`bbc_cv` of the first trial, of the first two, and so on, in about the time of the last one.
+
+    Args:
+        labels: Class index, int [n].
+        probabilities: Out-of-fold probabilities of each trial in the order of the search, float64 [trials, n, classes].
+        patient_ids: Patient of each case, n.
+        folds: The fold that each case was validated in, int [n].
+        resamples: Bootstrap resamples of patients.
+        seed: Seed of the draw.
+
+    Returns:
+        One a trial.
+    """
+    whole = fold_averaged_macro_auc(labels, probabilities, folds, np.ones((1, len(labels))))[:, 0]
+    drawn = patient_weights(patient_ids, resamples=resamples, seed=seed)
+    best, replicates, found = np.full(resamples, -np.inf), np.full(resamples, np.nan), []
+    for trial, score in enumerate(probabilities):
+        inside = fold_averaged_macro_auc(labels, score[np.newaxis], folds, drawn)[0]
+        # Of equal ones the first stays, as in the search; what is not defined is larger than nothing.
+        better = np.flatnonzero(inside > best)
+        if len(better):
+            outside = (drawn[better] == 0).astype(np.float64)
+            best[better] = inside[better]
+            replicates[better] = fold_averaged_macro_auc(labels, score[np.newaxis], folds, outside)[0]
+        selected = whole[: trial + 1].max()
+        found.append(Incumbent(trial + 1, defined_or_none(selected), _percentiles(replicates)))
+    return tuple(found)
+
+
+def _percentiles(replicates: Floats) -> Interval:
+    good = replicates[np.isfinite(replicates)]
+    undefined = len(replicates) - len(good)
+    if not len(good):
+        return Interval(None, None, None, LEVEL, "bbc-cv", undefined)
+    lower, upper = np.quantile(good, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+    return Interval(float(good.mean()), lower, upper, LEVEL, "bbc-cv", undefined)

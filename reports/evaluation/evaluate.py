@@ -16,11 +16,11 @@ limits were made), and these sections, each only where its inputs are given:
     ensemble           `reports.evaluation.final_models.ensemble_section`: the mean of the winner's fold models
     errors             list of `reports.evaluation.confident_cases.ConfidentCase`: the most confident errors a class
 
-A run adds ``localisation`` (`reports.evaluation.localisation.LocalisationResult`: the pointing game, where held-out
-lesions have a position), ``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split
-have been read), ``other_splits`` (under how many other splits the same films were read, by which runs, and in
-``unknown`` readings that do not say of which films) and ``nested_seconds`` (what the nested protocol would take,
-estimated), and of its search
+A run adds ``baselines`` and ``enough`` (`reports.evaluation.baselines`), ``localisation``
+(`reports.evaluation.localisation.LocalisationResult`: the pointing game, where held-out lesions have a position),
+``mode`` ("whole" or "roi"), ``holdout_readings`` (how often the test patients of this split have been read),
+``other_splits`` (under how many other splits the same films were read, by which runs, and in ``unknown`` readings that
+do not say of which films), ``nested_seconds`` (what the nested protocol would take, estimated), and of its search
 
     convergence        `reports.evaluation.convergence.Convergence` of the winner; of a nested run, of the search on all
                        patients, with ``outer_searches``: how many of their winners have ``converged``, have
@@ -36,6 +36,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from reports.evaluation.baselines import BaselineResult
 from reports.evaluation.bbc_cv import SelectionCorrection
 from reports.evaluation.confident_cases import confident_errors
 from reports.evaluation.decision_curve import DecisionCurve, decision_curve
@@ -62,6 +63,7 @@ class Evaluation:
         curve: Decision curve of the primary endpoint, or None.
         subgroups: Slices; empty where no attributes were given.
         ensemble: The winner's fold models, or None.
+        baselines: What the winner was compared with.
     """
 
     metrics: Mapping[str, Any]
@@ -70,6 +72,7 @@ class Evaluation:
     curve: DecisionCurve | None = None
     subgroups: tuple[SubgroupResult, ...] = ()
     ensemble: FoldEnsemble | None = None
+    baselines: tuple[BaselineResult, ...] = ()
 
 
 def evaluate(

@@ -78,16 +78,33 @@ def ensemble_section(
     """
     mean = ensemble.mean
     found = metric_intervals(mean, resamples=resamples, seed=seed)
+    return {
+        "members": len(ensemble.members),
+        "exact": ensemble.exact,
+        "metrics": {name: asdict(found[name,]) for name in ENSEMBLE_METRICS},
+        "difference": compared(mean, exported, resamples=resamples, seed=seed),
+    }
+
+
+def compared(
+    first: Predictions, second: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """What one model has over another on the same patients.
+
+    Args:
+        first: Held-out predictions of one model.
+        second: Those of another, of the same cases.
+        resamples: Bootstrap resamples of patients.
+        seed: Seed of the draws.
+
+    Returns:
+        Each of `COMPARED` to its difference first − second on the same resamples, a percentile interval as a dict.
+    """
 
     def difference(name: str) -> Interval:
         def metric(table: Predictions, weights: Floats) -> Floats:
             return metric_values(table, weights)[name,]
 
-        return paired_difference(mean, exported, metric, resamples=resamples, seed=seed)
+        return paired_difference(first, second, metric, resamples=resamples, seed=seed)
 
-    return {
-        "members": len(ensemble.members),
-        "exact": ensemble.exact,
-        "metrics": {name: asdict(found[name,]) for name in ENSEMBLE_METRICS},
-        "difference": {name: asdict(difference(name)) for name in COMPARED},
-    }
+    return {name: asdict(difference(name)) for name in COMPARED}

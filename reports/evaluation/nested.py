@@ -14,6 +14,7 @@ A nested run's metrics.json holds the table of `nested_metrics`, and these secti
                         drawn within their fold), true_positives, positives, false_positives, negatives (of all folds)
     decision_curve      as in `reports.evaluation.evaluate`; corrected probabilities mean the same in each fold
     subgroups           list of `reports.evaluation.subgroups.SubgroupResult`, cases compared within an outer fold only
+    baselines           list of name, what, metrics and difference, see `nested_baselines`
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 
 from reports.evaluation.decision_curve import decision_curve
 from reports.evaluation.evaluate import CALIBRATION_METRICS, Evaluation, curve_section
+from reports.evaluation.final_models import COMPARED
 from reports.evaluation.operating_points import judged, plain
 from reports.evaluation.subgroups import CaseAttributes, subgroup_results
 from reports.metrics.auc import Floats
@@ -138,6 +140,57 @@ def _operating_points(
         head = {"endpoint": name, "target_specificity": target, "thresholds": thresholds}
         found.append(head | plain(judgement))
     return found
+
+
+def nested_baselines(
+    exported: Predictions,
+    others: Mapping[str, Predictions],
+    outer_folds: NDArray[np.integer],
+    fold_metrics: Sequence[Mapping[str, Any]],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """``baselines`` of a nested run's metrics.json: means over the outer folds, each fold's baselines being its own.
+
+    Args:
+        exported: What the folds' winners say of the patients that their searches had not seen.
+        others: Name of each baseline to what it says of the same cases, in the same order.
+        outer_folds: Outer fold of each case, int [n].
+        fold_metrics: metrics.json of each fold's own run, in the order of the folds' numbers.
+        resamples: Bootstrap resamples of patients, within their fold.
+        seed: Seed of the draw.
+
+    Returns:
+        A list of name, what, and metrics and difference (winners − baseline) of `COMPARED`, percentile intervals.
+    """
+    what = {each["name"]: each["what"] for each in fold_metrics[0].get("baselines", ())}
+    drawn = patient_weights(exported.patient_ids, resamples=resamples, seed=seed, folds=outer_folds)
+    weights = np.concatenate([np.ones((1, len(exported))), drawn])
+
+    def means(table: Predictions) -> dict[str, Floats]:
+        parts = [np.flatnonzero(outer_folds == fold) for fold in np.unique(outer_folds)]
+        values = [metric_values(table.take(rows), weights[:, rows]) for rows in parts]
+        return {name: _mean_over_folds(values, (name,)) for name in COMPARED}
+
+    def limits(values: Floats) -> dict[str, Any]:
+        value, replicates = float(values[0]), values[1:]
+        unmoved = is_unmoved(value, replicates)
+        return asdict(unmoved_interval(value, 0) if unmoved else interval(value, replicates))
+
+    own = means(exported)
+    section = []
+    for name, table in others.items():
+        found = means(table)
+        section.append(
+            {
+                "name": name,
+                "what": what.get(name, ""),
+                "metrics": {metric: limits(values) for metric, values in found.items()},
+                "difference": {metric: limits(own[metric] - values) for metric, values in found.items()},
+            }
+        )
+    return section
 
 
 def nested_metrics(

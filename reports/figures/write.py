@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from reports.evaluation.evaluate import Evaluation
 from reports.evaluation.nested import OuterFold
 from reports.figures.classification import draw_class_metrics, draw_confusion_matrix
+from reports.figures.enough import draw_enough
 from reports.figures.forests import draw_outer_folds, draw_subgroups
 from reports.figures.probabilities import draw_decision_curve, draw_reliability
 from reports.figures.roc import draw_outer_roc, draw_roc
@@ -53,13 +54,15 @@ def write_evaluation_figures(
         of: Whose figures they are, for a title.
 
     Returns:
-        Figure name to file: reliability, and where the evaluation has them decision_curve, and where a slice
-        is large enough subgroups.
+        Figure name to file: reliability, and where the evaluation has them decision_curve and enough, and where a
+        slice is large enough subgroups.
     """
     figures = {"reliability": draw_reliability(evaluation.predictions, evaluation.corrected)}
     if evaluation.curve is not None:
         endpoint = str(evaluation.metrics["primary_endpoint"])
         figures["decision_curve"] = draw_decision_curve(evaluation.curve, endpoint=endpoint)
+    if "enough" in evaluation.metrics:
+        figures["enough"] = draw_enough(evaluation.metrics["enough"])
     if any(not result.suppressed for result in evaluation.subgroups):
         figures["subgroups"] = draw_subgroups(evaluation.subgroups, of=of)
     return save_all(figures, directory)

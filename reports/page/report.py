@@ -36,6 +36,7 @@ from reports.page.words import (
     signed,
     value_of,
 )
+from reports.page.worth import enough_words, worth_verdict
 from reports.trials import TrialRecord, best_first, fold_objectives, objective_sd, ranks
 
 _TABLE = re.compile(r'<table class="[^"]*\bcards\b.*?</table>', re.DOTALL)
@@ -121,6 +122,8 @@ def render_report(summary: RunSummary) -> str:
             localisation_verdict=localisation_verdict(metrics),
             calibration_verdict=calibration_verdict(metrics),
             outer_convergence=outer_convergence(metrics),
+            worth_verdict=worth_verdict(metrics),
+            enough_words=enough_words(metrics),
         )
     )
     return _with_column_names(page)
@@ -129,8 +132,13 @@ def render_report(summary: RunSummary) -> str:
 def render_model_card(summary: RunSummary) -> str:
     """The card as Markdown text; text of the run stands in code spans wherever it could be taken for markup."""
     template = _environment().get_template("model_card.md.j2")
-    outer = outer_convergence(summary.metrics)
-    return str(template.render(run=summary, metrics=summary.metrics, winner=summary.winner, outer_convergence=outer))
+    metrics = summary.metrics
+    words = {
+        "outer_convergence": outer_convergence(metrics),
+        "worth_verdict": worth_verdict(metrics),
+        "enough_words": enough_words(metrics),
+    }
+    return str(template.render(run=summary, metrics=metrics, winner=summary.winner, **words))
 
 
 def _environment() -> Any:

@@ -23,6 +23,10 @@ REPORT_FIGURES = {
         "Training curves of the winning trial",
         "Cross-validation inside the search, on the patients that it had.",
     ),
+    "enough": (
+        "Was there enough?",
+        "What more trials and more women gave: the best trial so far, and the linear probe on parts of the women.",
+    ),
     "reliability": ("Reliability", "Observed share against the predicted probability: on the diagonal, they agree."),
     "subgroups": ("Subgroups", "How well slices of the patients are ranked; small slices have no value."),
 }

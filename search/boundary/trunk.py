@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,25 +45,29 @@ def frozen_trunk(
 
 
 def pooled_features(
-    banks: Mapping[int, BoundaryBank], architecture: BitArchitecture, weights: BitWeights
+    banks: Mapping[int, BoundaryBank], architecture: BitArchitecture, weights: BitWeights, *, all_views: bool = False
 ) -> NDArray[np.float32]:
-    """View 0 of each development image through the pretrained backbone; no pixel is read again.
+    """Stored views of the development images through the pretrained backbone; no pixel is read again.
 
     Args:
         banks: By unfreeze depth; the shallowest is taken. A search that always unfreezes something has none of depth 0,
             and the pretrained rest of the network follows then.
         architecture: The backbone's.
         weights: Its pretrained weights.
+        all_views: All of them in the order of the bank, or view 0 of each image.
 
     Returns:
-        float32 [images, channels].
+        float32 [images or views, channels].
     """
     bank = banks[min(banks)]
-    values: NDArray[Any] = bank.values[bank.offsets[:-1]]
+    rows = np.arange(bank.offsets[-1]) if all_views else bank.offsets[:-1]
     if bank.depth == 0:
-        return values
+        features: NDArray[np.float32] = bank.values[rows]
+        return features
     tail = build_tail(architecture, bank.depth, bank.shape)
     assign_official(tail, weights.arrays)
-    starts = range(0, len(values), _POOLING_BATCH)
-    batches = [values[start : start + _POOLING_BATCH].astype(np.float32) for start in starts]
-    return np.concatenate([np.asarray(tail.predict_on_batch(batch)) for batch in batches])
+    # Batch by batch: the boundaries of all views at once could be larger than the memory.
+    batches = (rows[start : start + _POOLING_BATCH] for start in range(0, len(rows), _POOLING_BATCH))
+    return np.concatenate(
+        [np.asarray(tail.predict_on_batch(bank.values[batch].astype(np.float32))) for batch in batches]
+    )

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reports import SearchExtent, readings_text
+from reports.page.worth import worth_verdict
 from search.cohort import NOTICE, ROI_NOTICE
 from search.plan.execution import SearchOutcome
 from search.run_folder.directory import RunDirectory
@@ -53,6 +54,7 @@ class FinalModel:
         lines += self._lines()
         read = readings_text(self.metrics["holdout_readings"], self.metrics.get("other_splits"))
         lines.append(("patients were read", read))
+        lines += [("worth the search?", verdict)] if (verdict := worth_verdict(self.metrics)) else []
         lines += [("model", str(self.directory.model_file)), ("report", str(self.directory.report_file))]
         if "nested_seconds" in self.metrics:
             text = "--protocol nested evaluates the procedure on every patient, in about "

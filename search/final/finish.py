@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reports.evaluation.baselines import predictions_name
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe, shortcut_probes
 from search.cohort import Cohort
@@ -22,6 +23,7 @@ from search.export.model import assemble_model, save_model
 from search.files.atomic import write_atomic
 from search.files.digests import content_checksum
 from search.files.tensors import Arrays
+from search.final.baselines.train import train_baselines
 from search.final.final_model import FinalModel
 from search.final.held_out import about_the_search, held_out, read_under_other_splits, write_predictions
 from search.final.inference import FinalNetwork
@@ -118,8 +120,9 @@ def finish(
     config, directory, outcome = job.config, job.directory, searched.outcome
     seed, store = config.split.seed, FinalStore(directory, progress.say)
     network, tails, exported = retrain_and_export(job, searched, store, progress, seeds=config.retrain.seeds)
+    baselines = train_baselines(cohort, searched, store, progress, seeds=config.retrain.seeds, seed=seed)
     evaluation, readings = held_out(
-        directory, network, cohort, searched, tails, store, progress, exported=exported, seed=seed
+        directory, network, cohort, searched, tails, baselines, store, progress, exported=exported, seed=seed
     )
     metrics = {**evaluation.metrics, "mode": config.data.mode, "holdout_readings": len(readings)}
     metrics["other_splits"] = asdict(read_under_other_splits(directory, cohort))
@@ -139,6 +142,7 @@ def finish(
     if localisation.result is not None:
         metrics["localisation"] = asdict(localisation.result)
     tables = {"predictions": evaluation.predictions, "predictions_corrected": evaluation.corrected}
+    tables |= {predictions_name(each.name): each.held_out[0] for each in evaluation.baselines}
     ensemble = evaluation.ensemble.mean if evaluation.ensemble else None
     write_predictions(directory, {**tables, "predictions_ensemble": ensemble})
     write_atomic(directory.best / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")

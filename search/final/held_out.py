@@ -1,4 +1,4 @@
-"""The one reading of the held-out patients: by the exported file, by the other seeds, and by the fold models.
+"""The one reading of the held-out patients: by the exported file, by the other seeds, the fold models and baselines.
 
 Beside the predictions the evaluation is given attributes of the cases, and the scores of all candidates.
 """
@@ -32,6 +32,8 @@ from search.cohort import Cohort
 from search.export.model import load_exported, predict_images
 from search.files.atomic import replacing
 from search.files.tensors import Arrays
+from search.final.baselines.answer import by_trials, with_answer
+from search.final.baselines.train import Baselines
 from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form
 from search.final.retrain import FoldModels, Searched, train_fold_models
@@ -49,6 +51,7 @@ def held_out(
     cohort: Cohort,
     searched: Searched,
     tails: tuple[TrainedTail, ...],
+    baselines: Baselines,
     store: FinalStore,
     progress: RunProgress,
     *,
@@ -69,6 +72,7 @@ def held_out(
         cohort: The images and their split.
         searched: The search.
         tails: The final models, the exported one first.
+        baselines: What they are compared with.
         store: Keeps the fold models, and what all models said.
         progress: Shows what goes on.
         exported: SHA-256 (hex) of the exported model's file.
@@ -88,7 +92,7 @@ def held_out(
                 searched, stored, store, on_epoch=lambda fold, epoch: moved(fold * epochs + epoch, total)
             )
     others = (*tails[1:], *folds.tails)
-    models = (exported, *(tail.fingerprint for tail in others))
+    models = (exported, *(tail.fingerprint for tail in others), *baselines.fingerprints)
     began = directory.read_manifest().created
     drawn = {"films": cohort.films.films_fingerprint, "draw": _draw(directory, split)}
     readings = record_final_stage(
@@ -101,7 +105,8 @@ def held_out(
         def probabilities() -> tuple[NDArray[np.float64], ...]:
             # What is evaluated is the file that is handed over, opened as anyone would open it.
             said = predict_images(load_exported(directory.model_file), cohort.prepared.images, rows)
-            return said, *network.probabilities(cohort.prepared.images[rows], others)
+            read = network.probabilities(cohort.prepared.images[rows], others)
+            return said, *read, *baselines.said(cohort.prepared, rows)
 
         shape = len(models), len(cases), len(cases.class_names)
         said = store.kept("held-out", _stacked(shape), probabilities, models)
@@ -115,19 +120,21 @@ def held_out(
             )
             for each in said
         )
-        seeds = len(tails) - 1
+        seeds, own = len(tails) - 1, len(others)
+        selection = selection_correction(oof, outcome.records, data.class_names, seed=seed)
         evaluation = evaluate(
             first,
             development=stored.predictions,
             training_shares=training_shares(searched.settings.minority, len(data.class_names)),
             attributes=case_attributes(cases),
             radius_cuts=radius_cuts(table.take(split.development_rows(table))),
-            selection=selection_correction(oof, outcome.records, data.class_names, seed=seed),
+            selection=selection,
             other_seeds=tuple(tables[:seeds]),
-            ensemble=FoldEnsemble(tuple(tables[seeds:]), folds.exact) if len(folds.tails) > 1 else None,
+            ensemble=FoldEnsemble(tuple(tables[seeds:own]), folds.exact) if len(folds.tails) > 1 else None,
             seed=seed,
         )
-        return evaluation, readings
+        trials = by_trials(oof, outcome.records, data.class_names, seed=seed)
+        return with_answer(evaluation, baselines, tables[own:], selection, trials, seed=seed), readings
 
 
 def read_under_other_splits(directory: RunDirectory, cohort: Cohort) -> OtherSplits:

@@ -40,7 +40,7 @@ class FinalNetwork:
         weights: Pretrained weights, for what was frozen.
         unfreeze_depth: Where the trained tail begins.
         image_size: Side S of the prepared images in pixels.
-        head_width: Units of the head's hidden layer.
+        head_width: Units of the head's hidden layer; 0 for a linear head.
         n_classes: Number of classes.
     """
 
@@ -68,6 +68,12 @@ class FinalNetwork:
         assign_official(model, {**self.weights.arrays, **trained.backbone})
         for name, values in trained.head.items():
             model.get_layer(name).set_weights(values)
+
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Pooled features of the pretrained backbone for prepared images, uint8 [n, S, S] to float32 [n, channels]."""
+        trunk, starts = self.trunk([0]), range(0, len(images), _BATCH)
+        batches = (whole_batch(network_pixels(images[start : start + _BATCH]), _BATCH) for start in starts)
+        return np.concatenate([trunk(batch)[0] for batch in batches])[: len(images)]
 
     def probabilities(self, images: NDArray[np.uint8], tails: Sequence[TrainedTail]) -> tuple[NDArray[np.float64], ...]:
         """Class probabilities of prepared images, uint8 [n, S, S], by each of several trained tails.

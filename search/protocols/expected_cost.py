@@ -43,7 +43,7 @@ class ExpectedCost:
         bank_bytes: Size of each stored bank, by unfreeze depth.
         recomputed_depths: Depths whose values are not stored, for the budget is too small.
         bank_seconds: For the one pass of the trunk over all views.
-        search_seconds: For all trials on all folds of all searches.
+        search_seconds: For all trials on all folds of all searches, the fixed configuration among them.
         checkpoint_bytes: Largest size of the checkpoints that exist at a time.
         gflops: The measured rate of this machine.
     """
@@ -137,8 +137,8 @@ def describe_time(
     rate = _rate(on_cpu=backbone.device.startswith("CPU"))
     costs = [_costs(config, backbone.architecture, count, rate, banks) for count in images]
     trunk, searching = _trunk_seconds(config, backbone.architecture, banks, rate), _search_seconds(config, plan, costs)
-    # Where there are several searches, the last one's model is trained with one seed.
-    seeds = config.retrain.seeds * max(1, len(images) - 1) + (len(images) > 1)
+    # Where there are several searches, the last one's model is trained with one seed, and compared with no baseline.
+    seeds = 2 * config.retrain.seeds * max(1, len(images) - 1) + (len(images) > 1)
     retraining = seeds * plan.max_epochs * max(costs[-1].seconds(depth) for depth in config.space.depths)
     return (
         f"about {_rounded(trunk + searching + retraining)}, roughly: trunk {_rounded(trunk)} (less where it is kept), "
@@ -242,7 +242,10 @@ def _trunk_seconds(config: Config, architecture: BitArchitecture, banks: BankPla
 
 
 def _search_seconds(config: Config, plan: HyperbandPlan, costs: Sequence[CostModel]) -> float:
-    return sum(search_clock(config, plan, each).seconds_left(0.0) or 0.0 for each in costs)
+    trials = sum(search_clock(config, plan, each).seconds_left(0.0) or 0.0 for each in costs)
+    # The baseline that is trained like a trial, wherever there are held-out patients to compare it on.
+    epochs, deepest = (config.search.folds or config.split.folds) * plan.max_epochs, max(config.space.depths)
+    return trials + sum(epochs * each.seconds(deepest) for each in costs[: max(1, len(costs) - 1)])
 
 
 @functools.cache

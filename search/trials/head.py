@@ -1,6 +1,7 @@
 """Head: the classification layers, with strengths that are run-time values or numbers.
 
-Pooled features → batch norm → dense (L2) → batch norm → ReLU → dropout → dense (L2) → logits.
+Pooled features → batch norm → dense (L2) → batch norm → ReLU → dropout → dense (L2) → logits. Of width 0 it is the last
+of these layers alone, on the pooled features as they are: BiT's own head.
 
 A dropout rate or an L2 factor that is a Python number is baked into the compiled graph, so that every configuration
 costs a new trace. Here both are variables: configurations that share a shape share a graph.
@@ -72,14 +73,14 @@ def runtime_head(features: Any, *, width: int, n_classes: int) -> Any:
 
     Args:
         features: Symbolic pooled features, float32 [batch, channels].
-        width: Units of the hidden layer.
+        width: Units of the hidden layer; 0 for a linear head.
         n_classes: Number of classes.
 
     Returns:
         Symbolic logits, float32 [batch, n_classes].
     """
-    dense, logits = RuntimeL2Dense(width, name="head_dense"), RuntimeL2Dense(n_classes, name="head_logits")
-    return _joined(features, dense, RuntimeDropout(name="head_dropout"), logits)
+    hidden = (RuntimeL2Dense(width, name="head_dense"), RuntimeDropout(name="head_dropout")) if width else None
+    return _joined(features, hidden, RuntimeL2Dense(n_classes, name="head_logits"))
 
 
 def plain_head(
@@ -89,7 +90,7 @@ def plain_head(
 
     Args:
         features: Symbolic pooled features, float32 [batch, channels].
-        width: Units of the hidden layer.
+        width: Units of the hidden layer; 0 for a linear head.
         n_classes: Number of classes.
         dropout: Dropout rate, in [0, 1).
         l2: Factor of the squared dense kernels in the loss.
@@ -101,13 +102,18 @@ def plain_head(
     start = keras_initializer(head_init)
     penalty = keras.regularizers.L2(l2) if l2 else None
     # The seeds that they draw from Keras's generator are drawn in the order of the layers.
-    dense = keras.layers.Dense(width, kernel_regularizer=penalty, name="head_dense")
-    drop = keras.layers.Dropout(dropout, name="head_dropout")
+    hidden = None
+    if width:
+        dense = keras.layers.Dense(width, kernel_regularizer=penalty, name="head_dense")
+        hidden = dense, keras.layers.Dropout(dropout, name="head_dropout")
     logits = keras.layers.Dense(n_classes, kernel_initializer=start, kernel_regularizer=penalty, name="head_logits")
-    return _joined(features, dense, drop, logits)
+    return _joined(features, hidden, logits)
 
 
-def _joined(features: Any, dense: keras.Layer, dropout: keras.Layer, logits: keras.Layer) -> Any:
+def _joined(features: Any, hidden: tuple[keras.Layer, keras.Layer] | None, logits: keras.Layer) -> Any:
+    if hidden is None:
+        return logits(features)
+    dense, dropout = hidden
     x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_input_norm")(features)
     x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="head_norm")(dense(x))
     return logits(dropout(keras.layers.ReLU(name="head_relu")(x)))

@@ -62,7 +62,7 @@ class TailTrainer:
         weights: The backbone's pretrained weights.
         depth: Unfreeze depth, 0 … all units.
         boundary_shape: Shape of one boundary value: (channels,) at depth 0, (height, width, channels) beyond.
-        head_width: Units of the head's hidden layer.
+        head_width: Units of the head's hidden layer; 0 for a linear head.
         n_classes: Number of classes.
         optimizer: Its name.
         dtype: Dtype policy of the backbone's part; the head, the loss and all variables are float32.
@@ -84,6 +84,7 @@ class TailTrainer:
         dtype: str = "float32",
     ) -> None:
         self.arithmetic_seconds = 0.0
+        self._has_hidden_layer = head_width > 0
         boundary = keras.Input(boundary_shape, name="boundary")
         self.tail = build_tail(architecture, depth, boundary_shape, dtype=dtype)
         logits = runtime_head(self.tail(boundary), width=head_width, n_classes=n_classes)
@@ -119,7 +120,7 @@ class TailTrainer:
         """
         zeros = keras_initializer(head_init) == "zeros"
         self.restore(self._start)
-        for layer_name in ("head_dense", "head_logits"):
+        for layer_name in ("head_dense", "head_logits") if self._has_hidden_layer else ("head_logits",):
             layer = self.model.get_layer(layer_name)
             layer.l2.assign(configuration.l2)
             kernel = layer.kernel
@@ -127,6 +128,8 @@ class TailTrainer:
             rng = generator(seed, *purpose, layer_name)
             drawn = rng.uniform(-limit, limit, kernel.shape).astype(np.float32)
             kernel.assign(np.zeros_like(drawn) if zeros and layer_name == "head_logits" else drawn)
+        if not self._has_hidden_layer:
+            return
         dropout = self.model.get_layer("head_dropout")
         dropout.rate.assign(configuration.dropout)
         dropout_state = dropout.seed_generator.state
@@ -210,9 +213,12 @@ class TailTrainer:
     @property
     def head_weights(self) -> dict[str, list[NDArray[np.float32]]]:
         """Weights of each head layer, in the order in which Keras's own layers of the same name take them."""
-        names = ("head_input_norm", "head_dense", "head_norm", "head_logits")
+        hidden = ("head_input_norm", "head_dense", "head_norm") if self._has_hidden_layer else ()
         # Of a dense layer kernel and bias alone: its third variable is the strength of the penalty.
-        return {name: self.model.get_layer(name).get_weights()[: None if "norm" in name else 2] for name in names}
+        return {
+            name: self.model.get_layer(name).get_weights()[: None if "norm" in name else 2]
+            for name in (*hidden, "head_logits")
+        }
 
 
 def _parameter_groups(model: keras.Model, tail: keras.Model, optimizer: str) -> list[ParameterGroup]:

@@ -111,11 +111,14 @@ def test_twenty_kills_in_the_final_stage_are_one_reading_and_nothing_is_trained_
     (reading,) = ledger(workspace)
     model = directory.read_manifest().outputs[directory.model_file.name]
     assert (reading["command"], reading["counted"], reading["models"][0]) == ("run", True, model)
-    # Beside the exported one the second seed's and two folds', of which the uninterrupted run has the same.
+    # Beside the exported one the second seed's, two folds' and the baselines': the uninterrupted run has the same.
     assert reading["models"][1:] == ledger(whole[0])[0]["models"][1:]
-    assert len(reading["models"]) == 4
+    assert len(reading["models"]) == 4 + 4
     assert metrics(directory)["holdout_readings"] == 1
-    names = ["model-1", "model-2", "exported", "fold-1", "fold-2", "held-out", "localisation", "audit"]
+    probe = ["probe-fold-1", "probe-fold-2", "probe", "by-patients"]
+    fixed = ["fixed-fold-1", "fixed-fold-2", "fixed-model-1", "fixed-model-2"]
+    rest = ["fold-1", "fold-2", "held-out", "localisation", "audit"]
+    names = ["model-1", "model-2", "exported", *probe, *fixed, *rest]
     assert f"kept from before the interruption: {', '.join(names)}" in attempts[-1].messages
     print(f"{len(where)} kills")
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from mammo_data import Split
 from search.run_folder.directory import RunDirectory
+from search.run_folder.ledger import readings
 
 
 def with_other_held_out_patients(phantom: Path, folder: Path, split_file: Path, severities: str = "BM") -> Path:
@@ -68,5 +69,20 @@ def fitted_on_development(directory: RunDirectory) -> dict[str, Any]:
         "radius terciles": [each["level"] for each in metrics["subgroups"] if each["group"] == "radius"],
         "kind of map": {name: metrics["localisation"][name] for name in ("method", "chosen_on", "chosen_on_images")},
         "exact fold models": metrics["ensemble"]["exact"],
+        "baselines": [{name: each[name] for name in ("name", "what", "out_of_fold")} for each in metrics["baselines"]],
+        "baselines' corrections": [
+            {name: each["calibration"][name] for name in ("temperature", "log_prior_shift")}
+            for each in metrics["baselines"]
+        ],
+        "enough": metrics["enough"],
+        "models that read": _models_that_read(directory)[1:],
         "shipped": {name: model[name] for name in ("preparation", "calibration", "operating_points", "development")},
     }
+
+
+def _models_that_read(directory: RunDirectory) -> tuple[str, ...]:
+    """SHA-256 of all models of a run, the exported file's first, whose bytes depend on its name."""
+    split = Split.read_csv(directory.split_file)
+    return next(
+        each.models for each in readings(directory.runs, split.test_fingerprint) if each.run == directory.name
+    )

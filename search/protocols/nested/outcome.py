@@ -11,6 +11,7 @@ from typing import Any
 
 from mammo_data import Split
 from reports import AuditResult, Evaluation, OuterFold, evaluate_nested, write_nested_figures
+from reports.evaluation.nested import nested_baselines
 from reports.page.words import outer_convergence
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
@@ -174,6 +175,11 @@ def _evaluation(
         job.directory.path / "oof", outcome.winner, outcome.records, everyone.prepared.table.class_names
     )
     metrics["convergence"]["outer_searches"] = _outer_convergence(folds)
+    if predictions.baselines:
+        own = [fold.metrics for fold in folds]
+        metrics["baselines"] = nested_baselines(
+            predictions.exported, predictions.baselines, predictions.fold_of_case, own, seed=seed
+        )
     metrics |= {
         "protocol": "nested",
         "mode": job.config.data.mode,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reports import OuterFold, Predictions, ReportError, best_trial
+from reports.evaluation.baselines import BASELINES, predictions_name
 from search.errors import RunError
 from search.run_folder.directory import RunDirectory
 from search.run_folder.trial_log import read_records
@@ -23,11 +24,13 @@ class OuterPredictions:
         exported: Their predictions, all folds one after the other.
         corrected: The same, each corrected by its own fold's temperature and prior; None where a fold has none.
         fold_of_case: Outer fold of each case, from 1, int64 [n].
+        baselines: Name of each baseline that every fold has to what its models said of the same cases.
     """
 
     exported: Predictions
     corrected: Predictions | None
     fold_of_case: NDArray[np.int64]
+    baselines: Mapping[str, Predictions]
 
 
 def check_outer(directory: RunDirectory) -> None:
@@ -73,22 +76,32 @@ def outer_predictions(directories: Sequence[RunDirectory]) -> OuterPredictions:
     Raises:
         RunError: If a file is missing, or has changed since.
     """
-    exported, corrected = [], []
-    for directory in directories:
-        try:
-            exported.append(Predictions.read_csv(directory.check_output(directory.best / "predictions.csv")))
-            if "predictions_corrected.csv" in directory.read_manifest().outputs:
-                corrected.append(
-                    Predictions.read_csv(directory.check_output(directory.best / "predictions_corrected.csv"))
-                )
-        except (OSError, ReportError, RunError) as error:
-            raise _incomplete(directory, error) from None
+    exported = _read(directories, "predictions")
+    corrected = _read_where_all_have_it(directories, "predictions_corrected")
     fold_of_case = np.concatenate([np.full(len(part), number) for number, part in enumerate(exported, start=1)])
+    baselines = {name: _read_where_all_have_it(directories, predictions_name(name)) for name in BASELINES}
     return OuterPredictions(
         exported=_concatenated(exported),
-        corrected=_concatenated(corrected) if len(corrected) == len(exported) else None,
+        corrected=_concatenated(corrected) if corrected else None,
         fold_of_case=fold_of_case.astype(np.int64),
+        baselines={name: _concatenated(parts) for name, parts in baselines.items() if parts},
     )
+
+
+def _read_where_all_have_it(directories: Sequence[RunDirectory], name: str) -> list[Predictions]:
+    """A table of each outer search; none where one of them has none."""
+    has_it = all(f"{name}.csv" in directory.read_manifest().outputs for directory in directories)
+    return _read(directories, name) if has_it else []
+
+
+def _read(directories: Sequence[RunDirectory], name: str) -> list[Predictions]:
+    tables = []
+    for directory in directories:
+        try:
+            tables.append(Predictions.read_csv(directory.check_output(directory.best / f"{name}.csv")))
+        except (OSError, ReportError, RunError) as error:
+            raise _incomplete(directory, error) from None
+    return tables
 
 
 def _concatenated(parts: Sequence[Predictions]) -> Predictions:
