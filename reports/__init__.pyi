@@ -3,6 +3,8 @@ from .evaluation.bbc_cv import SelectionCorrection as SelectionCorrection
 from .evaluation.bbc_cv import bbc_cv as bbc_cv
 from .evaluation.confident_cases import ConfidentCase as ConfidentCase
 from .evaluation.confident_cases import confident_cases as confident_cases
+from .evaluation.correction import ChosenCorrection as ChosenCorrection
+from .evaluation.correction import fit_correction as fit_correction
 from .evaluation.decision_curve import DecisionCurve as DecisionCurve
 from .evaluation.decision_curve import decision_curve as decision_curve
 from .evaluation.evaluate import Evaluation as Evaluation
@@ -15,13 +17,14 @@ from .evaluation.localisation import localisation_result as localisation_result
 from .evaluation.nested import OuterFold as OuterFold
 from .evaluation.nested import evaluate_nested as evaluate_nested
 from .evaluation.nested import nested_metrics as nested_metrics
+from .evaluation.operating_curve import OperatingCurve as OperatingCurve
+from .evaluation.operating_curve import operating_curve as operating_curve
 from .evaluation.operating_points import OperatingPoint as OperatingPoint
 from .evaluation.operating_points import OperatingThreshold as OperatingThreshold
 from .evaluation.operating_points import fixed_thresholds as fixed_thresholds
 from .evaluation.operating_points import operating_points as operating_points
 from .evaluation.probabilities import ProbabilityCorrection as ProbabilityCorrection
 from .evaluation.probabilities import corrected_predictions as corrected_predictions
-from .evaluation.probabilities import fit_correction as fit_correction
 from .evaluation.subgroups import CaseAttributes as CaseAttributes
 from .evaluation.subgroups import SubgroupResult as SubgroupResult
 from .evaluation.subgroups import radius_terciles as radius_terciles

@@ -51,14 +51,17 @@ def fitted_on_development(directory: RunDirectory) -> dict[str, Any]:
     """All that a finished run evaluates with and has from its development patients: other held-out ones change none."""
     metrics = json.loads((directory.best / "metrics.json").read_text())
     model = json.loads(directory.model_file.with_name(f"{directory.model_file.name}.json").read_text())
-    calibration = ("temperature", "log_prior_shift", "prior_shift", "cases")
+    calibration = ("candidates", "chosen", "temperature", "log_prior_shift", "prior_shift", "cases")
     point = (
         "endpoint",
         "target_specificity",
         "threshold",
         "development_specificity",
         "development_sensitivity",
+        "fold_thresholds",
+        "fold_specificities",
     )
+    shipped = ("preparation", "calibration", "operating_points", "operating_curve", "development")
     return {
         "calibration": {name: metrics["calibration"][name] for name in calibration},
         "operating points": [{name: each[name] for name in point} for each in metrics["operating_points"]],
@@ -66,5 +69,5 @@ def fitted_on_development(directory: RunDirectory) -> dict[str, Any]:
         "radius terciles": [each["level"] for each in metrics["subgroups"] if each["group"] == "radius"],
         "kind of map": {name: metrics["localisation"][name] for name in ("method", "chosen_on", "chosen_on_images")},
         "exact fold models": metrics["ensemble"]["exact"],
-        "shipped": {name: model[name] for name in ("preparation", "calibration", "operating_points", "development")},
+        "shipped": {name: model[name] for name in shipped},
     }
