@@ -130,7 +130,7 @@ def threshold_at_specificity(positive: NDArray[np.bool_], scores: Floats, specif
 
 def fold_spread(
     endpoint: Endpoint, folds: NDArray[np.integer] | None, specificity: float, threshold: float
-) -> dict[str, tuple[float | None, ...]]:
+) -> tuple[tuple[float | None, ...], tuple[float | None, ...]]:
     """How far the folds agree on a threshold.
 
     Args:
@@ -149,8 +149,9 @@ def fold_spread(
         positive, scores = endpoint.positive[folds == fold], endpoint.scores[folds == fold]
         own = np.inf if positive.all() else threshold_at_specificity(positive, scores, specificity)
         thresholds.append(defined_or_none(own))
-        specificities.append(defined_or_none(ratio((scores[~positive] < threshold).sum(), (~positive).sum())[()]))
-    return {"fold_thresholds": tuple(thresholds), "fold_specificities": tuple(specificities)}
+        kept = ratio((scores[~positive] < threshold).sum(), (~positive).sum())
+        specificities.append(defined_or_none(float(kept)))
+    return tuple(thresholds), tuple(specificities)
 
 
 def operating_points(
@@ -189,6 +190,7 @@ def operating_points(
         for target in SPECIFICITIES if not inner.positive.all() else ():
             threshold = threshold_at_specificity(inner.positive, inner.scores, target)
             found = judged(scores >= threshold, positive, held_out.patient_ids, weights)
+            fold_thresholds, fold_specificities = fold_spread(inner, folds, target, threshold)
             sensitivity = ratio((inner.scores[inner.positive] >= threshold).sum(), inner.positive.sum())
             points.append(
                 OperatingPoint(
@@ -197,7 +199,8 @@ def operating_points(
                     threshold=threshold,
                     development_specificity=float((inner.scores[~inner.positive] < threshold).mean()),
                     development_sensitivity=defined_or_none(float(sensitivity)),
-                    **fold_spread(inner, folds, target, threshold),
+                    fold_thresholds=fold_thresholds,
+                    fold_specificities=fold_specificities,
                     **found,
                     wilson_sensitivity=wilson(found["true_positives"], found["positives"]),
                 )
@@ -220,7 +223,7 @@ def fixed_thresholds(
             threshold = threshold_at_specificity(endpoint.positive, endpoint.scores, target)
             spread = fold_spread(endpoint, folds, target, threshold)
             found.append(
-                OperatingThreshold(endpoint.name, endpoint.classes, target, defined_or_none(threshold), **spread)
+                OperatingThreshold(endpoint.name, endpoint.classes, target, defined_or_none(threshold), *spread)
             )
     return tuple(found)
 

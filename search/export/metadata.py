@@ -100,7 +100,7 @@ class _Content(BaseModel):
         for each in (*self.operating_points, *(() if curve is None else (curve,))):
             if not (each.endpoint.isprintable() and set(each.classes) <= set(names)):
                 raise ValueError("an operating point of a class that the model does not have")
-        columns = () if curve is None else (curve.thresholds, curve.sensitivities, curve.specificities)
+        columns = [] if curve is None else [curve.thresholds, curve.sensitivities, curve.specificities]
         points = [n for each in self.operating_points for n in (each.target_specificity, each.threshold or 0.0)]
         if not all(number is not None and math.isfinite(number) for number in (*points, *sum(columns, ()))):
             raise ValueError("an operating point that is no number")
