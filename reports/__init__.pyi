@@ -9,6 +9,8 @@ from .evaluation.confident_cases import ConfidentCase as ConfidentCase
 from .evaluation.confident_cases import confident_cases as confident_cases
 from .evaluation.convergence import Convergence as Convergence
 from .evaluation.convergence import convergence as convergence
+from .evaluation.correction import ChosenCorrection as ChosenCorrection
+from .evaluation.correction import fit_correction as fit_correction
 from .evaluation.decision_curve import DecisionCurve as DecisionCurve
 from .evaluation.decision_curve import decision_curve as decision_curve
 from .evaluation.evaluate import Evaluation as Evaluation
@@ -21,13 +23,14 @@ from .evaluation.localisation import localisation_result as localisation_result
 from .evaluation.nested import OuterFold as OuterFold
 from .evaluation.nested import evaluate_nested as evaluate_nested
 from .evaluation.nested import nested_metrics as nested_metrics
+from .evaluation.operating_curve import OperatingCurve as OperatingCurve
+from .evaluation.operating_curve import operating_curve as operating_curve
 from .evaluation.operating_points import OperatingPoint as OperatingPoint
 from .evaluation.operating_points import OperatingThreshold as OperatingThreshold
 from .evaluation.operating_points import fixed_thresholds as fixed_thresholds
 from .evaluation.operating_points import operating_points as operating_points
 from .evaluation.probabilities import ProbabilityCorrection as ProbabilityCorrection
 from .evaluation.probabilities import corrected_predictions as corrected_predictions
-from .evaluation.probabilities import fit_correction as fit_correction
 from .evaluation.ranking import Ranking as Ranking
 from .evaluation.ranking import ranking as ranking
 from .evaluation.subgroups import CaseAttributes as CaseAttributes

@@ -27,8 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.evaluation.bbc_cv import SelectionCorrection
+from reports.evaluation.correction import fit_correction
 from reports.evaluation.final_models import COMPARED, ENSEMBLE_METRICS, compared, seed_scores
-from reports.evaluation.probabilities import corrected_predictions, fit_correction
+from reports.evaluation.probabilities import corrected_predictions
 from reports.metrics.auc import Floats, fold_averaged_macro_auc
 from reports.metrics.intervals import RESAMPLES, Interval, interval, patient_weights
 from reports.metrics.table_intervals import metric_intervals
@@ -134,11 +135,13 @@ def baselines_section(
 
 
 def _calibration(result: BaselineResult, resamples: int, seed: int) -> dict[str, Any] | None:
-    correction = fit_correction(result.development, result.training_shares)
-    if correction is None:
+    choice = fit_correction(result.development, result.training_shares, folds=result.folds, seed=seed)
+    if choice is None:
         return None
+    correction = choice.correction
     after = metric_intervals(corrected_predictions(result.held_out[0], correction), resamples=resamples, seed=seed)
     return {
+        "chosen": correction.kind,
         "temperature": correction.temperature,
         "log_prior_shift": list(correction.log_prior_shift),
         **{name: asdict(after[name,]) for name in ("brier", "log_loss")},

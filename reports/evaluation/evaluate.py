@@ -4,10 +4,12 @@
 "lower", "upper", "level", "method", "undefined"}``, value and limits null where not defined), ``intervals`` (how the
 limits were made), and these sections, each only where its inputs are given:
 
-    calibration        temperature, log_prior_shift, prior_shift (whether one was taken; null where training left the
-                       prior alone), cases (fitted on), uncorrected and corrected: brier, log_loss and classwise_ece
-                       with intervals
+    calibration        candidates (list of `reports.evaluation.correction.CandidateCorrection`), chosen (the name of the
+                       one that is applied; "none": nothing is, the temperature is 1 and the shifts are 0), temperature,
+                       log_prior_shift, prior_shift (whether one was taken; null where training left the prior alone),
+                       cases (fitted on), uncorrected and corrected: brier, log_loss and classwise_ece with intervals
     operating_points   list of `reports.evaluation.operating_points.OperatingPoint`
+    operating_curve    `reports.evaluation.operating_curve.OperatingCurve` of the primary endpoint, out of fold
     decision_curve     thresholds, model, lower, upper, all_positive of the primary endpoint (corrected probabilities)
     subgroups          list of `reports.evaluation.subgroups.SubgroupResult`
     selection          `reports.evaluation.bbc_cv.SelectionCorrection`: the winner's inner score before and after the
@@ -36,13 +38,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reports.evaluation.baselines import BaselineResult
 from reports.evaluation.bbc_cv import SelectionCorrection
 from reports.evaluation.confident_cases import confident_errors
+from reports.evaluation.correction import fit_correction
 from reports.evaluation.decision_curve import DecisionCurve, decision_curve
 from reports.evaluation.final_models import FoldEnsemble, ensemble_section, seed_scores
+from reports.evaluation.operating_curve import operating_curve
 from reports.evaluation.operating_points import OperatingThreshold, judged_fixed, operating_points
-from reports.evaluation.probabilities import ProbabilityCorrection, corrected_predictions, fit_correction
+from reports.evaluation.probabilities import ProbabilityCorrection, corrected_predictions
 from reports.evaluation.subgroups import CaseAttributes, SubgroupResult, subgroup_results
 from reports.metrics.intervals import RESAMPLES, patient_weights
 from reports.metrics.table import primary_scores
@@ -59,7 +66,7 @@ class Evaluation:
     Attributes:
         metrics: The content of metrics.json.
         predictions: The held-out predictions as exported.
-        corrected: The same with corrected probabilities, or None.
+        corrected: The same with corrected probabilities, which are the plain ones where no correction helped; or None.
         curve: Decision curve of the primary endpoint, or None.
         subgroups: Slices; empty where no attributes were given.
         ensemble: The winner's fold models, or None.
@@ -79,6 +86,7 @@ def evaluate(
     held_out: Predictions,
     *,
     development: Predictions | None = None,
+    folds: NDArray[np.integer] | None = None,
     training_shares: Sequence[float] | None = None,
     attributes: Mapping[str, CaseAttributes] | None = None,
     radius_cuts: tuple[float, float] | None = None,
@@ -94,6 +102,7 @@ def evaluate(
         held_out: Predictions of the exported model on the held-out patients.
         development: The winner's out-of-fold predictions, natural prevalence. Temperature, prior and
             thresholds come from these alone.
+        folds: Fold that each of these was predicted in, int [n]; None for one fold.
         training_shares: Class shares that the training sampler drew, for the prior correction; equal ones for the
             balanced sampler, None where it drew at natural prevalence.
         attributes: Image id to attributes, for the subgroups.
@@ -113,17 +122,21 @@ def evaluate(
     table = with_intervals(held_out, resamples=resamples, seed=seed)
     corrected, curve = None, None
     if development is not None:
-        correction = fit_correction(development, training_shares)
-        if correction is not None:
+        choice = fit_correction(development, training_shares, folds=folds, seed=seed)
+        if choice is not None:
+            correction = choice.correction
             corrected = corrected_predictions(held_out, correction)
             development = corrected_predictions(development, correction)
             shifted = None if training_shares is None else any(correction.log_prior_shift)
             section = _calibration(table, corrected, correction, resamples, seed)
-            table["calibration"] = section | {"prior_shift": shifted}
+            candidates = [asdict(candidate) for candidate in choice.candidates]
+            table["calibration"] = {"candidates": candidates} | section | {"prior_shift": shifted}
             curve = decision_curve(corrected, *primary_scores(corrected), resamples=resamples, seed=seed)
             table["decision_curve"] = curve_section(curve)
-        points = operating_points(development, corrected or held_out, resamples=resamples, seed=seed)
+        points = operating_points(development, corrected or held_out, folds=folds, resamples=resamples, seed=seed)
         table["operating_points"] = [point.as_dict() for point in points]
+        if (thresholds := operating_curve(development)) is not None:
+            table["operating_curve"] = asdict(thresholds)
     slices: tuple[SubgroupResult, ...] = ()
     if attributes is not None:
         slices = subgroup_results(held_out, attributes, radius_cuts=radius_cuts, resamples=resamples, seed=seed)
@@ -154,8 +167,9 @@ def evaluate_fixed(
 
     Returns:
         Plain values that `json.dumps` takes: the table of metrics, ``calibration`` as the module's docstring has it
-        (without ``prior_shift``), and ``operating_points``, each with endpoint, target_specificity and threshold,
-        sensitivity and specificity with intervals, the four counts, and wilson_sensitivity.
+        (without ``candidates`` and ``prior_shift``), and ``operating_points``, each with endpoint, target_specificity
+        and threshold, ``asked`` for a user's own point alone, sensitivity and specificity with intervals, the four
+        counts, and wilson_sensitivity.
     """
     table = with_intervals(predictions, seed=seed)
     scored = predictions
@@ -177,6 +191,7 @@ def _calibration(
 ) -> dict[str, Any]:
     after = metric_intervals(corrected, resamples=resamples, seed=seed)
     return {
+        "chosen": correction.kind,
         "temperature": correction.temperature,
         "log_prior_shift": list(correction.log_prior_shift),
         "cases": correction.cases,

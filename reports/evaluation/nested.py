@@ -89,7 +89,7 @@ def evaluate_nested(
 
     Args:
         exported: As the folds' models give them.
-        corrected: The same, each corrected by its own fold's prior and temperature; None where a fold has none.
+        corrected: The same, each with its own fold's correction, if it has chosen one; None where a fold could not.
         outer_folds: Outer fold of each case, int [n].
         fold_metrics: metrics.json of each fold's own run, in the order of the folds' numbers.
         attributes: Image id to attributes, for the subgroups.

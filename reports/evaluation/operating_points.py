@@ -2,6 +2,10 @@
 
 A threshold that is chosen and judged on the same cases flatters itself. Here the development patients' out-of-fold
 scores give the threshold, and the held-out patients tell what it is worth.
+
+The scores of all folds are pooled, and each fold's are another model's. Beside every threshold stands what each fold
+alone would have given, and the specificity that the pooled threshold has on it: where these differ much the threshold
+need not fit the exported model, which is one more.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from numpy.typing import NDArray
 from reports.errors import ReportError
 from reports.metrics.auc import Floats, ratio
 from reports.metrics.intervals import RESAMPLES, Interval, patient_weights, share, wilson
-from reports.metrics.table import defined_or_none, endpoints
+from reports.metrics.table import Endpoint, defined_or_none, endpoints
 from reports.predictions import Predictions
 
 SPECIFICITIES = (0.90, 0.95)
@@ -29,14 +33,26 @@ class OperatingThreshold:
     Attributes:
         endpoint: For example "malignant versus rest".
         classes: The positive classes; their calibrated probabilities are added up to the score.
-        target_specificity: What it was chosen for.
+        target_specificity: What it was chosen for; None where a user chose it for something else.
         threshold: Scores of at least this are called positive; None: nothing is.
+        fold_thresholds: What each fold's scores alone give for the target; None where nothing reaches it. Empty where
+            it is not known.
+        fold_specificities: Specificity of ``threshold`` on each fold; None for a fold without a negative.
+        asked: A user's own point as it was asked for, for example "sensitivity 0.95"; None for the model's.
     """
 
     endpoint: str
     classes: tuple[str, ...]
-    target_specificity: float
+    target_specificity: float | None
     threshold: float | None
+    fold_thresholds: tuple[float | None, ...] = ()
+    fold_specificities: tuple[float | None, ...] = ()
+    asked: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Endpoint and aim, for example "malignant versus rest at 0.90"."""
+        return f"{self.endpoint} at {self.asked or f'{self.target_specificity:.2f}'}"
 
     def is_positive(self, probabilities: Mapping[str, float]) -> bool:
         """The decision for one image, from its calibrated probabilities by class name."""
@@ -54,6 +70,8 @@ class OperatingPoint:
         threshold: Scores of at least this are called positive; infinity calls nothing positive.
         development_specificity: Specificity on the out-of-fold scores; at least the target.
         development_sensitivity: Sensitivity there, optimistic; None without positives there.
+        fold_thresholds: As of `OperatingThreshold`, in the order of the folds.
+        fold_specificities: The same.
         sensitivity: On the held-out patients, with the interval of `reports.metrics.intervals.share`.
         specificity: The same.
         true_positives: Held-out images called positive rightly.
@@ -68,6 +86,8 @@ class OperatingPoint:
     threshold: float
     development_specificity: float
     development_sensitivity: float | None
+    fold_thresholds: tuple[float | None, ...]
+    fold_specificities: tuple[float | None, ...]
     sensitivity: Interval
     specificity: Interval
     true_positives: int
@@ -108,14 +128,46 @@ def threshold_at_specificity(positive: NDArray[np.bool_], scores: Floats, specif
     return float(good[0]) if len(good) else float("inf")
 
 
+def fold_spread(
+    endpoint: Endpoint, folds: NDArray[np.integer] | None, specificity: float, threshold: float
+) -> tuple[tuple[float | None, ...], tuple[float | None, ...]]:
+    """How far the folds agree on a threshold.
+
+    Args:
+        endpoint: Truth and out-of-fold scores of the cases.
+        folds: Fold of each, int [n]; None for one fold.
+        specificity: What the threshold was chosen for.
+        threshold: The pooled one.
+
+    Returns:
+        ``fold_thresholds`` and ``fold_specificities`` of `OperatingThreshold`.
+    """
+    thresholds: list[float | None] = []
+    specificities: list[float | None] = []
+    folds = np.zeros(len(endpoint.scores), np.int64) if folds is None else folds
+    for fold in np.unique(folds):
+        positive, scores = endpoint.positive[folds == fold], endpoint.scores[folds == fold]
+        own = np.inf if positive.all() else threshold_at_specificity(positive, scores, specificity)
+        thresholds.append(defined_or_none(own))
+        kept = ratio((scores[~positive] < threshold).sum(), (~positive).sum())
+        specificities.append(defined_or_none(float(kept)))
+    return tuple(thresholds), tuple(specificities)
+
+
 def operating_points(
-    development: Predictions, held_out: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
+    development: Predictions,
+    held_out: Predictions,
+    *,
+    folds: NDArray[np.integer] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> tuple[OperatingPoint, ...]:
     """Sensitivity at fixed specificities for the primary endpoint and for abnormal versus normal.
 
     Args:
         development: Out-of-fold probabilities of the development patients, made like those of ``held_out``.
         held_out: Probabilities of the held-out patients.
+        folds: Fold of each development case, int [n]; None for one fold.
         resamples: Bootstrap resamples of held-out patients; the threshold stays what it is.
         seed: Seed of the draw.
 
@@ -138,6 +190,7 @@ def operating_points(
         for target in SPECIFICITIES if not inner.positive.all() else ():
             threshold = threshold_at_specificity(inner.positive, inner.scores, target)
             found = judged(scores >= threshold, positive, held_out.patient_ids, weights)
+            fold_thresholds, fold_specificities = fold_spread(inner, folds, target, threshold)
             sensitivity = ratio((inner.scores[inner.positive] >= threshold).sum(), inner.positive.sum())
             points.append(
                 OperatingPoint(
@@ -146,6 +199,8 @@ def operating_points(
                     threshold=threshold,
                     development_specificity=float((inner.scores[~inner.positive] < threshold).mean()),
                     development_sensitivity=defined_or_none(float(sensitivity)),
+                    fold_thresholds=fold_thresholds,
+                    fold_specificities=fold_specificities,
                     **found,
                     wilson_sensitivity=wilson(found["true_positives"], found["positives"]),
                 )
@@ -153,17 +208,23 @@ def operating_points(
     return tuple(points)
 
 
-def fixed_thresholds(development: Predictions) -> tuple[OperatingThreshold, ...]:
+def fixed_thresholds(
+    development: Predictions, folds: NDArray[np.integer] | None = None
+) -> tuple[OperatingThreshold, ...]:
     """The thresholds alone, for a model that goes to other patients.
 
     Args:
         development: Calibrated out-of-fold probabilities.
+        folds: Fold of each case, int [n]; None for one fold.
     """
     found = []
-    for endpoint, classes, positive, scores in endpoints(development):
-        for target in SPECIFICITIES if not positive.all() else ():
-            threshold = threshold_at_specificity(positive, scores, target)
-            found.append(OperatingThreshold(endpoint, classes, target, threshold if np.isfinite(threshold) else None))
+    for endpoint in endpoints(development):
+        for target in SPECIFICITIES if not endpoint.positive.all() else ():
+            threshold = threshold_at_specificity(endpoint.positive, endpoint.scores, target)
+            spread = fold_spread(endpoint, folds, target, threshold)
+            found.append(
+                OperatingThreshold(endpoint.name, endpoint.classes, target, defined_or_none(threshold), *spread)
+            )
     return tuple(found)
 
 
@@ -205,7 +266,7 @@ def judged_fixed(predictions: Predictions, point: OperatingThreshold, weights: F
     called = predictions.probabilities[:, columns].sum(axis=1) >= threshold
     found = judged(called, np.isin(predictions.labels, columns), predictions.patient_ids, weights)
     found["wilson_sensitivity"] = wilson(found["true_positives"], found["positives"])
-    names = ("endpoint", "target_specificity", "threshold")
+    names = ("endpoint", "target_specificity", "threshold") + (("asked",) if point.asked else ())
     return {name: getattr(point, name) for name in names} | plain(found)
 
 

@@ -2,18 +2,19 @@
 
 A network trained on balanced classes answers for a balanced world; its probabilities are put back to the natural
 prevalence by a shift of the log odds (Saerens et al., Neural Computation 2002). A network trained to certainty is too
-sure; one number, the temperature, takes that back without changing any ranking (Guo et al., ICML 2017). Both are fitted
+sure; one number, the temperature, takes that back without changing any ranking (Guo et al., ICML 2017). Both are found
 on out-of-fold logits of the development patients, never on the held-out ones:
 
     p = softmax(logits / temperature + log(natural prior / training prior))
+
+Either, both or none of the two is applied: `reports.evaluation.correction` chooses.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,8 +28,23 @@ from reports.predictions import Predictions
 SMALLEST_PROBABILITY = 1e-12
 """Below float32's resolution near 1: a probability that was rounded to 0 has lost its logit, and this stands for it."""
 
+Kind = Literal["none", "prior", "temperature", "both"]
+"""What a correction does: nothing, the prior shift, the temperature, or both."""
+
+KIND_WORDS: dict[Kind, str] = {
+    "none": "plain",
+    "prior": "prior-corrected",
+    "temperature": "temperature-scaled",
+    "both": "prior-corrected and temperature-scaled",
+}
+"""What a reader is told of probabilities after a correction of each kind."""
+
 LOG_TEMPERATURE_LIMITS = (math.log(0.02), math.log(50.0))
-"""Beyond these the logits carry no information (all the same) or separate the classes without an error."""
+"""Beyond these the logits carry no information (all the same)."""
+
+LOG_TEMPERATURE_SD = 0.5
+"""Standard deviation of ln temperature before anything is known: 0.37 to 2.7 with 95 %. Where no case is on the wrong
+side the likelihood alone asks for a temperature near 0, and the first error on a new patient then costs everything."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +88,8 @@ class ProbabilityCorrection:
     """From logits to calibrated probabilities.
 
     Attributes:
-        temperature: Above 1 where the model was too sure.
-        log_prior_shift: Added to the scaled logits of each class.
+        temperature: Above 1 where the model was too sure; exactly 1 where none is applied.
+        log_prior_shift: Added to the scaled logits of each class; all 0 where the prior is left as it is.
         cases: Number of cases that it was fitted on.
         loss: Mean log loss on these after the correction, in nats.
     """
@@ -82,6 +98,13 @@ class ProbabilityCorrection:
     log_prior_shift: tuple[float, ...]
     cases: int = 0
     loss: float = math.nan
+
+    @property
+    def kind(self) -> Kind:
+        """What it does."""
+        if any(self.log_prior_shift):
+            return "prior" if self.temperature == 1 else "both"
+        return "none" if self.temperature == 1 else "temperature"
 
     def probabilities(self, logits: ArrayLike) -> Floats:
         """Calibrated probabilities, float64 [n, classes], of logits [n, classes]."""
@@ -112,14 +135,22 @@ def log_prior_shift(natural: ArrayLike, training: ArrayLike) -> tuple[float, ...
 
 
 def fit_temperature(
-    logits: ArrayLike, labels: NDArray[np.integer], *, shift: tuple[float, ...] | None = None
+    logits: ArrayLike,
+    labels: NDArray[np.integer],
+    *,
+    shift: tuple[float, ...] | None = None,
+    independent: int | None = None,
 ) -> ProbabilityCorrection:
-    """The temperature of the smallest log loss, the prior shift given.
+    """The most probable temperature, the prior shift given.
+
+    It has the smallest sum of the cases' log loss and (ln temperature)² / (2 · `LOG_TEMPERATURE_SD`²), which draws it
+    to 1 as long as few cases speak.
 
     Args:
         logits: Out-of-fold logits at natural prevalence, float [n, classes].
         labels: Class index, int [n].
         shift: From `log_prior_shift`; None for no shift.
+        independent: How many independent cases these count as: the patients. None for n.
 
     Returns:
         The correction.
@@ -137,41 +168,23 @@ def fit_temperature(
             remedy="Pass the winner's out-of-fold logits.",
         )
     offset = np.zeros(scores.shape[1]) if shift is None else np.array(shift)
-    rows = np.arange(len(truth))
+    cases = len(truth) if independent is None else independent
 
     def loss(log_temperature: float) -> float:
-        scaled = scores / math.exp(log_temperature) + offset
-        largest = scaled.max(axis=1)
-        log_sum = largest + np.log(np.exp(scaled - largest[:, None]).sum(axis=1))
-        return float((log_sum - scaled[rows, truth]).mean())
+        return float(log_losses(scores / math.exp(log_temperature) + offset, truth).mean())
 
-    # The loss is convex in 1 / temperature, so a bounded search for the one minimum is safe.
-    found = minimize_scalar(loss, bounds=LOG_TEMPERATURE_LIMITS, method="bounded", options={"xatol": 1e-8})
-    return ProbabilityCorrection(math.exp(found.x), tuple(offset.tolist()), len(truth), float(found.fun))
+    def surprise(log_temperature: float) -> float:
+        return loss(log_temperature) + (log_temperature / LOG_TEMPERATURE_SD) ** 2 / (2 * cases)
+
+    found = minimize_scalar(surprise, bounds=LOG_TEMPERATURE_LIMITS, method="bounded", options={"xatol": 1e-8})
+    return ProbabilityCorrection(math.exp(found.x), tuple(offset.tolist()), len(truth), loss(found.x))
 
 
-def fit_correction(
-    development: Predictions, training_shares: Sequence[float] | None = None
-) -> ProbabilityCorrection | None:
-    """Prior shift and temperature from out-of-fold predictions.
-
-    The shift supposes that a network trained on balanced classes answers for a balanced world. One that has learned to
-    be sure of most training images does not, and then the shift makes matters worse; so the temperature is fitted with
-    and without it, and what has the smaller out-of-fold log loss is kept.
-
-    Args:
-        development: The winner's out-of-fold predictions, natural prevalence.
-        training_shares: Class shares that the training sampler drew; None where it drew at natural prevalence.
-
-    Returns:
-        The correction, or None where a class has no case: its prior and its temperature can't be known then.
-    """
-    counts = np.bincount(development.labels, minlength=len(development.class_names))
-    if not counts.all():
-        return None
-    logits = logits_of(development)
-    shifts = [None] if training_shares is None else [log_prior_shift(counts, training_shares), None]
-    return min((fit_temperature(logits, development.labels, shift=shift) for shift in shifts), key=attrgetter("loss"))
+def log_losses(logits: Floats, labels: NDArray[np.integer]) -> Floats:
+    """−ln of the softmax's probability of each case's class, in nats, float64 [n]; logits are [n, classes]."""
+    largest = logits.max(axis=1)
+    log_sum = largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1))
+    return np.asarray(log_sum - logits[np.arange(len(labels)), labels])
 
 
 def logits_of(predictions: Predictions) -> Floats:
@@ -180,5 +193,7 @@ def logits_of(predictions: Predictions) -> Floats:
 
 
 def corrected_predictions(predictions: Predictions, correction: ProbabilityCorrection) -> Predictions:
-    """The same cases with corrected probabilities."""
+    """The same cases with corrected probabilities; the very same table where the correction does nothing."""
+    if correction.kind == "none":
+        return predictions
     return replace(predictions, probabilities=correction.probabilities(logits_of(predictions)))

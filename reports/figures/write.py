@@ -57,7 +57,8 @@ def write_evaluation_figures(
         Figure name to file: reliability, and where the evaluation has them decision_curve and enough, and where a
         slice is large enough subgroups.
     """
-    figures = {"reliability": draw_reliability(evaluation.predictions, evaluation.corrected)}
+    is_corrected = evaluation.corrected is not evaluation.predictions
+    figures = {"reliability": draw_reliability(evaluation.predictions, evaluation.corrected if is_corrected else None)}
     if evaluation.curve is not None:
         endpoint = str(evaluation.metrics["primary_endpoint"])
         figures["decision_curve"] = draw_decision_curve(evaluation.curve, endpoint=endpoint)

@@ -10,34 +10,38 @@ from typing import Annotated, Literal
 import typer
 
 import mammo_data
-from search.cli.settings import run_argument
+from search.cli.settings import AtSensitivity, AtSpecificity, Threshold, run_argument
 from search.machine.libraries import quiet_libraries, start_tensorflow
 from search.screen.output import messages
 
 
 def predict(
     model: Annotated[str, run_argument("A run, or a .keras file with its .json.", "MODEL")],
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Images, folders, archives, or -.")],
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE", help="PGM PNG JPEG TIFF DICOM, folders, archives, -.")
+    ],
     format: Annotated[
         Literal["table", "csv", "jsonl"] | None,
-        typer.Option(metavar="FORMAT", help="table, csv or jsonl.", show_default="csv; on a terminal table"),
+        typer.Option(metavar="FORMAT", help="table (on a terminal), csv or jsonl."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the rows to a file.")] = None,
     cam: Annotated[Path | None, typer.Option(help="Folder for Grad-CAM overlays.")] = None,
+    threshold: Threshold = None,
+    at_sensitivity: AtSensitivity = None,
+    at_specificity: AtSpecificity = None,
 ) -> None:
-    """Predict films: calibrated probabilities and decisions.
+    """Predict films: probabilities and decisions.
 
-    PGM, PNG, JPEG, TIFF, DICOM; folders and archives of them. On standard input, -, comes one image or a list of paths.
-    What is no film is an error in its row.
+    On standard input (-) an image, or paths. What is no film is told in its row.
 
     Example: mammo-search predict demo films/ --out predictions.csv
     """
-    from search.export.metadata import find_model
+    from search.predict.own_point import find_model_at
 
     usual = "table" if out is None and sys.stdout.isatty() else "csv"
     kind = "jsonl" if json else format or usual
-    files, file = _files(images), find_model(model)
+    files, file = _files(images), find_model_at(model, threshold, at_sensitivity, at_specificity)
     file.metadata.require_whole_images()
     with quiet_libraries() as terminal:
         start_tensorflow(deterministic=False)

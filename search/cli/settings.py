@@ -41,6 +41,9 @@ Backbone = Annotated[str | None, typer.Option(help="bit-m-r50x1, bit-s-r50x1, bi
 Weights = Annotated[str | None, typer.Option(help="auto, tf-hub, npz, …, random or file.")]
 ImageSize = Annotated[int | None, typer.Option(help="Side of prepared images in pixels.")]
 SplitFile = Annotated[Path | None, typer.Option(help="Use this split.csv; draw none.")]
+Threshold = Annotated[float | None, typer.Option(help="Own point: from this probability on.")]
+AtSensitivity = Annotated[float | None, typer.Option(help="Own point: of this sensitivity.")]
+AtSpecificity = Annotated[float | None, typer.Option(help="Own point: of this specificity.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 _SETTINGS = {

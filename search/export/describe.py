@@ -10,7 +10,14 @@ from typing import Any
 
 from mammo_data import PreparedSet, Split
 from mammo_data.fetch.download import LICENCE_NOTICE
-from reports import best_trial, corrected_predictions, fit_correction, fixed_thresholds
+from reports import (
+    ProbabilityCorrection,
+    best_trial,
+    corrected_predictions,
+    fit_correction,
+    fixed_thresholds,
+    operating_curve,
+)
 from search.bit.family import FAMILY
 from search.config.reading import load_config
 from search.config.schema import Config
@@ -77,6 +84,7 @@ def describe_run(
             "output": {"name": OUTPUT_NAME, "dtype": "float32", "class_names": list(names)},
             "calibration": _calibration(metrics),
             "operating_points": _operating_points(metrics, names),
+            "operating_curve": metrics.get("operating_curve"),
             "fingerprints": manifest.fingerprints,
             "run": manifest.model_dump(include={"name", "created", "seeds", "versions", "git"}),
             "licence": {
@@ -117,13 +125,16 @@ def _out_of_fold_calibration(directory: RunDirectory, config: Config, names: tup
     """Calibration and thresholds of a model that was trained on all patients: the metrics of such a run are of other
     models, but its search has out-of-fold predictions like any other."""
     records = read_records(directory.check_output(directory.trials_file))
-    development = read_out_of_fold(directory.path / "oof", best_trial(records), records, names).predictions
-    correction = fit_correction(development, training_shares(config.search.minority, len(names)))
-    if correction is not None:
-        development = corrected_predictions(development, correction)
+    stored = read_out_of_fold(directory.path / "oof", best_trial(records), records, names)
+    development, shares = stored.predictions, training_shares(config.search.minority, len(names))
+    choice = fit_correction(development, shares, folds=stored.folds, seed=config.split.seed)
+    if choice is not None:
+        development = corrected_predictions(development, choice.correction)
+    curve = operating_curve(development)
     return {
-        "calibration": None if correction is None else asdict(correction),
-        "operating_points": [asdict(point) for point in fixed_thresholds(development)],
+        "calibration": None if choice is None else asdict(choice.correction),
+        "operating_points": [asdict(point) for point in fixed_thresholds(development, stored.folds)],
+        "operating_curve": None if curve is None else asdict(curve),
     }
 
 
@@ -160,7 +171,9 @@ def _calibration(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     found = metrics.get("calibration")
     if found is None:
         return None
-    return {name: found[name] for name in ("temperature", "log_prior_shift", "cases")} | {"formula": _FORMULA}
+    kind = ProbabilityCorrection(found["temperature"], tuple(found["log_prior_shift"])).kind
+    values = {name: found[name] for name in ("temperature", "log_prior_shift", "cases")}
+    return {"kind": kind} | values | {"formula": _FORMULA}
 
 
 def _operating_points(metrics: Mapping[str, Any], names: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -172,6 +185,8 @@ def _operating_points(metrics: Mapping[str, Any], names: tuple[str, ...]) -> lis
             "classes": list(names[-1:] if point["endpoint"] == worst else names[1:]),
             "target_specificity": point["target_specificity"],
             "threshold": point["threshold"],
+            # A run of an earlier version has not recorded what its folds said.
+            **{name: list(point.get(name, ())) for name in ("fold_thresholds", "fold_specificities")},
         }
         for point in metrics.get("operating_points", ())
     ]

@@ -1,8 +1,8 @@
 """The metadata of an exported model: the JSON file beside it, which says all that its users have to know.
 
-It is called like the export with ``.json`` after it, for example ``bit_mammography_final.keras.json``. Schema 1:
+It is called like the export with ``.json`` after it, for example ``bit_mammography_final.keras.json``. Schema 2:
 
-    schema            1
+    schema            2; 1 is read, too, and lacks kind, what the folds gave, and operating_curve
     model, format     name of the file or folder it belongs to; "keras", "savedmodel" or "onnx"
     sha256            of that file; of a folder, of its files' names and checksums (`content_checksum`)
     use               what it may be used for, in a sentence
@@ -11,14 +11,18 @@ It is called like the export with ``.json`` after it, for example ``bit_mammogra
     preparation       settings of `mammo_data.preparation.standardise` (image_size, crop, remove_labels, clahe,
                       clahe_limit), and in words orientation and placement
     output            name, dtype, class_names (from harmless to worst)
-    calibration       temperature, log_prior_shift (one a class), cases, formula; null where none could be fitted
+    calibration       kind ("none": no correction helped out of fold, none is applied; "prior", "temperature", "both"),
+                      temperature, log_prior_shift (one a class), cases, formula; null where none could be fitted
     operating_points  list of endpoint, classes (their calibrated probabilities are added up), target_specificity,
-                      threshold (positive from there on; null: never); chosen on out-of-fold scores of development
+                      threshold (positive from there on; null: never), fold_thresholds (what each fold alone gives),
+                      fold_specificities (of the threshold on each fold); chosen on out-of-fold scores of development
+    operating_curve   of the primary endpoint on the same scores: endpoint, classes, thresholds from low to high (at
+                      most 256), sensitivities and specificities; null where it is not known
     fingerprints      of the run: prepared, cases, split, weights; SHA-256 hex
     run               name, created, seeds, versions, git
     licence           code, weights, data
     development       digests of what the model has seen: patients (of ids), images (of prepared pixels); 16 hex digits
-    held_out          the same of those that its run has set aside and evaluated it on
+    held_out          the same of those that its run has set aside
     verification      cases, images (which), largest_difference, bound; null for a run's own .keras file
     checksum          SHA-256 hex of all the rest as JSON with sorted keys: a temperature with a bit flipped is one, too
 """
@@ -38,8 +42,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mammo_data.preparation.settings import PreparationSettings
+from reports.evaluation.operating_curve import OperatingCurve
 from reports.evaluation.operating_points import OperatingThreshold
-from reports.evaluation.probabilities import SMALLEST_PROBABILITY, ProbabilityCorrection
+from reports.evaluation.probabilities import KIND_WORDS, SMALLEST_PROBABILITY, ProbabilityCorrection
 from reports.files import read_regular
 from search.errors import RunError
 from search.files.atomic import write_atomic
@@ -48,7 +53,7 @@ from search.run_folder.directory import RunDirectory
 from search.run_folder.lookup import find_run
 from search.run_folder.metrics import ClassNames, Name, reason_of
 
-SCHEMA = 1
+SCHEMA = 2
 RESEARCH_USE = "Research use only: not a medical device, and no statement about anybody's health."
 
 
@@ -70,7 +75,7 @@ class _Content(BaseModel):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    schema_version: Annotated[Literal[1, 2], Field(alias="schema")]
     model: Name | None = None
     sha256: str | None = None
     demo: bool
@@ -79,23 +84,28 @@ class _Content(BaseModel):
     output: _Output
     calibration: ProbabilityCorrection | None
     operating_points: tuple[OperatingThreshold, ...]
+    operating_curve: OperatingCurve | None = None
     fingerprints: dict[str, str] = {}
     development: _Seen
     held_out: _Seen = _Seen()
 
     @model_validator(mode="after")
     def _agrees(self) -> _Content:
-        names, correction = self.output.class_names, self.calibration
+        names, correction, curve = self.output.class_names, self.calibration, self.operating_curve
         if correction is not None and len(correction.log_prior_shift) != len(names):
             raise ValueError(f"{len(correction.log_prior_shift)} prior shifts for {len(names)} classes")
-        numbers = (correction.temperature, *correction.log_prior_shift) if correction is not None else (1.0,)
-        if not (numbers[0] > 0 and all(map(math.isfinite, numbers))):
+        factors = (correction.temperature, *correction.log_prior_shift) if correction is not None else (1.0,)
+        if not (factors[0] > 0 and all(map(math.isfinite, factors))):
             raise ValueError("a correction that gives no probabilities")
-        for point in self.operating_points:
-            if not (point.endpoint.isprintable() and set(point.classes) <= set(names)):
+        for each in (*self.operating_points, *(() if curve is None else (curve,))):
+            if not (each.endpoint.isprintable() and set(each.classes) <= set(names)):
                 raise ValueError("an operating point of a class that the model does not have")
-            if not all(map(math.isfinite, (point.target_specificity, point.threshold or 0.0))):
-                raise ValueError("an operating point that is no number")
+        columns = [] if curve is None else [curve.thresholds, curve.sensitivities, curve.specificities]
+        points = [n for each in self.operating_points for n in (each.target_specificity, each.threshold or 0.0)]
+        if not all(number is not None and math.isfinite(number) for number in (*points, *sum(columns, ()))):
+            raise ValueError("an operating point that is no number")
+        if any(not column or len(column) != len(columns[0]) for column in columns):
+            raise ValueError("an operating curve of unequal columns")
         return self
 
 
@@ -105,9 +115,11 @@ class ModelMetadata:
 
     Attributes:
         content: As the module's docstring lists it.
+        own: A point that a user asked for, beside those of the file; it is not written.
     """
 
     content: Mapping[str, Any]
+    own: OperatingThreshold | None = None
 
     @cached_property
     def read(self) -> _Content:
@@ -145,12 +157,16 @@ class ModelMetadata:
 
     @property
     def thresholds(self) -> tuple[OperatingThreshold, ...]:
-        """The operating points."""
-        return self.read.operating_points
+        """The operating points, a user's own last."""
+        return self.read.operating_points + (() if self.own is None else (self.own,))
+
+    @property
+    def kind_of_probabilities(self) -> str:
+        """What `calibrated` makes of the model's own: plain, prior-corrected, temperature-scaled, or the last two."""
+        return KIND_WORDS["none" if self.correction is None else self.correction.kind]
 
     def known(self, what: Literal["patients", "images"]) -> frozenset[str]:
-        """Digests of all patients of the model's run, those of its development and the held-out ones, or of their
-        prepared images; empty where they are not known."""
+        """Digests of all patients of the model's run, held-out ones too, or of their images; empty where not known."""
         return frozenset([*getattr(self.read.development, what), *getattr(self.read.held_out, what)])
 
     def require_whole_images(self) -> None:
@@ -167,9 +183,9 @@ class ModelMetadata:
             )
 
     def calibrated(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Calibrated probabilities, float64 [n, classes], of the model's own."""
+        """Calibrated probabilities, float64 [n, classes], of the model's own; these where no correction is applied."""
         correction = self.correction
-        if correction is None:
+        if correction is None or correction.kind == "none":
             return probabilities
         return correction.probabilities(np.log(np.maximum(probabilities, SMALLEST_PROBABILITY)))
 

@@ -60,8 +60,8 @@ def held_out(
 ) -> tuple[Evaluation, tuple[Reading, ...]]:
     """Evaluate what a run has made on the patients that it has not seen.
 
-    The plain metrics are those of the exported file's probabilities; with the prior that training hid put back, and the
-    temperature, they stand beside (``calibration`` of metrics.json, predictions_corrected.csv).
+    The plain metrics are those of the exported file's probabilities; those of the corrected ones stand beside
+    (``calibration`` of metrics.json, predictions_corrected.csv). Where no correction helped out of fold they are equal.
 
     The reading goes into the ledger before a model is given an image, with the names of all models that read: killed
     after it, the stage reads for the same line, or not again where the probabilities were kept.
@@ -125,6 +125,7 @@ def held_out(
         evaluation = evaluate(
             first,
             development=stored.predictions,
+            folds=stored.folds,
             training_shares=training_shares(searched.settings.minority, len(data.class_names)),
             attributes=case_attributes(cases),
             radius_cuts=radius_cuts(table.take(split.development_rows(table))),

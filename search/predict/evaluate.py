@@ -75,7 +75,9 @@ class ModelEvaluation:
             for key, title in titles.items()
             if key in metrics
         ]
-        if "calibration" in metrics:
+        if "calibration" in metrics and metrics["calibration"]["chosen"] == "none":
+            lines.append("probabilities are plain, for no correction helped out of fold")
+        elif "calibration" in metrics:
             corrected = metrics["calibration"]["corrected"]
             rows += [
                 (f"{_HEADLINE[key]}, calibrated", interval_text(corrected[key]))
@@ -83,7 +85,8 @@ class ModelEvaluation:
                 if key in corrected
             ]
         for point in metrics["operating_points"]:
-            title = f"{point['endpoint']}, threshold for {point['target_specificity']:.2f}"
+            aim = f"for {point['target_specificity']:.2f}" if "asked" not in point else f"at {point['asked']}"
+            title = f"{point['endpoint']}, threshold {aim.replace('at threshold ', '')}"
             rows.append((f"{title}: sensitivity", interval_text(point["sensitivity"])))
             rows.append((f"{'':{len(title)}}  specificity", interval_text(point["specificity"])))
         width = max(len(title) for title, _ in rows)

@@ -12,13 +12,14 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data import DataError, ImageFile, PreparationSettings, read_film, standardise
 from search.export.model import BATCH, ExportedModel
+from search.predict.disagreement import disagreement
 
 _AHEAD = 4 * BATCH
 """Films that are prepared and wait; a bound on memory, whatever the number of films."""
@@ -36,6 +37,7 @@ class PredictedImage:
         probabilities: Calibrated, by class name; None where there was an error.
         uncalibrated: The model's own.
         decisions: For each operating point of the metadata whether the image is positive there.
+        note: Which of its answers seem to contradict each other, and why they can; None where none do.
         error: One line, or None.
         prepared: What the model was given, uint8 [size, size]; None where there was an error.
         overlay: Path of the overlay, where one was written.
@@ -45,6 +47,7 @@ class PredictedImage:
     probabilities: dict[str, float] | None = None
     uncalibrated: dict[str, float] | None = None
     decisions: tuple[bool, ...] = ()
+    note: str | None = None
     error: str | None = None
     prepared: NDArray[np.uint8] | None = None
     overlay: str | None = None
@@ -103,7 +106,8 @@ def _predicted(model: ExportedModel, rows: list[tuple[str, NDArray[np.uint8] | D
         corrected, plain = next(answers)
         probabilities, uncalibrated = (dict(zip(names, values, strict=True)) for values in (corrected, plain))
         decisions = tuple(threshold.is_positive(probabilities) for threshold in thresholds)
-        found.append(PredictedImage(name, probabilities, uncalibrated, decisions, prepared=image))
+        answer = PredictedImage(name, probabilities, uncalibrated, decisions, prepared=image)
+        found.append(replace(answer, note=disagreement(str(answer.predicted), thresholds, decisions)))
     return found
 
 

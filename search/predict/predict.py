@@ -2,16 +2,21 @@
 
 CSV has a header and one row an image, in the order of the images:
 
-    image,predicted,p_<class>,…,<endpoint at specificity>,…,error
+    image,predicted,p_<class>,…,<endpoint at specificity>,…,note,error
 
-``predicted`` is the class of the largest calibrated probability, ``p_<class>`` the calibrated probabilities, and a
-column like ``malignant_versus_rest_at_0.90`` holds "positive" or "negative" at the operating point of that endpoint and
-target specificity. Where ``error`` has a text, the columns before it are empty.
+``predicted`` is the class of the largest printed probability, ``p_<class>`` these probabilities, of the kind that
+standard error names (plain, prior-corrected, temperature-scaled, or both: what helped out of fold), and a column like
+``malignant_versus_rest_at_0.90`` holds "positive" or "negative" at the operating point of that endpoint and target
+specificity; that of a user's own point is called ``malignant_versus_rest_at_sensitivity_0.95``, say. ``note`` says
+which of these answers seem to contradict each other, and why they can. Where ``error`` has a text, the columns between
+it and ``image`` are empty.
 
-JSON Lines has one object an image with ``image``, ``predicted``, ``probabilities`` (calibrated, by class name),
-``uncalibrated`` (the model's own), ``decisions`` (list of ``endpoint``, ``target_specificity``, ``threshold``,
-``positive``), ``cam`` (path of the overlay, only where overlays were asked for) and ``error``; what an error leaves
-unknown is null.
+JSON Lines has one object an image with ``image``, ``predicted``, ``probabilities`` (as printed, by class name),
+``kind`` (of these), ``uncalibrated`` (the model's own), ``decisions`` (list of ``endpoint``, ``target_specificity``,
+``threshold``, ``asked`` (a user's own point, as it was asked for; null for the model's), ``positive``), ``note``,
+``cam`` (path of the overlay, only where overlays were asked for) and ``error``; what an error leaves unknown is null.
+
+A table says the kind of its probabilities over itself, and under itself for which images answers seem to differ.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ from mammo_data.sources.image_files import ImageFile
 from search.export.metadata import RESEARCH_USE, ModelFile, ModelMetadata
 from search.export.model import ExportedModel
 from search.files.atomic import replacing
+from search.predict.disagreement import disagreements
 from search.predict.films import PredictedImage, predict_files
 from search.predict.overlays import OverlayWriter
 from search.screen.output import answer_width, encodable
@@ -65,13 +71,20 @@ def predict_to_rows(
     model = ExportedModel(file)
     overlays = None if cam is None else OverlayWriter(model, cam)
     header, text = row_text(file.metadata, format, answer_width())
+    if format != "table":
+        said = probabilities_said(file.metadata)
+        console.print(said, highlight=False, markup=False, soft_wrap=not console.is_terminal)
     done, failed, start = 0, 0, time.perf_counter()
+    differing: list[str] = []
     with _output(out) as write:
         write(header)
         for rows in predict_files(model, files):
             for row in rows if overlays is None else overlays.write(rows):
                 write(text(row))
+                differing += [row.name] if row.note else []
             done, failed = done + len(rows), failed + sum(row.error is not None for row in rows)
+        if differing and format == "table":
+            write(_wrapped(disagreements(differing), answer_width()))
     console.print(_closing(done, failed, time.perf_counter() - start), highlight=False, soft_wrap=True)
     return failed == done
 
@@ -88,9 +101,23 @@ def row_text(metadata: ModelMetadata, format: str, width: int) -> tuple[str, Cal
         return _table(metadata, width)
     if format == "jsonl":
         return "", lambda row: json.dumps(_fields(row, metadata), allow_nan=False) + "\n"
-    points = (f"{point.endpoint} at {point.target_specificity:.2f}".replace(" ", "_") for point in metadata.thresholds)
-    header = ["image", "predicted", *(f"p_{name}" for name in metadata.class_names), *points, "error"]
+    points = (point.title.replace(" ", "_") for point in metadata.thresholds)
+    header = ["image", "predicted", *(f"p_{name}" for name in metadata.class_names), *points, "note", "error"]
     return _csv(header), lambda row: _csv(_values(row, metadata))
+
+
+def probabilities_said(metadata: ModelMetadata) -> str:
+    """Of which kind the printed probabilities are, and a user's own point, in a sentence each."""
+    kind, own = metadata.kind_of_probabilities, metadata.own
+    if kind == "plain":
+        tried = "could be fitted" if metadata.correction is None else "helped out of fold"
+        kind += f", for no correction {tried}"
+    point = "" if own is None else f" own: {own.title}, positive from {own.threshold:.3g} on."
+    return f"Probabilities are {kind}.{point}"
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "".join(f"{line}\n" for line in textwrap.wrap(text, width, break_long_words=False))
 
 
 def _closing(done: int, failed: int, seconds: float) -> str:
@@ -119,15 +146,15 @@ def _output(out: Path | None) -> Iterator[Callable[[str], object]]:
 
 def _values(row: PredictedImage, metadata: ModelMetadata) -> list[str]:
     if row.probabilities is None:
-        blank = [""] * (1 + len(metadata.class_names) + len(metadata.thresholds))
+        blank = [""] * (2 + len(metadata.class_names) + len(metadata.thresholds))
         return [row.name, *blank, row.error or ""]
     probabilities = [repr(row.probabilities[name]) for name in metadata.class_names]
     decisions = ["positive" if positive else "negative" for positive in row.decisions]
-    return [row.name, str(row.predicted), *probabilities, *decisions, ""]
+    return [row.name, str(row.predicted), *probabilities, *decisions, row.note or "", ""]
 
 
 def _fields(row: PredictedImage, metadata: ModelMetadata) -> dict[str, Any]:
-    told = ("endpoint", "target_specificity", "threshold")
+    told = ("endpoint", "target_specificity", "threshold", "asked")
     decisions = None
     if row.error is None:
         decided = zip(metadata.thresholds, row.decisions, strict=True)
@@ -136,8 +163,10 @@ def _fields(row: PredictedImage, metadata: ModelMetadata) -> dict[str, Any]:
         "image": row.name,
         "predicted": row.predicted,
         "probabilities": row.probabilities,
+        "kind": metadata.kind_of_probabilities,
         "uncalibrated": row.uncalibrated,
         "decisions": decisions,
+        "note": row.note,
         **({} if row.overlay is None else {"cam": row.overlay}),
         "error": row.error,
     }
@@ -153,11 +182,13 @@ def _table(metadata: ModelMetadata, width: int) -> tuple[str, Callable[[Predicte
     names = metadata.class_names
     predicted = max(len("predicted"), *map(len, names))
     classes = [max(5, len(name)) for name in names]
-    # One group of columns an endpoint, one column a target specificity.
+    # One group of columns an endpoint, one column a target specificity; a user's own point stands last.
     groups = [
         (endpoint.partition(" versus ")[0], [f"{point.target_specificity:.2f}".lstrip("0") for point in points])
-        for endpoint, points in groupby(metadata.thresholds, key=lambda point: point.endpoint)
+        for endpoint, points in groupby(metadata.read.operating_points, key=lambda point: point.endpoint)
     ]
+    if metadata.own is not None:
+        groups.append(("", ["own"]))
     group_widths = [max(len(title), 5 * len(targets) - 1) for title, targets in groups]
     behind = predicted + 2 + sum(classes) + 2 * len(classes) + sum(group_widths) + 2 * len(groups)
     name = min(_WIDEST_NAME, max(_NARROWEST_NAME, width - behind - 1))
@@ -171,7 +202,8 @@ def _table(metadata: ModelMetadata, width: int) -> tuple[str, Callable[[Predicte
 
     over = f"{'':{name}}  {'':{predicted}}  {'probability':<{sum(classes) + 2 * len(classes) - 2}}"
     over += "".join(f"  {title:>{size}}" for (title, _), size in zip(groups, group_widths, strict=True))
-    header = over.rstrip() + "\n" + line("image", "predicted", list(names), [targets for _, targets in groups])
+    header = _wrapped(probabilities_said(metadata), width) + over.rstrip() + "\n"
+    header += line("image", "predicted", list(names), [targets for _, targets in groups])
 
     def row(image: PredictedImage) -> str:
         shown = image.name if len(image.name) <= name else "…" + image.name[-(name - 1) :]

@@ -52,14 +52,17 @@ def fitted_on_development(directory: RunDirectory) -> dict[str, Any]:
     """All that a finished run evaluates with and has from its development patients: other held-out ones change none."""
     metrics = json.loads((directory.best / "metrics.json").read_text())
     model = json.loads(directory.model_file.with_name(f"{directory.model_file.name}.json").read_text())
-    calibration = ("temperature", "log_prior_shift", "prior_shift", "cases")
+    calibration = ("candidates", "chosen", "temperature", "log_prior_shift", "prior_shift", "cases")
     point = (
         "endpoint",
         "target_specificity",
         "threshold",
         "development_specificity",
         "development_sensitivity",
+        "fold_thresholds",
+        "fold_specificities",
     )
+    shipped = ("preparation", "calibration", "operating_points", "operating_curve", "development")
     return {
         "calibration": {name: metrics["calibration"][name] for name in calibration},
         "operating points": [{name: each[name] for name in point} for each in metrics["operating_points"]],
@@ -76,7 +79,7 @@ def fitted_on_development(directory: RunDirectory) -> dict[str, Any]:
         ],
         "enough": metrics["enough"],
         "models that read": _models_that_read(directory)[1:],
-        "shipped": {name: model[name] for name in ("preparation", "calibration", "operating_points", "development")},
+        "shipped": {name: model[name] for name in shipped},
     }
 
 

@@ -12,7 +12,7 @@ KNOWN = (
         "held_out",
         "development=stored.predictions,",
         'development=Predictions(**vars(first) | {"patient_ids": tuple(f"x{name}" for name in first.patient_ids)}),',
-        tests=("test_calibration_is_fitted_on_the_winner_s_out_of_fold_logits",),
+        tests=("test_the_correction_is_chosen_across_folds_and_fitted_on_the_winner_s_out_of_fold_logits",),
     ),
     WrongLine(
         "operating_points",
@@ -33,7 +33,25 @@ KNOWN = (
         "label",
         tests=("test_the_split_is_stratified_by_the_patients_worst_label",),
     ),
-    # Thresholds.
+    # Thresholds, and what each fold says of them.
+    WrongLine(
+        "fold_spread",
+        "endpoint.scores[folds == fold]",
+        "endpoint.scores[folds == fold][::-1]",
+        tests=("test_operating_points_count_what_a_reader_would_count",),
+    ),
+    WrongLine(
+        "_cross_fitted",
+        "_fit(development.take(others), kind, training_shares)",
+        "_fit(development, kind, training_shares)",
+        tests=("test_every_case_is_tried_under_what_the_other_folds_gave_and_the_chosen_one_is_fitted_on_all",),
+    ),
+    WrongLine(
+        "_helps",
+        "difference + MARGIN * error < 0",
+        "difference < 0",
+        tests=("test_each_network_gets_the_correction_that_it_lacks",),
+    ),
     WrongLine(
         "operating_points",
         "inner.scores[inner.positive] >= threshold",

@@ -22,7 +22,7 @@ class OuterPredictions:
 
     Attributes:
         exported: Their predictions, all folds one after the other.
-        corrected: The same, each corrected by its own fold's temperature and prior; None where a fold has none.
+        corrected: The same, each with its own fold's correction, if it has chosen one; None where a fold could not.
         fold_of_case: Outer fold of each case, from 1, int64 [n].
         baselines: Name of each baseline that every fold has to what its models said of the same cases.
     """

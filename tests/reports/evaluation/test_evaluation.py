@@ -17,7 +17,7 @@ from reports.evaluation.decision_curve import decision_curve
 from reports.evaluation.evaluate import evaluate
 from reports.evaluation.final_models import FoldEnsemble
 from reports.evaluation.nested import nested_metrics
-from reports.evaluation.operating_points import operating_points, threshold_at_specificity
+from reports.evaluation.operating_points import fixed_thresholds, operating_points, threshold_at_specificity
 from reports.evaluation.subgroups import CaseAttributes, radius_terciles, subgroup_results
 from reports.figures.write import write_evaluation_figures
 from reports.metrics.auc import WeightedRanking, fold_averaged_macro_auc
@@ -60,7 +60,8 @@ def test_operating_points_count_what_a_reader_would_count() -> None:
     """The thresholds are scores of the development cases, and some cases of each table have the very same score."""
     inner = rounded(renamed(simulated_predictions(patients=100, seed=1), "d"))
     outer = rounded(simulated_predictions(patients=40, seed=2))
-    points = operating_points(inner, outer, resamples=200)
+    folds = np.arange(200) // 2 % 4
+    points = operating_points(inner, outer, folds=folds, resamples=200)
     assert [(point.endpoint, point.target_specificity) for point in points] == [
         ("malignant versus rest", 0.90),
         ("malignant versus rest", 0.95),
@@ -74,6 +75,11 @@ def test_operating_points_count_what_a_reader_would_count() -> None:
         assert point.threshold == threshold
         assert point.development_specificity == pytest.approx(np.mean(scores[~positive] < threshold))
         assert point.development_sensitivity == pytest.approx(np.mean(scores[positive] >= threshold))
+        for fold in range(4):
+            below = scores[(folds == fold) & ~positive]
+            own = min(each for each in scores[folds == fold] if np.mean(below < each) >= point.target_specificity)
+            assert point.fold_thresholds[fold] == own
+            assert point.fold_specificities[fold] == pytest.approx(np.mean(below < threshold))
         positive, scores = outer.labels >= worst, outer.probabilities[:, worst:].sum(axis=1)
         called = scores >= threshold
         assert (point.positives, point.negatives) == (positive.sum(), (~positive).sum())
@@ -224,6 +230,23 @@ def test_an_evaluation_without_a_class_says_so_and_does_not_crash(missing: int, 
         assert evaluation.metrics["macro_ovr_auc"]["value"] is None
         assert len(text) > 1000
         write_evaluation_figures(evaluation, tmp_path)
+
+
+def test_a_fold_that_can_t_say_a_threshold_says_none() -> None:
+    """Its highest score is a negative's, or it has no negative at all; one fold, or none named, is one set of cases."""
+    inner = renamed(simulated_predictions(patients=60, seed=2), "d")
+    scores, malignant = inner.probabilities[:, 2], inner.labels == 2
+    folds = np.zeros(120, np.int64)
+    folds[np.flatnonzero(malignant)[:3]] = 1
+    top = np.flatnonzero(~malignant)[np.argsort(scores[~malignant])[-1]]
+    low = np.flatnonzero(malignant)[3:][np.argsort(scores[malignant][3:])[0]]
+    folds[[top, low]] = 2
+    assert scores[top] > scores[low]
+    point = fixed_thresholds(inner, folds)[0]
+    assert point.fold_thresholds[1:] == (None, None)
+    assert point.fold_specificities[1:] == (None, 0.0)
+    alone = fixed_thresholds(inner)[0]
+    assert alone.fold_thresholds == (alone.threshold,) == (point.threshold,)
 
 
 def test_the_exported_model_s_metrics_stand_beside_the_corrected_ones() -> None:

@@ -40,6 +40,18 @@ def test_temperature_and_prior_are_told_apart() -> None:
     assert found.probabilities(balanced * 2).mean(axis=0) == pytest.approx(np.bincount(labels) / len(labels), abs=0.01)
 
 
+@pytest.mark.parametrize("cases", [30, 300])
+def test_cases_without_an_error_do_not_ask_for_certainty(cases: int) -> None:
+    """The likelihood alone would take the logits times 50; what few cases say is drawn to 1, what many say is not."""
+    labels = np.arange(cases) % 3
+    logits = 2 * np.eye(3)[labels]
+    found = fit_temperature(logits, labels)
+    assert 0.15 < found.temperature < 0.8
+    assert fit_temperature(logits, labels, independent=3).temperature > found.temperature
+    given = found.probabilities(logits)[np.arange(cases), labels]
+    assert found.loss == pytest.approx(-np.log(given).mean())
+
+
 def test_prior_correction_turns_one_posterior_into_the_other() -> None:
     likelihood = np.random.default_rng(2).exponential(size=(50, 3))
     natural, training = np.array([207, 63, 52]), np.array([1, 1, 1])

@@ -35,6 +35,20 @@ def test_the_card_says_whether_the_winner_has_converged(summary: RunSummary) -> 
     assert "converged" not in render_model_card(replace(summary, metrics=older))
 
 
+def test_the_card_has_the_thresholds_with_their_spread_over_the_folds(summary: RunSummary) -> None:
+    card = render_model_card(summary).partition("## Thresholds and probabilities")[2].partition("\n## ")[0]
+    for point in summary.metrics["operating_points"]:
+        (row,) = [line for line in rows(card) if f"{point['endpoint']}, {point['target_specificity']:.2f}" in line]
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[1] == f"{point['threshold']:.3f}"
+        assert cells[2] == ", ".join(f"{each:.3f}" for each in point["fold_thresholds"])
+        assert cells[3] == ", ".join(f"{each:.2f}" for each in point["fold_specificities"])
+    for kind, words in (("none", "the model's own, for no correction"), ("prior", "with the natural prior put back.")):
+        calibration = summary.metrics["calibration"] | {"chosen": kind, "temperature": 1.0, "prior_shift": True}
+        metrics = {**summary.metrics, "calibration": calibration}
+        assert f"Printed probabilities: {words}" in render_model_card(replace(summary, metrics=metrics))
+
+
 def test_every_table_row_has_as_many_cells_as_its_head(summary: RunSummary) -> None:
     card = render_model_card(replace(summary, name="a|b`c", command="x | y\nz"))
     for block in card.split("\n\n"):

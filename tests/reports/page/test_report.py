@@ -158,6 +158,55 @@ def test_a_correction_that_does_not_help_is_not_praised(summary: RunSummary, aft
     assert words in render_report(replace(summary, metrics={**summary.metrics, "calibration": calibration}))
 
 
+@pytest.mark.parametrize(
+    ("kind", "temperature", "prior", "words"),
+    [
+        ("none", 1.0, False, "So none is applied: the probabilities are the model's own."),
+        ("prior", 1.0, True, "the natural prior that balanced training hides lowers the log loss, and is put back"),
+        ("temperature", 1.5, False, "the temperature is 1.50 (the model is too sure)"),
+        ("both", 0.5, True, "(the model is too unsure), after putting back the natural prior"),
+    ],
+)
+def test_the_page_says_which_correction_is_applied_and_what_it_was_chosen_from(
+    summary: RunSummary, kind: str, temperature: float, prior: bool, words: str
+) -> None:
+    calibration = summary.metrics["calibration"] | {"chosen": kind, "temperature": temperature, "prior_shift": prior}
+    html = render_report(replace(summary, metrics={**summary.metrics, "calibration": calibration}))
+    assert words in Reader(html).text.replace(" .", ".")
+    table = html[html.index("Corrections, each fitted on some folds") :].partition("</table>")[0]
+    applied = re.findall(r"<tr><th [^>]*>([^<]*)</th>.*>yes</td></tr>", table)
+    names = {"none": "none, plain probabilities", "prior": "natural prior", "both": "natural prior and temperature"}
+    assert applied == [names.get(kind, kind)]
+    for candidate in calibration["candidates"]:
+        assert f"{candidate['log_loss']:.3f}" in table
+    assert ("Held-out patients, before and after the correction" in html) == (kind != "none")
+
+
+def test_what_each_fold_says_of_a_threshold_stands_beside_it(summary: RunSummary) -> None:
+    html = render_report(summary)
+    table = html[html.index("Do the folds agree on these thresholds?") :].partition("</table>")[0]
+    for point in summary.metrics["operating_points"]:
+        assert len(point["fold_thresholds"]) == 5
+        assert ", ".join(f"{each:.3f}" for each in point["fold_thresholds"]) in table
+        assert ", ".join(f"{each:.2f}" for each in point["fold_specificities"]) in table
+
+
+def test_the_page_of_a_run_of_an_earlier_version_leaves_out_what_it_does_not_know(summary: RunSummary) -> None:
+    new = ("candidates", "chosen", "fold_thresholds", "fold_specificities")
+    calibration = {key: value for key, value in summary.metrics["calibration"].items() if key not in new}
+    points = [
+        {key: value for key, value in point.items() if key not in new} for point in summary.metrics["operating_points"]
+    ]
+    metrics = {**summary.metrics, "calibration": calibration, "operating_points": points}
+    del metrics["operating_curve"]
+    old = replace(summary, metrics=metrics)
+    html = render_report(old)
+    assert "Do the folds agree" not in html
+    assert "Corrections, each fitted" not in html
+    assert "Held-out patients, before and after the correction" in html
+    assert "## Thresholds and probabilities" not in render_model_card(old)
+
+
 def test_a_value_without_an_interval_claims_nothing(summary: RunSummary) -> None:
     primary = summary.metrics["primary_auc"] | {"lower": None, "upper": None}
     html = render_report(replace(summary, metrics={**summary.metrics, "primary_auc": primary}))

@@ -85,16 +85,22 @@ def test_an_onnx_file_tells_what_it_is(exports):
 
 def test_the_metadata_say_what_a_user_of_the_file_has_to_know(finished, exports):
     config, result = finished
-    metrics = result.metrics
+    metrics = json.loads((result.directory.best / "metrics.json").read_text())
     for path in (result.directory.model_file, *(exported.path for exported in exports.values())):
         metadata = read_metadata(path)
         content = metadata.content
         assert content["model"] == path.name
         assert content["output"]["class_names"] == ["normal", "benign", "malignant"]
         assert content["calibration"]["temperature"] == metrics["calibration"]["temperature"]
+        assert content["calibration"]["kind"] == metrics["calibration"]["chosen"]
+        assert content["operating_curve"] == metrics["operating_curve"]
         assert [point["threshold"] for point in content["operating_points"]] == [
             point["threshold"] for point in metrics["operating_points"]
         ]
+        for name in ("fold_thresholds", "fold_specificities"):
+            assert [point[name] for point in content["operating_points"]] == [
+                point[name] for point in metrics["operating_points"]
+            ]
         assert asdict(metadata.preparation).items() <= config.preparation.model_dump().items()
         assert content["fingerprints"] == result.directory.read_manifest().fingerprints
         assert "Research use only" in content["use"]

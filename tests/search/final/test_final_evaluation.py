@@ -150,19 +150,55 @@ def development(finished, phantom):
     return logits, truth_in(phantom / "Info.txt").of(names)
 
 
-def test_calibration_is_fitted_on_the_winner_s_out_of_fold_logits(best, metrics, development):
+@pytest.fixture(scope="module")
+def folds(finished):
+    """Fold of each of the `development` cases, and their patients."""
+    _, result = finished
+    records = read_records(result.directory.trials_file)
+    names, _, found = out_of_fold_at(result.directory, records[result.outcome.winner.trial], records, 1)
+    sides = sides_in(result.directory.split_file)
+    assert [sides[name][1] for name in names] == [str(fold) for fold in found]
+    return found, np.array([sides[name][0] for name in names])
+
+
+def fitted(kind, logits, labels, patients):
+    """Temperature and shift of a correction, by SciPy and scikit-learn; the log temperature is normal, sd 0.5."""
+    shift = np.zeros(3)
+    if kind in ("prior", "both"):
+        shift = np.log(np.bincount(labels) / len(labels)) - np.log(1 / 3)
+    if kind in ("none", "prior"):
+        return 1.0, shift
+
+    def surprise(log_temperature):
+        loss = log_loss(labels, softmax(logits / np.exp(log_temperature) + shift, axis=1))
+        return loss + log_temperature**2 / (2 * 0.5**2) / len(set(patients))
+
+    found = minimize_scalar(surprise, bounds=np.log([0.02, 50]), method="bounded", options={"xatol": 1e-8})
+    return np.exp(found.x), shift
+
+
+def test_the_correction_is_chosen_across_folds_and_fitted_on_the_winner_s_out_of_fold_logits(
+    best, metrics, development, folds
+):
     logits, labels = development
-    natural = np.log(np.bincount(labels) / len(labels)) - np.log(1 / 3)
-    fits = []
-    for shift in (natural, np.zeros(3)):
-
-        def loss(log_temperature, shift=shift):
-            return log_loss(labels, softmax(logits / np.exp(log_temperature) + shift, axis=1))
-
-        found = minimize_scalar(loss, bounds=np.log([0.02, 50]), method="bounded", options={"xatol": 1e-8})
-        fits.append((found.fun, np.exp(found.x), shift))
-    _, temperature, shift = min(fits, key=lambda fit: fit[0])
+    fold, patients = folds
+    losses = {}
+    for kind in ("none", "prior", "temperature", "both"):
+        losses[kind] = np.empty(len(labels))
+        for one in set(fold):
+            others = fold != one
+            temperature, shift = fitted(kind, logits[others], labels[others], patients[others])
+            given = softmax(logits[~others] / temperature + shift, axis=1)
+            losses[kind][~others] = -np.log(given[np.arange(len(given)), labels[~others]])
     calibration = metrics["calibration"]
+    for candidate in calibration["candidates"]:
+        difference = losses[candidate["name"]] - losses["none"]
+        assert candidate["log_loss"] == pytest.approx(losses[candidate["name"]].mean(), rel=1e-4)
+        assert candidate["difference"] == pytest.approx(difference.mean(), abs=1e-4)
+    helping = [each for each in calibration["candidates"] if each["difference"] + each["standard_error"] < 0]
+    chosen = min(helping, key=lambda each: each["log_loss"], default={"name": "none"})["name"]
+    assert calibration["chosen"] == chosen
+    temperature, shift = fitted(chosen, logits, labels, patients)
     assert calibration["cases"] == len(labels)
     assert calibration["temperature"] == pytest.approx(temperature, rel=1e-4)
     assert calibration["log_prior_shift"] == pytest.approx(shift)
@@ -172,8 +208,9 @@ def test_calibration_is_fitted_on_the_winner_s_out_of_fold_logits(best, metrics,
     np.testing.assert_allclose(corrected.probabilities, expected, atol=1e-5)
 
 
-def test_thresholds_come_from_one_side_and_their_worth_from_the_other(best, metrics, development, phantom):
+def test_thresholds_come_from_one_side_and_their_worth_from_the_other(best, metrics, development, folds, phantom):
     logits, labels = development
+    fold, _ = folds
     calibration = metrics["calibration"]
     inner = softmax(logits / calibration["temperature"] + calibration["log_prior_shift"], axis=1)
     corrected = Predictions.read_csv(best / "predictions_corrected.csv")
@@ -189,6 +226,14 @@ def test_thresholds_come_from_one_side_and_their_worth_from_the_other(best, metr
             assert point["threshold"] == pytest.approx(threshold, rel=1e-9)
             assert point["development_specificity"] == pytest.approx(np.mean(scores[~positive] < threshold))
             assert point["development_sensitivity"] == pytest.approx(np.mean(scores[positive] >= threshold))
+            for one, own, kept in zip(
+                sorted(set(fold)), point["fold_thresholds"], point["fold_specificities"], strict=True
+            ):
+                below = scores[(fold == one) & ~positive]
+                reached = [each for each in scores[fold == one] if np.mean(below < each) >= target]
+                assert own == (pytest.approx(min(reached), rel=1e-9) if reached else None)
+                # Rounding may put a fold's score just above or below the pooled threshold, which is one of the scores.
+                assert kept == pytest.approx(np.mean(below < threshold), abs=1.1 / len(below))
             called = held_out_scores >= threshold
             assert point["true_positives"] == np.count_nonzero(called & called_positive)
             assert point["false_positives"] == np.count_nonzero(called & ~called_positive)

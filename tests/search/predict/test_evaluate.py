@@ -49,6 +49,19 @@ def test_held_out_patients_give_the_run_s_own_figures_and_are_not_counted_again(
     )
 
 
+def test_a_user_s_own_point_is_judged_beside_the_model_s(run, capsys):
+    """At the specificity of one of these it is that one; a point is no new model, so nothing is counted again."""
+    before = len(readings(run.path.parent, held_out(run)))
+    answer = typed(capsys, "evaluate", run.path, "--json", "--at-specificity", "0.95")
+    assert answer.code == 0, answer.err
+    assert len(readings(run.path.parent, held_out(run))) == before
+    *points, own = json.loads(answer.out)["metrics"]["operating_points"]
+    assert own.pop("asked") == "specificity 0.95"
+    assert own == points[1]
+    text = typed(capsys, "evaluate", run.path, "--threshold", "0.25").out
+    assert "malignant versus rest, threshold 0.25: sensitivity" in text
+
+
 def test_other_people_s_films_are_all_external_and_known_patients_are_refused(run, phantom, tmp_path, capsys):
     folder = write_case_folder(phantom, tmp_path / "own")
     table = folder / "cases.csv"
@@ -144,5 +157,8 @@ def test_a_set_without_a_class_is_judged_at_the_run_s_thresholds_and_its_calibra
     thresholds = [[point["threshold"] for point in each["operating_points"]] for each in (found, stored)]
     assert thresholds[0] == thresholds[1]
     text = typed(capsys, "evaluate", run.path, "--data", folder).out
+    if stored["calibration"]["chosen"] == "none":
+        assert "probabilities are plain" in text
+        return
     for title in ("Brier score, calibrated", "log loss, calibrated", "class-wise calibration error, calibrated"):
         assert title in text

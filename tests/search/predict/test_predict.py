@@ -189,12 +189,88 @@ def test_a_terminal_gets_a_table_that_fits_it(run, width):
         text(PredictedImage("c.png", error="Expected a film with a breast on it; found black in c.png. " * 2)),
     ]
     assert max(map(len, (header + "".join(rows)).splitlines())) <= width
-    assert header.splitlines()[0].split() == ["probability", "malignant", "abnormal"]
-    assert header.splitlines()[1].split()[-4:] == [".90", ".95", ".90", ".95"]
+    said, over, titles = header.splitlines()
+    assert said.startswith("Probabilities are ")
+    assert over.split() == ["probability", "malignant", "abnormal"]
+    assert titles.split()[-4:] == [".90", ".95", ".90", ".95"]
     assert rows[0].split() == ["a.png", "malignant", "0.125", "0.250", "0.625", "yes", "no", "yes", "yes"]
     assert rows[1].startswith("…")
     assert "b.png  malignant" in rows[1]
     assert " ".join(rows[2].split()).startswith("c.png Expected a film")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_table_with_a_point_of_the_user_s_own_fits_the_terminal_as_well(run, width):
+    from search.predict.films import PredictedImage
+    from search.predict.own_point import find_model_at
+    from search.predict.predict import row_text
+
+    header, text = row_text(find_model_at(str(run.path), 0.3, None, None).metadata, "table", width)
+    probabilities = {"normal": 0.125, "benign": 0.25, "malignant": 0.625}
+    row = text(PredictedImage("a.png", probabilities, probabilities, (True, False, True, True, True)))
+    assert max(map(len, (header + row).splitlines())) <= width
+    assert "own: malignant versus rest at threshold 0.3, positive from 0.3 on." in " ".join(header.split())
+    assert header.splitlines()[-1].split()[-3:] == [".90", ".95", "own"]
+    assert row.split()[-5:] == ["yes", "no", "yes", "yes", "yes"]
+
+
+KINDS = {
+    "none": (1.0, [0.0, 0.0, 0.0], "plain", "Probabilities are plain, for no correction helped out of fold."),
+    "prior": (1.0, [0.5, -0.5, -1.0], "prior-corrected", "Probabilities are prior-corrected."),
+    "temperature": (2.0, [0.0, 0.0, 0.0], "temperature-scaled", "Probabilities are temperature-scaled."),
+    "both": (
+        2.0,
+        [0.5, -0.5, -1.0],
+        "prior-corrected and temperature-scaled",
+        "Probabilities are prior-corrected and temperature-scaled.",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_predictions_say_of_which_kind_their_probabilities_are(run, kind):
+    from search.export.metadata import ModelMetadata, find_model
+    from search.predict.films import PredictedImage
+    from search.predict.predict import probabilities_said, row_text
+
+    temperature, shift, words, sentence = KINDS[kind]
+    content = dict(find_model(str(run.path)).metadata.content)
+    content["calibration"] = {"temperature": temperature, "log_prior_shift": shift, "cases": 9}
+    metadata = ModelMetadata(content)
+    assert probabilities_said(metadata) == sentence
+    own = np.array([[0.2, 0.3, 0.5]])
+    weights = np.exp(np.log(own) / temperature + shift)
+    assert metadata.calibrated(own) == pytest.approx(weights / weights.sum())
+    assert (metadata.calibrated(own) is own) == (kind == "none")
+    probabilities = {"normal": 0.25, "benign": 0.25, "malignant": 0.5}
+    _, text = row_text(metadata, "jsonl", 80)
+    assert json.loads(text(PredictedImage("a", probabilities, probabilities, (True,) * 4)))["kind"] == words
+    content["calibration"] = None
+    assert probabilities_said(ModelMetadata(content)) == "Probabilities are plain, for no correction could be fitted."
+
+
+def test_answers_that_seem_to_differ_are_explained_in_every_format(run, phantom, tmp_path, capsys, monkeypatch):
+    """A threshold that all images reach: those that are not predicted malignant are positive for it all the same."""
+    films = sorted(phantom.glob("*.pgm"))[:12]
+    options = ("predict", run.path, *films, "--threshold", "1e-9")
+    answer = typed(capsys, *options, "--json")
+    assert answer.code == 0, answer.err
+    assert "own: malignant versus rest at threshold 1e-09" in answer.err
+    rows = [json.loads(line) for line in answer.out.splitlines()]
+    differing = [row for row in rows if row["predicted"] != "malignant"]
+    assert differing, "the test would see nothing"
+    for row in rows:
+        assert_described("predict", row)
+        own = row["decisions"][-1]
+        assert (own["asked"], own["threshold"], own["positive"]) == ("threshold 1e-09", 1e-9, True)
+        if row in differing:
+            assert f"positive for malignant versus rest beside predicted {row['predicted']}" in row["note"]
+            assert "each endpoint has its own threshold" in row["note"]
+    table = typed(capsys, *options, "--format", "table").out
+    assert f"Answers that seem to differ: {sum(row['note'] is not None for row in rows)} images (" in table
+    csv_rows = rows_of(typed(capsys, *options).out)
+    assert [row["note"] for row in csv_rows] == [row["note"] or "" for row in rows]
+    assert {row["malignant_versus_rest_at_threshold_1e-09"] for row in csv_rows} == {"positive"}
 
 
 def test_no_such_model_is_one_line(run, capsys):

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports.evaluation.probabilities import corrected_predictions, fit_correction
+from reports.evaluation.correction import fit_correction
+from reports.evaluation.probabilities import corrected_predictions
 from reports.predictions import Predictions
 from search.plan.space import Configuration
 from search.trials.data import class_emphasis, training_shares
@@ -95,7 +96,9 @@ def test_the_correction_gives_the_natural_prevalence_back_whatever_training_made
     names = tuple(f"mdb{number:03d}" for number in range(len(labels)))
     patients = tuple(f"p{number // 2:03d}" for number in range(len(labels)))
     learned = Predictions(names, patients, labels, probabilities[minority], ("normal", "benign", "malignant"))
-    correction = fit_correction(learned, training_shares(minority, 3))
+    choice = fit_correction(learned, training_shares(minority, 3))
+    assert choice is not None
+    correction = choice.correction
     corrected = corrected_predictions(learned, correction).probabilities.mean(axis=0)
     assert corrected == pytest.approx(PREVALENCE, abs=0.05)
     assert any(correction.log_prior_shift) == (minority != "none")
