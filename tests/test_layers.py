@@ -30,6 +30,7 @@ LAYERS = {
         ("errors", "files"),
         ("trials", "predictions"),
         ("metrics",),
+        ("decisions",),
         ("evaluation",),
         ("page",),
         ("figures",),
@@ -67,18 +68,18 @@ TARGETS = {
     "arrows of search": 120,
     "rooms of mammo_data": 15,
     "floors of mammo_data": 7,
-    "rooms of reports": 9,
-    "floors of reports": 7,
-    "Python files": 260,  # 229 when the house was rebuilt; carried weights, locks, bounds and kept parts came since
-    "Python files of search": 152,
-    "imports from file to file": 1_080,
-    "longest chain of imports": 19,
+    "rooms of reports": 10,
+    "floors of reports": 8,
+    "Python files": 277,  # 229 when the house was rebuilt; carried weights, locks, bounds, baselines, corrections since
+    "Python files of search": 159,
+    "imports from file to file": 1_170,
+    "longest chain of imports": 21,
     "imports in functions of search": 50,
     "imports in functions outside of cli and the gate": 0,
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 16_700,  # 14,000 when the house was rebuilt; what people and strangers really send came since
+    "code lines": 18_000,  # 14,000 when the house was rebuilt; what people send, and what a search is worth, came since
     "circles": 0,
     "README bytes": 10_000,
 }

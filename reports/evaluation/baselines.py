@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.decisions.correction import fit_correction
+from reports.decisions.probabilities import corrected_predictions
 from reports.evaluation.bbc_cv import SelectionCorrection
-from reports.evaluation.correction import fit_correction
 from reports.evaluation.final_models import COMPARED, ENSEMBLE_METRICS, compared, seed_scores
-from reports.evaluation.probabilities import corrected_predictions
 from reports.metrics.auc import Floats, fold_averaged_macro_auc
 from reports.metrics.intervals import RESAMPLES, Interval, interval, patient_weights
 from reports.metrics.table_intervals import metric_intervals

@@ -4,12 +4,12 @@
 "lower", "upper", "level", "method", "undefined"}``, value and limits null where not defined), ``intervals`` (how the
 limits were made), and these sections, each only where its inputs are given:
 
-    calibration        candidates (list of `reports.evaluation.correction.CandidateCorrection`), chosen (the name of the
+    calibration        candidates (list of `reports.decisions.correction.CandidateCorrection`), chosen (the name of the
                        one that is applied; "none": nothing is, the temperature is 1 and the shifts are 0), temperature,
                        log_prior_shift, prior_shift (whether one was taken; null where training left the prior alone),
                        cases (fitted on), uncorrected and corrected: brier, log_loss and classwise_ece with intervals
-    operating_points   list of `reports.evaluation.operating_points.OperatingPoint`
-    operating_curve    `reports.evaluation.operating_curve.OperatingCurve` of the primary endpoint, out of fold
+    operating_points   list of `reports.decisions.operating_points.OperatingPoint`
+    operating_curve    `reports.decisions.operating_curve.OperatingCurve` of the primary endpoint, out of fold
     decision_curve     thresholds, model, lower, upper, all_positive of the primary endpoint (corrected probabilities)
     subgroups          list of `reports.evaluation.subgroups.SubgroupResult`
     selection          `reports.evaluation.bbc_cv.SelectionCorrection`: the winner's inner score before and after the
@@ -41,15 +41,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.decisions.correction import fit_correction
+from reports.decisions.decision_curve import DecisionCurve, decision_curve
+from reports.decisions.operating_curve import operating_curve
+from reports.decisions.operating_points import OperatingThreshold, judged_fixed, operating_points
+from reports.decisions.probabilities import ProbabilityCorrection, corrected_predictions
 from reports.evaluation.baselines import BaselineResult
 from reports.evaluation.bbc_cv import SelectionCorrection
 from reports.evaluation.confident_cases import confident_errors
-from reports.evaluation.correction import fit_correction
-from reports.evaluation.decision_curve import DecisionCurve, decision_curve
 from reports.evaluation.final_models import FoldEnsemble, ensemble_section, seed_scores
-from reports.evaluation.operating_curve import operating_curve
-from reports.evaluation.operating_points import OperatingThreshold, judged_fixed, operating_points
-from reports.evaluation.probabilities import ProbabilityCorrection, corrected_predictions
 from reports.evaluation.subgroups import CaseAttributes, SubgroupResult, subgroup_results
 from reports.metrics.intervals import RESAMPLES, patient_weights
 from reports.metrics.table import primary_scores

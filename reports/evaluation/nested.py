@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.evaluation.decision_curve import decision_curve
+from reports.decisions.decision_curve import decision_curve
+from reports.decisions.operating_points import judged, plain
 from reports.evaluation.evaluate import CALIBRATION_METRICS, Evaluation, curve_section
 from reports.evaluation.final_models import COMPARED
-from reports.evaluation.operating_points import judged, plain
 from reports.evaluation.subgroups import CaseAttributes, subgroup_results
 from reports.metrics.auc import Floats
 from reports.metrics.degenerate import independent_draws, is_unmoved, unmoved_interval

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.evaluation.decision_curve import DecisionCurve
-from reports.evaluation.probabilities import reliability_bins
+from reports.decisions.decision_curve import DecisionCurve
+from reports.decisions.probabilities import reliability_bins
 from reports.figures.style import ACCENT, FAINT, INK, LABEL, NOTE, class_colour, dress, framed_legend, new_figure
 from reports.predictions import Predictions
 
@@ -68,7 +68,7 @@ def draw_decision_curve(curve: DecisionCurve, *, endpoint: str) -> Figure:
     """Net benefit of the model with its band, of calling all images positive, and of calling none.
 
     Args:
-        curve: From `reports.evaluation.decision_curve.decision_curve`.
+        curve: From `reports.decisions.decision_curve.decision_curve`.
         endpoint: What counts as positive, for the title.
     """
     figure = new_figure(6.8, 4.9)

@@ -162,7 +162,7 @@ class WeightedRanking:
     def sensitivity_at_specificity(self, specificity: float) -> Floats:
         """Largest sensitivity of a threshold that keeps a specificity, float64 [resamples].
 
-        The threshold is chosen on these very cases, so the value is optimistic; `reports.evaluation.operating_points`
+        The threshold is chosen on these very cases, so the value is optimistic; `reports.decisions.operating_points`
         carries a threshold from other cases over to these.
         """
         false, true = self.curve()

@@ -177,7 +177,7 @@ def _calibration(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _operating_points(metrics: Mapping[str, Any], names: tuple[str, ...]) -> list[dict[str, Any]]:
-    # An endpoint is the worst class, or all but the first, as `reports.evaluation.operating_points` names them.
+    # An endpoint is the worst class, or all but the first, as `reports.decisions.operating_points` names them.
     worst = f"{names[-1]} versus rest"
     return [
         {

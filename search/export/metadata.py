@@ -42,9 +42,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mammo_data.preparation.settings import PreparationSettings
-from reports.evaluation.operating_curve import OperatingCurve
-from reports.evaluation.operating_points import OperatingThreshold
-from reports.evaluation.probabilities import KIND_WORDS, SMALLEST_PROBABILITY, ProbabilityCorrection
+from reports.decisions.operating_curve import OperatingCurve
+from reports.decisions.operating_points import OperatingThreshold
+from reports.decisions.probabilities import KIND_WORDS, SMALLEST_PROBABILITY, ProbabilityCorrection
 from reports.files import read_regular
 from search.errors import RunError
 from search.files.atomic import write_atomic

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from reports.evaluation.operating_points import OperatingThreshold
+from reports.decisions.operating_points import OperatingThreshold
 
 _WHY = "each endpoint has its own threshold, and the predicted class is the most probable one"
 _NAMED = 3

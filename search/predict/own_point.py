@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from reports.evaluation.operating_curve import OperatingCurve
-from reports.evaluation.operating_points import OperatingThreshold
+from reports.decisions.operating_curve import OperatingCurve
+from reports.decisions.operating_points import OperatingThreshold
 from search.errors import ConfigError, RunError
 from search.export.metadata import ModelFile, ModelMetadata, find_model
 

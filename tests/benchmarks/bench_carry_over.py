@@ -191,7 +191,7 @@ def calibration_line(positive: NDArray[np.bool_], score: NDArray[np.float64]) ->
 
 def ideal_set(rng: np.random.Generator, *, women: int, development: int = 120, shift: float = 1.6) -> dict[str, Any]:
     """A perfectly calibrated three-class model whose threshold comes from ``development`` women, two images each."""
-    from reports.evaluation.operating_points import threshold_at_specificity
+    from reports.decisions.operating_points import threshold_at_specificity
 
     shares = np.array([0.64, 0.20, 0.16])
 

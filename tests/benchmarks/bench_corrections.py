@@ -20,8 +20,8 @@ from collections import Counter
 
 import numpy as np
 
-from reports.evaluation.correction import fit_correction
-from reports.evaluation.probabilities import (
+from reports.decisions.correction import fit_correction
+from reports.decisions.probabilities import (
     ProbabilityCorrection,
     fit_temperature,
     log_losses,

@@ -240,7 +240,7 @@ def _boundary(found: _Set, depth: int) -> NDArray[np.float32]:
 
 def _worth(found: _Set, inner: list[Any], outer: list[Any]) -> dict[str, float]:
     from reports import softmax
-    from reports.evaluation.operating_points import threshold_at_specificity
+    from reports.decisions.operating_points import threshold_at_specificity
     from reports.metrics.table import macro_ovr_auc
 
     labels, truth = found.data.labels, found.held_out_labels

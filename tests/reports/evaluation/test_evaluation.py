@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reports.decisions.decision_curve import decision_curve
+from reports.decisions.operating_points import fixed_thresholds, operating_points, threshold_at_specificity
 from reports.errors import ReportError
 from reports.evaluation.bbc_cv import bbc_cv
-from reports.evaluation.decision_curve import decision_curve
 from reports.evaluation.evaluate import evaluate
 from reports.evaluation.final_models import FoldEnsemble
 from reports.evaluation.nested import nested_metrics
-from reports.evaluation.operating_points import fixed_thresholds, operating_points, threshold_at_specificity
 from reports.evaluation.subgroups import CaseAttributes, radius_terciles, subgroup_results
 from reports.figures.write import write_evaluation_figures
 from reports.metrics.auc import WeightedRanking, fold_averaged_macro_auc

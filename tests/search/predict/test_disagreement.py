@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.evaluation.operating_points import OperatingThreshold
+from reports.decisions.operating_points import OperatingThreshold
 from search.predict.disagreement import disagreement, disagreements
 
 WHY = "each endpoint has its own threshold, and the predicted class is the most probable one"

@@ -84,7 +84,7 @@ def test_the_audit_of_a_run_has_an_answer_to_each_question(finished):
 
 
 def test_the_correction_that_helped_stands_beside_the_exported_probabilities(finished):
-    from reports.evaluation.probabilities import ProbabilityCorrection
+    from reports.decisions.probabilities import ProbabilityCorrection
 
     _, result = finished
     best = result.directory.best

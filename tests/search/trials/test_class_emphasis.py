@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports.evaluation.correction import fit_correction
-from reports.evaluation.probabilities import corrected_predictions
+from reports.decisions.correction import fit_correction
+from reports.decisions.probabilities import corrected_predictions
 from reports.predictions import Predictions
 from search.plan.space import Configuration
 from search.trials.data import class_emphasis, training_shares

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
+from reports.decisions.probabilities import ProbabilityCorrection, fit_temperature, log_prior_shift, reliability_bins
 from reports.errors import ReportError
-from reports.evaluation.probabilities import ProbabilityCorrection, fit_temperature, log_prior_shift, reliability_bins
 from reports.metrics.calibration import classwise_ece, log_loss, softmax
 from tests.support.simulated import simulated_predictions
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.evaluation.operating_points import SPECIFICITIES, threshold_at_specificity
+from reports.decisions.operating_points import SPECIFICITIES, threshold_at_specificity
 from reports.metrics.table import endpoints
 from reports.predictions import Predictions
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reports.evaluation.operating_curve import MOST_POINTS, operating_curve
-from reports.evaluation.operating_points import fixed_thresholds
+from reports.decisions.operating_curve import MOST_POINTS, operating_curve
+from reports.decisions.operating_points import fixed_thresholds
 from tests.support.simulated import simulated_predictions
 
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from reports.errors import ReportError
-from reports.evaluation.correction import MARGIN, ChosenCorrection, fit_correction
-from reports.evaluation.evaluate import evaluate
-from reports.evaluation.probabilities import (
+from reports.decisions.correction import MARGIN, ChosenCorrection, fit_correction
+from reports.decisions.probabilities import (
     ProbabilityCorrection,
     corrected_predictions,
     fit_temperature,
     log_prior_shift,
     logits_of,
 )
+from reports.errors import ReportError
+from reports.evaluation.evaluate import evaluate
 from reports.metrics.calibration import softmax
 from reports.predictions import Predictions
 
@@ -155,7 +155,7 @@ def test_with_one_fold_patients_are_drawn_into_groups(folds: np.ndarray | None) 
 
 def test_both_images_of_a_patient_are_tried_together() -> None:
     """Each patient's images are one image twice: with one of the two at hand a temperature would seem to be known."""
-    from reports.evaluation.correction import _groups
+    from reports.decisions.correction import _groups
 
     table = answers()
     groups = _groups(table, 0)

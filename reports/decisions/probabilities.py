@@ -7,7 +7,7 @@ on out-of-fold logits of the development patients, never on the held-out ones:
 
     p = softmax(logits / temperature + log(natural prior / training prior))
 
-Either, both or none of the two is applied: `reports.evaluation.correction` chooses.
+Either, both or none of the two is applied: `reports.decisions.correction` chooses.
 """
 
 from __future__ import annotations

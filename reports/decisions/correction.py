@@ -1,6 +1,6 @@
 """Which correction of the probabilities is applied: four are compared out of fold, and what does not help is not.
 
-The four are none, the prior shift, the temperature, and both (`reports.evaluation.probabilities`). Each is fitted on
+The four are none, the prior shift, the temperature, and both (`reports.decisions.probabilities`). Each is fitted on
 all folds but one and tried on the patients of that one, fold by fold, by log loss. A fold's predictions are another
 model's than those that the correction was fitted on, as the exported model's are, so a scale that differs between the
 fold models shows here as a correction that does not help.
@@ -25,7 +25,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.evaluation.probabilities import (
+from reports.decisions.probabilities import (
     Kind,
     ProbabilityCorrection,
     fit_temperature,
