@@ -120,7 +120,7 @@ def finish(
     config, directory, outcome = job.config, job.directory, searched.outcome
     seed, store = config.split.seed, FinalStore(directory, progress.say)
     network, tails, exported = retrain_and_export(job, searched, store, progress, seeds=config.retrain.seeds)
-    baselines = train_baselines(cohort, searched, store, progress, seeds=config.retrain.seeds, seed=seed)
+    baselines = train_baselines(config, cohort, searched, store, progress)
     evaluation, readings = held_out(
         directory, network, cohort, searched, tails, baselines, store, progress, exported=exported, seed=seed
     )

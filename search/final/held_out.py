@@ -33,7 +33,7 @@ from search.export.model import load_exported, predict_images
 from search.files.atomic import replacing
 from search.files.tensors import Arrays
 from search.final.baselines.answer import by_trials, with_answer
-from search.final.baselines.train import Baselines
+from search.final.baselines.baseline import Baselines
 from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form
 from search.final.retrain import FoldModels, Searched, train_fold_models

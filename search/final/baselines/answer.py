@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from reports import Evaluation, Predictions, SelectionCorrection, TrialRecord, baselines_section, incumbents, ranked
-from search.final.baselines.train import Baselines
+from search.final.baselines.baseline import Baselines
 from search.trials.out_of_fold import read_out_of_fold
 
 

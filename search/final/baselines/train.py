@@ -6,7 +6,7 @@ Each is kept when it is done (`search.final.kept`), but for the trees of the tri
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,9 @@ from reports.evaluation.baselines import FIXED_CONFIGURATION, LINEAR_PROBE, TRIV
 from search.bit.weights import fingerprint_of
 from search.boundary.trunk import pooled_features
 from search.cohort import Cohort
+from search.config.schema import Config
 from search.errors import RunError
+from search.final.baselines.baseline import Baseline, Baselines
 from search.final.baselines.fixed import fixed_configuration, train_fixed
 from search.final.baselines.probe import LinearProbe, ProbeData, fit_probe, inner_parts, pack, unpack
 from search.final.inference import FinalNetwork
@@ -33,68 +35,24 @@ from search.trials.data import TrialData, training_shares
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Parts of the women that the learning curve is of."""
-_Probabilities = tuple[NDArray[np.float64], ...]
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """A model without a search.
-
-    Attributes:
-        result: What is known of it before the held-out patients are read.
-        fingerprints: SHA-256 (hex) of each of its models, the first seed's first.
-        said: From prepared images and rows to the class probabilities of each of its models, float64 [rows, classes].
-    """
-
-    result: BaselineResult
-    fingerprints: tuple[str, ...]
-    said: Callable[[PreparedSet, NDArray[np.int64]], _Probabilities]
-
-
-@dataclass(frozen=True)
-class Baselines:
-    """All baselines of a run.
-
-    Attributes:
-        each: In the order of the report.
-        by_patients: The learning curve of the linear probe: a point has ``share``, ``patients`` (mean over the folds)
-            and ``macro_ovr_auc``.
-    """
-
-    each: tuple[Baseline, ...]
-    by_patients: tuple[dict[str, Any], ...]
-
-    @property
-    def fingerprints(self) -> tuple[str, ...]:
-        """SHA-256 (hex) of all their models."""
-        return tuple(name for baseline in self.each for name in baseline.fingerprints)
-
-    def said(self, prepared: PreparedSet, rows: NDArray[np.int64]) -> _Probabilities:
-        """Class probabilities of some prepared images by each model, in the order of `fingerprints`."""
-        return tuple(table for baseline in self.each for table in baseline.said(prepared, rows))
-
-    def results(self, held_out: Sequence[Predictions]) -> tuple[BaselineResult, ...]:
-        """The results with what the models said of the held-out patients, in the order of `fingerprints`."""
-        tables = iter(held_out)
-        return tuple(baseline.result.on(tuple(next(tables) for _ in baseline.fingerprints)) for baseline in self.each)
 
 
 def train_baselines(
-    cohort: Cohort, searched: Searched, store: FinalStore, progress: RunProgress, *, seeds: int, seed: int
+    config: Config, cohort: Cohort, searched: Searched, store: FinalStore, progress: RunProgress
 ) -> Baselines:
     """Train all baselines, as far as they were not kept; nothing of the held-out patients is looked at.
 
     Args:
+        config: Gives the number of final models of the fixed configuration, and the seed of inner folds and of trees.
         cohort: Who the search was about.
         searched: The search.
         store: Keeps them.
         progress: Shows what goes on.
-        seeds: Final models of the fixed configuration.
-        seed: Of the probe's inner folds and of the trees.
     """
+    seed = config.split.seed
     with progress.station("baselines") as moved:
         probe, by_patients = _linear_probe(cohort, searched, store, seed=seed)
-        fixed = _fixed(cohort, searched, store, progress, moved, seeds=seeds)
+        fixed = _fixed(cohort, searched, store, progress, moved, seeds=config.retrain.seeds)
         trivial = _trivial(cohort, searched, seed=seed)
     return Baselines(tuple(each for each in (probe, fixed, trivial) if each is not None), by_patients)
 
