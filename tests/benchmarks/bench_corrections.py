@@ -20,6 +20,7 @@ from collections import Counter
 
 import numpy as np
 
+from reports.evaluation import correction
 from reports.decisions.correction import fit_correction
 from reports.decisions.probabilities import (
     ProbabilityCorrection,
@@ -101,8 +102,8 @@ def one_set(
     new_labels, new_honest = women(rng, NEW, distance)
     new = answers(new_honest, np.zeros(len(new_labels), np.int64))
 
-    def change(correction: ProbabilityCorrection) -> float:
-        after = new / correction.temperature + np.array(correction.log_prior_shift)
+    def change(applied: ProbabilityCorrection) -> float:
+        after = new / applied.temperature + np.array(applied.log_prior_shift)
         return float((log_losses(after, new_labels) - log_losses(new, new_labels)).mean())
 
     return change(choice.correction), change(earlier_rule(table)), choice.correction.kind
@@ -111,7 +112,9 @@ def one_set(
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--sets", type=int, default=100)
-    sets = options.parse_args().sets
+    options.add_argument("--margin", type=float, default=correction.MARGIN, help="standard errors of the rule")
+    given = options.parse_args()
+    sets, correction.MARGIN = given.sets, given.margin
     natural = natural_shares()
     all_changes = []
     print(f"{'network':34} distance spread      rule    worse    earlier  worse   chosen")
