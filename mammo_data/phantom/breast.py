@@ -1,8 +1,8 @@
 """A synthetic breast of noise and ducts with its lesions, as it lies on a film.
 
-Shortcuts are closed by construction. After the lesions are in, the breast is scaled to a mean that is drawn without
-regard to the class; so is the variance of the Laplacian at the scale of a small prepared image; the outline is drawn
-without regard to the class.
+Shortcuts are closed by construction. How many masses, strands and calcifications there are, how bright, how large and
+how long is drawn without regard to the class, which only says how they lie; then the breast is scaled to a mean that is
+drawn without regard to it, as the outline is.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.cases import Finding
-from mammo_data.phantom.lesions import Field, add_lesion, draw_lines, lesion_site
+from mammo_data.phantom.lesions import island, lesion_mass, lesion_site
+from mammo_data.phantom.shapes import Field, add_mass, draw_calcifications, draw_line, draw_strand
 
-_DENSITY = {"F": 0.06, "G": 0.09, "D": 0.12}
+_DENSITY = {"F": 0.14, "G": 0.20, "D": 0.26}
+_MASSES = {"F": (2, 4), "G": (3, 5), "D": (4, 6)}
 
-# The scale of a small prepared image, and the Laplacian's variance that spiculated breasts have there by themselves.
-_TEXTURE_SIDE = 96
-_TEXTURE_CELLS = 110
-_TEXTURE_VARIANCE = (0.020, 0.040)
+# As parts of the film's side.
+_STRAND_LENGTH = (0.06, 0.15)
+_STRAND_WIDTH = (0.004, 0.008)
+_STRAND_VALUE = (0.25, 0.50)
 
 
 def render_breast(
@@ -40,19 +42,17 @@ def render_breast(
     """
     depth = _depth(side, strip, size, rng)
     breast = depth > 0
-    image = _tissue(depth, _DENSITY[tissue], rng)
-    findings: list[Finding] = []
-    taken: list[tuple[float, float, float]] = []
-    for abnormality, severity in kinds:
-        x, y, radius = lesion_site(depth, taken, rng)
-        taken.append((x, y, radius))
-        image = add_lesion(image, abnormality, severity, x, y, radius, rng)
-        findings.append(Finding(abnormality, severity, x, y, radius))
-    image = _even_texture(image, breast, rng)
-    image *= np.clip(depth / 0.25, 0, 1) ** np.float32(0.5)
+    image = _ground(depth, _DENSITY[tissue], rng)
+    lines: Field = np.zeros_like(image)
+    _draw_ducts(lines, depth, rng)
+    findings, taken = _add_masses(image, depth, kinds, int(rng.integers(*_MASSES[tissue])), rng)
+    _draw_strands(lines, depth, findings, taken, rng)
+    image += cv2.GaussianBlur(lines, (0, 0), 0.003 * side)
+    image += _calcifications(depth, findings, rng)
+    image = np.maximum(image, np.float32(0.2)) * np.clip(depth / 0.25, 0, 1) ** np.float32(0.5)
     # The same mean whatever is in the breast: brightness must not tell the class.
     image *= np.float32(rng.uniform(95, 130) / max(float(image[breast].mean()), 1e-6))
-    return image, breast, tuple(findings)
+    return image, breast, findings
 
 
 def _depth(side: int, strip: int, size: float, rng: np.random.Generator) -> Field:
@@ -76,8 +76,8 @@ def _noise(side: int, cells: int, rng: np.random.Generator) -> Field:
     return np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
 
 
-def _tissue(depth: Field, density: float, rng: np.random.Generator) -> Field:
-    """Glandular clouds, the pectoral muscle and ducts on an even ground of about 1; in every breast alike."""
+def _ground(depth: Field, density: float, rng: np.random.Generator) -> Field:
+    """Glandular clouds and the pectoral muscle on an even ground of about 1; in every breast alike."""
     side = depth.shape[0]
     image: Field = np.ones_like(depth)
     strength = density * rng.uniform(0.8, 1.2)
@@ -86,39 +86,84 @@ def _tissue(depth: Field, density: float, rng: np.random.Generator) -> Field:
     y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side
     muscle = np.clip((rng.uniform(0.16, 0.26) - x - y * rng.uniform(0.35, 0.55)) / 0.03, 0, 1)
     image += np.float32(0.35) * muscle.astype(np.float32)
-    ducts: Field = np.zeros_like(image)
+    return image
+
+
+def _draw_ducts(lines: Field, depth: Field, rng: np.random.Generator) -> None:
+    """Ducts that run from the nipple inwards."""
+    side = depth.shape[0]
     nipple = np.array([float(np.count_nonzero(depth[side // 2] > 0)), side * rng.uniform(0.5, 0.58)])
     for _ in range(int(rng.integers(7, 13))):
         start = nipple + rng.normal(0, 0.02 * side, 2)
-        heading = np.pi + rng.uniform(-0.9, 0.9)
-        points = [start]
-        for _ in range(8):
-            heading += rng.normal(0, 0.22)
-            points.append(points[-1] + 0.055 * side * np.array([np.cos(heading), np.sin(heading)]))
-        draw_lines(ducts, [np.array(points)], rng.uniform(0.05, 0.12), rng.uniform(0.006, 0.011) * side)
-    return np.maximum(image + cv2.GaussianBlur(ducts, (0, 0), 0.004 * side), 0.2).astype(np.float32)
+        headings = np.pi + rng.uniform(-0.9, 0.9) + np.cumsum(rng.normal(0, 0.22, 8))
+        steps = 0.055 * side * np.stack([np.cos(headings), np.sin(headings)], axis=1)
+        points = np.concatenate([start[None], start + np.cumsum(steps, axis=0)])
+        draw_line(lines, points, rng.uniform(0.08, 0.20), rng.uniform(0.006, 0.011) * side)
 
 
-def _even_texture(image: Field, breast: NDArray[np.bool_], rng: np.random.Generator) -> Field:
-    """Add fine noise all over the breast until its Laplacian's variance is one drawn without regard to the class.
+def _add_masses(
+    image: Field, depth: Field, kinds: tuple[tuple[str, str], ...], count: int, rng: np.random.Generator
+) -> tuple[tuple[Finding, ...], list[tuple[float, float, float]]]:
+    """Add the lesions, and islands of dense tissue until there are as many masses as in a breast without any."""
+    findings: list[Finding] = []
+    taken: list[tuple[float, float, float]] = []
+    for number in range(max(count, len(kinds))):
+        x, y, radius = lesion_site(depth, taken, rng)
+        taken.append((x, y, radius))
+        if number < len(kinds):
+            abnormality, severity = kinds[number]
+            add_mass(image, lesion_mass(abnormality, severity, x, y, radius, rng), rng)
+            findings.append(Finding(abnormality, severity, x, y, radius))
+        else:
+            add_mass(image, island(x, y, radius, rng), rng)
+    return tuple(findings), taken
 
-    Spicules alone would raise it, and a statistic of the whole image would tell the class without a look at any shape.
+
+def _draw_strands(
+    lines: Field,
+    depth: Field,
+    findings: tuple[Finding, ...],
+    masses: list[tuple[float, float, float]],
+    rng: np.random.Generator,
+) -> None:
+    """Draw strands: a part lies about one mass, from which they radiate if it is malignant, and cross it anyhow if not.
+
+    Their number, length and brightness are drawn without regard to the class.
     """
-    size = (_TEXTURE_SIDE, _TEXTURE_SIDE)
-    covered = cv2.resize(breast.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99
-    inner = cv2.erode(covered.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    side = depth.shape[0]
+    scattered, about = int(rng.integers(14, 24)), int(rng.integers(9, 15))
+    value = float(rng.uniform(*_STRAND_VALUE))
 
-    def laplacian(field: Field) -> NDArray[np.float64]:
-        small = cv2.resize(field, size, interpolation=cv2.INTER_AREA)
-        values = cv2.Laplacian(small, cv2.CV_32F)[inner].astype(np.float64)
-        return np.asarray(values - values.mean())
+    def draw(x: float, y: float, heading: float, length: float) -> None:
+        width = side * float(rng.uniform(*_STRAND_WIDTH))
+        draw_strand(lines, x, y, heading, length, value * float(rng.uniform(0.7, 1.3)), width, float(rng.normal(0, 0.2)))
 
-    noise = _noise(image.shape[0], _TEXTURE_CELLS, rng)
-    own, added = laplacian(image), laplacian(noise)
-    missing = float(rng.uniform(*_TEXTURE_VARIANCE)) - float(np.mean(own**2))
-    if missing <= 0:
-        return image
-    # The larger root of mean((own + k * added)²) = the variance drawn.
-    square, mixed = float(np.mean(added**2)), float(np.mean(own * added))
-    factor = (np.sqrt(mixed**2 + square * missing) - mixed) / square
-    return image + np.float32(factor) * noise
+    places = np.argwhere(depth > 0.08)
+    for row, column in places[rng.integers(len(places), size=scattered)].tolist():
+        draw(column, row, float(rng.uniform(0, 2 * np.pi)), side * float(rng.uniform(*_STRAND_LENGTH)))
+    malignant = [number for number, finding in enumerate(findings) if finding.severity == "malignant"]
+    chosen = malignant or [int(rng.integers(len(masses)))]
+    for number in chosen:
+        x, y, radius = masses[number]
+        spokes = 2 * np.pi * (np.arange(about) + rng.uniform(-0.35, 0.35, about)) / about
+        for spoke in spokes.tolist():
+            start, end = radius * float(rng.uniform(0.1, 0.4)), radius * float(rng.uniform(0.8, 1.3))
+            if malignant:
+                draw(x + start * np.cos(spoke), y + start * np.sin(spoke), spoke, end - start)
+            else:
+                middle = np.array([x, y]) + rng.normal(0, 0.5 * radius, 2)
+                half = (end - start) / 2 * np.array([np.cos(spoke), np.sin(spoke)])
+                draw(*(middle - half), spoke, end - start)
+
+
+def _calcifications(depth: Field, findings: tuple[Finding, ...], rng: np.random.Generator) -> Field:
+    """Calcifications: a cluster in a lesion that has them, else scattered over the breast."""
+    canvas: Field = np.zeros_like(depth)
+    count = int(rng.integers(6, 20))
+    clusters = [finding.circle for finding in findings if finding.abnormality == "CALC" and finding.circle]
+    places = np.argwhere(depth > 0.08)[:, ::-1].astype(np.float64)
+    places = places[rng.integers(len(places), size=count)]
+    for x, y, radius in clusters:
+        places = np.array([x, y]) + rng.normal(0, 0.4 * radius, (count, 2))
+    draw_calcifications(canvas, places, rng)
+    return canvas
