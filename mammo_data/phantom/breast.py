@@ -15,13 +15,21 @@ from mammo_data.cases import Finding
 from mammo_data.phantom.lesions import island, lesion_mass, lesion_site
 from mammo_data.phantom.shapes import Field, add_mass, draw_calcifications, draw_line, draw_strand
 
-_DENSITY = {"F": 0.14, "G": 0.20, "D": 0.26}
-_MASSES = {"F": (2, 4), "G": (3, 5), "D": (4, 6)}
+_DENSER = {"F": 0.85, "G": 1.0, "D": 1.15}
+_MASSES = (1, 3)
 
-# As parts of the film's side.
+# As parts of the film's side, but for their value and number.
 _STRAND_LENGTH = (0.06, 0.15)
-_STRAND_WIDTH = (0.004, 0.008)
-_STRAND_VALUE = (0.25, 0.50)
+_STRAND_WIDTH = (0.005, 0.010)
+_STRAND_VALUE = (0.35, 0.60)
+_SCATTERED = (6, 14)
+_TOGETHER = (9, 15)
+_PRETENDERS = 0.2
+"""Part of the breasts without a malignant lesion whose strands lie together, too."""
+
+# Standard deviation of each octave of an even breast, fine to coarse, at the scale of a small prepared image.
+_OCTAVES = (0.05, 0.05, 0.055, 0.06, 0.06)
+_OCTAVES_SIDE = 128
 
 
 def render_breast(
@@ -42,12 +50,13 @@ def render_breast(
     """
     depth = _depth(side, strip, size, rng)
     breast = depth > 0
-    image = _ground(depth, _DENSITY[tissue], rng)
+    image = _ground(depth, rng)
     lines: Field = np.zeros_like(image)
     _draw_ducts(lines, depth, rng)
-    findings, taken = _add_masses(image, depth, kinds, int(rng.integers(*_MASSES[tissue])), rng)
+    findings, taken = _add_masses(image, depth, kinds, int(rng.integers(*_MASSES)), rng)
     _draw_strands(lines, depth, findings, taken, rng)
     image += cv2.GaussianBlur(lines, (0, 0), 0.003 * side)
+    image += _clouds(image, depth, _DENSER[tissue], rng)
     image += _calcifications(depth, findings, rng)
     image = np.maximum(image, np.float32(0.2)) * np.clip(depth / 0.25, 0, 1) ** np.float32(0.5)
     # The same mean whatever is in the breast: brightness must not tell the class.
@@ -71,22 +80,42 @@ def _depth(side: int, strip: int, size: float, rng: np.random.Generator) -> Fiel
     return np.clip((edge - x) / np.float32(width), 0, None).astype(np.float32)
 
 
-def _noise(side: int, cells: int, rng: np.random.Generator) -> Field:
-    coarse = rng.standard_normal((cells, cells), dtype=np.float32)
-    return np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
-
-
-def _ground(depth: Field, density: float, rng: np.random.Generator) -> Field:
-    """Glandular clouds and the pectoral muscle on an even ground of about 1; in every breast alike."""
+def _ground(depth: Field, rng: np.random.Generator) -> Field:
+    """The pectoral muscle on an even ground of 1."""
     side = depth.shape[0]
-    image: Field = np.ones_like(depth)
-    strength = density * rng.uniform(0.8, 1.2)
-    for cells in (4, 9, 20, 44):
-        image += np.float32(strength * cells**-0.5) * _noise(side, cells, rng)
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side
+    y = np.arange(side, dtype=np.float32)[:, None] / side
+    x = np.arange(side, dtype=np.float32)[None, :] / side
     muscle = np.clip((rng.uniform(0.16, 0.26) - x - y * rng.uniform(0.35, 0.55)) / 0.03, 0, 1)
-    image += np.float32(0.35) * muscle.astype(np.float32)
-    return image
+    return (1 + np.float32(0.35) * muscle).astype(np.float32)
+
+
+def _clouds(image: Field, depth: Field, denser: float, rng: np.random.Generator) -> Field:
+    """Glandular clouds: as much noise in each octave as it lacks of an energy that is drawn without regard to the class.
+
+    Lesions alone would raise some octaves, and a statistic of the whole image would tell the class without a look at
+    any shape. An octave is a level of the Laplacian pyramid (Burt and Adelson, IEEE Trans. Communications 1983).
+    """
+    size = (_OCTAVES_SIDE, _OCTAVES_SIDE)
+    level: Field = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+    inside: Field = np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_AREA), np.float32)
+    levels = []
+    for _ in _OCTAVES:
+        coarser = cv2.pyrDown(level)
+        levels.append((level - cv2.pyrUp(coarser), inside > 0.1))
+        level, inside = coarser, cv2.pyrDown(inside)
+    clouds: Field = np.zeros_like(level)
+    denser *= rng.uniform(0.85, 1.15)
+    for deviation, (own, inner) in reversed(list(zip(_OCTAVES, levels, strict=True))):
+        white = rng.standard_normal(own.shape, dtype=np.float32)
+        noise = white - cv2.pyrUp(cv2.pyrDown(white))
+        missing = (denser * deviation * rng.uniform(0.9, 1.1)) ** 2 - float(np.mean(own[inner] ** 2))
+        clouds = cv2.pyrUp(clouds)
+        if missing > 0:
+            # The larger root of mean((own + k * noise)²) = the energy drawn.
+            square, mixed = float(np.mean(noise[inner] ** 2)), float(np.mean(own[inner] * noise[inner]))
+            clouds += np.float32((np.sqrt(mixed**2 + square * missing) - mixed) / square) * noise
+    side = image.shape[0]
+    return np.asarray(cv2.resize(clouds, (side, side), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
 
 
 def _draw_ducts(lines: Field, depth: Field, rng: np.random.Generator) -> None:
@@ -126,34 +155,40 @@ def _draw_strands(
     masses: list[tuple[float, float, float]],
     rng: np.random.Generator,
 ) -> None:
-    """Draw strands: a part lies about one mass, from which they radiate if it is malignant, and cross it anyhow if not.
+    """Draw strands: some scattered, some together, in a malignant lesion radiating from it.
 
-    Their number, length and brightness are drawn without regard to the class.
+    In other breasts those, too, are scattered, or they cross a mass anyhow. Number, length and brightness are drawn
+    without regard to the class.
     """
     side = depth.shape[0]
-    scattered, about = int(rng.integers(14, 24)), int(rng.integers(9, 15))
-    value = float(rng.uniform(*_STRAND_VALUE))
+    scattered, together = int(rng.integers(*_SCATTERED)), int(rng.integers(*_TOGETHER))
+    value, pretends = float(rng.uniform(*_STRAND_VALUE)), bool(rng.random() < _PRETENDERS)
+    malignant = [place for place, finding in zip(masses, findings, strict=False) if finding.severity == "malignant"]
 
-    def draw(x: float, y: float, heading: float, length: float) -> None:
-        width = side * float(rng.uniform(*_STRAND_WIDTH))
-        draw_strand(lines, x, y, heading, length, value * float(rng.uniform(0.7, 1.3)), width, float(rng.normal(0, 0.2)))
+    def draw(middle: NDArray[np.float64], heading: float, length: float) -> None:
+        way = np.array([np.cos(heading), np.sin(heading)])
+        grey, width = value * float(rng.uniform(0.7, 1.3)), side * float(rng.uniform(*_STRAND_WIDTH))
+        draw_strand(lines, middle - length / 2 * way, heading, length, grey, width, bend=float(rng.normal(0, 0.2)))
 
-    places = np.argwhere(depth > 0.08)
-    for row, column in places[rng.integers(len(places), size=scattered)].tolist():
-        draw(column, row, float(rng.uniform(0, 2 * np.pi)), side * float(rng.uniform(*_STRAND_LENGTH)))
-    malignant = [number for number, finding in enumerate(findings) if finding.severity == "malignant"]
-    chosen = malignant or [int(rng.integers(len(masses)))]
-    for number in chosen:
-        x, y, radius = masses[number]
-        spokes = 2 * np.pi * (np.arange(about) + rng.uniform(-0.35, 0.35, about)) / about
-        for spoke in spokes.tolist():
+    for x, y, radius in malignant:
+        for spoke in _spread(together, rng):
             start, end = radius * float(rng.uniform(0.1, 0.4)), radius * float(rng.uniform(0.8, 1.3))
-            if malignant:
-                draw(x + start * np.cos(spoke), y + start * np.sin(spoke), spoke, end - start)
-            else:
-                middle = np.array([x, y]) + rng.normal(0, 0.5 * radius, 2)
-                half = (end - start) / 2 * np.array([np.cos(spoke), np.sin(spoke)])
-                draw(*(middle - half), spoke, end - start)
+            draw(np.array([x, y]) + (start + end) / 2 * np.array([np.cos(spoke), np.sin(spoke)]), spoke, end - start)
+    if pretends and not malignant:
+        x, y, radius = masses[int(rng.integers(len(masses)))]
+        for heading in _spread(together, rng):
+            draw(np.array([x, y]) + rng.normal(0, 0.5 * radius, 2), heading, radius * float(rng.uniform(0.5, 1.1)))
+    elif not malignant:
+        scattered += together
+    places = np.argwhere(depth > 0.08)[:, ::-1]
+    for middle in places[rng.integers(len(places), size=scattered)].astype(np.float64):
+        draw(middle, float(rng.uniform(0, 2 * np.pi)), side * float(rng.uniform(*_STRAND_LENGTH)))
+
+
+def _spread(count: int, rng: np.random.Generator) -> list[float]:
+    """So many directions in radians, about evenly all round."""
+    turns: NDArray[np.float64] = (np.arange(count) + rng.uniform(-0.35, 0.35, count)) / count
+    return (2 * np.pi * turns).tolist()
 
 
 def _calcifications(depth: Field, findings: tuple[Finding, ...], rng: np.random.Generator) -> Field:

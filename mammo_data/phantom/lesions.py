@@ -19,8 +19,9 @@ from mammo_data.phantom.shapes import Field, Mass
 
 # As parts of the film's side, in the frame of the breast. All that follows was fixed on generator seeds 101 to 106
 # (tests/benchmarks/bench_phantom.py), none of them the demonstration's.
-_RADIUS = (0.075, 0.135)
-_CONTRAST = (0.25, 0.45)
+_RADIUS = (0.08, 0.13)
+_CONTRAST = (0.4, 0.6)
+_ISLAND_CONTRAST = (0.15, 0.40)
 _SOFTNESS = {"CIRC": (0.10, 0.25), "MISC": (0.20, 0.45), "SPIC": (0.25, 0.60), "ARCH": (0.5, 0.9), "CALC": (0.25, 0.60)}
 _RAGGEDNESS = {"benign": (0.0, 0.04), "malignant": (0.05, 0.12)}
 _EDGE = {"CIRC": 0.75, "MISC": 0.75, "SPIC": 0.55, "ARCH": 0.35, "CALC": 0.50}
@@ -75,7 +76,7 @@ def island(x: float, y: float, radius: float, rng: np.random.Generator) -> Mass:
         x,
         y,
         radius * float(rng.uniform(0.45, 0.75)),
-        float(rng.uniform(*_CONTRAST)),
+        float(rng.uniform(*_ISLAND_CONTRAST)),
         softness=float(rng.uniform(0.7, 1.4)),
         elongation=float(rng.uniform(1.0, 1.8)),
     )

@@ -58,22 +58,23 @@ def add_mass(image: Field, mass: Mass, rng: np.random.Generator) -> None:
     window += np.float32(mass.contrast) / (1 + np.exp(np.clip(beyond, -30, 30)))
 
 
-def draw_strand(canvas: Field, x: float, y: float, heading: float, length: float, value: float, width: float, bend: float) -> None:
+def draw_strand(
+    canvas: Field, start: NDArray[np.float64], heading: float, length: float, grey: float, width: float, *, bend: float
+) -> None:
     """Draw a bent line of even brightness, which crossings do not add to.
 
     Args:
         canvas: float32 [S, S], drawn on in place.
-        x: First point's column in pixels.
-        y: Its row.
+        start: Its first point's column and row in pixels, float64 [2].
         heading: Direction in radians.
         length: In pixels.
-        value: Grey.
+        grey: Its brightness.
         width: In pixels.
         bend: By how much the direction has turned at the far end, in radians.
     """
     turned = heading + bend * _POINTS
-    points = np.array([x, y]) + length * _POINTS[:, None] * np.stack([np.cos(turned), np.sin(turned)], axis=1)
-    draw_line(canvas, points, value, width)
+    way = length * _POINTS[:, None] * np.stack([np.cos(turned), np.sin(turned)], axis=1)
+    draw_line(canvas, start + way, grey, width)
 
 
 def draw_line(canvas: Field, points: NDArray[np.float64], value: float, width: float) -> None:
