@@ -1,8 +1,8 @@
-"""A synthetic breast of noise and ducts with its lesions, as it lies on a film.
+"""A synthetic breast of clouds, ducts, masses and strands with its lesions, as it lies on a film.
 
-Shortcuts are closed by construction. How many masses, strands and calcifications there are, how bright, how large and
-how long is drawn without regard to the class, which only says how they lie; then the breast is scaled to a mean that is
-drawn without regard to it, as the outline is.
+Shortcuts are closed by construction. How many masses, strands and calcifications there are is drawn without regard to
+the class, which only says how they lie. Clouds fill up each octave to an energy that is drawn without regard to it, and
+the breast is scaled to a mean that is, too; so is the outline.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _MASSES = (1, 3)
 # As parts of the film's side, but for their value and number.
 _STRAND_LENGTH = (0.06, 0.15)
 _STRAND_WIDTH = (0.005, 0.010)
-_STRAND_VALUE = (0.35, 0.60)
-_SCATTERED = (6, 14)
+_STRAND_VALUE = (0.45, 0.60)
+_SCATTERED = (4, 10)
 _TOGETHER = (9, 15)
-_PRETENDERS = 0.2
+_PRETENDERS = 0.1
 """Part of the breasts without a malignant lesion whose strands lie together, too."""
 
 # Standard deviation of each octave of an even breast, fine to coarse, at the scale of a small prepared image.
-_OCTAVES = (0.05, 0.05, 0.055, 0.06, 0.06)
+_OCTAVES = (0.08, 0.09, 0.09, 0.09, 0.08)
 _OCTAVES_SIDE = 128
 
 
@@ -172,7 +172,7 @@ def _draw_strands(
 
     for x, y, radius in malignant:
         for spoke in _spread(together, rng):
-            start, end = radius * float(rng.uniform(0.1, 0.4)), radius * float(rng.uniform(0.8, 1.3))
+            start, end = radius * float(rng.uniform(0.3, 0.5)), radius * float(rng.uniform(1.0, 1.4))
             draw(np.array([x, y]) + (start + end) / 2 * np.array([np.cos(spoke), np.sin(spoke)]), spoke, end - start)
     if pretends and not malignant:
         x, y, radius = masses[int(rng.integers(len(masses)))]

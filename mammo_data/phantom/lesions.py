@@ -1,27 +1,24 @@
-"""Lesions of the synthetic films, whose shape is their class.
+"""Lesions of the synthetic films, whose shape is their class, and islands of dense tissue, which mean nothing.
 
 benign: CIRC is a smooth, well-circumscribed mass, MISC the same with a softer edge.
 malignant: SPIC is an irregular core that strands radiate from, ARCH such strands with hardly a core, CALC an irregular
 core with strands and a cluster of calcifications.
 
-A breast without a lesion has masses, strands and calcifications, too, and as many: only where strands point and how an
-edge runs tells the class. The two shapes overlap: some benign edges are as bumpy as some malignant cores.
+The strands are drawn in `mammo_data.phantom.breast`, for every breast has as many. Benign edges may be bumpy, too, and
+some as much as a malignant core's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
 from mammo_data.phantom.shapes import Field, Mass
 
-# As parts of the film's side, in the frame of the breast. All that follows was fixed on generator seeds 101 to 106
-# (tests/benchmarks/bench_phantom.py), none of them the demonstration's.
-_RADIUS = (0.08, 0.13)
-_CONTRAST = (0.4, 0.6)
-_ISLAND_CONTRAST = (0.15, 0.40)
+# In the frame of the breast, lengths as parts of the film's side. How hard the films are was fixed on generator seeds
+# that are not the demonstration's: tests/benchmarks/bench_phantom.py.
+_RADIUS = (0.10, 0.15)
+_CONTRAST = (0.5, 0.7)
+_ISLAND_CONTRAST = (0.15, 0.35)
 _SOFTNESS = {"CIRC": (0.10, 0.25), "MISC": (0.20, 0.45), "SPIC": (0.25, 0.60), "ARCH": (0.5, 0.9), "CALC": (0.25, 0.60)}
 _RAGGEDNESS = {"benign": (0.0, 0.04), "malignant": (0.05, 0.12)}
 _EDGE = {"CIRC": 0.75, "MISC": 0.75, "SPIC": 0.55, "ARCH": 0.35, "CALC": 0.50}
@@ -46,10 +43,8 @@ def lesion_site(
     return float(columns[chosen]), float(rows[chosen]), radius
 
 
-def lesion_mass(
-    abnormality: str, severity: str, x: float, y: float, radius: float, rng: np.random.Generator
-) -> Mass:
-    """The mass of a lesion.
+def lesion_mass(abnormality: str, severity: str, x: float, y: float, radius: float, rng: np.random.Generator) -> Mass:
+    """Mass of a lesion.
 
     Args:
         abnormality: CIRC, MISC, SPIC, ARCH or CALC.
@@ -71,7 +66,7 @@ def lesion_mass(
 
 
 def island(x: float, y: float, radius: float, rng: np.random.Generator) -> Mass:
-    """An island of dense tissue: as bright and as large as a lesion, without an edge."""
+    """Island of dense tissue: about as large as a lesion, fainter, without an edge."""
     return Mass(
         x,
         y,
