@@ -90,7 +90,7 @@ def _ground(depth: Field, rng: np.random.Generator) -> Field:
 
 
 def _clouds(image: Field, depth: Field, denser: float, rng: np.random.Generator) -> Field:
-    """Glandular clouds: as much noise in each octave as it lacks of an energy that is drawn without regard to the class.
+    """Glandular clouds: the noise that each octave lacks of an energy that is drawn without regard to the class.
 
     Lesions alone would raise some octaves, and a statistic of the whole image would tell the class without a look at
     any shape. An octave is a level of the Laplacian pyramid (Burt and Adelson, IEEE Trans. Communications 1983).

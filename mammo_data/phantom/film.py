@@ -17,7 +17,6 @@ from mammo_data.phantom.breast import render_breast
 from mammo_data.phantom.shapes import Field
 
 _LARGEST_CANVAS = 512
-_GRAIN = (5, 11)
 _STRIPS = tuple(np.linspace(0.62, 1.0, 14).tolist())
 
 
@@ -57,7 +56,7 @@ def render_film(
     width = round(strip * scale)
     grain = rng.standard_normal(full, dtype=np.float32)
     # Off the breast little grain, so that the background stays as dark as a film's.
-    film = film + grain * np.where(breast, np.float32(rng.uniform(*_GRAIN)), np.float32(1.0))
+    film = film + grain * np.where(breast, np.float32(rng.uniform(5, 11)), np.float32(1.0))
     pixels = np.clip(film, 0, 255).astype(np.uint8)
     pixels[:, width:] = 0
     _stray_pixels(pixels, width, rng)
