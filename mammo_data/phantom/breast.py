@@ -22,8 +22,8 @@ _MASSES = (1, 3)
 _STRAND_LENGTH = (0.06, 0.15)
 _STRAND_WIDTH = (0.005, 0.010)
 _STRAND_VALUE = (0.45, 0.60)
-_SCATTERED = (4, 10)
-_TOGETHER = (9, 15)
+_SCATTERED = (1, 5)
+_TOGETHER = (12, 18)
 _PRETENDERS = 0.1
 """Part of the breasts without a malignant lesion whose strands lie together, too."""
 
