@@ -1,8 +1,8 @@
-"""A synthetic breast of noise and ducts with its lesions, as it lies on a film.
+"""A synthetic breast of clouds, ducts, masses and strands with its lesions, as it lies on a film.
 
-Shortcuts are closed by construction. After the lesions are in, the breast is scaled to a mean that is drawn without
-regard to the class; so is the variance of the Laplacian at the scale of a small prepared image; the outline is drawn
-without regard to the class.
+Shortcuts are closed by construction. How many masses, strands and calcifications there are is drawn without regard to
+the class, which only says how they lie. Clouds fill up each octave to an energy that is drawn without regard to it, and
+the breast is scaled to a mean that is, too; so is the outline.
 """
 
 from __future__ import annotations
@@ -12,14 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.cases import Finding
-from mammo_data.phantom.lesions import Field, add_lesion, draw_lines, lesion_site
+from mammo_data.phantom.lesions import island, lesion_mass, lesion_site
+from mammo_data.phantom.shapes import Field, add_mass, draw_calcifications, draw_line, draw_strand
 
-_DENSITY = {"F": 0.06, "G": 0.09, "D": 0.12}
+_DENSER = {"F": 0.85, "G": 1.0, "D": 1.15}
+_MASSES = (1, 3)
 
-# The scale of a small prepared image, and the Laplacian's variance that spiculated breasts have there by themselves.
-_TEXTURE_SIDE = 96
-_TEXTURE_CELLS = 110
-_TEXTURE_VARIANCE = (0.020, 0.040)
+# As parts of the film's side, but for their value and number.
+_STRAND_LENGTH = (0.06, 0.15)
+_STRAND_WIDTH = (0.005, 0.010)
+_STRAND_VALUE = (0.45, 0.60)
+_SCATTERED = (1, 5)
+_TOGETHER = (12, 18)
+_PRETENDERS = 0.1
+"""Part of the breasts without a malignant lesion whose strands lie together, too."""
+
+# Standard deviation of each octave of an even breast, fine to coarse, at the scale of a small prepared image.
+_OCTAVES = (0.08, 0.09, 0.09, 0.09, 0.08)
+_OCTAVES_SIDE = 128
 
 
 def render_breast(
@@ -40,19 +50,18 @@ def render_breast(
     """
     depth = _depth(side, strip, size, rng)
     breast = depth > 0
-    image = _tissue(depth, _DENSITY[tissue], rng)
-    findings: list[Finding] = []
-    taken: list[tuple[float, float, float]] = []
-    for abnormality, severity in kinds:
-        x, y, radius = lesion_site(depth, taken, rng)
-        taken.append((x, y, radius))
-        image = add_lesion(image, abnormality, severity, x, y, radius, rng)
-        findings.append(Finding(abnormality, severity, x, y, radius))
-    image = _even_texture(image, breast, rng)
-    image *= np.clip(depth / 0.25, 0, 1) ** np.float32(0.5)
+    image = _ground(depth, rng)
+    lines: Field = np.zeros_like(image)
+    _draw_ducts(lines, depth, rng)
+    findings, taken = _add_masses(image, depth, kinds, int(rng.integers(*_MASSES)), rng)
+    _draw_strands(lines, depth, findings, taken, rng)
+    image += cv2.GaussianBlur(lines, (0, 0), 0.003 * side)
+    image += _clouds(image, depth, _DENSER[tissue], rng)
+    image += _calcifications(depth, findings, rng)
+    image = np.maximum(image, np.float32(0.2)) * np.clip(depth / 0.25, 0, 1) ** np.float32(0.5)
     # The same mean whatever is in the breast: brightness must not tell the class.
     image *= np.float32(rng.uniform(95, 130) / max(float(image[breast].mean()), 1e-6))
-    return image, breast, tuple(findings)
+    return image, breast, findings
 
 
 def _depth(side: int, strip: int, size: float, rng: np.random.Generator) -> Field:
@@ -71,54 +80,125 @@ def _depth(side: int, strip: int, size: float, rng: np.random.Generator) -> Fiel
     return np.clip((edge - x) / np.float32(width), 0, None).astype(np.float32)
 
 
-def _noise(side: int, cells: int, rng: np.random.Generator) -> Field:
-    coarse = rng.standard_normal((cells, cells), dtype=np.float32)
-    return np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
-
-
-def _tissue(depth: Field, density: float, rng: np.random.Generator) -> Field:
-    """Glandular clouds, the pectoral muscle and ducts on an even ground of about 1; in every breast alike."""
+def _ground(depth: Field, rng: np.random.Generator) -> Field:
+    """The pectoral muscle on an even ground of 1."""
     side = depth.shape[0]
-    image: Field = np.ones_like(depth)
-    strength = density * rng.uniform(0.8, 1.2)
-    for cells in (4, 9, 20, 44):
-        image += np.float32(strength * cells**-0.5) * _noise(side, cells, rng)
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side
+    y = np.arange(side, dtype=np.float32)[:, None] / side
+    x = np.arange(side, dtype=np.float32)[None, :] / side
     muscle = np.clip((rng.uniform(0.16, 0.26) - x - y * rng.uniform(0.35, 0.55)) / 0.03, 0, 1)
-    image += np.float32(0.35) * muscle.astype(np.float32)
-    ducts: Field = np.zeros_like(image)
+    return (1 + np.float32(0.35) * muscle).astype(np.float32)
+
+
+def _clouds(image: Field, depth: Field, denser: float, rng: np.random.Generator) -> Field:
+    """Glandular clouds: the noise that each octave lacks of an energy that is drawn without regard to the class.
+
+    Lesions alone would raise some octaves, and a statistic of the whole image would tell the class without a look at
+    any shape. An octave is a level of the Laplacian pyramid (Burt and Adelson, IEEE Trans. Communications 1983).
+    """
+    size = (_OCTAVES_SIDE, _OCTAVES_SIDE)
+    level: Field = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+    inside: Field = np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_AREA), np.float32)
+    levels = []
+    for _ in _OCTAVES:
+        coarser = cv2.pyrDown(level)
+        levels.append((level - cv2.pyrUp(coarser), inside > 0.1))
+        level, inside = coarser, cv2.pyrDown(inside)
+    clouds: Field = np.zeros_like(level)
+    denser *= rng.uniform(0.85, 1.15)
+    for deviation, (own, inner) in reversed(list(zip(_OCTAVES, levels, strict=True))):
+        white = rng.standard_normal(own.shape, dtype=np.float32)
+        noise = white - cv2.pyrUp(cv2.pyrDown(white))
+        missing = (denser * deviation * rng.uniform(0.9, 1.1)) ** 2 - float(np.mean(own[inner] ** 2))
+        clouds = cv2.pyrUp(clouds)
+        if missing > 0:
+            # The larger root of mean((own + k * noise)²) = the energy drawn.
+            square, mixed = float(np.mean(noise[inner] ** 2)), float(np.mean(own[inner] * noise[inner]))
+            clouds += np.float32((np.sqrt(mixed**2 + square * missing) - mixed) / square) * noise
+    side = image.shape[0]
+    return np.asarray(cv2.resize(clouds, (side, side), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+
+
+def _draw_ducts(lines: Field, depth: Field, rng: np.random.Generator) -> None:
+    """Ducts that run from the nipple inwards."""
+    side = depth.shape[0]
     nipple = np.array([float(np.count_nonzero(depth[side // 2] > 0)), side * rng.uniform(0.5, 0.58)])
     for _ in range(int(rng.integers(7, 13))):
         start = nipple + rng.normal(0, 0.02 * side, 2)
-        heading = np.pi + rng.uniform(-0.9, 0.9)
-        points = [start]
-        for _ in range(8):
-            heading += rng.normal(0, 0.22)
-            points.append(points[-1] + 0.055 * side * np.array([np.cos(heading), np.sin(heading)]))
-        draw_lines(ducts, [np.array(points)], rng.uniform(0.05, 0.12), rng.uniform(0.006, 0.011) * side)
-    return np.maximum(image + cv2.GaussianBlur(ducts, (0, 0), 0.004 * side), 0.2).astype(np.float32)
+        headings = np.pi + rng.uniform(-0.9, 0.9) + np.cumsum(rng.normal(0, 0.22, 8))
+        steps = 0.055 * side * np.stack([np.cos(headings), np.sin(headings)], axis=1)
+        points = np.concatenate([start[None], start + np.cumsum(steps, axis=0)])
+        draw_line(lines, points, rng.uniform(0.08, 0.20), rng.uniform(0.006, 0.011) * side)
 
 
-def _even_texture(image: Field, breast: NDArray[np.bool_], rng: np.random.Generator) -> Field:
-    """Add fine noise all over the breast until its Laplacian's variance is one drawn without regard to the class.
+def _add_masses(
+    image: Field, depth: Field, kinds: tuple[tuple[str, str], ...], count: int, rng: np.random.Generator
+) -> tuple[tuple[Finding, ...], list[tuple[float, float, float]]]:
+    """Add the lesions, and islands of dense tissue until there are as many masses as in a breast without any."""
+    findings: list[Finding] = []
+    taken: list[tuple[float, float, float]] = []
+    for number in range(max(count, len(kinds))):
+        x, y, radius = lesion_site(depth, taken, rng)
+        taken.append((x, y, radius))
+        if number < len(kinds):
+            abnormality, severity = kinds[number]
+            add_mass(image, lesion_mass(abnormality, severity, x, y, radius, rng), rng)
+            findings.append(Finding(abnormality, severity, x, y, radius))
+        else:
+            add_mass(image, island(x, y, radius, rng), rng)
+    return tuple(findings), taken
 
-    Spicules alone would raise it, and a statistic of the whole image would tell the class without a look at any shape.
+
+def _draw_strands(
+    lines: Field,
+    depth: Field,
+    findings: tuple[Finding, ...],
+    masses: list[tuple[float, float, float]],
+    rng: np.random.Generator,
+) -> None:
+    """Draw strands: some scattered, some together, in a malignant lesion radiating from it.
+
+    In other breasts those, too, are scattered, or they cross a mass anyhow. Number, length and brightness are drawn
+    without regard to the class.
     """
-    size = (_TEXTURE_SIDE, _TEXTURE_SIDE)
-    covered = cv2.resize(breast.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99
-    inner = cv2.erode(covered.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    side = depth.shape[0]
+    scattered, together = int(rng.integers(*_SCATTERED)), int(rng.integers(*_TOGETHER))
+    value, pretends = float(rng.uniform(*_STRAND_VALUE)), bool(rng.random() < _PRETENDERS)
+    malignant = [place for place, finding in zip(masses, findings, strict=False) if finding.severity == "malignant"]
 
-    def laplacian(field: Field) -> NDArray[np.float64]:
-        small = cv2.resize(field, size, interpolation=cv2.INTER_AREA)
-        values = cv2.Laplacian(small, cv2.CV_32F)[inner].astype(np.float64)
-        return np.asarray(values - values.mean())
+    def draw(middle: NDArray[np.float64], heading: float, length: float) -> None:
+        way = np.array([np.cos(heading), np.sin(heading)])
+        grey, width = value * float(rng.uniform(0.7, 1.3)), side * float(rng.uniform(*_STRAND_WIDTH))
+        draw_strand(lines, middle - length / 2 * way, heading, length, grey, width, bend=float(rng.normal(0, 0.2)))
 
-    noise = _noise(image.shape[0], _TEXTURE_CELLS, rng)
-    own, added = laplacian(image), laplacian(noise)
-    missing = float(rng.uniform(*_TEXTURE_VARIANCE)) - float(np.mean(own**2))
-    if missing <= 0:
-        return image
-    # The larger root of mean((own + k * added)²) = the variance drawn.
-    square, mixed = float(np.mean(added**2)), float(np.mean(own * added))
-    factor = (np.sqrt(mixed**2 + square * missing) - mixed) / square
-    return image + np.float32(factor) * noise
+    for x, y, radius in malignant:
+        for spoke in _spread(together, rng):
+            start, end = radius * float(rng.uniform(0.3, 0.5)), radius * float(rng.uniform(1.0, 1.4))
+            draw(np.array([x, y]) + (start + end) / 2 * np.array([np.cos(spoke), np.sin(spoke)]), spoke, end - start)
+    if pretends and not malignant:
+        x, y, radius = masses[int(rng.integers(len(masses)))]
+        for heading in _spread(together, rng):
+            draw(np.array([x, y]) + rng.normal(0, 0.5 * radius, 2), heading, radius * float(rng.uniform(0.5, 1.1)))
+    elif not malignant:
+        scattered += together
+    places = np.argwhere(depth > 0.08)[:, ::-1]
+    for middle in places[rng.integers(len(places), size=scattered)].astype(np.float64):
+        draw(middle, float(rng.uniform(0, 2 * np.pi)), side * float(rng.uniform(*_STRAND_LENGTH)))
+
+
+def _spread(count: int, rng: np.random.Generator) -> list[float]:
+    """So many directions in radians, about evenly all round."""
+    turns: NDArray[np.float64] = (np.arange(count) + rng.uniform(-0.35, 0.35, count)) / count
+    return (2 * np.pi * turns).tolist()
+
+
+def _calcifications(depth: Field, findings: tuple[Finding, ...], rng: np.random.Generator) -> Field:
+    """Calcifications: a cluster in a lesion that has them, else scattered over the breast."""
+    canvas: Field = np.zeros_like(depth)
+    count = int(rng.integers(6, 20))
+    clusters = [finding.circle for finding in findings if finding.abnormality == "CALC" and finding.circle]
+    places = np.argwhere(depth > 0.08)[:, ::-1].astype(np.float64)
+    places = places[rng.integers(len(places), size=count)]
+    for x, y, radius in clusters:
+        places = np.array([x, y]) + rng.normal(0, 0.4 * radius, (count, 2))
+    draw_calcifications(canvas, places, rng)
+    return canvas

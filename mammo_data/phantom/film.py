@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mammo_data.cases import Finding
 from mammo_data.phantom.breast import render_breast
-from mammo_data.phantom.lesions import Field
+from mammo_data.phantom.shapes import Field
 
 _LARGEST_CANVAS = 512
 _STRIPS = tuple(np.linspace(0.62, 1.0, 14).tolist())
