@@ -20,7 +20,7 @@ from collections import Counter
 
 import numpy as np
 
-from reports.evaluation import correction
+from reports.decisions import correction
 from reports.decisions.correction import fit_correction
 from reports.decisions.probabilities import (
     ProbabilityCorrection,

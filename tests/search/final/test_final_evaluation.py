@@ -384,6 +384,7 @@ def test_the_pointing_game_is_played_on_held_out_lesions(finished, metrics, phan
     # The phantom's mdb015 has its circle off the breast, as a film of MIAS has.
     assert game["chosen_on_images"] == len(located - held_out - {"mdb015"})
     assert game["all"]["images"] == sum(part["images"] for part in game["by_class"].values())
+    assert set(game["by_class"]) <= {"benign", "malignant"}
     assert game["method"] in game["chosen_on"]
     assert 0 < game["all"]["random"]["value"] < 0.5
 

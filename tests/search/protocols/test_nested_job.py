@@ -102,6 +102,7 @@ def test_the_figures_are_means_over_folds_and_say_what_they_estimate(nested):
         assert written[key]["value"] == pytest.approx(np.mean([fold[key]["value"] for fold in folds]))
         assert written[key]["lower"] <= written[key]["value"] <= written[key]["upper"]
     assert written["protocol"] == "nested"
+    assert {each["group"] for each in written["subgroups"]} >= {"radius", "tissue"}
     assert "1/2 of the patients" in written["estimates"]
     assert "has not been evaluated" in result.as_text()
     assert result.as_json()["protocol"] == "nested"
