@@ -125,8 +125,7 @@ def search_auc(folder: Path, seed: int, workspace: Path, settings: list[str]) ->
     places = ["--set", f"output.runs={workspace}/runs", "--set", f"output.cache={workspace}/cache"]
     seeds = ["--seed", str(seed), "--set", f"split.seed={seed}", "--set", "search.precision=float32"]
     subprocess.run([*command, *places, *seeds], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    (found,) = (workspace / "runs" / "bench").rglob("metrics.json")
-    metrics = json.loads(found.read_text())
+    metrics = json.loads((workspace / "runs" / "bench" / "best" / "metrics.json").read_text())
     return float(metrics["primary_auc"]["value"]), float(metrics["macro_ovr_auc"]["value"])
 
 
