@@ -27,11 +27,11 @@ from search.run_folder.trial_log import recorded
 from search.screen.output import answer_width, show, show_json, show_table
 from search.text import short_duration
 
-FULL_WIDTH = 100
+FULL_WIDTH, FULLER_WIDTH = 100, 114
 # The number has another name here; curves and details are in trials.jsonl.
 _BACKBONE_RATE = "backbone lr"
 _NOT_LISTED = {"curves", "build_seconds", "diverged_epoch", "attempt"}
-_NEEDED_LEAST = ("b/r", "best", "time", _BACKBONE_RATE)
+_NEEDED_LEAST = ("b/r", "best", "time")
 SHORT_NAMES = {"unfreeze_depth": "depth", "head_width": "width", "learning_rate": "lr"}
 Order = Literal["objective", "trial", "seconds"]
 
@@ -119,11 +119,12 @@ def table_of(
         rows: What to show, in this order.
         records: All trials, for ranks and lineage.
         ruled: Leave a line free between different epoch counts.
-        width: Columns of the terminal; below 100 what is least needed is left out.
+        width: Columns of the terminal; below 114 the backbone's rate is left out, below 100 what is needed least.
     """
     narrow = width < FULL_WIDTH
     rank = ranks(records)
-    columns = {name: text for name, text in _columns(rank, records).items() if not (narrow and name in _NEEDED_LEAST)}
+    left_out = (*(_NEEDED_LEAST if narrow else ()), *((_BACKBONE_RATE,) if width < FULLER_WIDTH else ()))
+    columns = {name: text for name, text in _columns(rank, records).items() if name not in left_out}
     extent = search_extent(directory)
     caption = f"The search was {extent}.\n" if extent and str(extent) else ""
     caption += _caption(max((len(fold_objectives(record)) for record in rows), default=0), narrow=narrow)

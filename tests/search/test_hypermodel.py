@@ -11,7 +11,9 @@ from search.plan.space import Configuration
 def hypermodel(engine):
     from search.hypermodel import MammoHyperModel
 
-    return MammoHyperModel(engine.architecture, engine.weights, image_size=32, space=SpaceSection(head_width=(8, 16)))
+    # A last layer that starts from zero would let nothing else move in the first step.
+    space = SpaceSection(head_width=(8, 16))
+    return MammoHyperModel(engine.architecture, engine.weights, image_size=32, space=space, head_init="glorot")
 
 
 @pytest.mark.slow

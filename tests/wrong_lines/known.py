@@ -132,16 +132,8 @@ KNOWN = (
     WrongLine("BankStore._fill", "np.abs(part).max() > FLOAT16_LIMIT", "part.max() > FLOAT16_LIMIT"),
     # Retraining and what the run hands over.
     WrongLine("Searched.epochs", "winner.objective_epoch", "winner.epochs - 1"),
-    WrongLine(
-        "finish",
-        "job, searched, store, progress, seeds=config.retrain.seeds",
-        "job, searched, store, progress, seeds=1",
-    ),
-    WrongLine(
-        "finish",
-        "cohort, searched, store, progress, seeds=config.retrain.seeds",
-        "cohort, searched, store, progress, seeds=1",
-    ),
+    WrongLine("finish", "seeds=config.retrain.seeds", "seeds=1"),
+    WrongLine("finish", "seeds=config.retrain.seeds", "seeds=config.retrain.seeds + 1"),
     WrongLine("retrain", 'everything, epoch, "final", number)', 'everything, epoch, "final", 0)'),
     WrongLine("retrain", 'settings.seed, "final", number,', 'settings.seed, "final", 0,'),
     WrongLine("retrain", "np.arange(len(data.labels))", "data.folds[0][0]"),

@@ -20,10 +20,8 @@ from search.final.retrain import Searched, retrain, tail_form
 from search.plan.space import Configuration
 from search.trials.cross_validation import train_on_fold
 from search.trials.data import TrainingSettings
+from search.trials.schedule import bit_learning_rate
 from search.trials.tail import TailTrainer, TrainedTail
-
-RATE, BATCH = 0.003, 512
-"""Kolesnikov et al. 2020: the peak learning rate for so many images a step; in proportion for others."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class FixedModels:
 
 def fixed_configuration(searched: Searched) -> Configuration:
     """What is trained; the deepest boundary of the space is that of the deepest bank."""
-    rate = RATE * searched.settings.batch_size / BATCH
+    rate = bit_learning_rate(searched.settings.batch_size)
     return Configuration(0, dropout=0.0, l2=0.0, learning_rate=rate, unfreeze_depth=max(searched.data.banks))
 
 

@@ -104,7 +104,7 @@ def test_an_older_run_s_page_says_nothing_of_convergence(summary: RunSummary) ->
     assert summary.command in text
     assert "file number alone gives abnormal AUC 0.66" in text
     assert "Labels shuffled between patients 100 times" in text
-    assert "Corrected for the choice of trial and epoch (BBC-CV, 30 candidates)" in text
+    assert "Corrected for the choice of trial (BBC-CV, 30 candidates)" in text
     assert "Can the probabilities be taken at their word?" in text
     assert "Operating points" in text
     assert "too few cases" in text

@@ -108,11 +108,12 @@ class Trial:
 
 def trial(engine, data, depth, fold=0):
     configuration = Configuration(32, dropout=0.3, l2=1e-3, learning_rate=1e-2, unfreeze_depth=depth)
-    return Trial(engine, data, replace(engine.settings, steps_per_epoch=5, full_epochs=EPOCHS), configuration, fold)
+    settings = replace(engine.settings, schedule="constant", steps_per_epoch=5, full_epochs=EPOCHS)
+    return Trial(engine, data, settings, configuration, fold)
 
 
 def same_objective(curve, reference):
-    assert max(reference) > 0.6  # something was learnt, so that equality says something
+    assert np.ptp(reference) > 0.02  # training moves it, so that equality says something
     return score([curve]).objective == pytest.approx(score([reference]).objective, abs=1e-3)
 
 

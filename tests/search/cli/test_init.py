@@ -64,7 +64,7 @@ def test_init_from_a_run_gives_its_configuration_with_the_comments(tmp_path, cap
     assert load_config(tmp_path / "again.toml") == config
     assert "--demo" not in (tmp_path / "again.toml").read_text()
     text = (tmp_path / "again.toml").read_text()
-    assert 'schedule = "cosine"           # constant, cosine' in text
+    assert 'schedule = "cosine"           # constant; after' in text
     assert "folds = 2                     # folds a trial" in text
 
 

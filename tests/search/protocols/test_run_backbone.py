@@ -68,20 +68,21 @@ def test_a_run_does_not_go_on_in_another_precision(finished, tmp_path):
 
 FINE_TUNING = {
     "search.schedule": "bit",
-    "search.head_init": "zeros",
     "search.backbone_lr_factor": 1e-6,
     "search.optimizer": "adamw",
     "search.precision": "bfloat16-tail",
 }
+OTHER_START = {"search.head_init": "glorot"}
 
 
 def test_the_trials_are_given_what_the_configuration_says(engine):
     from search.plan.hyperband import plan_hyperband
     from search.protocols.holdout import training_settings
 
-    config = load_config(None, {**FINE_TUNING, "search.batch_size": 8, "search.minority": "none", "search.seed": 3})
+    others = {"search.batch_size": 8, "search.minority": "none", "search.seed": 3}
+    config = load_config(None, FINE_TUNING | OTHER_START | others)
     settings = training_settings(config, plan_hyperband(6, max_epochs=9), engine.data)
-    assert (settings.schedule, settings.head_init, settings.backbone_lr_factor) == ("bit", "zeros", 1e-6)
+    assert (settings.schedule, settings.head_init, settings.backbone_lr_factor) == ("bit", "glorot", 1e-6)
     assert (settings.seed, settings.batch_size, settings.minority, settings.full_epochs) == (3, 8, "none", 9)
     assert settings.steps_per_epoch == -(-max(len(training) for training, _ in engine.data.folds) // 8)
 
@@ -118,7 +119,8 @@ def test_bits_fine_tuning_from_the_command_line_to_the_exported_file(phantom, tm
 
 
 @pytest.mark.parametrize(
-    ("path", "value"), [*FINE_TUNING.items(), ("backbone.name", "bit-m-r50x1"), ("backbone.weights_seed", 5)]
+    ("path", "value"),
+    [*(FINE_TUNING | OTHER_START).items(), ("backbone.name", "bit-m-r50x1"), ("backbone.weights_seed", 5)],
 )
 def test_a_run_does_not_go_on_with_another_backbone_or_another_way_of_training_it(path, value, finished, tmp_path):
     config, result = finished

@@ -47,7 +47,9 @@ def of_optimizers(trainer, name):
 def documented(schedule, step, steps, steps_per_epoch):
     """The rate of a step, from 0, in a full budget of so many steps."""
     if schedule == "cosine":
-        return PEAK * (1 + math.cos(math.pi * step / steps)) / 2
+        warm_up = min(steps_per_epoch, steps / 5)
+        decayed = max(0, (step + 1 - warm_up) / (steps + 1 - warm_up))
+        return PEAK * min(1, (step + 1) / warm_up) * (1 + math.cos(math.pi * decayed)) / 2
     if schedule == "bit":
         decays = sum(step >= share * steps for share in (2 / 5, 3 / 5, 4 / 5))
         return PEAK * min(1, (step + 1) / min(steps_per_epoch, steps / 5)) / 10**decays
@@ -122,7 +124,7 @@ def test_both_dense_layers_are_penalised_and_units_are_dropped(trainer, engine):
     bank, labels = engine.data.banks[1].values, engine.data.labels[:6]
 
     def loss(dropout, l2):
-        trainer.begin(replace(CONFIGURATION, dropout=dropout, l2=l2), 0, "fold", 0)
+        trainer.begin(replace(CONFIGURATION, dropout=dropout, l2=l2), 0, "fold", 0, head_init="glorot")
         kernels = [trainer.head_weights[name][0] for name in ("head_dense", "head_logits")]
         trainer.rates, trainer.batches = [], []
         rows, emphasis = 3 * np.arange(6)[None], class_emphasis("balanced", engine.data.labels, 3)
@@ -144,8 +146,8 @@ def test_a_fold_begins_from_its_own_draws(trainer, engine):
     kernels = []
     trainer.rates, trainer.batches = [], []
     for fold in (0, 1):
-        still = replace(CONFIGURATION, learning_rate=1e-12)
-        train_on_fold(trainer, still, engine.data, engine.settings, fold=fold, initial_epoch=0, epochs=1)
+        still, settings = replace(CONFIGURATION, learning_rate=1e-12), replace(engine.settings, head_init="glorot")
+        train_on_fold(trainer, still, engine.data, settings, fold=fold, initial_epoch=0, epochs=1)
         kernels.append({name: trainer.head_weights[name][0] for name in ("head_dense", "head_logits")})
         for name, kernel in kernels[-1].items():
             limit = math.sqrt(6 / sum(kernel.shape))
@@ -164,9 +166,10 @@ PATHS = {
     "search.batch_size": 7,
     "search.steps_per_epoch": 5,
     "search.optimizer": "adamw",
-    "search.schedule": "cosine",
-    "search.head_init": "zeros",
+    "search.schedule": "bit",
+    "search.head_init": "glorot",
     "search.backbone_lr_factor": FACTOR,
+    "search.backbone_lr_cap": 20.0,
     "search.minority": "class_weights",
     "search.precision": "float32",
     "search.seed": 3,
@@ -201,18 +204,21 @@ def test_a_search_trains_with_what_is_configured(engine, tmp_path):
     searched = search_trials(job, backbone, engine.data, trainers, progress)
     trained = trainers(CONFIGURATION)
     assert of_optimizers(trained, "iteration") == [15, 15]
-    last = documented("cosine", 14, 15, 5)
-    np.testing.assert_allclose(of_optimizers(trained, "learning_rate"), [last, FACTOR * last], rtol=1e-5)
+    last, cap = documented("bit", 14, 15, 5), 20.0 * (0.003 * 7 / 512)
+    assert cap < FACTOR * PEAK
+    np.testing.assert_allclose(of_optimizers(trained, "learning_rate"), [last, cap / PEAK * last], rtol=1e-5)
     (record,) = searched.outcome.records
+    assert record.backbone_learning_rate == pytest.approx(cap)
     settings = TrainingSettings(
         seed=3,
         batch_size=7,
         steps_per_epoch=5,
         full_epochs=3,
-        schedule="cosine",
+        schedule="bit",
         minority="class_weights",
-        head_init="zeros",
+        head_init="glorot",
         backbone_lr_factor=FACTOR,
+        most_backbone_rate=cap,
     )
     assert searched.settings == settings
     by_hand = TailTrainer(

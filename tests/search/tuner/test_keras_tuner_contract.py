@@ -69,7 +69,8 @@ def test_a_finished_search_answers_kerastuners_own_questions(tmp_path, engine):
     pool = TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
     worker = Worker(engine.data, engine.settings, pool, tmp_path, Silent().epoch_ended)
     with InProcessExecutor(worker) as executor:
-        tuner = MammoTuner(oracle, executor=executor, data=engine.data, run_directory=tmp_path, listener=Silent())
+        place = {"data": engine.data, "settings": engine.settings, "run_directory": tmp_path}
+        tuner = MammoTuner(oracle, executor=executor, listener=Silent(), **place)
         tuner.search()
     assert len(oracle.trials) == plan.trials == len(tuner.records)
     best = max((record for record in tuner.records), key=lambda record: (record.objective, -record.trial))

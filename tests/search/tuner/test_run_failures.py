@@ -172,7 +172,7 @@ def without_a_class(engine):
 def test_runs_without_a_defined_objective_have_failed_live_and_resumed(engine, search, tmp_path):
     from search.tuner.tuner import NO_OBJECTIVE
 
-    with pytest.raises(RunError, match="3 failures in a row, the last: val_macro_auc is defined in no epoch"):
+    with pytest.raises(RunError, match="3 failures in a row, the last: val_macro_auc is not defined"):
         search(data=without_a_class(engine), search__max_trials=6)
     log = tmp_path / "run" / "trials.jsonl"
     live = read_records(log)
