@@ -21,14 +21,14 @@ _MASSES = (1, 3)
 # As parts of the film's side, but for their value and number.
 _STRAND_LENGTH = (0.06, 0.15)
 _STRAND_WIDTH = (0.005, 0.010)
-_STRAND_VALUE = (0.45, 0.60)
+_STRAND_VALUE = (0.65, 0.85)
 _SCATTERED = (1, 5)
 _TOGETHER = (12, 18)
-_PRETENDERS = 0.1
+_PRETENDERS = 0.05
 """Part of the breasts without a malignant lesion whose strands lie together, too."""
 
 # Standard deviation of each octave of an even breast, fine to coarse, at the scale of a small prepared image.
-_OCTAVES = (0.08, 0.09, 0.09, 0.09, 0.08)
+_OCTAVES = (0.06, 0.068, 0.068, 0.068, 0.06)
 _OCTAVES_SIDE = 128
 
 

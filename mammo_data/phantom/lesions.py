@@ -14,8 +14,8 @@ import numpy as np
 
 from mammo_data.phantom.shapes import Field, Mass
 
-# In the frame of the breast, lengths as parts of the film's side. How hard the films are was fixed on generator seeds
-# that are not the demonstration's: tests/benchmarks/bench_phantom.py.
+# In the frame of the breast, lengths as parts of the film's side. How hard the films are was set by hand on generator
+# seeds 101 to 104, none of them the demonstration's; tests/benchmarks/bench_phantom.py measures it.
 _RADIUS = (0.10, 0.15)
 _CONTRAST = (0.5, 0.7)
 _ISLAND_CONTRAST = (0.15, 0.35)
