@@ -16,8 +16,8 @@ models, trees and a logistic regression, of which the better one counts:
 
 All of it is malignant versus rest, but for the macro columns. The goals: statistics at most 0.65, a search between 0.80
 and 0.92 (macro 0.75 to 0.90). They are not reached together: pooled random features see little that texture does not,
-and whatever lowered the one lowered the other (fifteen settings). What is in the generator now lies between them. A row is
-kept in the table as soon as it is there; a row of other films, for the generator has changed, is made anew.
+and whatever lowered the one lowered the other (fifteen settings). What is in the generator now lies between them. A row
+is kept in the table as soon as it is there; a row of other films, for the generator has changed, is made anew.
 """
 
 from __future__ import annotations
