@@ -22,9 +22,6 @@ from reports.metrics.auc import Floats, fold_averaged_macro_auc
 from reports.metrics.intervals import LEVEL, RESAMPLES, Interval, check_folds, patient_weights
 from reports.metrics.table import defined_or_none
 
-_CELLS = 2_000_000
-"""Most scores held at a time, candidates times resamples: 16 MB."""
-
 
 @dataclass(frozen=True)
 class SelectionCorrection:
@@ -58,16 +55,36 @@ def bbc_cv(
 ) -> SelectionCorrection:
     """Corrects the macro one-vs-rest AUC of the best of several candidates for the choice.
 
+    Args, errors: As `incumbents`, whose last it is.
+
+    Returns:
+        The correction; with a single candidate it is the out-of-bag score of that one.
+    """
+    return incumbents(labels, probabilities, patient_ids, folds, resamples=resamples, seed=seed)[-1]
+
+
+def incumbents(
+    labels: NDArray[np.integer],
+    probabilities: Floats,
+    patient_ids: tuple[str, ...],
+    folds: NDArray[np.integer],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[SelectionCorrection, ...]:
+    """`bbc_cv` of the first candidate, of the first two, and so on, in about the time of the last one.
+
     Args:
         labels: Class index, int [n].
-        probabilities: Out-of-fold probabilities of each candidate, finite, float64 [candidates, n, classes].
+        probabilities: Out-of-fold probabilities of each candidate in the order of the search, finite, float64
+            [candidates, n, classes].
         patient_ids: Patient of each case, n.
         folds: The fold that each case was validated in, int [n].
         resamples: Bootstrap resamples of patients.
         seed: Seed of the draw.
 
     Returns:
-        The correction; with a single candidate it is the out-of-bag score of that one.
+        One a candidate.
 
     Raises:
         ReportError: If the shapes don't fit, or a patient stands in two folds.
@@ -80,91 +97,30 @@ def bbc_cv(
             remedy="Take the out-of-fold predictions of the trials that were compared, in one order of cases.",
         )
     check_folds(patient_ids, folds)
-    counts = {"candidates": len(scores), "resamples": resamples}
     whole = fold_averaged_macro_auc(labels, scores, folds, np.ones((1, len(labels))))[:, 0]
-    if np.isnan(whole).all():
-        empty = Interval(None, None, None, LEVEL, "bbc-cv", resamples)
-        return SelectionCorrection(None, 0, empty, stability=0.0, **counts)
     drawn = patient_weights(patient_ids, resamples=resamples, seed=seed)
-    chosen = _chosen(labels, scores, folds, drawn)
-    replicates = np.full(resamples, np.nan)
-    for candidate in np.unique(chosen[chosen >= 0]):
-        its = np.flatnonzero(chosen == candidate)
-        outside = (drawn[its] == 0).astype(np.float64)
-        replicates[its] = fold_averaged_macro_auc(labels, scores[[candidate]], folds, outside)[0]
-    winner = int(whole.argmax())
-    return SelectionCorrection(
-        selected=defined_or_none(whole[winner]),
-        winner=winner,
-        corrected=_percentiles(replicates),
-        stability=float((chosen == winner).mean()),
-        **counts,
-    )
-
-
-def _chosen(
-    labels: NDArray[np.integer], scores: Floats, folds: NDArray[np.integer], drawn: Floats
-) -> NDArray[np.int64]:
-    """The best candidate of each resample, the first of equal ones as in the search; -1 where none has a score."""
-    chosen = np.full(len(drawn), -1, dtype=np.int64)
-    step = max(1, _CELLS // len(scores))
-    for first in range(0, len(drawn), step):
-        inside = fold_averaged_macro_auc(labels, scores, folds, drawn[first : first + step])
-        defined = np.isfinite(inside[0])
-        chosen[first : first + step][defined] = inside[:, defined].argmax(axis=0)
-    return chosen
-
-
-@dataclass(frozen=True)
-class Incumbent:
-    """The best of the first trials of a search.
-
-    Attributes:
-        trials: How many they are.
-        selected: The score of the best of them on all cases: selected, optimistic; None where not defined.
-        corrected: BBC-CV's estimate with percentile limits.
-    """
-
-    trials: int
-    selected: float | None
-    corrected: Interval
-
-
-def incumbents(
-    labels: NDArray[np.integer],
-    probabilities: Floats,
-    patient_ids: tuple[str, ...],
-    folds: NDArray[np.integer],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> tuple[Incumbent, ...]:
-    """`bbc_cv` of the first trial, of the first two, and so on, in about the time of the last one.
-
-    Args:
-        labels: Class index, int [n].
-        probabilities: Out-of-fold probabilities of each trial in the order of the search, float64 [trials, n, classes].
-        patient_ids: Patient of each case, n.
-        folds: The fold that each case was validated in, int [n].
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draw.
-
-    Returns:
-        One a trial.
-    """
-    whole = fold_averaged_macro_auc(labels, probabilities, folds, np.ones((1, len(labels))))[:, 0]
-    drawn = patient_weights(patient_ids, resamples=resamples, seed=seed)
-    best, replicates, found = np.full(resamples, -np.inf), np.full(resamples, np.nan), []
-    for trial, score in enumerate(probabilities):
-        inside = fold_averaged_macro_auc(labels, score[np.newaxis], folds, drawn)[0]
+    best, replicates = np.full(resamples, -np.inf), np.full(resamples, np.nan)
+    chosen, found = np.full(resamples, -1), []
+    for candidate, score in enumerate(scores[:, np.newaxis]):
+        inside = fold_averaged_macro_auc(labels, score, folds, drawn)[0]
         # Of equal ones the first stays, as in the search; what is not defined is larger than nothing.
         better = np.flatnonzero(inside > best)
         if len(better):
             outside = (drawn[better] == 0).astype(np.float64)
-            best[better] = inside[better]
-            replicates[better] = fold_averaged_macro_auc(labels, score[np.newaxis], folds, outside)[0]
-        selected = whole[: trial + 1].max()
-        found.append(Incumbent(trial + 1, defined_or_none(selected), _percentiles(replicates)))
+            best[better], chosen[better] = inside[better], candidate
+            replicates[better] = fold_averaged_macro_auc(labels, score, folds, outside)[0]
+        # Not defined for one, not defined for any: that is of the labels and the folds.
+        winner = int(whole[: candidate + 1].argmax())
+        found.append(
+            SelectionCorrection(
+                selected=defined_or_none(whole[winner]),
+                winner=winner,
+                corrected=_percentiles(replicates),
+                candidates=candidate + 1,
+                resamples=resamples,
+                stability=float((chosen == winner).mean()),
+            )
+        )
     return tuple(found)
 
 

@@ -64,7 +64,7 @@ def by_trials(
     found = incumbents(cases.labels, probabilities, cases.patient_ids, stored[0].folds, seed=seed)
     return [
         {
-            "trials": best.trials,
+            "trials": best.candidates,
             "trial": record.trial,
             "selected": best.selected,
             "macro_ovr_auc": asdict(best.corrected),

@@ -11,6 +11,8 @@ import pytest
 from reports.evaluation.baselines import BaselineResult, baselines_section, fold_macro_auc
 from reports.evaluation.bbc_cv import bbc_cv, incumbents
 from reports.evaluation.nested import nested_baselines
+from reports.metrics.auc import fold_averaged_macro_auc
+from reports.metrics.intervals import patient_weights
 from reports.page.report import render_model_card, render_report
 from reports.page.run_summary import RunSummary
 from reports.page.worth import enough_words, worth_verdict
@@ -25,18 +27,25 @@ def result(name: str, separation: float) -> BaselineResult:
     return BaselineResult(name, "a few words | more", development, FOLDS, (1 / 3, 1 / 3, 1 / 3), (held_out,))
 
 
-def test_the_best_of_all_trials_is_bbc_cv_s_and_that_of_the_first_is_its_own_score() -> None:
+def test_the_best_so_far_is_scored_on_the_patients_that_did_not_choose_it() -> None:
     tables = [simulated_predictions(patients=120, seed=5, separation=s) for s in (0.3, 0.2, 0.9, 0.25, 0.9)]
-    scores = np.stack([table.probabilities for table in tables])
-    about = tables[0].labels, tables[0].patient_ids, FOLDS
-    found = incumbents(about[0], scores, *about[1:], resamples=200)
-    for count in (1, 3, 5):
-        whole = bbc_cv(about[0], scores[:count], *about[1:], resamples=200)
-        assert found[count - 1].trials == count
-        assert found[count - 1].selected == whole.selected
-        assert found[count - 1].corrected.value == pytest.approx(whole.corrected.value)
-        assert found[count - 1].corrected.lower == pytest.approx(whole.corrected.lower)
-        assert found[count - 1].corrected.undefined == whole.corrected.undefined
+    scores, labels = np.stack([table.probabilities for table in tables]), tables[0].labels
+    found = incumbents(labels, scores, tables[0].patient_ids, FOLDS, resamples=200)
+    assert found[-1] == bbc_cv(labels, scores, tables[0].patient_ids, FOLDS, resamples=200)
+    drawn = patient_weights(tables[0].patient_ids, resamples=200)
+    inside = fold_averaged_macro_auc(labels, scores, FOLDS, drawn)
+    whole = fold_averaged_macro_auc(labels, scores, FOLDS, np.ones((1, len(labels))))[:, 0]
+    for count, best in enumerate(found, start=1):
+        chosen = inside[:count].argmax(axis=0)
+        outside = [
+            fold_averaged_macro_auc(labels, scores[[each]], FOLDS, (drawn[[draw]] == 0).astype(float))[0, 0]
+            for draw, each in enumerate(chosen)
+        ]
+        assert (best.candidates, best.selected) == (count, whole[:count].max())
+        assert best.corrected.value == pytest.approx(np.nanmean(outside))
+        assert best.corrected.lower == pytest.approx(np.nanquantile(outside, 0.025))
+        assert best.corrected.undefined == np.isnan(outside).sum()
+        assert best.stability == np.mean(chosen == whole[:count].argmax())
 
 
 def test_a_baseline_is_scored_as_the_search_scores_and_compared_with_what_choosing_yields() -> None:
