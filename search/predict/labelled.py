@@ -36,8 +36,8 @@ class LabelledImages:
     images: NDArray[np.uint8]
     table: CaseTable
     described: str
-    seed: int
-    held_out: str | None
+    seed: int = 0
+    held_out: str | None = None
     left_out: int = 0
     films: str = ""
     draw: str = ""
@@ -145,8 +145,6 @@ def external_images(
         images=np.asarray(prepared.images[rows]),
         table=table,
         described=f"{len(set(table.patient_ids))} patients of {data}",
-        seed=0,
-        held_out=None,
         left_out=len(known),
     )
 

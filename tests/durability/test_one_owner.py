@@ -13,7 +13,7 @@ from search.job import Job
 from search.protocols.run import run_job
 from search.run_folder.directory import RunDirectory, open_run_directory
 from search.run_folder.lock import is_locked, owned, require_no_other_host
-from search.run_folder.session import SESSION, begin_session, read_session
+from search.run_folder.session import SESSION, begin_session, end_session, read_session
 from tests.support.run_owner import other_owner
 
 
@@ -152,3 +152,16 @@ def test_a_process_that_died_on_another_host_is_in_nobodys_way(elsewhere):
     assert said == [f"process {os.getpid()} on alpha has not signed off here; waiting 0 s for its pulse"]
     with owned(elsewhere.parent, patience=0.3):
         assert read_session(elsewhere.parent).host == platform.node()
+
+
+@pytest.mark.parametrize("left", ["signed off", "killed here"])
+def test_nobody_waits_for_a_process_that_signed_off_or_was_on_this_host(run, monkeypatch, left):
+    said = []
+    with monkeypatch.context() as patch:
+        if left == "signed off":
+            patch.setattr(platform, "node", lambda: "alpha")
+        session = begin_session(run.path)
+        if left == "signed off":
+            end_session(run.path, session, None)
+    with owned(run.path, patience=0.3, say=said.append):
+        assert said == []

@@ -1,10 +1,12 @@
 """What a search is compared with: models that need none, on the same folds and women, and what is said of it."""
 
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
@@ -15,6 +17,7 @@ from reports.page.worth import worth_verdict
 from reports.predictions import Predictions
 from search.run_folder.directory import RunDirectory
 from search.run_folder.ledger import readings
+from search.screen.progress import RunProgress
 
 NAMES = ("linear probe", "fixed configuration", "trivial statistics")
 
@@ -161,6 +164,32 @@ def searched(engine):
 
     backbone = Backbone(engine.architecture, engine.weights, PrecisionChoice("float32", "for the test"), "CPU")
     return Searched(backbone, engine.data, engine.settings, None, None)
+
+
+@pytest.mark.parametrize("kind", ["diverged", "out of memory", "a mistake of ours"])
+def test_a_search_is_not_lost_for_a_fixed_configuration_that_fails(searched, finished, monkeypatch, kind):
+    import tensorflow as tf
+
+    from search.final.baselines import train
+    from search.trials.cross_validation import DivergedError
+
+    error = {
+        "diverged": DivergedError("the loss became nan", 3, "fold 1"),
+        "out of memory": tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
+    }.get(kind, KeyError("head_logits"))
+
+    def fails(*given, **more):
+        raise error
+
+    monkeypatch.setattr(train, "train_fixed", fails)
+    progress = RunProgress(Console(file=io.StringIO(), width=200))
+    given = (None, searched, None, progress, lambda *moved: None)
+    if kind == "a mistake of ours":
+        with pytest.raises(KeyError):
+            train._fixed(*given, seeds=1)
+    else:
+        assert train._fixed(*given, seeds=1) is None
+        assert "the fixed configuration is left out: " in progress.console.file.getvalue()
 
 
 def test_the_fixed_configuration_is_linear_on_the_deepest_boundary_and_goes_on_to_the_same_bits(

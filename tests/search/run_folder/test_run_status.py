@@ -20,6 +20,7 @@ from search.plan.protocol import plan_run
 from search.protocols.run import listener_of
 from search.run_folder.directory import RunDirectory
 from search.run_folder.interruption import InterruptedRunError
+from search.run_folder.lifecycle import devices_in_words
 from search.run_folder.lock import owned
 from search.run_folder.lookup import find_run
 from search.run_folder.status import all_statuses, run_status
@@ -49,10 +50,14 @@ def unfinished(finished, tmp_path):
     return run
 
 
-def test_a_demonstration_is_told_as_one(unfinished):
-    assert not run_status(unfinished).demo
-    unfinished.update_manifest(demo=True)
-    assert run_status(unfinished).demo
+@pytest.mark.parametrize("demo", [False, True])
+def test_what_the_manifest_says_is_told(unfinished, demo):
+    unfinished.update_manifest(demo=demo)
+    manifest, status = unfinished.read_manifest(), run_status(unfinished)
+    assert (status.name, status.path) == ("half", str(unfinished.path))
+    for told in ("demo", "protocol", "created", "finished"):
+        assert getattr(status, told) == getattr(manifest, told)
+    assert status.device == devices_in_words(manifest)
 
 
 @pytest.fixture
