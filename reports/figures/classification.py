@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.figures.style import FAINT, INK, LABEL, NOTE, TICK, TITLE, class_colour, dress, new_figure
+from reports.figures.style import FAINT, INK, LABEL, NOTE, TICK, TITLE, class_colour, dress, new_figure, write_note
 from reports.metrics.auc import ratio
 from reports.metrics.confusion import confusion_matrices
 from reports.metrics.table import classification_metrics
@@ -51,7 +51,7 @@ def draw_confusion_matrix(predictions: Predictions) -> Figure:
     title = "Confusion matrix: images, and share of the true class"
     axes.set_title(title, fontsize=TITLE - 1, color=INK, pad=10, loc="right")
     note = f"{len(predictions)} images, {predictions.n_patients} patients; most probable class"
-    figure.supxlabel(note, fontsize=NOTE, color=FAINT)
+    write_note(figure, note)
     return figure
 
 

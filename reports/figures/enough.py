@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reports.figures.style import ACCENT, CONTRAST, FAINT, NOTE, dress, new_figure, not_defined
+from reports.figures.style import ACCENT, CONTRAST, FAINT, dress, new_figure, not_defined, write_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ def draw_enough(enough: Mapping[str, Any]) -> Figure:
     dress(right, title="Linear probe", x="women in training", y="")
     left.xaxis.get_major_locator().set_params(integer=True)
     note = "Left: corrected for the choice (BBC-CV). Bands: 95 % intervals over patients"
-    figure.supxlabel(note, fontsize=NOTE, color=FAINT)
+    write_note(figure, note)
     return figure
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.evaluation.nested import OuterFold
 from reports.evaluation.subgroups import SubgroupResult, slice_title
-from reports.figures.style import ACCENT, CONTRAST, FAINT, INK, NOTE, TICK, dress, new_figure
+from reports.figures.style import ACCENT, CONTRAST, FAINT, INK, NOTE, TICK, dress, new_figure, write_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ def draw_subgroups(results: tuple[SubgroupResult, ...], *, of: str = "the held-o
     names = [f"{slice_title(r.group, r.level)}  ({r.positives} + {r.negatives})" for r in reversed(results)]
     axes.set_yticks(range(len(results)), names, fontsize=TICK, color=INK)
     note = "In brackets: positives + negatives. Tissue: worst class versus rest; all others: abnormal versus normal."
-    figure.supxlabel(note, fontsize=NOTE, color=FAINT)
+    write_note(figure, note)
     return figure
 
 
@@ -57,7 +57,7 @@ def draw_outer_folds(folds: Sequence[OuterFold], metrics: Mapping[str, Any]) -> 
     names = [f"fold {fold.number}  ({fold.class_counts[worst]} {worst})" for fold in reversed(folds)]
     panels[0].set_yticks(range(len(folds) + 1), ["mean over folds", *names], fontsize=TICK, color=INK)
     note = "95 % intervals over patients; that of the mean draws patients within folds"
-    figure.supxlabel(note, fontsize=NOTE, color=FAINT)
+    write_note(figure, note)
     return figure
 
 

@@ -8,7 +8,17 @@ import numpy as np
 
 from reports.decisions.decision_curve import DecisionCurve
 from reports.decisions.probabilities import reliability_bins
-from reports.figures.style import ACCENT, FAINT, INK, LABEL, NOTE, class_colour, dress, framed_legend, new_figure
+from reports.figures.style import (
+    ACCENT,
+    FAINT,
+    INK,
+    LABEL,
+    class_colour,
+    dress,
+    framed_legend,
+    new_figure,
+    write_note,
+)
 from reports.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -38,7 +48,7 @@ def draw_reliability(predictions: Predictions, corrected: Predictions | None) ->
             framed_legend(axes, "upper left")
     panels[-1].set_xlabel("predicted probability", fontsize=LABEL, color=INK)
     note = "Ten bins of equal width; a larger mark is more images; bars: 95 % Wilson limits"
-    figure.supxlabel(note, fontsize=NOTE, color=FAINT)
+    write_note(figure, note)
     return figure
 
 

@@ -7,6 +7,7 @@ and keep global state, and neither belongs in a library that runs on servers and
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,6 +22,9 @@ DOTS_PER_INCH = 150
 
 TITLE, LABEL, TICK, NOTE = 13.0, 11.5, 10.5, 9.5
 """Type sizes in points; the smallest is still readable when a 150 dpi figure fills a phone's width."""
+
+_LETTERS_PER_INCH = 13
+"""Of a note, on average."""
 
 INK, FAINT, GRID = "#1b2530", "#5b6875", "#dfe4e8"
 
@@ -70,6 +74,12 @@ def dress(axes: Axes, *, title: str, x: str, y: str, grid: str | None = "both") 
 def framed_legend(axes: Axes, place: Literal["upper left", "upper right", "lower right"]) -> None:
     """A legend on the curves' own ground, over whatever runs there."""
     axes.legend(loc=place, fontsize=NOTE + 0.5, frameon=True, framealpha=0.9, edgecolor="none")
+
+
+def write_note(figure: Figure, text: str) -> None:
+    """A line below all axes, or as many as the figure's width asks for."""
+    letters = int(figure.get_figwidth() * _LETTERS_PER_INCH)
+    figure.supxlabel(textwrap.fill(text, letters), fontsize=NOTE, color=FAINT)
 
 
 def not_defined(axes: Axes, why: str) -> None:

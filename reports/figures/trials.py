@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.figures.style import ACCENT, CLASS_COLOURS, CONTRAST, FAINT, INK, NOTE, dress, framed_legend, new_figure
+from reports.figures.style import (
+    ACCENT,
+    CLASS_COLOURS,
+    CONTRAST,
+    FAINT,
+    INK,
+    NOTE,
+    dress,
+    framed_legend,
+    new_figure,
+    write_note,
+)
 from reports.trials import OBJECTIVE_CURVE, TrialRecord, best_trial, ranked
 
 if TYPE_CHECKING:
@@ -53,7 +64,7 @@ def draw_training_curves(record: TrialRecord) -> Figure:
     axes.set_xlabel("epoch", fontsize=11.5, color=INK)
     about = f"mean of {folds} folds, band from the lowest to the highest fold" if folds > 1 else "one validation fold"
     scored = "" if record.objective is None else f"; dotted: epoch {record.objective_epoch}, which the score is of"
-    figure.supxlabel(f"Trial {record.trial}: {about}{scored}", fontsize=NOTE, color=FAINT)
+    write_note(figure, f"Trial {record.trial}: {about}{scored}")
     return figure
 
 

@@ -1,17 +1,26 @@
-"""Comparisons that several tests make: nested values within a tolerance, the size of a picture."""
+"""Comparisons that several tests make: nested values within a tolerance, the size and the margins of a picture."""
 
 from __future__ import annotations
 
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 
 def size_of(png: Path) -> tuple[int, int]:
     head = png.read_bytes()[:24]
     assert head.startswith(b"\x89PNG")
     return struct.unpack(">II", head[16:24])
+
+
+def has_margins(png: Path) -> bool:
+    """Whether nothing drawn touches the edges, where it would be cut off."""
+    with Image.open(png) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    return all((edge >= 250).all() for edge in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:]))
 
 
 def assert_close(first: object, second: object, *, tolerance: float = 1e-12) -> None:

@@ -11,7 +11,7 @@ import pytest
 from reports.figures.style import CLASS_COLOURS
 from reports.figures.write import write_figures
 from reports.trials import best_trial
-from tests.support.comparing import size_of
+from tests.support.comparing import has_margins, size_of
 from tests.support.simulated import simulated_predictions, simulated_trials
 
 
@@ -24,6 +24,7 @@ def test_every_figure_is_a_large_png_and_the_same_bytes_twice(tmp_path: Path) ->
         width, height = size_of(path)
         assert width >= 900
         assert height >= 600
+        assert has_margins(path), name
         assert path.read_bytes() == second[name].read_bytes()
 
 

@@ -116,6 +116,14 @@ def test_no_patient_is_on_two_sides_of_an_inner_fold_and_a_share_is_of_patients(
     assert [len(each) for each in seen.values()] == [8, 15, 30]
 
 
+def test_two_women_are_dealt_into_two_inner_folds():
+    from search.final.baselines.probe import inner_parts
+
+    used, folds = inner_parts(probe_data(), np.array([0, 1, 2, 3]))
+    assert [sorted(validation) for _, validation in folds] in ([[0, 1], [2, 3]], [[2, 3], [0, 1]])
+    assert used.tolist() == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize(("minority", "weight"), [("balanced", "balanced"), ("none", None)])
 def test_the_probe_is_scikit_learn_s_whose_views_share_the_weight_of_their_image(minority, weight):
     from search.final.baselines.probe import fit_probe

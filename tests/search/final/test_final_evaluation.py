@@ -11,12 +11,17 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.metrics import log_loss, roc_auc_score
 
+from mammo_data import find_breast, open_source, prepare
 from mammo_data.splits import Split
+from reports.evaluation.localisation import covered_share
 from reports.metrics.table import classification_metrics, metric_values
 from reports.metrics.table_intervals import paired_difference
 from reports.page.words import readings_text
 from reports.predictions import Predictions
+from search.config.schema import cache_directory
+from search.final.localisation import circles_of
 from search.run_folder.trial_log import read_records
+from tests.support.comparing import has_margins
 from tests.support.read_anew import out_of_fold_at, sides_in, truth_in
 
 
@@ -386,7 +391,22 @@ def test_the_pointing_game_is_played_on_held_out_lesions(finished, metrics, phan
     assert game["all"]["images"] == sum(part["images"] for part in game["by_class"].values())
     assert set(game["by_class"]) <= {"benign", "malignant"}
     assert game["method"] in game["chosen_on"]
-    assert 0 < game["all"]["random"]["value"] < 0.5
+    # A random pixel lies in the breast, not beside it.
+    config, _ = finished
+    films = prepare(open_source(phantom), config.preparation.settings(), cache_directory(config) / "prepared")
+    chances = [
+        covered_share(find_breast(image).mask > 0, circles_of(case))
+        for case, image in zip(films.table.cases, films.images, strict=True)
+        if case.image_id in held_out and circles_of(case)
+    ]
+    assert game["all"]["random"]["value"] == pytest.approx(np.mean(chances))
+
+
+def test_no_figure_is_cut_at_its_edge(best):
+    figures = [path for path in (best / "figures").rglob("*.png") if path.parent.name != "localisation"]
+    assert len(figures) >= 9
+    for path in figures:
+        assert has_margins(path), path.name
 
 
 def test_tensorboard_and_the_model_card_have_the_final_model(finished, best):
