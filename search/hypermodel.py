@@ -29,6 +29,8 @@ class MammoHyperModel(keras_tuner.HyperModel):
         optimizer: "sgd", "adam" or "adamw".
         head_init: Start of the last layer, "glorot" or "zeros".
 
+    A compiled Keras model has one learning rate: that of the backbone isn't capped here, as `mammo-search run` does.
+
     What a depth trains is told by ``depth_table``: of R50x1, 4,466,688 parameters at depth 1, 14,962,688 at depth 3 and
     23,490,944 at depth 16, beside the head.
 
@@ -103,6 +105,9 @@ class MammoHyperModel(keras_tuner.HyperModel):
             loss=keras.losses.SparseCategoricalCrossentropy(),
             metrics=["accuracy"],
         )
+        if isinstance(model.optimizer, keras.optimizers.AdamW):
+            # Pretrained weights aren't pulled to zero, as in `search.trials.tail`.
+            model.optimizer.exclude_from_weight_decay(var_list=backbone.trainable_variables)
         # KerasTuner loads a checkpoint into a new model: an optimizer without variables could not take its own.
         model.optimizer.build(model.trainable_variables)
         return model

@@ -60,7 +60,7 @@ class SplitPart:
 
 @dataclass(frozen=True)
 class PlannedRung:
-    """One rung of the Hyperband plan: so many configurations, trained to so many epochs."""
+    """One rung of the plan: so many configurations, trained to so many epochs."""
 
     bracket: int
     rung: int
@@ -173,7 +173,7 @@ class RunSummary:
         config_toml: The whole configuration, defaults included, as TOML text.
         data: Facts about the data set.
         splits: Sides of the split with their counts.
-        plan: The Hyperband plan.
+        plan: The plan of the search.
         trials: All trials of the search.
         metrics: From `reports.evaluation.evaluate.evaluate`: the content of metrics.json.
         figures: Figure name to PNG file, in the order of the report.
@@ -181,6 +181,7 @@ class RunSummary:
         is_demo: Whether data are synthetic; the report then says so on every page.
         mode: "whole" (image) or "roi".
         protocol: "holdout" or "nested".
+        method: How it was searched, in words.
         objective: What the search maximised.
         training: How the final model was trained, in a few words, or "".
         imbalance: What was done for rare classes, in a few words, or "".
@@ -220,6 +221,7 @@ class RunSummary:
     is_demo: bool = False
     mode: str = "whole"
     protocol: str = "holdout"
+    method: str = "Hyperband"
     objective: str = "mean over patient-grouped folds of the macro one-vs-rest AUC"
     training: str = ""
     imbalance: str = ""

@@ -37,7 +37,7 @@ PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 LINEAGE = {
     "lineage/status": "completed or failed",
     "lineage/configuration": "Number of the configuration; trials of a promotion share it",
-    "lineage/bracket": "Hyperband bracket in the order of the plan, from 0",
+    "lineage/bracket": "Bracket in the order of the plan, from 0",
     "lineage/rung": "Rung in the bracket, from 0",
     "lineage/epochs": "Epochs trained when the trial ended",
     "lineage/initial_epoch": "Epochs already trained by the parent",
@@ -90,7 +90,7 @@ def write_experiment(
         for name, value in _session_values(record).items():
             values.setdefault(name, []).append(value)
     experiment = api_pb2.Experiment(
-        description=f"mammo-search: Hyperband over {len(records)} trials"
+        description=f"mammo-search: {len(records)} trials"
         f"{'; classes ' if class_names else ''}{', '.join(class_names)}. "
         f"{f'The search was {note}. ' if note else ''}"
         "Objectives are cross-validated, selected and therefore optimistic.",

@@ -58,6 +58,7 @@ from search.run_folder.metrics import read_metrics
 from search.run_folder.trial_log import read_records
 from search.trials.data import TrainingSettings
 
+METHODS = {"hyperband": "Hyperband", "random": "random search", "bayesian": "Bayesian optimisation"}
 IMBALANCE = {
     "balanced": "each class drawn equally often, in training only",
     "class_weights": "class weights in the loss, from the training patients alone",
@@ -151,6 +152,7 @@ class RunReport:
             search_figures=self._search_figures(manifest),
             is_demo=job.demo,
             mode=config.data.mode,
+            method=METHODS[config.search.tuner],
             audit=self.found.answers(),
             permutation=self.found.permutation_result(),
             training=self._training(manifest),
