@@ -50,7 +50,7 @@ KNOWN = (
         "_helps",
         "difference + MARGIN * error < 0",
         "difference < 0",
-        tests=("test_each_network_gets_the_correction_that_it_lacks",),
+        tests=("test_a_correction_that_helps_by_less_than_a_standard_error_is_not_applied",),
     ),
     WrongLine(
         "operating_points",

@@ -81,6 +81,16 @@ def test_each_network_gets_the_correction_that_it_lacks(scale: float, prior: flo
     assert (after < before - 0.01) == (found.correction.kind != "none")
 
 
+def test_a_correction_that_helps_by_less_than_a_standard_error_is_not_applied() -> None:
+    undecided = 0
+    for seed in range(20):
+        found = chosen(answers(seed, scale=1.3))
+        tried = [each for each in found.candidates if each.difference is not None and each.name != "none"]
+        assert (found.correction.kind != "none") == any(each.difference + each.standard_error < 0 for each in tried)
+        undecided += any(-each.standard_error < each.difference < 0 for each in tried)
+    assert undecided > 3, "the test would see no difference"
+
+
 def test_without_a_correction_the_probabilities_are_the_very_same() -> None:
     table = answers()
     correction = chosen(table).correction

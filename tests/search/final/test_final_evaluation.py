@@ -330,10 +330,18 @@ def test_slices_by_radius_are_cut_where_the_development_patients_cut_them(finish
     config, result = finished
     (prepared,) = (PreparedSet.load(path) for path in (config.output.cache / "prepared").iterdir())
     table, split = prepared.table, Split.read_csv(result.directory.split_file)
-    low, high = radius_cuts(table.take(split.development_rows(table)))
-    assert (low, high) != radius_cuts(table.take(split.test_rows(table))), "the test would see no difference"
-    names = [entry["level"] for entry in metrics["subgroups"] if entry["group"] == "radius"]
-    assert names == [f"under {low:.0f} px", f"{low:.0f} to {high:.0f} px", f"{high:.0f} px and more"]
+    held_out = table.take(split.test_rows(table))
+    known = [[each.film_radius for each in case.findings if each.film_radius is not None] for case in held_out.cases]
+    radii = [max(each) for each in known if each]
+
+    def slices(side):
+        low, high = radius_cuts(side)
+        names = f"under {low:.0f} px", f"{low:.0f} to {high:.0f} px", f"{high:.0f} px and more"
+        return list(zip(names, np.bincount(np.digitize(radii, (low, high)), minlength=3), strict=True))
+
+    found = [(entry["level"], entry["positives"]) for entry in metrics["subgroups"] if entry["group"] == "radius"]
+    assert found == slices(table.take(split.development_rows(table)))
+    assert found != slices(held_out), "the test would see no difference"
 
 
 def test_the_nested_protocol_is_offered_with_its_time(finished, best, metrics):
