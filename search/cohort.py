@@ -194,11 +194,14 @@ def split_from_file(file: Path, table: CaseTable) -> Split:
 
 
 def demo_config() -> Config:
-    """The configuration of ``run --demo``; flags and a file given with --config still change it."""
+    """The configuration of ``run --demo``; flags and a file given with --config still change it.
+
+    Its weights are random: there is nothing pretrained that a small rate of the backbone would save.
+    """
     return Config(
         preparation=PreparationSection(image_size=96),
         backbone=BackboneSection(name="bit-small", weights="random"),
-        search=SearchSection(max_trials=16, max_epochs=18, precision="float32"),
+        search=SearchSection(max_trials=16, max_epochs=18, precision="float32", backbone_lr_cap=100),
     )
 
 

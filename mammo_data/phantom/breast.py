@@ -12,20 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data.cases import Finding
-from mammo_data.phantom.lesions import island, lesion_mass, lesion_site
+from mammo_data.phantom.lesions import dense_mass, lesion_site
 from mammo_data.phantom.shapes import Field, add_mass, draw_calcifications, draw_line, draw_strand
 
 _DENSER = {"F": 0.85, "G": 1.0, "D": 1.15}
 _MASSES = (1, 3)
 
-# As parts of the film's side, but for their value and number.
-_STRAND_LENGTH = (0.06, 0.15)
-_STRAND_WIDTH = (0.005, 0.010)
-_STRAND_VALUE = (0.65, 0.85)
-_SCATTERED = (1, 5)
-_TOGETHER = (12, 18)
-_PRETENDERS = 0.05
-"""Part of the breasts without a malignant lesion whose strands lie together, too."""
+# About a mass: lengths and places as parts of its circle's radius, widths of the film's side.
+_STRANDS = (8, 12)
+_STRAND_LENGTH = (0.45, 0.6)
+_STRAND_PLACE = (0.95, 1.15)
+_STRAND_WIDTH = (0.012, 0.018)
+_STRAND_VALUE = (1.1, 1.4)
 
 # Standard deviation of each octave of an even breast, fine to coarse, at the scale of a small prepared image.
 _OCTAVES = (0.06, 0.068, 0.068, 0.068, 0.06)
@@ -54,7 +52,7 @@ def render_breast(
     lines: Field = np.zeros_like(image)
     _draw_ducts(lines, depth, rng)
     findings, taken = _add_masses(image, depth, kinds, int(rng.integers(*_MASSES)), rng)
-    _draw_strands(lines, depth, findings, taken, rng)
+    _draw_strands(lines, findings, taken, rng)
     image += cv2.GaussianBlur(lines, (0, 0), 0.003 * side)
     image += _clouds(image, depth, _DENSER[tissue], rng)
     image += _calcifications(depth, findings, rng)
@@ -139,50 +137,35 @@ def _add_masses(
     for number in range(max(count, len(kinds))):
         x, y, radius = lesion_site(depth, taken, rng)
         taken.append((x, y, radius))
-        if number < len(kinds):
-            abnormality, severity = kinds[number]
-            add_mass(image, lesion_mass(abnormality, severity, x, y, radius, rng), rng)
-            findings.append(Finding(abnormality, severity, x, y, radius))
-        else:
-            add_mass(image, island(x, y, radius, rng), rng)
+        is_lesion = number < len(kinds)
+        add_mass(image, dense_mass(x, y, radius, rng, is_lesion=is_lesion), rng)
+        if is_lesion:
+            findings.append(Finding(*kinds[number], x, y, radius))
     return tuple(findings), taken
 
 
 def _draw_strands(
-    lines: Field,
-    depth: Field,
-    findings: tuple[Finding, ...],
-    masses: list[tuple[float, float, float]],
-    rng: np.random.Generator,
+    lines: Field, findings: tuple[Finding, ...], masses: list[tuple[float, float, float]], rng: np.random.Generator
 ) -> None:
-    """Draw strands: some scattered, some together, in a malignant lesion radiating from it.
+    """Draw strands about every mass: they radiate from a malignant one, run round a benign one, and point anywhere
+    about an island.
 
-    In other breasts those, too, are scattered, or they cross a mass anyhow. Number, length and brightness are drawn
-    without regard to the class.
+    Number, length, brightness, width and place are drawn without regard to the class.
     """
-    side = depth.shape[0]
-    scattered, together = int(rng.integers(*_SCATTERED)), int(rng.integers(*_TOGETHER))
-    value, pretends = float(rng.uniform(*_STRAND_VALUE)), bool(rng.random() < _PRETENDERS)
-    malignant = [place for place, finding in zip(masses, findings, strict=False) if finding.severity == "malignant"]
+    side, value = lines.shape[0], float(rng.uniform(*_STRAND_VALUE))
+    for number, (x, y, radius) in enumerate(masses):
+        severity = findings[number].severity if number < len(findings) else ""
+        for spoke in _spread(int(rng.integers(*_STRANDS)), rng):
+            anywhere = float(rng.uniform(0, 2 * np.pi))
+            heading = {"malignant": spoke, "benign": spoke + np.pi / 2}.get(severity, anywhere)
+            length, away = radius * float(rng.uniform(*_STRAND_LENGTH)), radius * float(rng.uniform(*_STRAND_PLACE))
+            start = np.array([x, y]) + away * _unit(spoke) - length / 2 * _unit(heading)
+            grey, width = value * float(rng.uniform(0.7, 1.3)), side * float(rng.uniform(*_STRAND_WIDTH))
+            draw_strand(lines, start, heading, length, grey, width, bend=float(rng.normal(0, 0.1)))
 
-    def draw(middle: NDArray[np.float64], heading: float, length: float) -> None:
-        way = np.array([np.cos(heading), np.sin(heading)])
-        grey, width = value * float(rng.uniform(0.7, 1.3)), side * float(rng.uniform(*_STRAND_WIDTH))
-        draw_strand(lines, middle - length / 2 * way, heading, length, grey, width, bend=float(rng.normal(0, 0.2)))
 
-    for x, y, radius in malignant:
-        for spoke in _spread(together, rng):
-            start, end = radius * float(rng.uniform(0.3, 0.5)), radius * float(rng.uniform(1.0, 1.4))
-            draw(np.array([x, y]) + (start + end) / 2 * np.array([np.cos(spoke), np.sin(spoke)]), spoke, end - start)
-    if pretends and not malignant:
-        x, y, radius = masses[int(rng.integers(len(masses)))]
-        for heading in _spread(together, rng):
-            draw(np.array([x, y]) + rng.normal(0, 0.5 * radius, 2), heading, radius * float(rng.uniform(0.5, 1.1)))
-    elif not malignant:
-        scattered += together
-    places = np.argwhere(depth > 0.08)[:, ::-1]
-    for middle in places[rng.integers(len(places), size=scattered)].astype(np.float64):
-        draw(middle, float(rng.uniform(0, 2 * np.pi)), side * float(rng.uniform(*_STRAND_LENGTH)))
+def _unit(angle: float) -> NDArray[np.float64]:
+    return np.array([np.cos(angle), np.sin(angle)])
 
 
 def _spread(count: int, rng: np.random.Generator) -> list[float]:

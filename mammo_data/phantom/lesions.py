@@ -1,11 +1,10 @@
-"""Lesions of the synthetic films, whose shape is their class, and islands of dense tissue, which mean nothing.
+"""Lesions of the synthetic films, and islands of dense tissue, which mean nothing.
 
-benign: CIRC is a smooth, well-circumscribed mass, MISC the same with a softer edge.
-malignant: SPIC is an irregular core that strands radiate from, ARCH such strands with hardly a core, CALC an irregular
-core with strands and a cluster of calcifications.
-
-The strands are drawn in `mammo_data.phantom.breast`, for every breast has as many. Benign edges may be bumpy, too, and
-some as much as a malignant core's.
+All are masses of one kind, as large, as bright and as bumpy; an island's edge is a little softer. About each lie as
+many strands (`mammo_data.phantom.breast`), and which way they point is the class: they radiate from a malignant lesion,
+run round a benign one like a capsule, and point anywhere about an island. So no statistic of a whole film's brightness
+or texture tells much; what has to be seen is how place and direction go together. MIAS's names of abnormalities are
+given out at random, but for CALC, which has the film's calcifications in a cluster.
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ import numpy as np
 from mammo_data.phantom.shapes import Field, Mass
 
 # In the frame of the breast, lengths as parts of the film's side. How hard the films are was set by hand on generator
-# seeds 101 to 104, none of them the demonstration's; tests/benchmarks/bench_phantom.py measures it.
+# seeds 103, 105 and 106, none of them the demonstration's; tests/benchmarks/bench_phantom.py measures it.
 _RADIUS = (0.10, 0.15)
-_CONTRAST = (0.5, 0.7)
-_ISLAND_CONTRAST = (0.15, 0.35)
-_SOFTNESS = {"CIRC": (0.10, 0.25), "MISC": (0.20, 0.45), "SPIC": (0.25, 0.60), "ARCH": (0.5, 0.9), "CALC": (0.25, 0.60)}
-_RAGGEDNESS = {"benign": (0.0, 0.04), "malignant": (0.05, 0.12)}
-_EDGE = {"CIRC": 0.75, "MISC": 0.75, "SPIC": 0.55, "ARCH": 0.35, "CALC": 0.50}
-_FAINTER = {"ARCH": 0.6}
+_EDGE = 0.5
+"""Radius of a mass as a part of its circle's, on which its strands lie."""
+_CONTRAST = (0.35, 0.6)
+_SOFTNESS = {"lesion": (0.2, 0.5), "island": (0.3, 0.9)}
+_RAGGEDNESS = (0.0, 0.06)
+_ELONGATION = (1.0, 1.3)
 
 
 def lesion_site(
     depth: Field, taken: list[tuple[float, float, float]], rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """Centre and radius of a lesion or an island, well inside the breast and apart from the others."""
+    """Centre and radius of the circle of a lesion or an island, well inside the breast and apart from the others."""
     side = depth.shape[0]
     step = max(1, side // 64)
     radius = float(rng.uniform(*_RADIUS)) * side
@@ -43,35 +42,22 @@ def lesion_site(
     return float(columns[chosen]), float(rows[chosen]), radius
 
 
-def lesion_mass(abnormality: str, severity: str, x: float, y: float, radius: float, rng: np.random.Generator) -> Mass:
-    """Mass of a lesion.
+def dense_mass(x: float, y: float, radius: float, rng: np.random.Generator, *, is_lesion: bool) -> Mass:
+    """Mass of a lesion or an island.
 
     Args:
-        abnormality: CIRC, MISC, SPIC, ARCH or CALC.
-        severity: "benign" or "malignant".
         x: Centre's column in pixels.
         y: Centre's row.
-        radius: In pixels.
+        radius: Of its circle, in pixels.
         rng: Where all draws come from.
+        is_lesion: Which of the two.
     """
     return Mass(
         x,
         y,
-        radius * _EDGE[abnormality],
-        float(rng.uniform(*_CONTRAST)) * _FAINTER.get(abnormality, 1.0),
-        softness=float(rng.uniform(*_SOFTNESS[abnormality])),
-        raggedness=float(rng.uniform(*_RAGGEDNESS[severity])),
-        elongation=float(rng.uniform(1.0, 1.3)),
-    )
-
-
-def island(x: float, y: float, radius: float, rng: np.random.Generator) -> Mass:
-    """Island of dense tissue: about as large as a lesion, fainter, without an edge."""
-    return Mass(
-        x,
-        y,
-        radius * float(rng.uniform(0.45, 0.75)),
-        float(rng.uniform(*_ISLAND_CONTRAST)),
-        softness=float(rng.uniform(0.7, 1.4)),
-        elongation=float(rng.uniform(1.0, 1.8)),
+        radius * _EDGE,
+        float(rng.uniform(*_CONTRAST)),
+        softness=float(rng.uniform(*_SOFTNESS["lesion" if is_lesion else "island"])),
+        raggedness=float(rng.uniform(*_RAGGEDNESS)),
+        elongation=float(rng.uniform(*_ELONGATION)),
     )

@@ -115,7 +115,7 @@ def test_the_texture_of_whole_films_hardly_tells_malignant_ones(many: tuple[Case
     (texture,) = [group for group in shortcuts(small, table.image_ids) if not group.trivial]
     scores = grouped_scores(texture.values, table.labels == 2, table.patient_ids)
     assert scores is not None
-    assert auc(table.labels == 2, scores) < 0.85, "1.0 on films whose texture alone tells the class"
+    assert auc(table.labels == 2, scores) < 0.7, "1.0 on films whose texture alone tells the class"
 
 
 def test_where_strands_and_edges_point_about_a_lesion_tells_its_class(
@@ -133,7 +133,7 @@ def test_where_strands_and_edges_point_about_a_lesion_tells_its_class(
             x, y, radius = finding.circle
             rows, columns = np.mgrid[:256, :256].astype(np.float32)
             distance = np.hypot(columns - x, rows - y)
-            ring = (distance > 0.3 * radius) & (distance < 1.1 * radius)
+            ring = (distance > 0.8 * radius) & (distance < 1.4 * radius)
             radial = (right * (columns - x) + down * (rows - y))[ring] / distance[ring]
             whole = (right**2 + down**2)[ring].sum()
             across.append(1 - float((radial**2).sum() / whole))

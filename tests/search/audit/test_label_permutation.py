@@ -1,4 +1,4 @@
-"""The demonstration's data hold a signal and no leak, seen through the frozen backbone alone."""
+"""The demonstration's films hold no leak, and a signal of size, seen through the frozen backbone alone."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from search.cohort import demo_config, job_source
 
 @pytest.fixture(scope="module")
 def features(tmp_path_factory, tensorflow_started):
-    """Depth-0 features of the demonstration's images: float32 [n, channels], labels, patients."""
+    """Depth-0 features of the demonstration's images: float32 [n, channels], size of the breast in thirds, patients."""
     from mammo_data.preparation.prepared import PreparationSettings, prepare
     from search.bit.family import architecture_of
     from search.bit.resolve import resolve_weights
@@ -28,7 +28,8 @@ def features(tmp_path_factory, tensorflow_started):
     trunk = frozen_trunk(architecture, weights, image_size=config.preparation.image_size, depths=(0,))
     pixels = np.repeat(prepared.images[..., None], 3, axis=-1).astype(np.float32) / 127.5 - 1
     pooled = np.concatenate([trunk(pixels[start : start + 24])[0] for start in range(0, len(pixels), 24)])
-    return pooled, prepared.table.labels, np.array(prepared.table.patient_ids)
+    sizes = np.mean(prepared.images > 18, axis=(1, 2))
+    return pooled, np.digitize(sizes, np.quantile(sizes, (1 / 3, 2 / 3))), np.array(prepared.table.patient_ids)
 
 
 def patient_folds(patients):
