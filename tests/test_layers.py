@@ -79,7 +79,7 @@ TARGETS = {
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 18_050,  # 14,000 when the house was rebuilt; what people send, and what a search is worth, came since
+    "code lines": 17_980,  # 14,000 when the house was rebuilt; what people send, and what a search is worth, came since
     "circles": 0,
     "README bytes": 10_000,
 }

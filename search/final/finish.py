@@ -25,7 +25,8 @@ from search.files.digests import content_checksum
 from search.files.tensors import Arrays
 from search.final.baselines.train import train_baselines
 from search.final.final_model import FinalModel
-from search.final.held_out import about_the_search, held_out, read_under_other_splits, write_predictions
+from search.final.finalists import read_finalists
+from search.final.held_out import held_out, read_under_other_splits, write_predictions
 from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form, as_json
 from search.final.localisation import kept_form, localise
@@ -121,12 +122,13 @@ def finish(
     seed, store = config.split.seed, FinalStore(directory, progress.say)
     network, tails, exported = retrain_and_export(job, searched, store, progress, seeds=config.retrain.seeds)
     baselines = train_baselines(config, cohort, searched, store, progress)
+    finalists = read_finalists(directory.path / "oof", outcome.records, searched.data.class_names)
     evaluation, readings = held_out(
-        directory, network, cohort, searched, tails, baselines, store, progress, exported=exported, seed=seed
+        directory, network, cohort, searched, finalists, tails, baselines, store, progress, exported=exported, seed=seed
     )
     metrics = {**evaluation.metrics, "mode": config.data.mode, "holdout_readings": len(readings)}
     metrics["other_splits"] = asdict(read_under_other_splits(directory, cohort))
-    metrics |= about_the_search(directory.path / "oof", outcome.winner, outcome.records, searched.data.class_names)
+    metrics |= finalists.about()
     if config.split.protocol == "holdout":
         others = time.perf_counter() - clock - sum(record.seconds for record in outcome.records)
         metrics["nested_seconds"] = round(nested_seconds(outcome.records, config, other_seconds=max(0.0, others)))

@@ -6,9 +6,6 @@ Beside the predictions the evaluation is given attributes of the cases, and the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +16,15 @@ from reports import (
     Evaluation,
     FoldEnsemble,
     Predictions,
-    SelectionCorrection,
-    TrialRecord,
-    bbc_cv,
-    convergence,
     evaluate,
     radius_terciles,
-    ranked,
-    ranking,
 )
 from search.cohort import Cohort
 from search.export.model import load_exported, predict_images
 from search.files.atomic import replacing
 from search.files.tensors import Arrays
-from search.final.baselines.answer import by_trials, with_answer
-from search.final.baselines.baseline import Baselines
+from search.final.baselines.baseline import Baselines, with_answer
+from search.final.finalists import Finalists
 from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form
 from search.final.retrain import FoldModels, Searched, train_fold_models
@@ -41,7 +32,6 @@ from search.run_folder.directory import RunDirectory
 from search.run_folder.ledger import OtherSplits, Reading, other_splits, record_final_stage
 from search.screen.progress import RunProgress
 from search.trials.data import training_shares
-from search.trials.out_of_fold import read_out_of_fold
 from search.trials.tail import TrainedTail
 
 
@@ -50,6 +40,7 @@ def held_out(
     network: FinalNetwork,
     cohort: Cohort,
     searched: Searched,
+    finalists: Finalists,
     tails: tuple[TrainedTail, ...],
     baselines: Baselines,
     store: FinalStore,
@@ -67,10 +58,11 @@ def held_out(
     after it, the stage reads for the same line, or not again where the probabilities were kept.
 
     Args:
-        directory: The run's folder, with the exported model and the out-of-fold predictions.
+        directory: The run's folder, with the exported model.
         network: The winner's.
         cohort: The images and their split.
         searched: The search.
+        finalists: Its trials at the full budget.
         tails: The final models, the exported one first.
         baselines: What they are compared with.
         store: Keeps the fold models, and what all models said.
@@ -81,9 +73,8 @@ def held_out(
     Returns:
         The evaluation, and all readings of these patients, this one among them.
     """
-    oof, data, outcome, epochs = directory.path / "oof", searched.data, searched.outcome, searched.epochs
+    data, epochs, stored = searched.data, searched.epochs, finalists.winner
     table, split = cohort.prepared.table, cohort.split
-    stored = read_out_of_fold(oof, outcome.winner, outcome.records, data.class_names)
     folds = FoldModels((), exact=True)
     if len(data.folds) > 1:  # a single model is no ensemble
         total = len(data.folds) * epochs
@@ -121,7 +112,7 @@ def held_out(
             for each in said
         )
         seeds, own = len(tails) - 1, len(others)
-        selection = selection_correction(oof, outcome.records, data.class_names, seed=seed)
+        corrected = finalists.corrected(seed=seed)
         evaluation = evaluate(
             first,
             development=stored.predictions,
@@ -129,13 +120,12 @@ def held_out(
             training_shares=training_shares(searched.settings.minority, len(data.class_names)),
             attributes=case_attributes(cases),
             radius_cuts=radius_cuts(table.take(split.development_rows(table))),
-            selection=selection,
+            selection=corrected[-1][1],
             other_seeds=tuple(tables[:seeds]),
             ensemble=FoldEnsemble(tuple(tables[seeds:own]), folds.exact) if len(folds.tails) > 1 else None,
             seed=seed,
         )
-        trials = by_trials(oof, outcome.records, data.class_names, seed=seed)
-        return with_answer(evaluation, baselines, tables[own:], selection, trials, seed=seed), readings
+        return with_answer(evaluation, baselines, tables[own:], corrected, seed=seed), readings
 
 
 def read_under_other_splits(directory: RunDirectory, cohort: Cohort) -> OtherSplits:
@@ -176,29 +166,6 @@ def write_predictions(
                 table.write_csv(temporary, outer_folds=outer_folds)
 
 
-def about_the_search(
-    oof: Path, winner: TrialRecord, records: Sequence[TrialRecord], class_names: Sequence[str]
-) -> dict[str, Any]:
-    """The sections ``convergence`` and ``ranking`` of metrics.json.
-
-    Args:
-        oof: The folder ``oof`` of the search.
-        winner: Its best trial.
-        records: All trials.
-        class_names: Ordered class names.
-
-    Raises:
-        RunError: If a file is missing or damaged.
-    """
-    finalists = ranked(records)
-    tables = [read_out_of_fold(oof, record, records, class_names) for record in finalists]
-    labels, folds = tables[0].predictions.labels, tables[0].folds  # of the winner, the same of all
-    counts = [np.bincount(labels[folds == fold], minlength=len(class_names)) for fold in np.unique(folds)]
-    found: dict[str, Any] = {"convergence": asdict(convergence(winner, np.array(counts)))}
-    compared = ranking(finalists, [(table.predictions, table.folds) for table in tables])
-    return found if compared is None else found | {"ranking": asdict(compared)}
-
-
 def case_attributes(table: CaseTable) -> dict[str, CaseAttributes]:
     """Tissue, kinds of finding and the largest located finding's radius of each image, by image id."""
     attributes = {}
@@ -215,30 +182,3 @@ def radius_cuts(development: CaseTable) -> tuple[float, float] | None:
     if all(item.radius is None for item in attributes.values()):
         return None
     return radius_terciles(attributes)
-
-
-def selection_correction(
-    oof: Path, records: Sequence[TrialRecord], class_names: Sequence[str], *, seed: int
-) -> SelectionCorrection | None:
-    """BBC-CV over the full-budget trials: the search's score is the largest of theirs.
-
-    Args:
-        oof: The folder ``oof`` of the search.
-        records: All trials, by their number.
-        class_names: Ordered class names.
-        seed: Seed of the draws.
-
-    Returns:
-        The correction; None where no trial completed.
-
-    Raises:
-        RunError: If a file is missing or damaged.
-    """
-    # In the order of their numbers, not best first: of equal candidates the first one is chosen.
-    finalists = sorted(ranked(records), key=lambda record: record.trial)
-    if not finalists:
-        return None
-    stored = [read_out_of_fold(oof, record, records, class_names) for record in finalists]
-    cases = stored[0].predictions
-    probabilities = np.stack([trial.predictions.probabilities for trial in stored])
-    return bbc_cv(cases.labels, probabilities, cases.patient_ids, stored[0].folds, seed=seed)

@@ -19,13 +19,12 @@ from search.cohort import Cohort
 from search.export.describe import write_run_metadata
 from search.files.atomic import write_atomic
 from search.final.final_model import FinalModel
+from search.final.finalists import read_finalists
 from search.final.finish import kept_probes
 from search.final.held_out import (
-    about_the_search,
     case_attributes,
     radius_cuts,
     read_under_other_splits,
-    selection_correction,
     write_predictions,
 )
 from search.final.kept import FinalStore, as_json
@@ -168,12 +167,9 @@ def _evaluation(
         entry["configuration"] = fold.winner.hyperparameters
         entry["selected_objective"] = fold.winner.objective
         entry["holdout_readings"] = fold.readings
-    selection = selection_correction(job.directory.path / "oof", outcome.records, table.class_names, seed=seed)
-    if selection is not None:
-        metrics["selection"] = asdict(selection)
-    metrics |= about_the_search(
-        job.directory.path / "oof", outcome.winner, outcome.records, everyone.prepared.table.class_names
-    )
+    finalists = read_finalists(job.directory.path / "oof", outcome.records, table.class_names)
+    metrics["selection"] = asdict(finalists.corrected(seed=seed)[-1][1])
+    metrics |= finalists.about()
     metrics["convergence"]["outer_searches"] = _outer_convergence(folds)
     if predictions.baselines:
         own = [fold.metrics for fold in folds]

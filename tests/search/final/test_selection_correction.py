@@ -8,7 +8,7 @@ import pytest
 from reports import softmax
 from reports.trials import OBJECTIVE_CURVE, TrialRecord
 from search.errors import RunError
-from search.final.held_out import selection_correction
+from search.final.finalists import read_finalists
 from search.trials.cross_validation import FoldResult, score, validation_metrics
 from search.trials.data import TrialData
 from search.trials.out_of_fold import out_of_fold_file, read_out_of_fold, write_out_of_fold
@@ -69,7 +69,7 @@ def test_the_best_trial_of_noise_is_corrected_to_chance(tmp_path):
         folder = tmp_path / str(seed)
         folder.mkdir()
         records = noisy_search(folder, seed)
-        found = selection_correction(folder, records, CLASSES, seed=seed)
+        ((_, found),) = read_finalists(folder, records, CLASSES).corrected(seed=seed)[-1:]
         assert found.candidates == 20
         assert found.selected == pytest.approx(max(record.objective for record in records[20:]), abs=1e-12)
         selected.append(found.selected)
@@ -82,7 +82,7 @@ def test_a_missing_file_is_named(tmp_path):
     records = noisy_search(tmp_path, 0)
     out_of_fold_file(tmp_path, 22).unlink()
     with pytest.raises(RunError, match=r"0022\.npz, missing or damaged"):
-        selection_correction(tmp_path, records, CLASSES, seed=0)
+        read_finalists(tmp_path, records, CLASSES)
 
 
 def test_a_trial_of_an_older_version_is_read_at_its_best_epoch_be_it_its_parent_s(tmp_path):
@@ -92,7 +92,3 @@ def test_a_trial_of_an_older_version_is_read_at_its_best_epoch_be_it_its_parent_
         with np.load(out_of_fold_file(tmp_path, file)) as written:
             (logits,) = written["logits"][written["epoch"] == epoch]
         np.testing.assert_array_equal(found.predictions.probabilities, softmax(logits))
-
-
-def test_without_a_completed_run_there_is_nothing_to_correct(tmp_path):
-    assert selection_correction(tmp_path, [], CLASSES, seed=0) is None
