@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from search.config.reading import load_config
-from search.files.tensors import load_checked_npz
+from search.files.tensors import load_checked_npz, load_checked_safetensors, save_checked_safetensors
 from search.plan.protocol import plan_search
 from search.run_folder.trial_log import drop_torn_line, read_records
 from tests.support.damage import DAMAGES
@@ -177,3 +177,11 @@ def test_damaged_state_is_made_anew(search, uninterrupted, whole, stopped, tmp_p
         file.write_bytes(damage(file.read_bytes()))
     assert search(directory) == uninterrupted
     assert out_of_fold(directory) == out_of_fold(whole)
+
+
+def test_the_state_of_another_version_s_tail_is_made_anew(search, uninterrupted, stopped, tmp_path):
+    directory = shutil.copytree(stopped, tmp_path / "copy", ignore=shutil.ignore_patterns(".*"))
+    for file in files(directory, "checkpoints/*/*"):
+        first, *others = load_checked_safetensors(file).items()
+        save_checked_safetensors(file, dict(others) | {f"{first[0]}-renamed": first[1]})
+    assert search(directory) == uninterrupted

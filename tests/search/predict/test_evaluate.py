@@ -36,6 +36,7 @@ def test_held_out_patients_give_the_run_s_own_figures_and_are_not_counted_again(
     assert_described("evaluate", found)
     assert found["holdout_readings"] == before == len(readings(runs, split))
     assert found["counted"] is False
+    assert run.name not in found["other_splits"]["runs"]
     assert logged(runs, split)[-1].models == (found_in(run),)
     assert "now not counted: this model had read them before" in typed(capsys, "evaluate", run.path).out
     stored = json.loads((run.best / "metrics.json").read_text())
