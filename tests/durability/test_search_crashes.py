@@ -10,6 +10,7 @@ import pytest
 from search.config.reading import load_config
 from search.files.tensors import load_checked_npz, load_checked_safetensors, save_checked_safetensors
 from search.plan.protocol import plan_search
+from search.plan.space import Configuration
 from search.run_folder.trial_log import drop_torn_line, read_records
 from tests.support.damage import DAMAGES
 
@@ -185,3 +186,12 @@ def test_the_state_of_another_version_s_tail_is_made_anew(search, uninterrupted,
         first, *others = load_checked_safetensors(file).items()
         save_checked_safetensors(file, dict(others) | {f"{first[0]}-renamed": first[1]})
     assert search(directory) == uninterrupted
+
+
+def test_a_search_that_is_complete_trains_nothing(search, trainers, uninterrupted, whole, tmp_path):
+    directory = shutil.copytree(whole, tmp_path / "copy")
+    trainer = trainers(Configuration(**uninterrupted[0].hyperparameters))
+    before = trainer.arithmetic_seconds
+    assert before > 0
+    assert search(directory) == uninterrupted
+    assert trainer.arithmetic_seconds == before
