@@ -189,7 +189,7 @@ def test_what_changes_no_result_may_change(halted):
     run.write_manifest(run.read_manifest().but(git="another", host="elsewhere", processor="another"))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(GoneOnError):
         patch.setattr("search.protocols.holdout.finish", goes_on)
-        run_job(Job(changed, name="halted", detail="verbose"))
+        run_job(Job(changed, name="halted", detail="verbose", resume=True))
     assert "computed on CPU (another), after the search CPU (" in run.log_file.read_text()
 
 

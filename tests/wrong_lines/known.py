@@ -161,6 +161,12 @@ KNOWN = (
         tests=("test_a_search_trains_with_what_is_configured",),
     ),
     # Around the run.
+    WrongLine(
+        "run_job",
+        "open_run_directory(job.config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume)",
+        "open_run_directory(job.config.output.runs, job.run_name, fresh=job.resume, resume=job.resume)",
+        tests=("test_what_changes_no_result_may_change",),
+    ),
     # Not merely left out, for a lock that nobody has any more is released as well.
     WrongLine("locked", "lock.release()", 'globals().setdefault("_held", []).append(lock)'),
     WrongLine("held_out", "directory.runs, split.test_fingerprint", 'directory.runs, split.test_fingerprint + "x"'),
