@@ -3,9 +3,9 @@
     python -m tests.benchmarks.bench_recipe FOLDER [--sets 6]
 
 FOLDER keeps ``table.jsonl`` and ``pretrained.safetensors``; what is in the table is not trained again, so that the
-program may be stopped and spans sittings. bit-small is first trained, all of it, to tell the tissue of other phantom
-women (no seed of theirs is used again), so that it resembles a pretrained network: what is right for a random backbone
-need not be for the one that users have.
+program may be stopped and spans sittings. bit-small is first trained, all of it, on another task with other phantom
+women (no seed of theirs is used again): benign films from normal ones, no malignant one among them. So it resembles a
+pretrained network: what is right for a random backbone need not be for the one that users have.
 
 A line of the table is one configuration (schedule, rate, depth) trained through its whole schedule on each fold of one
 phantom set. The weights of the last quarter of its epochs are averaged as well, batch norm estimated again in one pass
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ PRETRAINING_SEED = 90_000
 FOLDS = 3
 VARIANTS = ("last", "moving", "last quarter")
 PATIENTS, FILM_SIZE, IMAGE_SIZE, EPOCHS = 160, 256, 96, 18
+PRETRAINING_PATIENTS, PRETRAINING_EPOCHS = 480, 30
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def _arm(row: Mapping[str, Any]) -> tuple[int, str, float, int]:
 
 
 def pretrained(file: Path) -> Any:
-    """bit-small that tells the tissue of phantom women of its own, made once."""
+    """bit-small that tells benign films of phantom women of its own from normal ones, made once."""
     from search.bit import BitWeights
     from search.bit.architecture import SMALL
     from search.bit.weights import fingerprint_of
@@ -96,20 +98,20 @@ def pretrained(file: Path) -> Any:
     arrays = load_checked_safetensors(file) if file.is_file() else None
     if arrays is None:
         with tempfile.TemporaryDirectory() as folder:
-            found = _phantom_set(Path(folder), PRETRAINING_SEED, None, tissue=True)
-            settings = replace(found.settings, full_epochs=30, schedule="cosine")
+            found = _phantom_set(Path(folder), PRETRAINING_SEED, None, another_task=True)
+            settings = replace(found.settings, full_epochs=PRETRAINING_EPOCHS, most_backbone_rate=math.inf)
             trainer, configuration = _begun(found, 0.02, SMALL.max_depth)
             from search.final.retrain import retrain
 
-            (tail,) = retrain(trainer, configuration, found.data, settings, epochs=30, seeds=1)
+            (tail,) = retrain(trainer, configuration, found.data, settings, epochs=PRETRAINING_EPOCHS, seeds=1)
             print(f"pretraining: loss {tail.losses[0]:.3f} to {tail.losses[-1]:.3f}")
             arrays = {**found.weights.arrays, **tail.backbone}
             save_checked_safetensors(file, arrays)
-    return BitWeights(arrays, fingerprint_of(arrays), "bit-small, trained on tissue of phantom women")
+    return BitWeights(arrays, fingerprint_of(arrays), "bit-small, trained on benign and normal phantom films")
 
 
-def _phantom_set(folder: Path, seed: int, weights: Any, *, tissue: bool = False) -> _Set:
-    """Films, split, banks and compiled tails of one set; with ``tissue`` the classes are F, G and D."""
+def _phantom_set(folder: Path, seed: int, weights: Any, *, another_task: bool = False) -> _Set:
+    """Films, split, banks and compiled tails of one set; the other task has no malignant film."""
     from mammo_data import load_cases, open_source, patient_split, prepare, write_phantom
     from search.bit.architecture import SMALL
     from search.bit.weights import random_weights
@@ -121,20 +123,25 @@ def _phantom_set(folder: Path, seed: int, weights: Any, *, tissue: bool = False)
     from search.trials.schedule import bit_learning_rate
     from search.trials.worker import TrainerPool
 
-    films = write_phantom(folder / "films", patients=PATIENTS, seed=seed, image_size=FILM_SIZE)
-    if tissue:
-        cases = load_cases(open_source(films)).cases
-        lines = [f"{case.image_id}.pgm,{case.patient_id},{case.tissue}" for case in cases]
+    patients = PRETRAINING_PATIENTS if another_task else PATIENTS
+    films = write_phantom(folder / "films", patients=patients, seed=seed, image_size=FILM_SIZE)
+    if another_task:
+        lines = ["image,patient,label"]
+        for case in load_cases(open_source(films)).cases:
+            if case.label == "malignant":
+                (films / f"{case.image_id}.pgm").unlink()
+            else:
+                lines.append(f"{case.image_id}.pgm,{case.patient_id},{case.label}")
         (films / "Info.txt").unlink()
-        (films / "cases.csv").write_text("\n".join(["image,patient,label", *lines]) + "\n")
-    source = open_source(films, None, ("F", "G", "D") if tissue else ())
+        (films / "cases.csv").write_text("\n".join(lines) + "\n")
+    source = open_source(films)
     prepared = prepare(source, PreparationSection(image_size=IMAGE_SIZE).settings(), folder / "prepared")
     split = patient_split(prepared.table, test_fraction=0.25, folds=FOLDS, seed=seed)
     development, test = split.development_rows(prepared.table), split.test_rows(prepared.table)
-    depths, backbone = ((SMALL.max_depth,) if tissue else DEPTHS), weights or random_weights(SMALL, seed)
+    depths, backbone = ((SMALL.max_depth,) if another_task else DEPTHS), weights or random_weights(SMALL, seed)
     plan = plan_banks(
         prepared.table.labels[development],
-        3,
+        len(prepared.table.class_names),
         boundary_shapes(SMALL, depths, IMAGE_SIZE),
         base_views=4,
         most_views=16,
