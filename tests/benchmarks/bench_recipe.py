@@ -9,7 +9,7 @@ pretrained network: what is right for a random backbone need not be for the one 
 
 A line of the table is one configuration (schedule, rate, depth) trained through its whole schedule on each fold of one
 phantom set. The weights of the last quarter of its epochs are averaged as well, batch norm estimated again in one pass
-over the training images; and a moving average over all epochs (half of it the last one) is kept. What is measured on
+over training views; and a moving average over all epochs (half of it the last one) is kept. What is measured on
 the patients that were held out (the mean of the fold models' figures): macro AUC, log loss, and the specificity of the
 threshold that keeps 90 % of the out-of-fold negatives. ``swing`` is the largest step between epochs of a fold's
 validation loss in the second half.
@@ -179,7 +179,7 @@ def _begun(found: _Set, rate: float, depth: int) -> tuple[Any, Any]:
 
 def trained(found: _Set, schedule: str, rate: float, depth: int) -> dict[str, Any]:
     """One configuration on every fold: what each way of taking its weights is worth."""
-    from search.trials.cross_validation import DivergedError, train_epoch
+    from search.trials.cross_validation import DivergedError, draw_epoch, train_epoch
 
     trainer, configuration = _begun(found, rate, depth)
     settings = replace(found.settings, schedule=schedule)
@@ -205,7 +205,9 @@ def trained(found: _Set, schedule: str, rate: float, depth: int) -> dict[str, An
         for name, weights in zip(VARIANTS, (state, moving, _mean(kept)), strict=True):
             trainer.restore(weights)
             if name == "last quarter":
-                _estimate_batch_norm(trainer, bank.values[bank.offsets[training]], bank.values.dtype)
+                # Views drawn as for an epoch: the statistics that training had are those of balanced batches.
+                drawn, views = draw_epoch(labels[training], bank.view_counts[training], settings, 0, "fold", fold)
+                _estimate_batch_norm(trainer, bank.values[(bank.offsets[training[drawn]] + views).ravel()])
             inner[name].append(trainer.logits(bank.values, bank.offsets[validation]))
             outer[name].append(trainer.logits(outside, np.arange(len(outside))))
     return {"swing": max(swings), **{name: _worth(found, inner[name], outer[name]) for name in VARIANTS}}
@@ -222,8 +224,8 @@ def _mean(states: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _estimate_batch_norm(trainer: Any, values: NDArray[Any], dtype: Any) -> None:
-    """Moving statistics of the head's two batch norms over some images, layer by layer."""
+def _estimate_batch_norm(trainer: Any, values: NDArray[Any]) -> None:
+    """Moving statistics of the head's two batch norms over some stored views, layer by layer."""
     import keras
 
     for name in ("head_input_norm", "head_norm"):
