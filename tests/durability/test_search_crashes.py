@@ -130,6 +130,7 @@ def assert_every_crash_is_survived(search, uninterrupted, tmp_path, monkeypatch,
         assert search(directory) == uninterrupted, "a finished search is not searched again"
 
 
+@pytest.mark.slow
 def test_a_crash_at_any_of_some_writes_changes_nothing(search, uninterrupted, tmp_path, monkeypatch):
     assert_every_crash_is_survived(search, uninterrupted, tmp_path, monkeypatch, step=5)
 

@@ -134,6 +134,7 @@ def test_the_trunk_in_the_graph_gives_the_same_objective(engine, films):
     assert same_objective(head.engine_curve(), reference)
 
 
+@pytest.mark.slow
 def test_plain_training_on_the_stored_values_gives_the_same_objective(engine, films):
     """Depth 2, and another fold than the first."""
     from search.bit.backbone import assign_official, build_tail
