@@ -29,7 +29,7 @@ class MammoHyperModel(keras_tuner.HyperModel):
         optimizer: "sgd", "adam" or "adamw".
         head_init: Start of the last layer, "glorot" or "zeros".
 
-    A compiled Keras model has one learning rate: that of the backbone isn't capped here, as `mammo-search run` does.
+    A compiled Keras model has one learning rate: the backbone's isn't capped here, while `mammo-search run` caps it.
 
     What a depth trains is told by ``depth_table``: of R50x1, 4,466,688 parameters at depth 1, 14,962,688 at depth 3 and
     23,490,944 at depth 16, beside the head.

@@ -3,7 +3,7 @@
 It looks like mammograms from afar and has nothing to do with any woman. What it shares with MIAS is what software must
 cope with: P5 files on black padding, Info.txt with prose, y from the bottom, several rows an image, findings without
 or with a wrong place, odd and even pairs with the chest wall right and left, labels, wedges, a white frame, stray
-pixels. The class follows from the shape of what is in the breast (`mammo_data.phantom.lesions`), not from brightness,
+pixels. The class follows from how strands lie about a mass (`mammo_data.phantom.lesions`), not from brightness,
 size, black area or file number; unlike MIAS's, its file order is random.
 """
 

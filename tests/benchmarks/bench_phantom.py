@@ -15,7 +15,7 @@ models, trees and a logistic regression, of which the better one counts:
     all        all of them at once
 
 All of it is malignant versus rest, but for the macro columns. The goals: statistics at most 0.65, so that nothing but
-how strands lie about a mass tells the class, and a search between 0.70 and 0.92, so that a figure can move. A row is
+how strands lie about a mass tells the class, and a search between 0.80 and 0.92, so that a figure can move. A row is
 kept in the table as soon as it is there; a row of other films, for the generator has changed, is made anew.
 """
 

@@ -50,6 +50,22 @@ def test_exactly_the_unfrozen_units_and_the_head_move(hypermodel, engine, depth)
     assert moved == set(engine.architecture.trained_variables(depth))
 
 
+def test_adamw_pulls_no_pretrained_weight_to_zero(engine):
+    """After one step the backbone is where Adam leaves it; the head's kernels have decayed."""
+    from search.hypermodel import MammoHyperModel
+
+    pixels, after = np.random.default_rng(0).uniform(-1, 1, (6, 32, 32, 3)).astype(np.float32), {}
+    for optimizer in ("adam", "adamw"):
+        keras.utils.set_random_seed(0)
+        own = MammoHyperModel(engine.architecture, engine.weights, image_size=32, optimizer=optimizer)
+        model = own.build_configuration(Configuration(0, 0.0, 0.0, 0.5, 1))
+        model.get_layer("head_logits").kernel.assign(np.ones(model.get_layer("head_logits").kernel.shape))
+        model.train_on_batch(pixels, np.arange(6) % 3)
+        after[optimizer] = {variable.path: np.asarray(variable) for variable in model.trainable_variables}
+    decayed = {path for path, value in after["adam"].items() if not np.allclose(value, after["adamw"][path], atol=1e-6)}
+    assert decayed == {path for path in after["adam"] if path.startswith("head_logits/kernel")}
+
+
 def test_the_engines_two_parts_are_this_model(hypermodel, engine):
     """Trunk, then tail, gives what the one model gives."""
     from search.boundary.trunk import frozen_trunk

@@ -21,12 +21,7 @@ from search.files.atomic import write_atomic
 from search.final.final_model import FinalModel
 from search.final.finalists import read_finalists
 from search.final.finish import kept_probes
-from search.final.held_out import (
-    case_attributes,
-    radius_cuts,
-    read_under_other_splits,
-    write_predictions,
-)
+from search.final.held_out import case_attributes, radius_cuts, read_under_other_splits, write_predictions
 from search.final.kept import FinalStore, as_json
 from search.final.report import RunReport, split_part
 from search.final.retrain import Searched

@@ -175,7 +175,7 @@ def searched(engine):
 
 
 @pytest.mark.parametrize("kind", ["diverged", "out of memory", "a mistake of ours"])
-def test_a_search_is_not_lost_for_a_fixed_configuration_that_fails(searched, finished, monkeypatch, kind):
+def test_a_search_is_not_lost_for_a_fixed_configuration_that_fails(searched, monkeypatch, kind):
     import tensorflow as tf
 
     from search.final.baselines import train
