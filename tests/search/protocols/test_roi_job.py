@@ -19,7 +19,12 @@ from search.protocols.run import run_job
 from tests.support.held_out_changes import fitted_on_development, with_other_held_out_patients
 from tests.support.tiny import tiny_config
 
-CROPS = {"data__mode": "roi", "search__minority": "logit_adjustment", "space__unfreeze_depth": [1]}
+CROPS = {
+    "data__mode": "roi",
+    "search__minority": "logit_adjustment",
+    "search__tuner": "random",
+    "space__unfreeze_depth": [1],
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +50,11 @@ def test_every_output_says_that_the_place_was_given(finished):
     assert "located" in page
     about = json.loads((best / "bit_mammography_final.keras.json").read_text())
     assert about["input"]["meaning"].startswith("a crop of a film, 256 pixels of 0.2 mm a side")
+
+
+def test_the_card_names_the_kind_of_search(finished):
+    _, result = finished
+    assert "| Selection of the model | random search, 6 trials, " in result.directory.model_card.read_text()
 
 
 def test_the_split_is_of_all_patients_as_on_whole_images(finished):
