@@ -70,16 +70,16 @@ TARGETS = {
     "floors of mammo_data": 7,
     "rooms of reports": 10,
     "floors of reports": 8,
-    "Python files": 277,  # 229 when the house was rebuilt; carried weights, locks, bounds, baselines, corrections since
-    "Python files of search": 159,
-    "imports from file to file": 1_170,
+    "Python files": 280,  # 229 when the house was rebuilt; weights, locks, bounds, baselines, comparisons of runs since
+    "Python files of search": 161,
+    "imports from file to file": 1_200,
     "longest chain of imports": 21,
     "imports in functions of search": 50,
     "imports in functions outside of cli and the gate": 0,
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 17_980,  # 14,000 when the house was rebuilt; what people send, and what a search is worth, came since
+    "code lines": 18_350,  # 14,000 when the house was rebuilt; what people send, what a search is worth, comparing runs
     "circles": 0,
     "README bytes": 10_000,
 }

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from reports.decisions.correction import fit_correction
 from reports.decisions.probabilities import corrected_predictions
 from reports.evaluation.bbc_cv import SelectionCorrection
-from reports.evaluation.final_models import COMPARED, ENSEMBLE_METRICS, compared, seed_scores
+from reports.evaluation.comparison import COMPARED, HeldOut, differences
+from reports.evaluation.final_models import ENSEMBLE_METRICS, seed_scores
 from reports.metrics.auc import Floats, fold_averaged_macro_auc
 from reports.metrics.intervals import RESAMPLES, Interval, interval, patient_weights
 from reports.metrics.table_intervals import metric_intervals
@@ -119,6 +120,7 @@ def baselines_section(
     for result in results:
         own = fold_macro_auc(result.development, result.folds, resamples=resamples, seed=seed)
         found = metric_intervals(result.held_out[0], resamples=resamples, seed=seed)
+        less = differences(HeldOut(winner), HeldOut(result.held_out[0]), resamples=resamples, seed=seed)
         known = None if corrected is None or own.value is None else corrected - own.value
         section.append(
             {
@@ -127,7 +129,7 @@ def baselines_section(
                 "out_of_fold": {"macro_ovr_auc": asdict(own), "difference": known},
                 "metrics": {name: asdict(found[name,]) for name in ENSEMBLE_METRICS},
                 "calibration": _calibration(result, resamples, seed),
-                "difference": compared(winner, result.held_out[0], resamples=resamples, seed=seed),
+                "difference": {name: asdict(limits) for name, limits in less.items()},
                 "seeds": {name: values for name, values in seed_scores(result.held_out).items() if name in COMPARED},
             }
         )

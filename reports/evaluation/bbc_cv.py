@@ -12,6 +12,7 @@ define it, as the search's objective is: scores of different fold models share n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,26 +90,10 @@ def incumbents(
     Raises:
         ReportError: If the shapes don't fit, or a patient stands in two folds.
     """
-    scores = np.asarray(probabilities, np.float64)
-    if scores.ndim != 3 or not len(scores) or not (scores.shape[1] == len(labels) == len(patient_ids) == len(folds)):
-        raise ReportError(
-            expected="probabilities [candidates, n, classes] and n labels, patients and folds",
-            found=f"{list(scores.shape)}, {len(labels)}, {len(patient_ids)}, {len(folds)}",
-            remedy="Take the out-of-fold predictions of the trials that were compared, in one order of cases.",
-        )
-    check_folds(patient_ids, folds)
+    scores = _checked(labels, probabilities, patient_ids, folds)
     whole = fold_averaged_macro_auc(labels, scores, folds, np.ones((1, len(labels))))[:, 0]
-    drawn = patient_weights(patient_ids, resamples=resamples, seed=seed)
-    best, replicates = np.full(resamples, -np.inf), np.full(resamples, np.nan)
-    chosen, found = np.full(resamples, -1), []
-    for candidate, score in enumerate(scores[:, np.newaxis]):
-        inside = fold_averaged_macro_auc(labels, score, folds, drawn)[0]
-        # Of equal ones the first stays, as in the search; what is not defined is larger than nothing.
-        better = np.flatnonzero(inside > best)
-        if len(better):
-            outside = (drawn[better] == 0).astype(np.float64)
-            best[better], chosen[better] = inside[better], candidate
-            replicates[better] = fold_averaged_macro_auc(labels, score, folds, outside)[0]
+    found = []
+    for candidate, (chosen, replicates) in enumerate(_choices(labels, scores, patient_ids, folds, resamples, seed)):
         # Not defined for one, not defined for any: that is of the labels and the folds.
         winner = int(whole[: candidate + 1].argmax())
         found.append(
@@ -122,6 +107,66 @@ def incumbents(
             )
         )
     return tuple(found)
+
+
+def corrected_difference(
+    labels: NDArray[np.integer],
+    probabilities: tuple[Floats, Floats],
+    patient_ids: tuple[str, ...],
+    folds: NDArray[np.integer],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """What one search's choice has over another's, each corrected for its own: BBC-CV on the same resamples.
+
+    Args:
+        labels, patient_ids, folds, resamples, seed: As in `incumbents`, the same for both.
+        probabilities: Of the candidates of each search.
+
+    Returns:
+        First − second, with percentile limits.
+    """
+    first, second = (_checked(labels, each, patient_ids, folds) for each in probabilities)
+    ends = [[*_choices(labels, each, patient_ids, folds, resamples, seed)][-1][1] for each in (first, second)]
+    return _percentiles(ends[0] - ends[1])
+
+
+def _checked(
+    labels: NDArray[np.integer], probabilities: Floats, patient_ids: tuple[str, ...], folds: NDArray[np.integer]
+) -> Floats:
+    scores = np.asarray(probabilities, np.float64)
+    if scores.ndim != 3 or not len(scores) or not (scores.shape[1] == len(labels) == len(patient_ids) == len(folds)):
+        raise ReportError(
+            expected="probabilities [candidates, n, classes] and n labels, patients and folds",
+            found=f"{list(scores.shape)}, {len(labels)}, {len(patient_ids)}, {len(folds)}",
+            remedy="Take the out-of-fold predictions of the trials that were compared, in one order of cases.",
+        )
+    check_folds(patient_ids, folds)
+    return scores
+
+
+def _choices(
+    labels: NDArray[np.integer],
+    scores: Floats,
+    patient_ids: tuple[str, ...],
+    folds: NDArray[np.integer],
+    resamples: int,
+    seed: int,
+) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+    """After each candidate: which one each resample chooses so far, and its score on who was not drawn [resamples]."""
+    drawn = patient_weights(patient_ids, resamples=resamples, seed=seed)
+    best, replicates = np.full(resamples, -np.inf), np.full(resamples, np.nan)
+    chosen = np.full(resamples, -1)
+    for candidate, score in enumerate(scores[:, np.newaxis]):
+        inside = fold_averaged_macro_auc(labels, score, folds, drawn)[0]
+        # Of equal ones the first stays, as in the search; what is not defined is larger than nothing.
+        better = np.flatnonzero(inside > best)
+        if len(better):
+            outside = (drawn[better] == 0).astype(np.float64)
+            best[better], chosen[better] = inside[better], candidate
+            replicates[better] = fold_averaged_macro_auc(labels, score, folds, outside)[0]
+        yield chosen.copy(), replicates.copy()
 
 
 def _percentiles(replicates: Floats) -> Interval:

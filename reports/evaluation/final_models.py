@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 
 from reports.errors import ReportError
-from reports.metrics.auc import Floats
-from reports.metrics.intervals import RESAMPLES, Interval
-from reports.metrics.table import classification_metrics, metric_values
-from reports.metrics.table_intervals import metric_intervals, paired_difference
+from reports.evaluation.comparison import HeldOut, differences
+from reports.metrics.intervals import RESAMPLES
+from reports.metrics.table import classification_metrics
+from reports.metrics.table_intervals import metric_intervals
 from reports.predictions import Predictions
 
 SEED_METRICS = ("primary_auc", "macro_ovr_auc", "balanced_accuracy")
 ENSEMBLE_METRICS = ("primary_auc", "abnormal_auc", "macro_ovr_auc", "balanced_accuracy", "brier", "log_loss")
-COMPARED = ("primary_auc", "macro_ovr_auc")
 
 
 @dataclass(frozen=True)
@@ -78,33 +77,10 @@ def ensemble_section(
     """
     mean = ensemble.mean
     found = metric_intervals(mean, resamples=resamples, seed=seed)
+    less = differences(HeldOut(mean), HeldOut(exported), resamples=resamples, seed=seed)
     return {
         "members": len(ensemble.members),
         "exact": ensemble.exact,
         "metrics": {name: asdict(found[name,]) for name in ENSEMBLE_METRICS},
-        "difference": compared(mean, exported, resamples=resamples, seed=seed),
+        "difference": {name: asdict(limits) for name, limits in less.items()},
     }
-
-
-def compared(
-    first: Predictions, second: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, dict[str, Any]]:
-    """What one model has over another on the same patients.
-
-    Args:
-        first: Held-out predictions of one model.
-        second: Those of another, of the same cases.
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draws.
-
-    Returns:
-        Each of `COMPARED` to its difference first − second on the same resamples, a percentile interval as a dict.
-    """
-
-    def difference(name: str) -> Interval:
-        def metric(table: Predictions, weights: Floats) -> Floats:
-            return metric_values(table, weights)[name,]
-
-        return paired_difference(first, second, metric, resamples=resamples, seed=seed)
-
-    return {name: asdict(difference(name)) for name in COMPARED}

@@ -28,22 +28,22 @@ from numpy.typing import NDArray
 
 from reports.decisions.decision_curve import decision_curve
 from reports.decisions.operating_points import judged, plain
+from reports.evaluation.comparison import COMPARED, HeldOut, differences
 from reports.evaluation.evaluate import CALIBRATION_METRICS, Evaluation, curve_section
-from reports.evaluation.final_models import COMPARED
 from reports.evaluation.subgroups import CaseAttributes, subgroup_results
 from reports.metrics.auc import Floats
 from reports.metrics.degenerate import independent_draws, is_unmoved, unmoved_interval
 from reports.metrics.intervals import LEVEL, RESAMPLES, check_folds, interval, patient_weights
 from reports.metrics.table import (
-    MetricPath,
     classification_metrics,
     defined_or_none,
     endpoints,
+    mean_over_folds,
     metric_values,
     place,
     primary_scores,
 )
-from reports.metrics.table_intervals import metric_intervals
+from reports.metrics.table_intervals import interval_of_values, metric_intervals
 from reports.predictions import Predictions
 from reports.trials import TrialRecord
 
@@ -165,29 +165,18 @@ def nested_baselines(
         A list of name, what, and metrics and difference (winners − baseline) of `COMPARED`, percentile intervals.
     """
     what = {each["name"]: each["what"] for each in fold_metrics[0].get("baselines", ())}
-    drawn = patient_weights(exported.patient_ids, resamples=resamples, seed=seed, folds=outer_folds)
-    weights = np.concatenate([np.ones((1, len(exported))), drawn])
-
-    def means(table: Predictions) -> dict[str, Floats]:
-        parts = [np.flatnonzero(outer_folds == fold) for fold in np.unique(outer_folds)]
-        values = [metric_values(table.take(rows), weights[:, rows]) for rows in parts]
-        return {name: _mean_over_folds(values, (name,)) for name in COMPARED}
-
-    def limits(values: Floats) -> dict[str, Any]:
-        value, replicates = float(values[0]), values[1:]
-        unmoved = is_unmoved(value, replicates)
-        return asdict(unmoved_interval(value, 0) if unmoved else interval(value, replicates))
-
-    own = means(exported)
+    own = HeldOut(exported, outer_folds)
     section = []
     for name, table in others.items():
-        found = means(table)
+        other = HeldOut(table, outer_folds)
+        found = other.values(COMPARED, other.weights(resamples=resamples, seed=seed))
+        less = differences(own, other, resamples=resamples, seed=seed)
         section.append(
             {
                 "name": name,
                 "what": what.get(name, ""),
-                "metrics": {metric: limits(values) for metric, values in found.items()},
-                "difference": {metric: limits(own[metric] - values) for metric, values in found.items()},
+                "metrics": {metric: asdict(interval_of_values(values)) for metric, values in found.items()},
+                "difference": {metric: asdict(limits) for metric, limits in less.items()},
             }
         )
     return section
@@ -230,7 +219,7 @@ def nested_metrics(
     pooled: dict[str, Any] = {}
     of_all = metric_intervals(predictions, resamples=resamples, seed=seed, method="percentile")
     for path, limits in of_all.items():
-        value, means = float(_mean_over_folds(points, path)[0]), _mean_over_folds(replicates, path)
+        value, means = float(mean_over_folds(points, path)[0]), mean_over_folds(replicates, path)
         found = interval(value, means)
         if is_unmoved(value, means):
             defined = [np.isfinite(point[path][0]) for point in points]
@@ -263,11 +252,3 @@ def _undefined_notes(by_fold: Sequence[Mapping[str, Any]], primary_endpoint: str
         mean = "so it has no mean" if not rest else f"its mean is over the other {rest}" if rest > 1 else "one is left"
         notes.append(f"{name[0].upper()}{name[1:]} is not defined in {where}{why}; {mean}.")
     return notes
-
-
-def _mean_over_folds(values: list[dict[MetricPath, Floats]], path: MetricPath) -> Floats:
-    stacked = np.stack([value[path] for value in values])
-    defined = np.isfinite(stacked)
-    count = defined.sum(axis=0)
-    total = np.where(defined, stacked, 0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

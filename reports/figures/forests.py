@@ -1,4 +1,4 @@
-"""Forests of intervals: the AUC of each subgroup, and of each outer fold of a nested run."""
+"""Forests of intervals: the AUC of each subgroup, of each outer fold of a nested run, and of several runs."""
 
 from __future__ import annotations
 
@@ -58,6 +58,38 @@ def draw_outer_folds(folds: Sequence[OuterFold], metrics: Mapping[str, Any]) -> 
     panels[0].set_yticks(range(len(folds) + 1), ["mean over folds", *names], fontsize=TICK, color=INK)
     note = "95 % intervals over patients; that of the mean draws patients within folds"
     write_note(figure, note)
+    return figure
+
+
+def draw_comparison(runs: Sequence[tuple[str, Mapping[str, Any]]], less: Sequence[Mapping[str, Any]]) -> Figure:
+    """Two panels for the primary endpoint and two for the macro AUC: each run's area, and what it has over the first's.
+
+    Args:
+        runs: Name and metrics.json of each, at least two.
+        less: Of each but the first one: metric to interval of its difference.
+    """
+    figure = new_figure(9.0, 2.6 + 1.0 * len(runs))
+    panels = figure.subplots(2, 2, sharey=True)
+    endpoint = str(runs[0][1]["primary_endpoint"])
+    titles = {"primary_auc": f"{endpoint[:1].upper()}{endpoint[1:]}", "macro_ovr_auc": "Macro one-vs-rest"}
+    for (left, right), (key, title) in zip(panels, titles.items(), strict=True):
+        for place, (_, metrics) in enumerate(reversed(runs)):
+            _draw_interval(left, place, metrics[key], ACCENT, missing="not defined")
+        for place, difference in enumerate(reversed(less)):
+            _draw_interval(right, place, difference[key], CONTRAST, missing="not defined")
+        _frame(left, len(runs), title=title, x="AUC")
+        left.set_yticks(range(len(runs)), [name for name, _ in reversed(runs)], fontsize=TICK, color=INK)
+        right.axvline(0, color=FAINT, linewidth=1.0)
+        dress(right, title=f"less {runs[0][0]}", x="difference in AUC", y="", grid="x")
+        right.tick_params(axis="y", length=0)
+        right.spines["left"].set_visible(False)
+        most = max(
+            [abs(bound) for each in less for bound in (each[key]["lower"], each[key]["upper"]) if bound], default=0
+        )
+        right.set_xlim(-max(0.05, 1.1 * most), max(0.05, 1.1 * most))
+    write_note(
+        figure, "95 % intervals over patients. With 0 inside it, an interval of a difference tells nothing apart."
+    )
     return figure
 
 

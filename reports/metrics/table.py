@@ -25,13 +25,14 @@ A metric that is not defined (a class without cases, a class never predicted) is
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reports.metrics import confusion
-from reports.metrics.auc import Floats, WeightedRanking, binary_auc
+from reports.metrics.auc import Floats, WeightedRanking, binary_auc, ratio
 from reports.metrics.calibration import brier, classwise_ece, log_loss
 from reports.predictions import Predictions
 
@@ -183,6 +184,18 @@ def classification_metrics(predictions: Predictions) -> dict[str, Any]:
         table["per_class"][name]["support"] = count
     table["confusion_matrix"] = matrix.astype(int).tolist()
     return table
+
+
+def mean_over_folds(values: Sequence[Mapping[MetricPath, Floats]], path: MetricPath) -> Floats:
+    """Mean of a metric over the folds that define it, float64 [resamples]; NaN where none does.
+
+    Args:
+        values: `metric_values` of each fold's cases.
+        path: The metric.
+    """
+    stacked = np.stack([value[path] for value in values])
+    defined = np.isfinite(stacked)
+    return ratio(np.where(defined, stacked, 0).sum(axis=0), defined.sum(axis=0))
 
 
 def place(table: dict[str, Any], path: MetricPath, value: object) -> None:

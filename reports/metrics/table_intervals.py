@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.metrics.auc import Floats
@@ -87,6 +88,18 @@ def paired_difference(
     Raises:
         ReportError: If the two tables are not about the same images, patients and labels.
     """
+    other = in_order_of(first, second)
+    weights = weights_with_whole(first.patient_ids, resamples=resamples, seed=seed)
+    same = np.array_equal(first.probabilities, other.probabilities)
+    return interval_of_values(metric(first, weights) - metric(other, weights), same=same)
+
+
+def in_order_of(first: Predictions, second: Predictions) -> Predictions:
+    """The second table in the order of the first.
+
+    Raises:
+        ReportError: If the two are not about the same images, patients and labels.
+    """
     where = {image: row for row, image in enumerate(second.image_ids)}
     if set(where) != set(first.image_ids):
         raise ReportError(
@@ -102,10 +115,25 @@ def paired_difference(
             found="different ones for the same image names",
             remedy="Predict both from one case table.",
         )
-    ones = np.ones((1, len(first)))
-    weights = patient_weights(first.patient_ids, resamples=resamples, seed=seed)
-    value = metric(first, ones)[0] - metric(other, ones)[0]
-    replicates = metric(first, weights) - metric(other, weights)
-    if is_unmoved(float(value), replicates) and not np.array_equal(first.probabilities, other.probabilities):
-        return unmoved_interval(float(value), 0)
-    return interval(float(value), replicates)
+    return other
+
+
+def weights_with_whole(
+    patient_ids: tuple[str, ...], *, resamples: int, seed: int, folds: NDArray[np.integer] | None = None
+) -> Floats:
+    """Weights of the cases as they are, then of resampled patients, float64 [1 + resamples, n]."""
+    drawn = patient_weights(patient_ids, resamples=resamples, seed=seed, folds=folds)
+    return np.concatenate([np.ones((1, len(patient_ids))), drawn])
+
+
+def interval_of_values(values: Floats, *, same: bool = False) -> Interval:
+    """Percentile interval of a metric, or of a difference of two models.
+
+    Args:
+        values: Of the cases as they are, then of each resample, float64 [1 + resamples].
+        same: Whether it is the difference of a model and itself; any other that no resample moves has no limits.
+    """
+    value, replicates = float(values[0]), values[1:]
+    if not same and is_unmoved(value, replicates):
+        return unmoved_interval(value, 0)
+    return interval(value, replicates)

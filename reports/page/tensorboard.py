@@ -67,28 +67,36 @@ def write_trials(
         class_names: Ordered class names; they stand in the experiment's description. Empty where not known.
         note: What "the search was", if there is something to say, for the same place.
     """
-    write_experiment(records, directory, class_names=class_names, note=note)
+    _write_experiment({"": records}, directory, class_names=class_names, note=note)
     for record in records:
-        write_trial(record, directory)
+        _write_trial(record, directory)
 
 
-def write_experiment(
-    records: Sequence[TrialRecord], directory: Path, *, class_names: Sequence[str], note: str = ""
-) -> None:
-    """Writes the HParams configuration: columns, their types and the values or ranges that occur.
+def write_searches(searches: Mapping[str, Sequence[TrialRecord]], directory: Path) -> None:
+    """Writes several searches into one folder, each below its name, with one HParams table for all.
 
     Args:
-        records: All trials known so far; their values make the filters of the HParams page.
-        directory: TensorBoard's ``--logdir``.
-        class_names: Ordered class names.
-        note: See `write_trials`.
+        searches: Name to trials.
+        directory: TensorBoard's ``--logdir``, empty.
     """
+    _write_experiment(searches, directory, class_names=())
+    for name, records in searches.items():
+        for record in records:
+            _write_trial(record, directory / name, search=name)
+
+
+def _write_experiment(
+    searches: Mapping[str, Sequence[TrialRecord]], directory: Path, *, class_names: Sequence[str], note: str = ""
+) -> None:
+    """Writes the HParams configuration: columns, their types and the values or ranges that occur, for its filters."""
     from tensorboard.plugins.hparams import api_pb2, metadata
 
     values: dict[str, list[Any]] = {}
-    for record in records:
-        for name, value in _session_values(record).items():
-            values.setdefault(name, []).append(value)
+    for search, trials in searches.items():
+        for record in trials:
+            for name, value in _session_values(record, search).items():
+                values.setdefault(name, []).append(value)
+    records = [record for trials in searches.values() for record in trials]
     experiment = api_pb2.Experiment(
         description=f"mammo-search: {len(records)} trials"
         f"{'; classes ' if class_names else ''}{', '.join(class_names)}. "
@@ -111,19 +119,14 @@ def write_experiment(
     )
 
 
-def write_trial(record: TrialRecord, directory: Path) -> None:
-    """Writes one trial's session and curves, replacing an earlier version.
-
-    Args:
-        record: The trial; a failed one has a session with its status and no curves.
-        directory: TensorBoard's ``--logdir``.
-    """
+def _write_trial(record: TrialRecord, directory: Path, *, search: str = "") -> None:
+    """Writes one trial's session and curves; a failed one has a session with its status and no curves."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
     start = _seconds(record.started)
     end = start + record.seconds
-    session = plugin_data_pb2.SessionStartInfo(group_name=_session_name(record.trial), start_time_secs=start)
-    for name, value in _session_values(record).items():
+    session = plugin_data_pb2.SessionStartInfo(group_name=_session_name(record.trial, search), start_time_secs=start)
+    for name, value in _session_values(record, search).items():
         kind = "string_value" if isinstance(value, str) else "number_value"
         setattr(session.hparams[name], kind, value)
     status = api_pb2.STATUS_SUCCESS if record.status == "completed" else api_pb2.STATUS_FAILURE
@@ -169,15 +172,15 @@ def write_final(figures: Mapping[str, Path], text: str, directory: Path, *, crea
     _write_events(directory / "final", events)
 
 
-def _session_values(record: TrialRecord) -> dict[str, int | float | str]:
+def _session_values(record: TrialRecord, search: str) -> dict[str, int | float | str]:
     lineage = {name: getattr(record, name.removeprefix("lineage/")) for name in LINEAGE}
-    parent = "none" if record.parent is None else _session_name(record.parent)
+    parent = "none" if record.parent is None else _session_name(record.parent, search)
     return {**record.hyperparameters, **lineage, "lineage/parent": parent}
 
 
-def _session_name(trial: int) -> str:
-    """With zeros in front, for TensorBoard sorts its table as text."""
-    return f"trial {trial:03d}"
+def _session_name(trial: int, search: str) -> str:
+    """With zeros in front, for TensorBoard sorts its table as text; sessions of one name it takes for repetitions."""
+    return f"{search} trial {trial:03d}".lstrip()
 
 
 def _hparam_info(name: str, column: Sequence[Any]) -> Any:

@@ -40,6 +40,23 @@ def interval_text(metric: Any, digits: int = 3) -> str:
     return number(value, digits) + ("" if value is None else f" {range_text(metric, digits)}")
 
 
+def metric_titles(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """The metrics that a screen shows, in its order: name in metrics.json to what a reader calls it.
+
+    Args:
+        metrics: The content of metrics.json.
+    """
+    return {
+        "primary_auc": f"{metrics['primary_endpoint']}, AUC",
+        "abnormal_auc": f"abnormal versus {metrics['class_names'][0]}, AUC",
+        "macro_ovr_auc": "macro one-vs-rest AUC",
+        "balanced_accuracy": "balanced accuracy",
+        "brier": "Brier score",
+        "log_loss": "log loss",
+        "classwise_ece": "class-wise calibration error",
+    }
+
+
 def duration(seconds: float) -> str:
     """A time span in at most two units, for example "1 min 20 s"."""
     whole = max(0, round(seconds))

@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from mammo_data.errors import DataError
 from mammo_data.waiting import Listener, heard_by
 from reports.errors import ReportError
+from search.cli.compare import compare
 from search.cli.data import audit, check, fetch, phantom, preview
 from search.cli.doctor import doctor
 from search.cli.evaluate import evaluate
@@ -43,7 +44,7 @@ from search.text import VERSION, program
 
 INTERRUPTED = 130
 _WITHOUT_FILMS = ("init", "status")
-COMMANDS = (run, init, status, trials, tensorboard, export, evaluate, predict, report, doctor)
+COMMANDS = (run, init, status, trials, tensorboard, compare, export, evaluate, predict, report, doctor)
 DATA_COMMANDS = (fetch, check, preview, phantom, audit)
 WEIGHTS_COMMANDS = (fetch_weights, verify, depths, list_weights)
 """Each is typed like its function, without what stands behind an underscore."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 import contextlib
 import io
 import signal
+import tempfile
 import threading
+from collections.abc import Iterator, Sequence
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from reports.page.tensorboard import write_trials
-from search.cli.settings import RunArgument
+from reports.page.tensorboard import write_searches, write_trials
+from search.cli.settings import run_argument
 from search.cli.trials import no_trial_yet
 from search.errors import ConfigError
 from search.run_folder.directory import RunDirectory
@@ -27,7 +29,7 @@ from search.screen.output import complain, show
 
 
 def tensorboard(
-    run: RunArgument = None,
+    runs: Annotated[list[str] | None, run_argument("Names of runs, or their folders; default: the newest.")] = None,
     port: Annotated[
         int | None, typer.Option(metavar="N", help="Port (default: 6006, or the next free one).", min=0, max=65535)
     ] = None,
@@ -35,24 +37,49 @@ def tensorboard(
         "127.0.0.1"
     ),
 ) -> None:
-    """Show the curves of a run in TensorBoard; Ctrl-C ends it.
+    """Show the curves of runs in TensorBoard; Ctrl-C ends it.
 
     Example: mammo-search tensorboard demo
     """
-    directory = find_run(run)
-    events = events_of(directory)
-    url = _serve(events, host, port)
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: ended.set())
-    show(url)
-    complain(f"TensorBoard on {events}; Ctrl-C ends it")
-    if outer := [search.name for search in outer_searches(directory)]:
-        complain(f"other searches of this nested run: mammo-search tensorboard {outer[0]}, … {outer[-1]}")
-    # With a timeout, for a wait without one hears no signal on some systems.
-    while not ended.wait(timeout=1.0):
-        pass
+    directories = [find_run(run) for run in runs or (None,)]
+    names = [directory.name for directory in directories]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            expected="runs of different names",
+            found=", ".join(runs or ()),
+            remedy="Name each once, or copy its folder.",
+        )
+    with _together(directories) as events:
+        url = _serve(events, host, port)
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: ended.set())
+        show(url)
+        complain(f"TensorBoard on {', '.join(str(directory.path) for directory in directories)}; Ctrl-C ends it")
+        for directory in directories:
+            if outer := [search.name for search in outer_searches(directory)]:
+                complain(f"other searches of this nested run: mammo-search tensorboard {outer[0]}, … {outer[-1]}")
+        # With a timeout, for a wait without one hears no signal on some systems.
+        while not ended.wait(timeout=1.0):
+            pass
     complain("TensorBoard has ended")
+
+
+@contextlib.contextmanager
+def _together(directories: Sequence[RunDirectory]) -> Iterator[Path]:
+    """The folder of a run's events; of several runs one that is there for as long as they are shown."""
+    if len(directories) == 1:
+        yield events_of(directories[0])
+        return
+    with tempfile.TemporaryDirectory(prefix="mammo-search-") as folder:
+        events = {directory.name: events_of(directory) for directory in directories}
+        write_searches(
+            {name: read_records(place.with_name("trials.jsonl")) for name, place in events.items()}, Path(folder)
+        )
+        for name, place in events.items():
+            if (place / "final").is_dir():
+                Path(folder, name, "final").symlink_to((place / "final").resolve(), target_is_directory=True)
+        yield Path(folder)
 
 
 def events_of(directory: RunDirectory) -> Path:

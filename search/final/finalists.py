@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports import SelectionCorrection, TrialRecord, convergence, incumbents, ranked, ranking
 from search.trials.out_of_fold import OutOfFold, read_out_of_fold
@@ -33,18 +34,21 @@ class Finalists:
         """What the winner said."""
         return self.tables[0]
 
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Of all, by their numbers [finalists, cases, classes]: of equal ones the first is chosen, as in the search."""
+        by_number = sorted(zip(self.records, self.tables, strict=True), key=lambda each: each[0].trial)
+        return np.stack([table.predictions.probabilities for _, table in by_number])
+
     def corrected(self, *, seed: int) -> tuple[tuple[TrialRecord, SelectionCorrection], ...]:
         """After each of them, in the order of their numbers, the best one so far corrected for the choice (BBC-CV).
 
         Args:
             seed: Of the resamples.
         """
-        # Not best first: of equal candidates the first one is chosen, as in the search.
-        by_number = sorted(zip(self.records, self.tables, strict=True), key=lambda each: each[0].trial)
-        probabilities = np.stack([table.predictions.probabilities for _, table in by_number])
         cases, folds = self.winner.predictions, self.winner.folds
-        found = incumbents(cases.labels, probabilities, cases.patient_ids, folds, seed=seed)
-        return tuple(zip((record for record, _ in by_number), found, strict=True))
+        found = incumbents(cases.labels, self.probabilities, cases.patient_ids, folds, seed=seed)
+        return tuple(zip(sorted(self.records, key=lambda each: each.trial), found, strict=True))
 
     def about(self) -> dict[str, Any]:
         """The sections ``convergence`` and ``ranking`` of metrics.json."""

@@ -10,21 +10,13 @@ import platformdirs
 from rich.console import Console
 
 from reports import Predictions, evaluate_fixed, readings_text
+from reports.page.words import metric_titles
 from search.export.metadata import RESEARCH_USE, ModelFile
 from search.export.model import ExportedModel
 from search.predict.labelled import external_images, held_out_images
 from search.run_folder.ledger import OtherSplits, other_splits, readings, record_evaluation
 from search.screen.progress import RunProgress
 from search.text import interval_text
-
-_HEADLINE = {
-    "abnormal_auc": "abnormal versus {normal}, AUC",
-    "macro_ovr_auc": "macro one-vs-rest AUC",
-    "balanced_accuracy": "balanced accuracy",
-    "brier": "Brier score",
-    "log_loss": "log loss",
-    "classwise_ece": "class-wise calibration error",
-}
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,6 @@ class ModelEvaluation:
     def as_text(self) -> str:
         """The answer as lines of text."""
         metrics = self.metrics
-        names = metrics["class_names"]
         counts = ", ".join(f"{count} {name}" for name, count in metrics["class_counts"].items())
         lines = [f"{self.data}: {metrics['n']} images, {counts}"]
         if self.demo:
@@ -69,19 +60,15 @@ class ModelEvaluation:
             lines.append(f"these held-out patients have been evaluated {times} ({now})")
         if self.left_out_patients:
             lines.append(f"{self.left_out_patients} patients left out, for the model's run knows them")
-        titles = {"primary_auc": f"{metrics['primary_endpoint']}, AUC"} | _HEADLINE
-        rows = [
-            (title.format(normal=names[0]), interval_text(metrics[key]))
-            for key, title in titles.items()
-            if key in metrics
-        ]
+        titles = metric_titles(metrics)
+        rows = [(title, interval_text(metrics[key])) for key, title in titles.items() if key in metrics]
         if "calibration" in metrics and metrics["calibration"]["chosen"] == "none":
             lines.append("probabilities are plain, for no correction helped out of fold")
         elif "calibration" in metrics:
             corrected = metrics["calibration"]["corrected"]
             rows += [
-                (f"{_HEADLINE[key]}, calibrated", interval_text(corrected[key]))
-                for key in _HEADLINE
+                (f"{title}, calibrated", interval_text(corrected[key]))
+                for key, title in titles.items()
                 if key in corrected
             ]
         for point in metrics["operating_points"]:

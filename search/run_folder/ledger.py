@@ -144,6 +144,19 @@ def logged(runs: Path, split: str) -> tuple[Reading, ...]:
     return tuple(reading for of_split, reading in _all_logged(runs) if of_split == split)
 
 
+def films_of(runs: Path, run: str, *, began: str) -> str:
+    """Fingerprint of the films that a run has read held-out patients of; "" where no line says it.
+
+    Args:
+        runs: Folder of all runs.
+        run: The run's name; the outer searches of a nested one go by its name.
+        began: When it began, ISO 8601; an earlier one of that name does not count.
+    """
+    whole = run.partition("/")[0]
+    lines = [reading for _, reading in _all_logged(runs) if reading.run.partition("/")[0] == whole]
+    return next((each.films for each in lines if each.films and each.began >= began), "")
+
+
 def other_splits(runs: Path, *, films: str, draw: str) -> OtherSplits:
     """The readings of the same films under other splits that count.
 

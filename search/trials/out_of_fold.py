@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 from reports import Predictions, TrialRecord, softmax
 from search.errors import RunError
 from search.files.tensors import Arrays, load_checked_npz, save_checked_npz
-from search.trials.cross_validation import FoldResult
-from search.trials.data import TrialData
+
+if TYPE_CHECKING:  # these files are read where TensorFlow is not needed
+    from search.trials.cross_validation import FoldResult
+    from search.trials.data import TrialData
 
 
 @dataclass(frozen=True)

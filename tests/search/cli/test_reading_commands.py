@@ -1,5 +1,6 @@
 """trials, status and tensorboard on a finished run, as a user meets them: real processes, and what they print."""
 
+import contextlib
 import json
 import shutil
 import signal
@@ -147,8 +148,14 @@ def test_trials_and_status_import_no_engine_and_answer_soon(workspace):
 @pytest.fixture
 def tensorboard(workspace):
     """The command itself on a free port; its process, and the address that it printed."""
+    with served(workspace, "first") as process_and_address:
+        yield process_and_address
+
+
+@contextlib.contextmanager
+def served(workspace, *runs):
     process = subprocess.Popen(
-        [*PROGRAM, "tensorboard", "first", "--port", "0"],
+        [*PROGRAM, "tensorboard", *runs, "--port", "0"],
         cwd=workspace,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -167,22 +174,45 @@ def test_tensorboard_serves_the_run_on_loopback_until_ctrl_c(tensorboard, finish
     process, address = tensorboard
     assert address.startswith("http://127.0.0.1:")
     expected = {f"trial_{record.trial:04d}" for record in finished[1].outcome.records}
+    assert_shown(address, expected)
+    assert len(session_groups(address)) == len(expected)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+    assert "Traceback" not in process.stderr.read()
+
+
+def test_tensorboard_shows_several_runs_beside_each_other(workspace, finished, tmp_path):
+    for name in ("first", "second"):
+        shutil.copytree(workspace / "runs/first", tmp_path / "runs" / name)
+    trials = [f"trial_{record.trial:04d}" for record in finished[1].outcome.records]
+    with served(tmp_path, "first", "second") as (process, address):
+        assert_shown(address, {f"{run}/{trial}" for run in ("first", "second") for trial in (*trials, "final")})
+        names = {group["sessions"][0]["name"] for group in session_groups(address)}
+        assert names == {f"{run}/{trial}" for run in ("first", "second") for trial in trials}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    answer = ask(tmp_path, "tensorboard", "first", "runs/first")
+    assert answer.returncode == 2
+    assert "runs of different names" in answer.stderr
+
+
+def assert_shown(address, expected):
+    """TensorBoard reads events in the background."""
     runs: set[str] = set()
     end = time.monotonic() + 60
-    while not expected <= runs and time.monotonic() < end:  # it reads events in the background
+    while not expected <= runs and time.monotonic() < end:
         with urllib.request.urlopen(f"{address}data/runs", timeout=30) as answer:
             runs = set(json.load(answer))
     assert expected <= runs
+
+
+def session_groups(address):
     body = json.dumps({"experimentName": "", "colParams": [], "sliceSize": 100, "allowedStatuses": ["STATUS_SUCCESS"]})
     request = urllib.request.Request(
         f"{address}data/plugin/hparams/session_groups", body.encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
-        groups = json.load(answer)["sessionGroups"]
-    assert len(groups) == len(expected)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 0
-    assert "Traceback" not in process.stderr.read()
+        return json.load(answer)["sessionGroups"]
 
 
 def test_tensorboard_refuses_a_port_in_use(tensorboard, workspace):

@@ -174,6 +174,28 @@ def test_an_outer_search_s_left_out_patients_are_evaluated_and_logged_like_any(n
     assert len(readings(config.output.runs, held_out)) == 1
 
 
+def test_nested_runs_are_compared_on_the_same_outer_folds(nested, tmp_path):
+    from search.final.comparison import compare_runs
+
+    _, result = nested
+    other = tmp_path / "runs" / "other"
+    shutil.copytree(result.directory.path, other)
+    found = compare_runs([result.directory, RunDirectory(other)])
+    assert found.against[0].paired
+    assert found.against[0].held_out["macro_ovr_auc"].value == 0
+    assert found.runs[0].cost["trials"] == len(list(result.directory.path.rglob("oof/*.npz")))
+    table = found.runs[1].directory.best / "predictions.csv"
+    lines = table.read_text().splitlines()
+    patient = lines[1].split(",")[1]
+    moved = [f"{line[:-1]}{3 - int(line[-1])}" if f",{patient}," in line else line for line in lines]
+    table.write_text("\n".join(moved) + "\n")
+    RunDirectory(other).update_manifest(**RunDirectory(other).checksums())
+    with pytest.raises(RunError, match="outer folds are other ones"):
+        compare_runs([result.directory, RunDirectory(other)])
+    with pytest.raises(RunError, match="protocol, nested; found nested/outer-1: holdout"):
+        compare_runs([result.directory, result.directory.outer(0)])
+
+
 def test_tensorboard_shows_one_search_at_a_time(nested, tmp_path):
     """Their runs have equal numbers, and its HParams page takes equal names for repetitions."""
     from search.cli.tensorboard import events_of, outer_searches
