@@ -25,7 +25,9 @@ from reports.page.words import (
     duration,
     hyperparameter_text,
     interval_text,
+    intervals_leave_out,
     localisation_verdict,
+    metric_titles,
     moment,
     number,
     outer_convergence,
@@ -50,6 +52,15 @@ HEADLINE = (
     ("abnormal_auc", "Abnormal versus normal, AUC"),
     ("macro_ovr_auc", "Macro one-vs-rest AUC"),
 )
+
+_CARD_METRICS = {
+    "primary_auc": "roc_auc",
+    "abnormal_auc": "roc_auc",
+    "macro_ovr_auc": "roc_auc",
+    "balanced_accuracy": "balanced_accuracy",
+    "brier": "brier_score",
+}
+"""What Hugging Face's block lists, in its words."""
 
 OTHER_METRICS = (
     # key, name, how to read it, and what a model that knows nothing would score: a key of `chance` below, or "".
@@ -108,6 +119,7 @@ def render_report(summary: RunSummary) -> str:
             metrics=metrics,
             headline=_headline(metrics),
             verdict=primary_verdict(metrics),
+            left_out=intervals_leave_out(metrics),
             other_metrics=_other_metrics(metrics),
             figures=embedded_figures(summary.figures, REPORT_FIGURES),
             search_figures=embedded_figures(summary.search_figures, SEARCH_FIGURES),
@@ -129,16 +141,26 @@ def render_report(summary: RunSummary) -> str:
     return _with_column_names(page)
 
 
-def render_model_card(summary: RunSummary) -> str:
-    """The card as Markdown text; text of the run stands in code spans wherever it could be taken for markup."""
-    template = _environment().get_template("model_card.md.j2")
-    metrics = summary.metrics
+def render_model_card(summary: RunSummary, *, metadata: bool = True) -> str:
+    """The card as Markdown text; text of the run stands in code spans wherever it could be taken for markup.
+
+    Args:
+        summary: The finished run.
+        metadata: Whether Hugging Face's block of YAML (https://huggingface.co/docs/hub/model-cards) stands at its head.
+    """
+    environment, metrics = _environment(), summary.metrics
     words = {
         "outer_convergence": outer_convergence(metrics),
         "worth_verdict": worth_verdict(metrics),
         "enough_words": enough_words(metrics),
+        "left_out": intervals_leave_out(metrics),
     }
-    return str(template.render(run=summary, metrics=metrics, winner=summary.winner, **words))
+    card = environment.get_template("model_card.md.j2")
+    body = str(card.render(run=summary, metrics=metrics, winner=summary.winner, **words))
+    if not metadata:
+        return body
+    head = environment.get_template("card_metadata.yaml.j2").render(run=summary, results=_card_results(metrics))
+    return f"{head}\n{body}"
 
 
 def _environment() -> Any:
@@ -156,6 +178,13 @@ def _environment() -> Any:
     others = (value_of, slice_title, tissue, readings_text)
     made.filters |= {function.__name__: function for function in (*filters, *others)}
     return made
+
+
+def _card_results(metrics: Mapping[str, Any]) -> list[tuple[str, str, float]]:
+    """Of each metric that is defined: Hugging Face's word for it, its name, its value."""
+    titles = metric_titles(metrics)
+    values = ((kind, titles[name], value_of(metrics[name])) for name, kind in _CARD_METRICS.items())
+    return [(kind, title, value) for kind, title, value in values if value is not None]
 
 
 def _headline(metrics: Mapping[str, Any]) -> list[tuple[str, Any]]:

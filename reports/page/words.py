@@ -40,6 +40,19 @@ def interval_text(metric: Any, digits: int = 3) -> str:
     return number(value, digits) + ("" if value is None else f" {range_text(metric, digits)}")
 
 
+def intervals_leave_out(metrics: Mapping[str, Any]) -> str:
+    """What the intervals of metrics.json don't hold, with the spread over the final seeds where it has one."""
+    scores = [value for value in metrics.get("final_seeds", {}).get("primary_auc", ()) if value is not None]
+    spread = ""
+    if len(scores) > 1:
+        found = f"from {number(min(scores), 3)} to {number(max(scores), 3)}"
+        spread = f" ({len(scores)} seeds gave an AUC of {metrics['primary_endpoint']} {found})"
+    return (
+        f"Intervals are over women alone: what another seed of the training{spread}, another split or another reader "
+        "of the films would change is not in them."
+    )
+
+
 def metric_titles(metrics: Mapping[str, Any]) -> dict[str, str]:
     """The metrics that a screen shows, in its order: name in metrics.json to what a reader calls it.
 

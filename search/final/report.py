@@ -36,6 +36,7 @@ from reports import (
 )
 from reports.errors import ReportError
 from reports.evaluation.subgroups import abnormality
+from reports.page.report import render_model_card
 from reports.page.tensorboard import write_final, write_trials
 from reports.search_plots.optuna_study import has_optuna
 from search.audit.audit import LeakAudit
@@ -115,9 +116,10 @@ class RunReport:
         directory = self.job.directory
         write_summary(summary, directory.best)
         write_report(summary, directory.report_file)
-        card = write_model_card(summary, directory.model_card).read_text(encoding="utf-8")
+        write_model_card(summary, directory.model_card)
         names, note = self.metrics["class_names"], str(summary.extent or "")
         write_trials(self.outcome.records, directory.tensorboard, class_names=names, note=note)
+        card = render_model_card(summary, metadata=False)
         write_final(dict(pictures), card, directory.tensorboard, created=summary.created)
 
     def summary(self, figures: Mapping[str, Path], *, seconds: float) -> RunSummary:

@@ -3,9 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from reports.page.report import render_model_card, write_model_card
 from reports.page.run_summary import RunSummary
 from tests.support.example import unhappy_summary
+
+CARD_METRICS = ("primary_auc", "abnormal_auc", "macro_ovr_auc", "balanced_accuracy", "brier")
 
 
 def rows(card: str) -> list[str]:
@@ -47,6 +51,34 @@ def test_the_card_has_the_thresholds_with_their_spread_over_the_folds(summary: R
         calibration = summary.metrics["calibration"] | {"chosen": kind, "temperature": 1.0, "prior_shift": True}
         metrics = {**summary.metrics, "calibration": calibration}
         assert f"Printed probabilities: {words}" in render_model_card(replace(summary, metrics=metrics))
+
+
+def test_hugging_face_reads_the_block_at_its_head(summary: RunSummary) -> None:
+    from huggingface_hub import ModelCard
+
+    odd = replace(summary, name="a: [b] 'c'", data=replace(summary.data, source='films: "new" # 1'))
+    card = ModelCard(render_model_card(odd))
+    assert card.text.lstrip().startswith("# Model card")
+    data = card.data
+    assert (data.license, data.library_name, data.pipeline_tag) == ("other", "keras", "image-classification")
+    assert data.model_name == odd.name
+    results = {result.metric_name: result for result in data.eval_results}
+    primary = results["malignant versus rest, AUC"]
+    assert primary.metric_type == "roc_auc"
+    assert primary.metric_value == pytest.approx(summary.metrics["primary_auc"]["value"])
+    assert primary.dataset_name == odd.data.source
+    assert "synthetic-data" in data.tags
+    assert data.to_yaml()
+    undefined = {**summary.metrics, **{name: {"value": None} for name in CARD_METRICS}}
+    assert ModelCard(render_model_card(replace(summary, metrics=undefined))).data.eval_results is None
+
+
+def test_the_card_says_what_its_intervals_leave_out(summary: RunSummary) -> None:
+    scores = summary.metrics["final_seeds"]["primary_auc"]
+    said = f"({len(scores)} seeds gave an AUC of malignant versus rest from {min(scores):.3f} to {max(scores):.3f})"
+    assert said in render_model_card(summary)
+    alone = {**summary.metrics, "final_seeds": {"primary_auc": scores[:1]}}
+    assert "another seed of the training, another split" in render_model_card(replace(summary, metrics=alone))
 
 
 def test_every_table_row_has_as_many_cells_as_its_head(summary: RunSummary) -> None:
