@@ -24,7 +24,14 @@ from mammo_data import (
 from mammo_data.split_table import patients_listed
 from mammo_data.truth.cases_csv import require_each_class
 from mammo_data.truth.patient_key import patient_key, spelled
-from search.config.schema import BackboneSection, Config, PreparationSection, SearchSection, cache_directory
+from search.config.schema import (
+    BackboneSection,
+    Config,
+    PreparationSection,
+    SearchSection,
+    SpaceSection,
+    cache_directory,
+)
 from search.errors import ConfigError
 from search.screen.progress import RunProgress
 
@@ -196,9 +203,11 @@ def split_from_file(file: Path, table: CaseTable) -> Split:
 def demo_config() -> Config:
     """The configuration of ``run --demo``; flags and a file given with --config still change it.
 
-    Its weights are random: there is nothing pretrained that a small rate of the backbone would save.
+    Its weights are random: there is nothing pretrained that a small rate would save, and much to learn.
     """
+    space = SpaceSection()
     return Config(
+        space=space.model_copy(update={"learning_rate": space.learning_rate.model_copy(update={"max": 2e-2})}),
         preparation=PreparationSection(image_size=96),
         backbone=BackboneSection(name="bit-small", weights="random"),
         search=SearchSection(max_trials=16, max_epochs=18, precision="float32", backbone_lr_cap=100),

@@ -163,7 +163,7 @@ class SpaceSection(Section):
     head_width: HeadWidths = (64, 128, 256, 512, 1024)
     dropout: Interval = Interval(min=0.0, max=0.6)
     l2: Interval = Interval(min=1e-6, max=1e-2, sampling="log")
-    learning_rate: Interval = Interval(min=1e-4, max=2e-2, sampling="log")
+    learning_rate: Interval = Interval(min=1e-4, max=1e-2, sampling="log")
     unfreeze_depth: Annotated[tuple[Annotated[int, Field(ge=0, le=64)], ...], Field(min_length=1)] = (0, 1, 2, 3)
     """Residual units that are trained, counted from the end; 0 trains the head alone."""
     known: tuple[KnownConfiguration, ...] = ()

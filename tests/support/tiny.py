@@ -29,6 +29,7 @@ def tiny_config(data: Path, workspace: Path, **changes: object) -> Config:
         "backbone.weights": "random",
         "space.head_width": [16],
         "space.unfreeze_depth": [0, 1],
+        "space.learning_rate.max": 0.02,
         "search.seed": 1,
         "search.max_trials": 6,
         "search.max_epochs": 3,

@@ -88,10 +88,10 @@ def test_a_mistake_on_the_command_line_names_the_flag(tmp_path, overrides, origi
 
 
 def test_a_part_of_a_table_can_be_changed_alone(tmp_path):
-    file = write(tmp_path / "c.toml", "[space]\nlearning_rate = { max = 0.01 }")
+    file = write(tmp_path / "c.toml", "[space]\nlearning_rate = { max = 0.03 }")
     config = load_config(file, {"space.dropout.max": 0.3})
     assert (config.space.dropout.min, config.space.dropout.max) == (0.0, 0.3)
-    assert config.space.learning_rate.model_dump() == {"min": 1e-4, "max": 0.01, "sampling": "log"}
+    assert config.space.learning_rate.model_dump() == {"min": 1e-4, "max": 0.03, "sampling": "log"}
 
 
 def test_every_mistake_is_named(tmp_path):
