@@ -7,7 +7,8 @@ limits were made), and these sections, each only where its inputs are given:
     calibration        candidates (list of `reports.decisions.correction.CandidateCorrection`), chosen (the name of the
                        one that is applied; "none": nothing is, the temperature is 1 and the shifts are 0), temperature,
                        log_prior_shift, prior_shift (whether one was taken; null where training left the prior alone),
-                       cases (fitted on), uncorrected and corrected: brier, log_loss and classwise_ece with intervals
+                       cases (fitted on), uncorrected and corrected: `CALIBRATION_METRICS` with intervals,
+                       calibration_intercept and calibration_slope
     operating_points   list of `reports.decisions.operating_points.OperatingPoint`
     operating_curve    `reports.decisions.operating_curve.OperatingCurve` of the primary endpoint, out of fold
     decision_curve     thresholds, model, lower, upper, all_positive of the primary endpoint (corrected probabilities)
@@ -52,7 +53,7 @@ from reports.evaluation.confident_cases import confident_errors
 from reports.evaluation.final_models import FoldEnsemble, ensemble_section, seed_scores
 from reports.evaluation.subgroups import CaseAttributes, SubgroupResult, subgroup_results
 from reports.metrics.intervals import RESAMPLES, patient_weights
-from reports.metrics.table import primary_scores
+from reports.metrics.table import calibration_values, primary_scores
 from reports.metrics.table_intervals import metric_intervals, with_intervals
 from reports.predictions import Predictions
 
@@ -190,11 +191,12 @@ def _calibration(
     plain: Mapping[str, Any], corrected: Predictions, correction: ProbabilityCorrection, resamples: int, seed: int
 ) -> dict[str, Any]:
     after = metric_intervals(corrected, resamples=resamples, seed=seed)
+    line = calibration_values(corrected)
     return {
         "chosen": correction.kind,
         "temperature": correction.temperature,
         "log_prior_shift": list(correction.log_prior_shift),
         "cases": correction.cases,
-        "uncorrected": {metric: plain[metric] for metric in CALIBRATION_METRICS},
-        "corrected": {metric: asdict(after[metric,]) for metric in CALIBRATION_METRICS},
+        "uncorrected": {metric: plain[metric] for metric in (*CALIBRATION_METRICS, *line)},
+        "corrected": {metric: asdict(after[metric,]) for metric in CALIBRATION_METRICS} | line,
     }

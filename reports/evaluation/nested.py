@@ -8,7 +8,7 @@ evaluated once, slices that a hold-out has to suppress are large enough to be sh
 
 A nested run's metrics.json holds the table of `nested_metrics`, and these sections:
 
-    nested_calibration  uncorrected and corrected: brier, log_loss and classwise_ece, means over the outer folds
+    nested_calibration  uncorrected and corrected: `CALIBRATION_METRICS`, means over the outer folds
     operating_points    list of endpoint, target_specificity, thresholds (one an outer fold, its own; null where no
                         score of that fold reaches the target), sensitivity and specificity (over all folds, patients
                         drawn within their fold), true_positives, positives, false_positives, negatives (of all folds)
@@ -35,6 +35,7 @@ from reports.metrics.auc import Floats
 from reports.metrics.degenerate import independent_draws, is_unmoved, unmoved_interval
 from reports.metrics.intervals import LEVEL, RESAMPLES, check_folds, interval, patient_weights
 from reports.metrics.table import (
+    calibration_values,
     classification_metrics,
     defined_or_none,
     endpoints,
@@ -216,6 +217,8 @@ def nested_metrics(
         replicates.append(metric_values(part, weights[:, rows]))
         independent.append(independent_draws(part))
     table = classification_metrics(predictions)
+    for name in calibration_values(predictions):
+        del table[name]  # of all folds' models together it would be of none
     pooled: dict[str, Any] = {}
     of_all = metric_intervals(predictions, resamples=resamples, seed=seed, method="percentile")
     for path, limits in of_all.items():

@@ -16,6 +16,9 @@ Schema of `classification_metrics` (and of ``metrics.json``, where `reports.metr
                               more, McClish-standardised
     brier, log_loss, classwise_ece
                               of the probabilities as they are
+    calibration_intercept, calibration_slope
+                              of those of the primary endpoint: calibration in the large, and Cox's slope; these two
+                              never have an interval
     per_class                 by class name: auc, precision, recall, f1, specificity, support
     confusion_matrix          counts, true classes in rows
 
@@ -33,7 +36,7 @@ from numpy.typing import NDArray
 
 from reports.metrics import confusion
 from reports.metrics.auc import Floats, WeightedRanking, binary_auc, ratio
-from reports.metrics.calibration import brier, classwise_ece, log_loss
+from reports.metrics.calibration import brier, calibration_line, classwise_ece, log_loss
 from reports.predictions import Predictions
 
 MetricPath = tuple[str, ...]
@@ -180,10 +183,22 @@ def classification_metrics(predictions: Predictions) -> dict[str, Any]:
     }
     for path, value in metric_values(predictions, ones).items():
         place(table, path, defined_or_none(value[0]))
+    table |= calibration_values(predictions)
     for name, count in table["class_counts"].items():
         table["per_class"][name]["support"] = count
     table["confusion_matrix"] = matrix.astype(int).tolist()
     return table
+
+
+def calibration_values(predictions: Predictions) -> dict[str, float | None]:
+    """``calibration_intercept`` and ``calibration_slope`` of the primary endpoint.
+
+    They stand without an interval: of 200 simulated sets each of 80 or 322 images, 16 % of them malignant, the patient
+    bootstrap's 95 % limits (BCa, percentile alike) held the true slope in 73 to 92 % with an AUC of 0.97, and the true
+    calibration in the large in 87 to 96 %.
+    """
+    intercept, slope = calibration_line(*primary_scores(predictions), np.ones((1, len(predictions))))
+    return {"calibration_intercept": defined_or_none(intercept[0]), "calibration_slope": defined_or_none(slope[0])}
 
 
 def mean_over_folds(values: Sequence[Mapping[MetricPath, Floats]], path: MetricPath) -> Floats:

@@ -76,6 +76,8 @@ OTHER_METRICS = (
     ("brier", "Brier score", "0 to 2; lower is better", ""),
     ("log_loss", "Log loss", "nats; lower is better", ""),
     ("classwise_ece", "Class-wise calibration error", "0 to 1; lower is better", ""),
+    ("calibration_intercept", "Calibration in the large, {worst}", "in log odds; 0 is right, below 0 too high", ""),
+    ("calibration_slope", "Calibration slope, {worst}", "1 is right, below 1 too sure", ""),
 )
 
 

@@ -67,6 +67,8 @@ def metric_titles(metrics: Mapping[str, Any]) -> dict[str, str]:
         "brier": "Brier score",
         "log_loss": "log loss",
         "classwise_ece": "class-wise calibration error",
+        "calibration_intercept": f"calibration in the large, {metrics['class_names'][-1]}",
+        "calibration_slope": f"calibration slope, {metrics['class_names'][-1]}",
     }
 
 
