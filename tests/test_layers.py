@@ -79,7 +79,7 @@ TARGETS = {
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 18_430,  # 14,000 when the house was rebuilt; what people send, what a search is worth, comparing runs
+    "code lines": 18_450,  # 14,000 when the house was rebuilt; what people send, what a search is worth, comparing runs
     "circles": 0,
     "README bytes": 10_000,
 }

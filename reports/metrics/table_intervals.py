@@ -121,7 +121,10 @@ def in_order_of(first: Predictions, second: Predictions) -> Predictions:
 def weights_with_whole(
     patient_ids: tuple[str, ...], *, resamples: int, seed: int, folds: NDArray[np.integer] | None = None
 ) -> Floats:
-    """Weights of the cases as they are, then of resampled patients, float64 [1 + resamples, n]."""
+    """Weights of the cases as they are, then of resampled patients, float64 [1 + resamples, n].
+
+    Args: As `reports.metrics.intervals.patient_weights`.
+    """
     drawn = patient_weights(patient_ids, resamples=resamples, seed=seed, folds=folds)
     return np.concatenate([np.ones((1, len(patient_ids))), drawn])
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports import Interval, Predictions, ReportError, TrialRecord
+from reports import Interval, Predictions, ReportError, TrialRecord, ranked
 from reports.evaluation.bbc_cv import corrected_difference
 from reports.evaluation.comparison import HeldOut, differences
 from reports.figures.forests import draw_comparison
@@ -31,6 +31,7 @@ from search.run_folder.ledger import films_of
 from search.run_folder.manifest import Manifest
 from search.run_folder.metrics import read_metrics
 from search.run_folder.trial_log import recorded
+from search.trials.out_of_fold import OutOfFold
 
 FIGURES = ("primary_auc", "abnormal_auc", "macro_ovr_auc", "balanced_accuracy", "brier", "log_loss")
 """What runs are compared by; of the last two less is better."""
@@ -65,9 +66,15 @@ class ComparedRun:
         directory.check_output(directory.best / "metrics.json")
         directory.check_output(file)
         self.metrics = read_metrics(directory)
+        if missing := [name for name in ("primary_endpoint", *FIGURES) if name not in self.metrics]:
+            raise RunError(
+                expected=f"metrics.json with {', '.join(missing)}",
+                found=f"none in {directory.best / 'metrics.json'}",
+                remedy="Restore the file, or search again with this version.",
+            )
         try:
             predictions = Predictions.read_csv(file)
-        except (ReportError, OSError, ValueError) as error:
+        except (ReportError, OSError, ValueError, csv.Error) as error:
             raise RunError(
                 expected="predictions as the run wrote them", found=f"{file}: {error}", remedy="Restore the file."
             ) from None
@@ -97,7 +104,7 @@ class ComparedRun:
     @cached_property
     def finalists(self) -> Finalists | None:
         """Of a run with one search; None for a nested one, or where the folder ``oof`` has been deleted."""
-        if self.is_nested or not (self.directory.path / "oof").is_dir():
+        if self.is_nested or not ranked(self.trials) or not (self.directory.path / "oof").is_dir():
             return None
         return read_finalists(self.directory.path / "oof", self.trials, self.metrics["class_names"])
 
@@ -258,13 +265,16 @@ def compare_runs(directories: Sequence[RunDirectory], *, unpaired: bool = False,
 def _against(run: ComparedRun, first: ComparedRun, *, unpaired: bool, seed: int) -> AgainstFirst:
     _require_one_question(run, first)
     reason = _why_other(run, first)
-    shared = set(run.held_out.predictions.patient_ids) & set(first.held_out.predictions.patient_ids)
+    # Of other films the same names are other women.
+    known = run.held_out.predictions.patient_ids if _same_films(run, first) else ()
+    shared = set(known) & set(first.held_out.predictions.patient_ids)
     if reason and not unpaired:
         file = "outer_split.csv" if first.is_nested else "split.csv"
         raise RunError(
             expected=f"runs on the same {'outer folds' if first.is_nested else 'held-out women'} as {first.name}",
             found=f"{run.name}, {reason}",
-            remedy=f"Search with --split {first.directory.path / file}, or add --unpaired for wider intervals.",
+            remedy=f"Search the same films with --split {first.directory.path / file}, or add --unpaired for wider "
+            "intervals.",
         )
     return AgainstFirst(
         paired=not reason,
@@ -295,13 +305,18 @@ def _why_other(run: ComparedRun, first: ComparedRun) -> str:
     women, others = set(own.predictions.patient_ids), set(asked.predictions.patient_ids)
     if women != others:
         return f"which holds out {len(women)} women, {len(women & others)} of them among {first.name}'s {len(others)}"
-    if run.films and first.films and run.films != first.films:
+    if not _same_films(run, first):
         return "whose films are other ones under the same names"
     if _cases(own) != _cases(asked):
         return "which has other images or labels of the same women"
     if own.folds is not None and asked.folds is not None and _parts(own) != _parts(asked):
         return "whose outer folds are other ones"
     return ""
+
+
+def _same_films(run: ComparedRun, first: ComparedRun) -> bool:
+    """Whether both have read one data set, as far as the ledger says."""
+    return not (run.films and first.films) or run.films == first.films
 
 
 def _cases(held_out: HeldOut) -> set[tuple[str, str, int]]:
@@ -319,13 +334,7 @@ def _out_of_fold(run: ComparedRun, first: ComparedRun, seed: int) -> Interval | 
     if run.finalists is None or first.finalists is None:
         return None
     own, asked = run.finalists.winner, first.finalists.winner
-    places = [
-        {image: (fold, label) for image, fold, label in zip(*columns, strict=True)}
-        for columns in (
-            (each.predictions.image_ids, each.folds.tolist(), each.predictions.labels.tolist()) for each in (own, asked)
-        )
-    ]
-    if places[0] != places[1]:
+    if _places(own) != _places(asked):
         return None
     where = {image: row for row, image in enumerate(asked.predictions.image_ids)}
     rows = [where[image] for image in own.predictions.image_ids]
@@ -333,6 +342,12 @@ def _out_of_fold(run: ComparedRun, first: ComparedRun, seed: int) -> Interval | 
     cases = own.predictions
     both = run.finalists.probabilities, theirs
     return corrected_difference(cases.labels, both, cases.patient_ids, own.folds, seed=seed)
+
+
+def _places(table: OutOfFold) -> set[tuple[str, int, int]]:
+    """Image, label and fold of each case."""
+    cases = table.predictions
+    return set(zip(cases.image_ids, cases.labels.tolist(), table.folds.tolist(), strict=True))
 
 
 def _less(limits: dict[str, Any], *, paired: bool) -> str:

@@ -78,7 +78,8 @@ def test_runs_on_other_women_are_refused_with_the_reason_unless_asked(runs, caps
     assert answer.code == 1
     assert answer.error_lines == [
         "mammo-search: Expected runs on the same held-out women as first; found second, which holds out 7 women, 7 of "
-        "them among first's 8. Search with --split runs/first/split.csv, or add --unpaired for wider intervals."
+        "them among first's 8. Search the same films with --split runs/first/split.csv, or add --unpaired for wider "
+        "intervals."
     ]
     answer = typed(capsys, "compare", "first", "second", "--unpaired")
     assert answer.code == 0
@@ -106,8 +107,19 @@ def test_what_only_looks_the_same_is_not_paired(runs, capsys, kind):
     answer = typed(capsys, "compare", "first", "second")
     assert answer.code == 1
     (line,) = answer.error_lines
+    if kind == "films":
+        assert "(0 are in both)" in typed(capsys, "compare", "first", "second", "--unpaired").out
     films = "films are other ones under the same names"
     assert (films if kind == "films" else "other images or labels of the same women") in line
+
+
+def without_a_figure(run):
+    """A complete run whose metrics.json is another version's."""
+    file = run.best / "metrics.json"
+    metrics = json.loads(file.read_text())
+    del metrics["log_loss"]
+    file.write_text(json.dumps(metrics))
+    run.update_manifest(**run.checksums())
 
 
 @pytest.mark.parametrize(
@@ -116,6 +128,7 @@ def test_what_only_looks_the_same_is_not_paired(runs, capsys, kind):
         (lambda run: run.update_manifest(status="running"), "second, which has not ended"),
         (lambda run: (run.best / "predictions.csv").write_text("image_id\n"), "a changed or damaged file"),
         (lambda run: (run.best / "metrics.json").unlink(), "no such file"),
+        (without_a_figure, "metrics.json with log_loss"),
     ],
 )
 def test_a_run_that_cannot_be_compared_is_one_line(runs, capsys, spoil, words):
