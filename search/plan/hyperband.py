@@ -5,6 +5,34 @@ promotes the best ``1/factor`` of them ``s`` times, so that the last rung is tra
 carries out whichever brackets follow from ``max_epochs`` and ``factor`` and knows no bound on the trials; cutting it
 off after N leaves nothing that was trained past the first rungs. Here the bound chooses the brackets.
 
+A *set* is one bracket each of s, s - 1, … 0 promotions; its width is the size of the last one. The plan is the largest
+set of at most N trials, then the largest one of at most what that leaves, and so on: of all sequences of sets that fit,
+the first in the order of sets. Larger is what has more promotions, two at most, and of equals what is wider.
+
+- Two at most: a promotion is a trial as well. Of 90 trials KerasTuner's four brackets try 62 configurations and bring
+  12 of them to 30 epochs, these sets 66 and 26.
+- Widest first: the best of 15 is a better one than the best of 6.
+- A promotion has to choose: sets in which a rung is as large as the one before it are left out.
+- What is left is less than the smallest set: at most 3 trials with a factor of 3. They are not spent on random search.
+
+More trials hardly ever buy less: where a larger set takes the place of two smaller ones, a search has 1 or 2 trials
+fewer at the full budget, and no configuration fewer. So it is with 30 epochs and a factor of 3 ("was": of all sets,
+with any number of promotions, the one that spends most, repeated where it fits again):
+
+=====  ======  ==============  ============  ===========
+    N  trials  configurations  epochs (was)  full budget
+=====  ======  ==============  ============  ===========
+   10      10               8     180 (180)            5
+   20      19              14     236 (290)            6
+   30      30              22     332 (332)            8
+   40      38              28     420 (420)           10
+   54      53              39     586 (420)           14
+   60      59              44     696 (348)           17
+   80      80              59     910 (442)           22
+  100      99              73    1094 (576)           26
+  120     120              89    1370 (576)           33
+=====  ======  ==============  ============  ===========
+
 Sizes and epochs are KerasTuner's (``HyperbandOracle._get_size`` and ``_get_epochs``, 1.4.8), which rounds up.
 """
 
@@ -12,6 +40,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
+
+_MOST_PROMOTIONS = 2
 
 
 @dataclass(frozen=True)
@@ -41,7 +72,7 @@ class HyperbandPlan:
     """All trials of a search.
 
     Attributes:
-        brackets: In the order in which they run: the one with most promotions first, repeated for each iteration.
+        brackets: In the order in which they run: set after set, in each the one with most promotions first.
         max_trials: The bound that the plan was made for.
         max_epochs: The full budget of a configuration.
         factor: Reduction factor between rungs.
@@ -100,12 +131,11 @@ class HyperbandPlan:
 
 
 def plan_hyperband(max_trials: int, *, max_epochs: int = 30, factor: int = 3) -> HyperbandPlan:
-    """Find the Hyperband that spends a bound on the trials best.
+    """Hyperband for a bound on the trials: the largest set of brackets that fits, then the largest that fits the rest.
 
-    Among all sets of brackets 0 … s whose widths are KerasTuner's or scaled down from them, the one is taken that uses
-    most of the ``max_trials``; of equals the one with more promotions. It is repeated while it fits as a whole. A
-    set without promotions (s = 0, random search) is taken only where nothing else fits. Widths are never scaled up:
-    that would trade configurations that Hyperband weighs against each other for more of one kind.
+    More promotions are larger, two at most; of as many the wider set is. Widths are KerasTuner's or scaled down from
+    them, never up: that would trade configurations that Hyperband weighs against each other for more of one kind. Where
+    no set with promotions fits, all trials are one bracket without (random search).
 
     Args:
         max_trials: Bound on the trials, 1 or more.
@@ -113,7 +143,7 @@ def plan_hyperband(max_trials: int, *, max_epochs: int = 30, factor: int = 3) ->
         factor: Reduction factor, 2 or more.
 
     Returns:
-        The plan; ``plan.trials <= max_trials``, and at least one trial reaches ``max_epochs``.
+        The plan; ``plan.trials <= max_trials``, no further set fits, and at least one trial reaches ``max_epochs``.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -123,17 +153,12 @@ def plan_hyperband(max_trials: int, *, max_epochs: int = 30, factor: int = 3) ->
             "Expected max_trials >= 1, max_epochs >= 1 and factor >= 2. "
             f"Received: max_trials={max_trials}, max_epochs={max_epochs}, factor={factor}"
         )
-    top = max(promotions for promotions in range(max_epochs) if factor**promotions <= max_epochs)
-    full_width = math.ceil(1 + math.log(max_epochs, factor))
-    candidates = [
-        tuple(_bracket(number, width, max_epochs, factor) for number in range(promotions, -1, -1))
-        for promotions in range(top + 1)
-        for width in range(1, full_width + 1)
-    ]
-    fitting = [brackets for brackets in candidates if _trials(brackets) <= max_trials]
-    promoting = [brackets for brackets in fitting if len(brackets) > 1]
-    best = max(promoting or fitting, key=lambda brackets: (_trials(brackets), len(brackets)))
-    return _plan(best * (max_trials // _trials(best)), max_trials, max_epochs, factor)
+    brackets: tuple[Bracket, ...] = ()
+    left = max_trials
+    for candidate in _sets(max_epochs, factor):
+        times, left = divmod(left, _trials(candidate))
+        brackets += candidate * times
+    return _plan(brackets or (_bracket(0, max_trials, max_epochs, factor),), max_trials, max_epochs, factor)
 
 
 def plan_without_promotions(max_trials: int, *, max_epochs: int) -> HyperbandPlan:
@@ -151,6 +176,23 @@ def _plan(brackets: tuple[Bracket, ...], max_trials: int, max_epochs: int, facto
     plan = HyperbandPlan(brackets, max_trials, max_epochs, factor, 0)
     # A third of a bracket's configurations may fail before its promotions lack candidates.
     return replace(plan, spares=max(2, math.ceil(plan.configurations / 3)))
+
+
+def _sets(max_epochs: int, factor: int) -> list[tuple[Bracket, ...]]:
+    """Sets of brackets with promotions that choose, the largest first."""
+    full_width = math.ceil(1 + math.log(max_epochs, factor))
+    sets = [
+        tuple(_bracket(number, width, max_epochs, factor) for number in range(promotions, -1, -1))
+        for promotions in range(_MOST_PROMOTIONS, 0, -1)
+        if factor**promotions <= max_epochs
+        for width in range(full_width, 0, -1)
+    ]
+    return [brackets for brackets in sets if all(map(_narrows, brackets))]
+
+
+def _narrows(bracket: Bracket) -> bool:
+    sizes = [rung.trials for rung in bracket.rungs]
+    return all(after < before for before, after in pairwise(sizes))
 
 
 def _bracket(promotions: int, width: int, max_epochs: int, factor: int) -> Bracket:

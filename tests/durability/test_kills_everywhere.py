@@ -139,7 +139,7 @@ def test_a_kill_at_every_write_of_the_caches_changes_nothing(server, phantom, tm
 
 @pytest.mark.slow
 def test_fifty_kills_at_random_instants_of_one_search(server, phantom, tmp_path):
-    longer = {"search__max_trials": 40, "search__max_epochs": 9, "search__folds": 3}
+    longer = {"search__max_trials": 23, "search__max_epochs": 9, "search__folds": 3}
     folder = make_workspace(phantom, tmp_path / "longer", **longer)
     whole = server.run(folder, "run", "--name", "whole")
     assert whole.code == 0, whole.messages
