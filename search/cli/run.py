@@ -20,7 +20,7 @@ from search.text import program
 
 def run(
     context: typer.Context,
-    max_trials: Annotated[int | None, typer.Option(help="Bound on the trials; the best plan is made.")] = None,
+    max_trials: Annotated[int | None, typer.Option(help="Bound on the trials; all are planned first.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Start no trial later than this.")] = None,
     data: settings.Data = None,
     info: Info = None,

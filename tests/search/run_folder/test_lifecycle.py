@@ -136,6 +136,13 @@ def test_another_precision_or_kind_of_device_is_refused(begin, backbone):
     begin(backbone=replace(backbone, device="CPU, 64 cores"))
 
 
+def test_a_run_whose_plan_this_version_would_make_otherwise_is_refused(begin, job):
+    """The settings are the same, and so is RESULTS_VERSION: the plan's fingerprint tells."""
+    fingerprints = job.directory.read_manifest().fingerprints
+    with pytest.raises(RunError, match=r"found changes: plan [0-9a-f]{16}…"):
+        begin(fingerprints={**fingerprints, "plan": "0" * 64})
+
+
 def test_the_plan_of_a_search_has_a_fingerprint_of_all_that_it_is_drawn_from(job):
     """Each setting of the space and of the plan changes it, and nothing else does."""
     fingerprints = {path: plan_fingerprint(plan_run(config), config) for path, config in CHANGED.items()}
