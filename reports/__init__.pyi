@@ -17,6 +17,8 @@ from .evaluation.baselines import fold_macro_auc as fold_macro_auc
 from .evaluation.bbc_cv import SelectionCorrection as SelectionCorrection
 from .evaluation.bbc_cv import bbc_cv as bbc_cv
 from .evaluation.bbc_cv import incumbents as incumbents
+from .evaluation.comparison import HeldOut as HeldOut
+from .evaluation.comparison import differences as differences
 from .evaluation.confident_cases import ConfidentCase as ConfidentCase
 from .evaluation.confident_cases import confident_cases as confident_cases
 from .evaluation.convergence import Convergence as Convergence
@@ -45,7 +47,6 @@ from .figures.write import write_nested_figures as write_nested_figures
 from .metrics.calibration import softmax as softmax
 from .metrics.intervals import Interval as Interval
 from .metrics.table import classification_metrics as classification_metrics
-from .metrics.table_intervals import paired_difference as paired_difference
 from .metrics.table_intervals import with_intervals as with_intervals
 from .page.extent import SearchExtent as SearchExtent
 from .page.report import write_model_card as write_model_card

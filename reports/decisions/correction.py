@@ -35,7 +35,7 @@ from reports.decisions.probabilities import (
     logits_of,
 )
 from reports.metrics.auc import Floats
-from reports.metrics.intervals import check_folds
+from reports.metrics.resampling import check_folds
 from reports.predictions import Predictions
 
 MARGIN = 1.0

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.metrics.auc import Floats, ratio
-from reports.metrics.intervals import RESAMPLES, Interval, patient_weights, share, wilson
+from reports.metrics.intervals import Interval, wilson
+from reports.metrics.rates import share_interval
+from reports.metrics.resampling import Jackknife
 from reports.metrics.table import Endpoint, defined_or_none, endpoints
 from reports.predictions import Predictions
 
@@ -72,7 +74,7 @@ class OperatingPoint:
         development_sensitivity: Sensitivity there, optimistic; None without positives there.
         fold_thresholds: As of `OperatingThreshold`, in the order of the folds.
         fold_specificities: The same.
-        sensitivity: On the held-out patients, with the interval of `reports.metrics.intervals.share`.
+        sensitivity: On the held-out patients, with the interval of `reports.metrics.rates.share_interval`.
         specificity: The same.
         true_positives: Held-out images called positive rightly.
         positives: Held-out positive images.
@@ -159,8 +161,6 @@ def operating_points(
     held_out: Predictions,
     *,
     folds: NDArray[np.integer] | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> tuple[OperatingPoint, ...]:
     """Sensitivity at fixed specificities for the primary endpoint and for abnormal versus normal.
 
@@ -168,8 +168,6 @@ def operating_points(
         development: Out-of-fold probabilities of the development patients, made like those of ``held_out``.
         held_out: Probabilities of the held-out patients.
         folds: Fold of each development case, int [n]; None for one fold.
-        resamples: Bootstrap resamples of held-out patients; the threshold stays what it is.
-        seed: Seed of the draw.
 
     Returns:
         One point an endpoint and target; endpoints without development negatives are left out.
@@ -184,12 +182,12 @@ def operating_points(
             found=f"{len(both)} in both, for example {min(both)}",
             remedy="Choose thresholds on out-of-fold predictions of the development patients.",
         )
-    weights = patient_weights(held_out.patient_ids, resamples=resamples, seed=seed)
+    jackknife = Jackknife.of(held_out.patient_ids, held_out.labels)
     points = []
     for (endpoint, _, positive, scores), inner in zip(endpoints(held_out), endpoints(development), strict=True):
         for target in SPECIFICITIES if not inner.positive.all() else ():
             threshold = threshold_at_specificity(inner.positive, inner.scores, target)
-            found = judged(scores >= threshold, positive, held_out.patient_ids, weights)
+            found = judged(scores >= threshold, positive, held_out.patient_ids, jackknife)
             fold_thresholds, fold_specificities = fold_spread(inner, folds, target, threshold)
             sensitivity = ratio((inner.scores[inner.positive] >= threshold).sum(), inner.positive.sum())
             points.append(
@@ -228,8 +226,26 @@ def fixed_thresholds(
     return tuple(found)
 
 
+def calls(predictions: Predictions, point: OperatingThreshold) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which cases are positive, and which a threshold calls so, each bool [n].
+
+    Args:
+        predictions: Calibrated probabilities.
+        point: The threshold.
+    """
+    columns = [predictions.class_names.index(name) for name in point.classes]
+    threshold = np.inf if point.threshold is None else point.threshold
+    return np.isin(predictions.labels, columns), predictions.probabilities[:, columns].sum(axis=1) >= threshold
+
+
+def head_of(point: OperatingThreshold) -> dict[str, Any]:
+    """What a threshold is for, as metrics.json says it: ``asked`` stands for a user's own alone."""
+    asked = {"asked": point.asked} if point.asked else {}
+    return {"endpoint": point.endpoint, "target_specificity": point.target_specificity, **asked}
+
+
 def judged(
-    called: NDArray[np.bool_], positive: NDArray[np.bool_], patient_ids: tuple[str, ...], weights: Floats
+    called: NDArray[np.bool_], positive: NDArray[np.bool_], patient_ids: tuple[str, ...], jackknife: Jackknife
 ) -> dict[str, Any]:
     """What calling some cases positive comes to.
 
@@ -237,15 +253,15 @@ def judged(
         called: Which are called positive, bool [n].
         positive: Which are, bool [n].
         patient_ids: Patient of each case, n.
-        weights: From `reports.metrics.intervals.patient_weights`, float64 [resamples, n].
+        jackknife: Of these patients; the threshold stays what it is.
 
     Returns:
         ``sensitivity`` and ``specificity`` (intervals), and the counts ``true_positives``, ``positives``,
         ``false_positives`` and ``negatives``.
     """
     return {
-        "sensitivity": share(called, positive, patient_ids, weights),
-        "specificity": share(~called, ~positive, patient_ids, weights),
+        "sensitivity": share_interval(called, positive, patient_ids, jackknife),
+        "specificity": share_interval(~called, ~positive, patient_ids, jackknife),
         "true_positives": int((called & positive).sum()),
         "positives": int(positive.sum()),
         "false_positives": int((called & ~positive).sum()),
@@ -253,21 +269,18 @@ def judged(
     }
 
 
-def judged_fixed(predictions: Predictions, point: OperatingThreshold, weights: Floats) -> dict[str, Any]:
+def judged_fixed(predictions: Predictions, point: OperatingThreshold, jackknife: Jackknife) -> dict[str, Any]:
     """What a threshold of other patients does on these, as metrics.json holds it.
 
     Args:
         predictions: Calibrated probabilities.
         point: The threshold.
-        weights: From `reports.metrics.intervals.patient_weights`, float64 [resamples, n].
+        jackknife: Of these patients.
     """
-    columns = [predictions.class_names.index(name) for name in point.classes]
-    threshold = np.inf if point.threshold is None else point.threshold
-    called = predictions.probabilities[:, columns].sum(axis=1) >= threshold
-    found = judged(called, np.isin(predictions.labels, columns), predictions.patient_ids, weights)
+    positive, called = calls(predictions, point)
+    found = judged(called, positive, predictions.patient_ids, jackknife)
     found["wilson_sensitivity"] = wilson(found["true_positives"], found["positives"])
-    names = ("endpoint", "target_specificity", "threshold") + (("asked",) if point.asked else ())
-    return {name: getattr(point, name) for name in names} | plain(found)
+    return {**head_of(point), "threshold": point.threshold, **plain(found)}
 
 
 def plain(judgement: Mapping[str, Any]) -> dict[str, Any]:

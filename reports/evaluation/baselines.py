@@ -1,7 +1,7 @@
 """Was the search worth it? The winner against models that needed none, and whether there was enough of what it used.
 
 Baselines are read on the same held-out patients as the winner, in the same reading, and the difference is taken on the
-same resamples of patients. Out of fold the winner has been chosen and they have not: there the winner's score is
+same patients. Out of fold the winner has been chosen and they have not: there the winner's score is
 BBC-CV's (`reports.evaluation.bbc_cv`), never the selected one.
 
 Two sections of metrics.json, each only where a run has them:
@@ -31,9 +31,9 @@ from reports.decisions.probabilities import corrected_predictions
 from reports.evaluation.bbc_cv import SelectionCorrection
 from reports.evaluation.comparison import COMPARED, HeldOut, differences
 from reports.evaluation.final_models import ENSEMBLE_METRICS, seed_scores
-from reports.metrics.auc import Floats, fold_averaged_macro_auc
-from reports.metrics.intervals import RESAMPLES, Interval, interval, patient_weights
-from reports.metrics.table_intervals import metric_intervals
+from reports.metrics.auc import fold_averaged_macro_auc
+from reports.metrics.intervals import Interval, logit_limits
+from reports.metrics.resampling import Jackknife
 from reports.predictions import Predictions
 
 LINEAR_PROBE = "linear probe"
@@ -75,27 +75,21 @@ def predictions_name(baseline: str) -> str:
     return f"predictions_{baseline.replace(' ', '_')}"
 
 
-def fold_macro_auc(
-    predictions: Predictions, folds: NDArray[np.integer], *, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval:
+def fold_macro_auc(predictions: Predictions, folds: NDArray[np.integer]) -> Interval:
     """The search's objective of out-of-fold predictions: the macro AUC within each fold, averaged over the folds.
 
     Args:
         predictions: Out of fold.
         folds: The fold that each case was validated in, int [n].
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draw.
 
     Returns:
-        The mean with a percentile interval.
+        The mean with its interval.
     """
 
-    def values(weights: Floats) -> Floats:
-        scores = predictions.probabilities[np.newaxis]
-        return fold_averaged_macro_auc(predictions.labels, scores, folds, weights)[0]
-
-    weights = patient_weights(predictions.patient_ids, resamples=resamples, seed=seed)
-    return interval(float(values(np.ones((1, len(predictions))))[0]), values(weights))
+    jackknife = Jackknife.of(predictions.patient_ids, predictions.labels, folds=folds)
+    scores = predictions.probabilities[np.newaxis]
+    found = jackknife.estimate(fold_averaged_macro_auc(predictions.labels, scores, folds, jackknife.weights)[0])
+    return Interval.of(found.value, logit_limits(found), "logit")
 
 
 def baselines_section(
@@ -103,7 +97,6 @@ def baselines_section(
     results: Sequence[BaselineResult],
     selection: SelectionCorrection | None,
     *,
-    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """``baselines`` of metrics.json.
@@ -112,23 +105,21 @@ def baselines_section(
         winner: Held-out predictions of the exported model.
         results: The baselines, with theirs.
         selection: BBC-CV's correction of the winner's out-of-fold score, or None.
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draws.
+        seed: Of the folds that corrections are chosen by.
     """
     corrected = selection.corrected.value if selection else None
-    section = []
+    whole, section = HeldOut(winner), []
     for result in results:
-        own = fold_macro_auc(result.development, result.folds, resamples=resamples, seed=seed)
-        found = metric_intervals(result.held_out[0], resamples=resamples, seed=seed)
-        less = differences(HeldOut(winner), HeldOut(result.held_out[0]), resamples=resamples, seed=seed)
+        own, on_held_out = fold_macro_auc(result.development, result.folds), HeldOut(result.held_out[0])
+        less = differences(whole, on_held_out)
         known = None if corrected is None or own.value is None else corrected - own.value
         section.append(
             {
                 "name": result.name,
                 "what": result.what,
                 "out_of_fold": {"macro_ovr_auc": asdict(own), "difference": known},
-                "metrics": {name: asdict(found[name,]) for name in ENSEMBLE_METRICS},
-                "calibration": _calibration(result, resamples, seed),
+                "metrics": {name: asdict(on_held_out.metrics.interval((name,))) for name in ENSEMBLE_METRICS},
+                "calibration": _calibration(result, seed),
                 "difference": {name: asdict(limits) for name, limits in less.items()},
                 "seeds": {name: values for name, values in seed_scores(result.held_out).items() if name in COMPARED},
             }
@@ -136,15 +127,15 @@ def baselines_section(
     return section
 
 
-def _calibration(result: BaselineResult, resamples: int, seed: int) -> dict[str, Any] | None:
+def _calibration(result: BaselineResult, seed: int) -> dict[str, Any] | None:
     choice = fit_correction(result.development, result.training_shares, folds=result.folds, seed=seed)
     if choice is None:
         return None
     correction = choice.correction
-    after = metric_intervals(corrected_predictions(result.held_out[0], correction), resamples=resamples, seed=seed)
+    after = HeldOut(corrected_predictions(result.held_out[0], correction)).metrics
     return {
         "chosen": correction.kind,
         "temperature": correction.temperature,
         "log_prior_shift": list(correction.log_prior_shift),
-        **{name: asdict(after[name,]) for name in ("brier", "log_loss")},
+        **{name: asdict(after.interval((name,))) for name in ("brier", "log_loss")},
     }

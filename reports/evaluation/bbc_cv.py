@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.metrics.auc import Floats, fold_averaged_macro_auc
-from reports.metrics.intervals import LEVEL, RESAMPLES, Interval, check_folds, patient_weights
+from reports.metrics.intervals import LEVEL, Interval
+from reports.metrics.resampling import RESAMPLES, check_folds, patient_weights
 from reports.metrics.table import defined_or_none
 
 

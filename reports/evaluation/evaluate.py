@@ -10,6 +10,7 @@ limits were made), and these sections, each only where its inputs are given:
                        cases (fitted on), uncorrected and corrected: `CALIBRATION_METRICS` with intervals,
                        calibration_intercept and calibration_slope
     operating_points   list of `reports.decisions.operating_points.OperatingPoint`
+    by_patient         `reports.decisions.by_patient.by_patient_section`: figures a woman, the worst of her images
     operating_curve    `reports.decisions.operating_curve.OperatingCurve` of the primary endpoint, out of fold
     decision_curve     thresholds, model, lower, upper, all_positive of the primary endpoint (corrected probabilities)
     subgroups          list of `reports.evaluation.subgroups.SubgroupResult`
@@ -42,19 +43,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.decisions.by_patient import by_patient_section
 from reports.decisions.correction import fit_correction
 from reports.decisions.decision_curve import DecisionCurve, decision_curve
 from reports.decisions.operating_curve import operating_curve
-from reports.decisions.operating_points import OperatingThreshold, judged_fixed, operating_points
+from reports.decisions.operating_points import (
+    OperatingThreshold,
+    calls,
+    fixed_thresholds,
+    head_of,
+    judged_fixed,
+    operating_points,
+)
 from reports.decisions.probabilities import ProbabilityCorrection, corrected_predictions
 from reports.evaluation.baselines import BaselineResult
 from reports.evaluation.bbc_cv import SelectionCorrection
 from reports.evaluation.confident_cases import confident_errors
 from reports.evaluation.final_models import FoldEnsemble, ensemble_section, seed_scores
 from reports.evaluation.subgroups import CaseAttributes, SubgroupResult, subgroup_results
-from reports.metrics.intervals import RESAMPLES, patient_weights
+from reports.metrics.resampling import Jackknife
 from reports.metrics.table import calibration_values, primary_scores
-from reports.metrics.table_intervals import metric_intervals, with_intervals
+from reports.metrics.table_intervals import MetricIntervals, with_intervals
 from reports.predictions import Predictions
 
 CALIBRATION_METRICS = ("brier", "log_loss", "classwise_ece")
@@ -94,7 +103,6 @@ def evaluate(
     selection: SelectionCorrection | None = None,
     other_seeds: Sequence[Predictions] = (),
     ensemble: FoldEnsemble | None = None,
-    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
     """Evaluates held-out predictions with everything that the inputs allow.
@@ -111,8 +119,7 @@ def evaluate(
         selection: BBC-CV's correction of the winner's score.
         other_seeds: Predictions of the final models that were not exported.
         ensemble: The winner's fold models.
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draws.
+        seed: Of the folds that a correction is chosen by.
 
     Returns:
         The evaluation.
@@ -120,7 +127,7 @@ def evaluate(
     Raises:
         ReportError: If a patient is in both tables.
     """
-    table = with_intervals(held_out, resamples=resamples, seed=seed)
+    table = with_intervals(held_out)
     corrected, curve = None, None
     if development is not None:
         choice = fit_correction(development, training_shares, folds=folds, seed=seed)
@@ -129,24 +136,26 @@ def evaluate(
             corrected = corrected_predictions(held_out, correction)
             development = corrected_predictions(development, correction)
             shifted = None if training_shares is None else any(correction.log_prior_shift)
-            section = _calibration(table, corrected, correction, resamples, seed)
+            section = _calibration(table, corrected, correction, fixed=True)
             candidates = [asdict(candidate) for candidate in choice.candidates]
             table["calibration"] = {"candidates": candidates} | section | {"prior_shift": shifted}
-            curve = decision_curve(corrected, *primary_scores(corrected), resamples=resamples, seed=seed)
+            curve = decision_curve(corrected, *primary_scores(corrected))
             table["decision_curve"] = curve_section(curve)
-        points = operating_points(development, corrected or held_out, folds=folds, resamples=resamples, seed=seed)
+        points = operating_points(development, corrected or held_out, folds=folds)
         table["operating_points"] = [point.as_dict() for point in points]
+        known = fixed_thresholds(development, folds)
+        table["by_patient"] = _by_patient(held_out, corrected or held_out, known, fixed=True)
         if (thresholds := operating_curve(development)) is not None:
             table["operating_curve"] = asdict(thresholds)
     slices: tuple[SubgroupResult, ...] = ()
     if attributes is not None:
-        slices = subgroup_results(held_out, attributes, radius_cuts=radius_cuts, resamples=resamples, seed=seed)
+        slices = subgroup_results(held_out, attributes, radius_cuts=radius_cuts)
         table["subgroups"] = [asdict(result) for result in slices]
     if selection is not None:
         table["selection"] = asdict(selection)
     table["final_seeds"] = seed_scores([held_out, *other_seeds])
     if ensemble is not None:
-        table["ensemble"] = ensemble_section(held_out, ensemble, resamples=resamples, seed=seed)
+        table["ensemble"] = ensemble_section(held_out, ensemble)
     table["errors"] = [asdict(case) for case in confident_errors(held_out)]
     return Evaluation(table, held_out, corrected, curve, slices, ensemble)
 
@@ -156,7 +165,7 @@ def evaluate_fixed(
     *,
     correction: ProbabilityCorrection | None,
     thresholds: Sequence[OperatingThreshold] = (),
-    seed: int = 0,
+    fixed: bool = False,
 ) -> dict[str, Any]:
     """Metrics of a model whose calibration and thresholds stand already: nothing is fitted on the cases at hand.
 
@@ -164,22 +173,30 @@ def evaluate_fixed(
         predictions: The model's own probabilities, of patients that it has not been developed on.
         correction: From them to calibrated ones, fitted on development patients; None for none.
         thresholds: On calibrated probabilities.
-        seed: Seed of the draws.
+        fixed: Whether a split has dealt out the patients of each class (`reports.metrics.resampling.Jackknife`).
 
     Returns:
         Plain values that `json.dumps` takes: the table of metrics, ``calibration`` as the module's docstring has it
         (without ``candidates`` and ``prior_shift``), and ``operating_points``, each with endpoint, target_specificity
         and threshold, ``asked`` for a user's own point alone, sensitivity and specificity with intervals, the four
-        counts, and wilson_sensitivity.
+        counts, and wilson_sensitivity; and ``by_patient``.
     """
-    table = with_intervals(predictions, seed=seed)
+    table = with_intervals(predictions, fixed=fixed)
     scored = predictions
     if correction is not None:
         scored = corrected_predictions(predictions, correction)
-        table["calibration"] = _calibration(table, scored, correction, RESAMPLES, seed)
-    weights = patient_weights(predictions.patient_ids, seed=seed)
-    table["operating_points"] = [judged_fixed(scored, threshold, weights) for threshold in thresholds]
+        table["calibration"] = _calibration(table, scored, correction, fixed=fixed)
+    jackknife = Jackknife.of(predictions.patient_ids, predictions.labels, fixed=fixed)
+    table["operating_points"] = [judged_fixed(scored, threshold, jackknife) for threshold in thresholds]
+    table["by_patient"] = _by_patient(predictions, scored, thresholds, fixed=fixed)
     return table
+
+
+def _by_patient(
+    plain: Predictions, corrected: Predictions, thresholds: Sequence[OperatingThreshold], *, fixed: bool
+) -> dict[str, Any]:
+    points = [(head_of(threshold), *calls(corrected, threshold)) for threshold in thresholds]
+    return by_patient_section(plain, points, fixed=fixed)
 
 
 def curve_section(curve: DecisionCurve) -> dict[str, list[float]]:
@@ -188,9 +205,9 @@ def curve_section(curve: DecisionCurve) -> dict[str, list[float]]:
 
 
 def _calibration(
-    plain: Mapping[str, Any], corrected: Predictions, correction: ProbabilityCorrection, resamples: int, seed: int
+    plain: Mapping[str, Any], corrected: Predictions, correction: ProbabilityCorrection, *, fixed: bool
 ) -> dict[str, Any]:
-    after = metric_intervals(corrected, resamples=resamples, seed=seed)
+    after = MetricIntervals(corrected, fixed=fixed)
     line = calibration_values(corrected)
     return {
         "chosen": correction.kind,
@@ -198,5 +215,5 @@ def _calibration(
         "log_prior_shift": list(correction.log_prior_shift),
         "cases": correction.cases,
         "uncorrected": {metric: plain[metric] for metric in (*CALIBRATION_METRICS, *line)},
-        "corrected": {metric: asdict(after[metric,]) for metric in CALIBRATION_METRICS} | line,
+        "corrected": {metric: asdict(after.interval((metric,))) for metric in CALIBRATION_METRICS} | line,
     }

@@ -2,7 +2,7 @@
 
 How much the seed alone moves the score says how far the exported model's figures are its luck. The fold models have
 each left out a part of the development patients; their mean often ranks better than any one model, and is compared
-with the exported one on the same resamples of patients. Neither is chosen: the exported model was fixed in advance.
+with the exported one on the same patients. Neither is chosen: the exported model was fixed in advance.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import numpy as np
 
 from reports.errors import ReportError
 from reports.evaluation.comparison import HeldOut, differences
-from reports.metrics.intervals import RESAMPLES
 from reports.metrics.table import classification_metrics
-from reports.metrics.table_intervals import metric_intervals
 from reports.predictions import Predictions
 
 SEED_METRICS = ("primary_auc", "macro_ovr_auc", "balanced_accuracy")
@@ -60,27 +58,22 @@ def seed_scores(tables: Sequence[Predictions]) -> dict[str, list[float | None]]:
     return {name: [value[name] for value in values] for name in SEED_METRICS}
 
 
-def ensemble_section(
-    exported: Predictions, ensemble: FoldEnsemble, *, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, Any]:
+def ensemble_section(exported: Predictions, ensemble: FoldEnsemble) -> dict[str, Any]:
     """The ensemble's metrics and what it has over the exported model.
 
     Args:
         exported: Held-out predictions of the exported model.
         ensemble: The fold models.
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draws.
 
     Returns:
-        ``members``, ``exact``, ``metrics`` (name to interval) and ``difference`` (ensemble − exported on the same
-        resamples, name to percentile interval).
+        ``members``, ``exact``, ``metrics`` (name to interval) and ``difference`` (ensemble − exported, name to
+        interval).
     """
-    mean = ensemble.mean
-    found = metric_intervals(mean, resamples=resamples, seed=seed)
-    less = differences(HeldOut(mean), HeldOut(exported), resamples=resamples, seed=seed)
+    mean = HeldOut(ensemble.mean)
+    less = differences(mean, HeldOut(exported))
     return {
         "members": len(ensemble.members),
         "exact": ensemble.exact,
-        "metrics": {name: asdict(found[name,]) for name in ENSEMBLE_METRICS},
+        "metrics": {name: asdict(mean.metrics.interval((name,))) for name in ENSEMBLE_METRICS},
         "difference": {name: asdict(limits) for name, limits in less.items()},
     }

@@ -8,12 +8,11 @@ nothing by itself; beside it stand
              cover, exactly, without drawing; large lesions are as easy for it as for the map
     centre   the centroid of the breast
 
-and the differences to both on the same resamples of patients.
+and the differences to both, on the same patients.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +21,9 @@ from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.metrics.auc import Floats, ratio
-from reports.metrics.intervals import RESAMPLES, Interval, interval, patient_weights, share
+from reports.metrics.intervals import Interval, mover_limits
+from reports.metrics.rates import mean_interval, share_interval
+from reports.metrics.resampling import Jackknife
 
 Circle = tuple[float, float, float]
 """Centre (x, y) and radius in pixels of the prepared image, y from the top."""
@@ -51,7 +52,7 @@ class LocatedCase:
 
 @dataclass(frozen=True)
 class PointingGame:
-    """Shares of hits with patient-bootstrap intervals, and differences.
+    """Shares of hits with intervals, and differences.
 
     Attributes:
         images: Images with a circle.
@@ -59,8 +60,8 @@ class PointingGame:
         map: Share of the images whose map hits.
         random: Mean chance of a random pixel of the breast.
         centre: Share of the images whose breast's centroid hits.
-        map_over_random: Difference, on the same resamples.
-        map_over_centre: Difference, on the same resamples.
+        map_over_random: Difference, on the same patients.
+        map_over_centre: Difference, on the same patients.
     """
 
     images: int
@@ -116,13 +117,11 @@ def share_of_hits(cases: Sequence[LocatedCase]) -> float:
     return float(np.mean([hits(case.peak, case.circles) for case in cases])) if cases else 0.0
 
 
-def pointing_game(cases: Sequence[LocatedCase], *, resamples: int = RESAMPLES, seed: int = 0) -> PointingGame:
+def pointing_game(cases: Sequence[LocatedCase]) -> PointingGame:
     """Plays the game.
 
     Args:
         cases: At least one.
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draw.
 
     Returns:
         The shares.
@@ -138,40 +137,30 @@ def pointing_game(cases: Sequence[LocatedCase], *, resamples: int = RESAMPLES, s
             remedy="Leave out images whose findings can't be located.",
         )
     patients = tuple(case.patient_id for case in cases)
-    weights = patient_weights(patients, resamples=resamples, seed=seed)
+    # No split has dealt out which of them have a circle.
+    jackknife = Jackknife.of(patients, np.zeros(len(cases), np.int64), fixed=False)
     everyone = np.ones(len(cases), dtype=bool)
     by_map = np.array([hits(case.peak, case.circles) for case in cases])
     by_centre = np.array([hits(centroid(case.breast), case.circles) for case in cases])
     chance = np.array([covered_share(case.breast, case.circles) for case in cases])
 
-    def mean(values: Floats) -> Interval:
-        return interval(float(values.mean()), ratio(weights @ values, weights.sum(axis=1)))
+    of_map, of_centre = (share_interval(hit, everyone, patients, jackknife) for hit in (by_map, by_centre))
+    random = mean_interval(chance, jackknife)
 
-    def over(other: Interval, difference: Floats) -> Interval:
-        return _mover(of_map, other) if "wilson" in (of_map.method, other.method) else mean(difference)
+    def over(other: Interval, values: Floats) -> Interval:
+        under = [ratio(jackknife.weights @ each, jackknife.weights.sum(axis=1)) for each in (by_map, values)]
+        limits = mover_limits([of_map, other], (1, -1), jackknife.correlation(np.stack(under)))
+        return Interval.of(float(under[0][0] - under[1][0]), limits, "mover")
 
-    of_map, of_centre = (share(hit, everyone, patients, weights) for hit in (by_map, by_centre))
-    random = mean(chance)
     return PointingGame(
         images=len(cases),
         patients=len(set(patients)),
         map=of_map,
         random=random,
         centre=of_centre,
-        map_over_random=over(random, by_map - chance),
-        map_over_centre=over(of_centre, by_map.astype(np.float64) - by_centre),
+        map_over_random=over(random, chance),
+        map_over_centre=over(of_centre, by_centre.astype(np.float64)),
     )
-
-
-def _mover(first: Interval, second: Interval) -> Interval:
-    """Limits of first − second from those of each (Newcombe, Stat Med 1998), as if the two were independent.
-
-    For shares that are 0 or 1, whose difference a bootstrap would be too sure of.
-    """
-    a, b = first.value or 0.0, second.value or 0.0
-    down = math.hypot(a - (first.lower or 0.0), (second.upper or 0.0) - b)
-    up = math.hypot((first.upper or 0.0) - a, b - (second.lower or 0.0))
-    return Interval(a - b, a - b - down, a - b + up, first.level, "mover")
 
 
 def localisation_result(
@@ -180,8 +169,6 @@ def localisation_result(
     method: str,
     chosen_on: Mapping[str, float],
     chosen_on_images: int,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> LocalisationResult:
     """The pointing game on all images and by class.
 
@@ -190,12 +177,10 @@ def localisation_result(
         method: See `LocalisationResult`.
         chosen_on: See `LocalisationResult`.
         chosen_on_images: See `LocalisationResult`.
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draw.
     """
     by_class = {
-        label: pointing_game([case for case in cases if case.label == label], resamples=resamples, seed=seed)
+        label: pointing_game([case for case in cases if case.label == label])
         for label in sorted({case.label for case in cases})
     }
-    everywhere = pointing_game(cases, resamples=resamples, seed=seed)
+    everywhere = pointing_game(cases)
     return LocalisationResult(method, dict(chosen_on), chosen_on_images, everywhere, by_class)

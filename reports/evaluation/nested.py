@@ -10,8 +10,9 @@ A nested run's metrics.json holds the table of `nested_metrics`, and these secti
 
     nested_calibration  uncorrected and corrected: `CALIBRATION_METRICS`, means over the outer folds
     operating_points    list of endpoint, target_specificity, thresholds (one an outer fold, its own; null where no
-                        score of that fold reaches the target), sensitivity and specificity (over all folds, patients
-                        drawn within their fold), true_positives, positives, false_positives, negatives (of all folds)
+                        score of that fold reaches the target), sensitivity and specificity (over all folds),
+                        true_positives, positives, false_positives, negatives (of all folds)
+    by_patient          `reports.decisions.by_patient.by_patient_section`: figures a woman, the worst of her images
     decision_curve      as in `reports.evaluation.evaluate`; corrected probabilities mean the same in each fold
     subgroups           list of `reports.evaluation.subgroups.SubgroupResult`, cases compared within an outer fold only
     baselines           list of name, what, metrics and difference, see `nested_baselines`
@@ -26,25 +27,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.decisions.by_patient import by_patient_section
 from reports.decisions.decision_curve import decision_curve
 from reports.decisions.operating_points import judged, plain
 from reports.evaluation.comparison import COMPARED, HeldOut, differences
 from reports.evaluation.evaluate import CALIBRATION_METRICS, Evaluation, curve_section
 from reports.evaluation.subgroups import CaseAttributes, subgroup_results
-from reports.metrics.auc import Floats
-from reports.metrics.degenerate import independent_draws, is_unmoved, unmoved_interval
-from reports.metrics.intervals import LEVEL, RESAMPLES, check_folds, interval, patient_weights
+from reports.metrics.resampling import Jackknife, check_folds
 from reports.metrics.table import (
     calibration_values,
     classification_metrics,
     defined_or_none,
     endpoints,
-    mean_over_folds,
     metric_values,
     place,
     primary_scores,
 )
-from reports.metrics.table_intervals import interval_of_values, metric_intervals
+from reports.metrics.table_intervals import MetricIntervals, intervals_made
 from reports.predictions import Predictions
 from reports.trials import TrialRecord
 
@@ -83,8 +82,6 @@ def evaluate_nested(
     *,
     attributes: Mapping[str, CaseAttributes],
     radius_cuts: tuple[float, float] | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Evaluation:
     """Evaluates the outer predictions of all patients.
 
@@ -95,8 +92,6 @@ def evaluate_nested(
         fold_metrics: metrics.json of each fold's own run, in the order of the folds' numbers.
         attributes: Image id to attributes, for the subgroups.
         radius_cuts: Terciles of the radius.
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draws.
 
     Returns:
         The evaluation.
@@ -104,28 +99,32 @@ def evaluate_nested(
     Raises:
         ReportError: If a patient stands in two folds.
     """
-    table = nested_metrics(exported, outer_folds, resamples=resamples, seed=seed)
+    table = nested_metrics(exported, outer_folds)
     curve = None
     if corrected is not None:
-        after = nested_metrics(corrected, outer_folds, resamples=resamples, seed=seed)
+        after = nested_metrics(corrected, outer_folds)
         table["nested_calibration"] = {
             "uncorrected": {name: table[name] for name in CALIBRATION_METRICS},
             "corrected": {name: after[name] for name in CALIBRATION_METRICS},
         }
-        curve = decision_curve(corrected, *primary_scores(corrected), resamples=resamples, seed=seed)
+        curve = decision_curve(corrected, *primary_scores(corrected))
         table["decision_curve"] = curve_section(curve)
-        weights = patient_weights(corrected.patient_ids, resamples=resamples, seed=seed, folds=outer_folds)
-        table["operating_points"] = _operating_points(corrected, outer_folds, fold_metrics, weights)
-    slices = subgroup_results(
-        exported, attributes, radius_cuts=radius_cuts, resamples=resamples, seed=seed, folds=outer_folds
-    )
+        points = _called(corrected, outer_folds, fold_metrics)
+        jackknife = Jackknife.of(corrected.patient_ids, corrected.labels, folds=outer_folds)
+        table["operating_points"] = [
+            {**head, **plain(judged(called, positive, corrected.patient_ids, jackknife))}
+            for head, positive, called in points
+        ]
+        table["by_patient"] = by_patient_section(exported, points, folds=outer_folds)
+    slices = subgroup_results(exported, attributes, radius_cuts=radius_cuts, folds=outer_folds)
     table["subgroups"] = [asdict(result) for result in slices]
     return Evaluation(table, exported, corrected, curve, slices)
 
 
-def _operating_points(
-    corrected: Predictions, outer_folds: NDArray[np.integer], fold_metrics: Sequence[Mapping[str, Any]], weights: Floats
-) -> list[dict[str, Any]]:
+def _called(
+    corrected: Predictions, outer_folds: NDArray[np.integer], fold_metrics: Sequence[Mapping[str, Any]]
+) -> list[tuple[dict[str, Any], NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Each operating point that all folds have: what it is, which cases are positive, and which its fold calls so."""
     tables = [
         {(point["endpoint"], point["target_specificity"]): point["threshold"] for point in metrics["operating_points"]}
         for metrics in fold_metrics
@@ -137,9 +136,8 @@ def _operating_points(
         endpoint = primary if name == primary.name else abnormal
         by_fold = np.array([np.inf if threshold is None else threshold for threshold in thresholds])
         called = endpoint.scores >= by_fold[np.unique(outer_folds, return_inverse=True)[1]]
-        judgement = judged(called, endpoint.positive, corrected.patient_ids, weights)
         head = {"endpoint": name, "target_specificity": target, "thresholds": thresholds}
-        found.append(head | plain(judgement))
+        found.append((head, endpoint.positive, called))
     return found
 
 
@@ -148,9 +146,6 @@ def nested_baselines(
     others: Mapping[str, Predictions],
     outer_folds: NDArray[np.integer],
     fold_metrics: Sequence[Mapping[str, Any]],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """``baselines`` of a nested run's metrics.json: means over the outer folds, each fold's baselines being its own.
 
@@ -159,40 +154,33 @@ def nested_baselines(
         others: Name of each baseline to what it says of the same cases, in the same order.
         outer_folds: Outer fold of each case, int [n].
         fold_metrics: metrics.json of each fold's own run, in the order of the folds' numbers.
-        resamples: Bootstrap resamples of patients, within their fold.
-        seed: Seed of the draw.
 
     Returns:
-        A list of name, what, and metrics and difference (winners − baseline) of `COMPARED`, percentile intervals.
+        A list of name, what, and metrics and difference (winners − baseline) of `COMPARED`, with intervals.
     """
     what = {each["name"]: each["what"] for each in fold_metrics[0].get("baselines", ())}
     own = HeldOut(exported, outer_folds)
     section = []
     for name, table in others.items():
         other = HeldOut(table, outer_folds)
-        found = other.values(COMPARED, other.weights(resamples=resamples, seed=seed))
-        less = differences(own, other, resamples=resamples, seed=seed)
+        less = differences(own, other)
         section.append(
             {
                 "name": name,
                 "what": what.get(name, ""),
-                "metrics": {metric: asdict(interval_of_values(values)) for metric, values in found.items()},
+                "metrics": {metric: asdict(other.metrics.interval((metric,))) for metric in COMPARED},
                 "difference": {metric: asdict(limits) for metric, limits in less.items()},
             }
         )
     return section
 
 
-def nested_metrics(
-    predictions: Predictions, outer_folds: NDArray[np.integer], *, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, Any]:
+def nested_metrics(predictions: Predictions, outer_folds: NDArray[np.integer]) -> dict[str, Any]:
     """The table of `reports.metrics.table` for a nested protocol.
 
     Args:
         predictions: Outer held-out predictions of all patients.
         outer_folds: Outer fold of each case, int [n]; each patient in one.
-        resamples: Bootstrap resamples; patients are drawn within their fold, for the folds are fixed.
-        seed: Seed of the draw.
 
     Returns:
         As `reports.metrics.table_intervals.with_intervals`; the metrics are means over the outer folds (folds in which
@@ -205,39 +193,26 @@ def nested_metrics(
     """
     folds = np.asarray(outer_folds)
     check_folds(predictions.patient_ids, folds)
-    points, replicates, independent = [], [], []
     by_fold: list[dict[str, Any]] = []
-    weights = patient_weights(predictions.patient_ids, resamples=resamples, seed=seed, folds=folds)
     for fold in np.unique(folds):
-        rows = np.flatnonzero(folds == fold)
-        part = predictions.take(rows)
+        part = predictions.take(np.flatnonzero(folds == fold))
         plain_metrics = classification_metrics(part)
         by_fold.append({"fold": int(fold)} | {key: plain_metrics[key] for key in _COUNTS})
-        points.append(metric_values(part, np.ones((1, len(part)))))
-        replicates.append(metric_values(part, weights[:, rows]))
-        independent.append(independent_draws(part))
+        for path, values in metric_values(part, np.ones((1, len(part)))).items():
+            place(by_fold[-1], path, defined_or_none(values[0]))
     table = classification_metrics(predictions)
     for name in calibration_values(predictions):
         del table[name]  # of all folds' models together it would be of none
+    for path, limits in MetricIntervals(predictions, folds=folds).all.items():
+        place(table, path, asdict(limits))
     pooled: dict[str, Any] = {}
-    of_all = metric_intervals(predictions, resamples=resamples, seed=seed, method="percentile")
-    for path, limits in of_all.items():
-        value, means = float(mean_over_folds(points, path)[0]), mean_over_folds(replicates, path)
-        found = interval(value, means)
-        if is_unmoved(value, means):
-            defined = [np.isfinite(point[path][0]) for point in points]
-            draws = [part.get(path, 0) for part, here in zip(independent, defined, strict=True) if here]
-            found = unmoved_interval(value, len(draws) * min(draws))
-        place(table, path, asdict(found))
+    for path, limits in MetricIntervals(predictions).all.items():
         place(pooled, path, asdict(limits))
-        for position, point in enumerate(points):
-            place(by_fold[position], path, defined_or_none(point[path][0]))
-    unit = "patient, within outer folds"
     return table | {
         "pooled": pooled,
         "outer_folds": by_fold,
         "notes": _undefined_notes(by_fold, table["primary_endpoint"]),
-        "intervals": {"unit": unit, "resamples": resamples, "seed": seed, "level": LEVEL, "method": "percentile"},
+        "intervals": intervals_made("patient, within outer folds", "worst class of each patient, within outer folds"),
     }
 
 

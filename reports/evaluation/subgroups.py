@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.metrics.auc import Floats, WeightedRanking, ratio
-from reports.metrics.degenerate import independent_pairs, is_unmoved, unmoved_interval
-from reports.metrics.intervals import RESAMPLES, Interval, interval, jackknife_weights, patient_weights
+from reports.metrics.independent import independent_pairs
+from reports.metrics.intervals import Interval
+from reports.metrics.rates import area_of_values
+from reports.metrics.resampling import Jackknife
 from reports.metrics.table import Endpoint, endpoints
 from reports.predictions import Predictions
 
@@ -66,7 +68,7 @@ class SubgroupResult:
         patients: Number of different patients.
         positives: Positive images.
         negatives: Negative images.
-        auc: With patient-bootstrap limits; all None where suppressed.
+        auc: With limits; all None where suppressed.
         suppressed: Whether there were too few positives or negatives.
     """
 
@@ -107,8 +109,6 @@ def subgroup_results(
     attributes: Mapping[str, CaseAttributes],
     *,
     radius_cuts: tuple[float, float] | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
     folds: NDArray[np.integer] | None = None,
 ) -> tuple[SubgroupResult, ...]:
     """AUCs of all slices of the module's docstring.
@@ -117,16 +117,13 @@ def subgroup_results(
         predictions: The cases.
         attributes: Image id to attributes; images that it lacks are in no slice.
         radius_cuts: From `radius_terciles`; None leaves the radius out.
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draw.
         folds: Outer fold of each case, int [n], where each fold has a model of its own: cases are compared within a
-            fold only, all pairs of all folds with equal weight, and patients are drawn within folds.
+            fold only, all pairs of all folds with equal weight.
 
     Returns:
         In the order of the docstring, levels sorted.
     """
     known = [attributes.get(image) for image in predictions.image_ids]
-    weights = patient_weights(predictions.patient_ids, resamples=resamples, seed=seed, folds=folds)
     fold_of = np.zeros(len(predictions), dtype=np.int64) if folds is None else np.asarray(folds)
     primary, abnormal = endpoints(predictions)
     is_abnormal = abnormal.positive
@@ -155,9 +152,9 @@ def subgroup_results(
         positive, patient_ids = endpoint.positive[rows], tuple(np.array(predictions.patient_ids)[rows].tolist())
         positives, negatives = int(positive.sum()), int((~positive).sum())
         suppressed = min(positives, negatives) < LEAST_CASES
-        auc = Interval(None, None, None)
+        auc = Interval(None)
         if not suppressed:
-            auc = _auc_within_folds(positive, endpoint.scores[rows], patient_ids, fold_of[rows], weights[:, rows])
+            auc = _auc_within_folds(positive, endpoint.scores[rows], patient_ids, fold_of[rows])
         women_of = len(set(patient_ids))
         found.append(
             SubgroupResult(group, title, endpoint.name, len(positive), women_of, positives, negatives, auc, suppressed)
@@ -170,7 +167,6 @@ def _auc_within_folds(
     scores: Floats,
     patient_ids: tuple[str, ...],
     fold_of: NDArray[np.integer],
-    weights: Floats,
 ) -> Interval:
     def within_folds(cases: Floats) -> Floats:
         parts = [
@@ -179,11 +175,9 @@ def _auc_within_folds(
         ]
         return ratio(sum(wins for wins, _ in parts), sum(pairs for _, pairs in parts))
 
-    value, replicates = float(within_folds(np.ones((1, len(patient_ids))))[0]), within_folds(weights)
-    if is_unmoved(value, replicates):
-        return unmoved_interval(value, independent_pairs(positive, patient_ids))
-    # Slices are small, and there the percentile method covers too little.
-    return interval(value, replicates, method="bca", jackknife=within_folds(jackknife_weights(patient_ids)))
+    # Within a slice the numbers of patients are a chance: no split has dealt them out.
+    jackknife = Jackknife.of(patient_ids, positive.astype(np.int64), folds=fold_of, fixed=False)
+    return area_of_values(within_folds(jackknife.weights), independent_pairs(positive, patient_ids), jackknife)
 
 
 def abnormality(code: str) -> str:

@@ -1,9 +1,20 @@
-"""Every metric with its patient-bootstrap interval, and the difference of two models on the same resamples."""
+"""Every metric with its interval, and the difference of two models with one.
+
+Kind of each metric's limits (`reports.metrics.intervals`):
+
+    logit   AUCs, average precision, partial AUC (its share of what the part can hold)
+    counts  accuracy, precision, recall, specificity, sensitivities; F1 by TP / (TP + FP + FN)
+    mover   macro AUC, balanced accuracy, macro F1, from the classes' limits by logit
+    gamma   Brier score, log loss
+
+`WITHOUT` names those that have none, and why.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,87 +22,205 @@ from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.metrics.auc import Floats
-from reports.metrics.degenerate import independent_draws, is_unmoved, unmoved_interval
-from reports.metrics.intervals import LEVEL, RESAMPLES, Interval, Method, interval, jackknife_weights, patient_weights
-from reports.metrics.table import MetricPath, classification_metrics, metric_values, place
+from reports.metrics.independent import independent_draws
+from reports.metrics.intervals import (
+    LEVEL,
+    Interval,
+    clopper_pearson,
+    count_limits,
+    gamma_limits,
+    is_certain,
+    logit_limits,
+    mover_limits,
+    student_limits,
+)
+from reports.metrics.resampling import Estimate, Jackknife
+from reports.metrics.table import (
+    PARTIAL_FALSE_POSITIVE_RATE,
+    MetricPath,
+    classification_metrics,
+    mean_over_folds,
+    metric_values,
+    place,
+)
 from reports.predictions import Predictions
 
+WITHOUT = {
+    "classwise_ece": "biased upward in small sets: its limits lie above the truth",
+    "matthews": "95 % limits hold the truth of a model at chance in 91 % of sets of 80 images",
+    "quadratic_kappa": "95 % limits hold the truth of a model at chance in 91 % of sets of 80 images",
+}
+"""Metrics without an interval, and why; that follows from the metric, never from what it came to."""
 
-def with_intervals(
-    predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0, method: Method = "bca"
-) -> dict[str, Any]:
+STEPS = {"brier": 2.0, "log_loss": 4.0}
+"""What one image more, called badly, would lose: the most that a Brier score can; the log loss of p = 0.018."""
+
+_AREAS = ("primary_auc", "abnormal_auc", "auc", "average_precision", "partial_auc")
+_MEANS = {"macro_ovr_auc": "auc", "balanced_accuracy": "recall", "macro_f1": "f1"}
+"""Mean over the classes, and what of."""
+
+
+class MetricIntervals:
+    """All metrics of a table of predictions, and how well its patients determine them.
+
+    Args:
+        predictions: The cases.
+        folds: In a nested run the outer fold of each case, int [n]: metrics are means over the folds that define them.
+        fixed: Whether a split has dealt out the patients of each class (`reports.metrics.resampling.Jackknife`).
+    """
+
+    def __init__(
+        self, predictions: Predictions, *, folds: NDArray[np.integer] | None = None, fixed: bool = True
+    ) -> None:
+        self._predictions = predictions
+        self.jackknife = Jackknife.of(predictions.patient_ids, predictions.labels, folds=folds, fixed=fixed)
+        rows = [np.arange(len(predictions))]
+        if folds is not None:
+            rows = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
+        parts = [predictions.take(here) for here in rows] if folds is not None else [predictions]
+        found = [metric_values(part, self.jackknife.weights[:, here]) for part, here in zip(parts, rows, strict=True)]
+        self.values: dict[MetricPath, Floats] = {path: mean_over_folds(found, path) for path in found[0]}
+        """Each metric under each row of the jackknife's weights."""
+        draws = [independent_draws(part) for part in parts]
+        self._draws = {
+            path: sum(here) and len(here) * min(here)
+            for path in draws[0]
+            for here in [[part[path] for part, one in zip(draws, found, strict=True) if np.isfinite(one[path][0])]]
+        }
+
+    @cached_property
+    def all(self) -> dict[MetricPath, Interval]:
+        """Every metric of `reports.metrics.table.metric_values` with its interval."""
+        return {path: self.interval(path) for path in self.values}
+
+    def is_same_as(self, other: MetricIntervals) -> bool:
+        """Whether both are of the same probabilities."""
+        return np.array_equal(self._predictions.probabilities, other._predictions.probabilities)
+
+    def interval(self, path: MetricPath) -> Interval:
+        """A metric with its limits; without them where its kind has none, or the patients at hand give none."""
+        name, values = path[-1], self.values[path]
+        if name in WITHOUT:
+            return Interval.of(float(values[0]), None, "none")
+        if name in _MEANS:
+            return self._mean(path, _MEANS[name])
+        if name in STEPS:
+            step = STEPS[name] / len(self._predictions)
+            return Interval.of(float(values[0]), gamma_limits(self.jackknife.estimate(values), step), "gamma")
+        return self._share(path, "logit" if name in _AREAS else "counts")
+
+    def _share(self, path: MetricPath, kind: str) -> Interval:
+        to, back = _SCALES.get(path[-1], _AS_IT_IS)
+        found = self.jackknife.estimate(to(self.values[path]))
+        if is_certain(found.value):
+            limits, kind = clopper_pearson(round(found.value), self._draws.get(path, 0)), "exact"
+        else:
+            limits = logit_limits(found) if kind == "logit" else count_limits(found)
+        value = float(self.values[path][0])
+        return Interval.of(value, None if limits is None else (back(limits[0]), back(limits[1])), kind)
+
+    def _mean(self, path: MetricPath, of: str) -> Interval:
+        paths = [("per_class", name, of) for name in self._predictions.class_names]
+        parts = [self._share(part, "logit") for part in paths]
+        together = self.jackknife.correlation(np.stack([self.values[part] for part in paths]))
+        limits = mover_limits(parts, [1 / len(parts)] * len(parts), together)
+        return Interval.of(float(self.values[path][0]), limits, "mover")
+
+
+def _jaccard(f1: Any) -> Any:
+    return f1 / (2 - f1)
+
+
+def _f1(jaccard: float) -> float:
+    return 2 * jaccard / (1 + jaccard)
+
+
+_CHANCE = PARTIAL_FALSE_POSITIVE_RATE / 2
+"""What chance fills of the part of the unit square left of the false positive rate."""
+
+
+def _filled(partial_auc: Any) -> Any:
+    """Undoes McClish's standardisation."""
+    return _CHANCE + (2 * partial_auc - 1) * (1 - _CHANCE)
+
+
+def _standardised(filled: float) -> float:
+    return 0.5 * (1 + (filled - _CHANCE) / (1 - _CHANCE))
+
+
+_AS_IT_IS: tuple[Callable[[Any], Any], Callable[[float], float]] = (lambda value: value, lambda value: value)
+_SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[float], float]]] = {
+    "f1": (_jaccard, _f1),
+    "partial_auc": (_filled, _standardised),
+}
+"""To a share from 0 to 1, and back."""
+
+
+def with_intervals(predictions: Predictions, *, fixed: bool = True) -> dict[str, Any]:
     """The table of ``metrics.json``: `reports.metrics.table.classification_metrics` with an interval for each metric.
 
     Args:
         predictions: The cases.
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draw.
-        method: How limits are found.
+        fixed: As in `MetricIntervals`.
 
     Returns:
         The nested table; each metric is ``{"value", "lower", "upper", "level", "method", "undefined"}``, and the key
         ``intervals`` says how they were made.
     """
     table = classification_metrics(predictions)
-    for path, limits in metric_intervals(predictions, resamples=resamples, seed=seed, method=method).items():
+    for path, limits in MetricIntervals(predictions, fixed=fixed).all.items():
         place(table, path, asdict(limits))
-    how = {"unit": "patient", "resamples": resamples, "seed": seed, "level": LEVEL, "method": method}
-    return table | {"intervals": how}
+    strata = "worst class of each patient" if fixed else None
+    return table | {"intervals": intervals_made("patient", strata)}
 
 
-def metric_intervals(
-    predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0, method: Method = "bca"
-) -> dict[MetricPath, Interval]:
-    """Every metric of `reports.metrics.table.metric_values` with its patient-bootstrap interval.
-
-    A metric that no resample moves has the limits of `reports.metrics.degenerate`, and their method.
-    """
-    point = metric_values(predictions, np.ones((1, len(predictions))))
-    draws = metric_values(predictions, patient_weights(predictions.patient_ids, resamples=resamples, seed=seed))
-    left_out: Mapping[MetricPath, Floats | None] = dict.fromkeys(point)
-    if method == "bca":
-        left_out = metric_values(predictions, jackknife_weights(predictions.patient_ids))
-    independent = independent_draws(predictions)
-
-    def limits(path: MetricPath, value: float) -> Interval:
-        if is_unmoved(value, draws[path]):
-            undefined = int(np.isnan(draws[path]).sum())
-            return unmoved_interval(value, independent.get(path, 0), undefined=undefined)
-        return interval(value, draws[path], method=method, jackknife=left_out[path])
-
-    return {path: limits(path, float(value[0])) for path, value in point.items()}
-
-
-def paired_difference(
-    first: Predictions,
-    second: Predictions,
-    metric: Callable[[Predictions, Floats], Floats],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval:
-    """Percentile interval of metric(first) − metric(second) on the same patients.
-
-    The two models are computed on the same resamples, so what makes a set of patients easy or hard cancels out.
+def intervals_made(unit: str, strata: str | None) -> dict[str, Any]:
+    """``intervals`` of metrics.json.
 
     Args:
-        first: Predictions of one model.
-        second: Predictions of another model for the same images; their order may differ.
-        metric: From predictions and case weights [resamples, n] to float64 [resamples].
-        resamples: Bootstrap resamples of patients.
-        seed: Seed of the draw.
-
-    Returns:
-        The difference with its limits; a limit on either side of 0 means that the data do not tell the models apart.
-        No limits where no resample moves the difference of two models that are not the same.
-
-    Raises:
-        ReportError: If the two tables are not about the same images, patients and labels.
+        unit: What is left out in turn.
+        strata: What is no chance; None: nothing is.
     """
-    other = in_order_of(first, second)
-    weights = weights_with_whole(first.patient_ids, resamples=resamples, seed=seed)
-    same = np.array_equal(first.probabilities, other.probabilities)
-    return interval_of_values(metric(first, weights) - metric(other, weights), same=same)
+    return {"unit": unit, "level": LEVEL, "method": "jackknife", "strata": strata, "without": WITHOUT}
+
+
+def difference(first: MetricIntervals, second: MetricIntervals, path: MetricPath, *, paired: bool) -> Interval:
+    """What one model has over another.
+
+    Of the same patients, what makes them easy or hard cancels out by the correlation of the two. A difference of areas
+    or shares has the wider of the limits that follow from each one's own and of its t interval: the first keep to the
+    borders, the second knows how little may move where both are near one.
+
+    Args:
+        first: One model's metrics.
+        second: Another's; where they are paired, of the same cases in the same order, and in the same folds.
+        path: The metric.
+        paired: Whether they are of the same patients.
+    """
+    one, two = first.values[path], second.values[path]
+    value = float(one[0] - two[0])
+    parts = [each.interval(path) for each in (first, second)]
+    if paired:
+        together = first.jackknife.correlation(np.stack([one, two]))
+        student = student_limits(first.jackknife.estimate(one - two))
+        if first.is_same_as(second):
+            return Interval.of(value, (0.0, 0.0), "student")
+    else:
+        together = np.eye(2)
+        student = student_limits(_sum(value, first.jackknife.estimate(one), second.jackknife.estimate(two)))
+    if path[-1] in STEPS:
+        return Interval.of(value, student, "student")
+    limits = mover_limits(parts, (1, -1), together)
+    if limits is not None and student is not None:
+        limits = min(limits[0], student[0]), max(limits[1], student[1])
+    return Interval.of(value, limits, "mover")
+
+
+def _sum(value: float, first: Estimate, second: Estimate) -> Estimate:
+    """A value whose variance is the sum of two."""
+    total = first.variance + second.variance
+    lost = sum(each.variance**2 / each.freedom for each in (first, second))
+    return Estimate(value, total, total**2 / lost if lost > 0 else np.inf)
 
 
 def in_order_of(first: Predictions, second: Predictions) -> Predictions:
@@ -116,27 +245,3 @@ def in_order_of(first: Predictions, second: Predictions) -> Predictions:
             remedy="Predict both from one case table.",
         )
     return other
-
-
-def weights_with_whole(
-    patient_ids: tuple[str, ...], *, resamples: int, seed: int, folds: NDArray[np.integer] | None = None
-) -> Floats:
-    """Weights of the cases as they are, then of resampled patients, float64 [1 + resamples, n].
-
-    Args: As `reports.metrics.intervals.patient_weights`.
-    """
-    drawn = patient_weights(patient_ids, resamples=resamples, seed=seed, folds=folds)
-    return np.concatenate([np.ones((1, len(patient_ids))), drawn])
-
-
-def interval_of_values(values: Floats, *, same: bool = False) -> Interval:
-    """Percentile interval of a metric, or of a difference of two models.
-
-    Args:
-        values: Of the cases as they are, then of each resample, float64 [1 + resamples].
-        same: Whether it is the difference of a model and itself; any other that no resample moves has no limits.
-    """
-    value, replicates = float(values[0]), values[1:]
-    if not same and is_unmoved(value, replicates):
-        return unmoved_interval(value, 0)
-    return interval(value, replicates)

@@ -26,6 +26,7 @@ from reports.page.words import (
     hyperparameter_text,
     interval_text,
     intervals_leave_out,
+    intervals_made_how,
     localisation_verdict,
     metric_titles,
     moment,
@@ -122,6 +123,7 @@ def render_report(summary: RunSummary) -> str:
             headline=_headline(metrics),
             verdict=primary_verdict(metrics),
             left_out=intervals_leave_out(metrics),
+            made_how=intervals_made_how(metrics),
             other_metrics=_other_metrics(metrics),
             figures=embedded_figures(summary.figures, REPORT_FIGURES),
             search_figures=embedded_figures(summary.search_figures, SEARCH_FIGURES),
@@ -156,6 +158,7 @@ def render_model_card(summary: RunSummary, *, metadata: bool = True) -> str:
         "worth_verdict": worth_verdict(metrics),
         "enough_words": enough_words(metrics),
         "left_out": intervals_leave_out(metrics),
+        "made_how": intervals_made_how(metrics),
     }
     card = environment.get_template("model_card.md.j2")
     body = str(card.render(run=summary, metrics=metrics, winner=summary.winner, **words))

@@ -40,6 +40,22 @@ def interval_text(metric: Any, digits: int = 3) -> str:
     return number(value, digits) + ("" if value is None else f" {range_text(metric, digits)}")
 
 
+def intervals_made_how(metrics: Mapping[str, Any]) -> str:
+    """A sentence about how the intervals of metrics.json were made; "" where an old file doesn't say."""
+    how = metrics.get("intervals")
+    if how is None:
+        return ""
+    if how["method"] != "jackknife":  # as versions before 2 wrote them
+        return f"Intervals: 95 %, bootstrap over patients, {how['resamples']} resamples."
+    dealt = ", for the split has fixed how many women of each class there are" if how["strata"] else ""
+    within = f" within strata{dealt}" if dealt else ""
+    return (
+        f"Intervals: 95 %, from leaving out one patient at a time with all her images{within}; "
+        "where nobody moves a figure, exact limits that count independent patients. Figures without an interval "
+        "have no method that covers in small sets."
+    )
+
+
 def intervals_leave_out(metrics: Mapping[str, Any]) -> str:
     """What the intervals of metrics.json don't hold, with the spread over the final seeds where it has one."""
     scores = [value for value in metrics.get("final_seeds", {}).get("primary_auc", ()) if value is not None]

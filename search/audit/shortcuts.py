@@ -9,8 +9,8 @@ import numpy as np
 
 from mammo_data import PreparedSet, RoiSet, grouped_scores, shortcuts
 from mammo_data.checks.shortcuts import WARN_ABOVE
-from reports.metrics.auc import WeightedRanking
-from reports.metrics.intervals import interval, patient_weights
+from reports.metrics.rates import area_interval
+from reports.metrics.resampling import Jackknife
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Probe:
     Attributes:
         name: See `mammo_data.checks.shortcuts.shortcuts`.
         auc: Patient-grouped, or None where there are too few patients.
-        lower: Limit of the 95 % patient-bootstrap interval, or None.
+        lower: Limit of the 95 % interval over patients, or None.
         upper: The other limit, or None.
         visible: Whether a network could use it.
         trivial: Whether no lesion can be meant by it.
@@ -56,19 +56,18 @@ def shortcut_probes(prepared: PreparedSet, seed: int) -> tuple[Probe, ...]:
 
     Args:
         prepared: The images, or crops of them.
-        seed: Of the probe's folds and trees, and of the resamples.
+        seed: Of the probe's folds and trees.
     """
     table = prepared.table
     positive = table.labels > 0
     positions = prepared.positions if isinstance(prepared, RoiSet) else None
-    weights = patient_weights(table.patient_ids, seed=seed)
+    jackknife = Jackknife.of(table.patient_ids, positive.astype(np.int64), fixed=False)
     probes = []
     for shortcut in shortcuts(prepared.images, table.image_ids, positions):
         scores = grouped_scores(shortcut.values, positive, table.patient_ids, seed=seed)
         if scores is None:
             probes.append(Probe(shortcut.name, None, None, None, shortcut.visible, shortcut.trivial))
             continue
-        value = WeightedRanking.of(positive, scores, np.ones((1, len(scores)))).auc()[0]
-        found = interval(float(value), WeightedRanking.of(positive, scores, weights).auc())
+        found = area_interval(positive, scores, table.patient_ids, jackknife)
         probes.append(Probe(shortcut.name, found.value, found.lower, found.upper, shortcut.visible, shortcut.trivial))
     return tuple(probes)

@@ -279,7 +279,7 @@ def _against(run: ComparedRun, first: ComparedRun, *, unpaired: bool, seed: int)
     return AgainstFirst(
         paired=not reason,
         shared_patients=len(shared),
-        held_out=differences(run.held_out, first.held_out, FIGURES, paired=not reason, seed=seed),
+        held_out=differences(run.held_out, first.held_out, FIGURES, paired=not reason),
         out_of_fold=None if reason else _out_of_fold(run, first, seed),
     )
 

@@ -62,7 +62,7 @@ def localise(
         cohort: The images and their split.
         predictions: The model's predictions of the held-out patients.
         figures: The run's folder of figures.
-        seed: Of the sample of development images, and of the resamples.
+        seed: Of the sample of development images.
     """
     table, split = cohort.prepared.table, cohort.split
     development = _located(table, split.development_rows(table))
@@ -81,7 +81,6 @@ def localise(
             method=kind.name,
             chosen_on=chosen,
             chosen_on_images=len(development),
-            seed=seed,
         )
     return Localisation(result, _write_overlays(cohort, model, kind, predictions, _overlays(figures)))
 

@@ -71,11 +71,14 @@ class ModelEvaluation:
                 for key, title in titles.items()
                 if key in corrected
             ]
-        for point in metrics["operating_points"]:
-            aim = f"for {point['target_specificity']:.2f}" if "asked" not in point else f"at {point['asked']}"
-            title = f"{point['endpoint']}, threshold {aim.replace('at threshold ', '')}"
-            rows.append((f"{title}: sensitivity", interval_text(point["sensitivity"])))
-            rows.append((f"{'':{len(title)}}  specificity", interval_text(point["specificity"])))
+        whole = metrics["by_patient"]
+        rows += [(f"{area['endpoint']}, AUC a woman", interval_text(area["auc"])) for area in whole["areas"]]
+        for points, whose in ((metrics["operating_points"], ""), (whole["operating_points"], ", a woman")):
+            for point in points:
+                aim = f"for {point['target_specificity']:.2f}" if "asked" not in point else f"at {point['asked']}"
+                title = f"{point['endpoint']}, threshold {aim.replace('at threshold ', '')}{whose}"
+                rows.append((f"{title}: sensitivity", interval_text(point["sensitivity"])))
+                rows.append((f"{'':{len(title)}}  specificity", interval_text(point["specificity"])))
         width = max(len(title) for title, _ in rows)
         return "\n".join([*lines, *(f"{title:{width}}  {value}" for title, value in rows)])
 
@@ -124,7 +127,7 @@ def evaluate_model(
         class_names=table.class_names,
     )
     known = file.metadata
-    metrics = evaluate_fixed(predictions, correction=known.correction, thresholds=known.thresholds, seed=labelled.seed)
+    metrics = evaluate_fixed(predictions, correction=known.correction, thresholds=known.thresholds, fixed=data is None)
     if predictions_file is not None:
         predictions.write_csv(predictions_file)
     return ModelEvaluation(

@@ -117,9 +117,7 @@ def engine_side(
             full_epochs=plan.max_epochs,
         )
         clocks = Clocks(TrainerPool(R50X1, weights, data, optimizer=config.search.optimizer), folder)
-        outcome = run_search(
-            plan, config, data, settings, trainers=clocks, run_directory=folder, listener=clocks
-        )
+        outcome = run_search(plan, config, data, settings, trainers=clocks, run_directory=folder, listener=clocks)
         wall = time.perf_counter() - start - sum(products.seconds for products in clocks.products.values())
     records = outcome.records
     images = settings.steps_per_epoch * settings.batch_size

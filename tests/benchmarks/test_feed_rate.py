@@ -1,6 +1,6 @@
 """How fast the cached pipeline feeds, beside how fast the trunk of R50x1 consumes.
 
-    pytest -m slow tests/benchmarks/test_feed_rate.py -s
+pytest -m slow tests/benchmarks/test_feed_rate.py -s
 """
 
 from __future__ import annotations

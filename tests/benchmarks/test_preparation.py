@@ -65,9 +65,7 @@ def test_preparing_all_films_beside_decoding_them(
         prepare(open_source(folder), PreparationSettings(image_size=448), tmp_path / f"cache{next(runs)}")
 
     memory, files, whole = seconds(decode_memory), seconds(decode_files), seconds(prepare_all)
-    packed = seconds(
-        lambda: prepare(open_source(mias_archive), PreparationSettings(), tmp_path / f"cache{next(runs)}")
-    )
+    packed = seconds(lambda: prepare(open_source(mias_archive), PreparationSettings(), tmp_path / f"cache{next(runs)}"))
     with capsys.disabled():
         print(f"\n{len(paths)} films, wall (processor) seconds")
         print(f"imdecode, bytes in memory {memory[0]:.2f} ({memory[1]:.2f})")

@@ -66,8 +66,10 @@ def survive(server, workspace, name, where):
 
 
 def ledger(workspace):
-    files = [[json.loads(line) for line in (workspace / "runs" / name).read_text().splitlines()] for name in
-             (LEDGER, LEDGER_COPY)]
+    files = [
+        [json.loads(line) for line in (workspace / "runs" / name).read_text().splitlines()]
+        for name in (LEDGER, LEDGER_COPY)
+    ]
     assert files[0] == files[1]
     return files[0]
 

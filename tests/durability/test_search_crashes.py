@@ -79,9 +79,7 @@ def uninterrupted(search, whole):
 
 def out_of_fold(directory):
     files = sorted((directory / "oof").iterdir())
-    return [
-        (path.name, {name: array.tolist() for name, array in load_checked_npz(path).items()}) for path in files
-    ]
+    return [(path.name, {name: array.tolist() for name, array in load_checked_npz(path).items()}) for path in files]
 
 
 def writes_of(search, directory, monkeypatch):

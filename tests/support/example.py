@@ -59,7 +59,7 @@ def example_summary(
     Args:
         directory: Where they go.
         is_demo: Whether it says that it is a demonstration.
-        resamples: Bootstrap resamples.
+        resamples: Bootstrap resamples of BBC-CV.
         missing: A class without a held-out image.
     """
     predictions = held_out_of(0.9, missing)
@@ -94,10 +94,9 @@ def example_summary(
         ),
         other_seeds=[held_out_of(separation, missing) for separation in (0.8, 1.0)],
         ensemble=FoldEnsemble(tuple(held_out_of(separation, missing) for separation in (0.7, 0.9, 1.1)), exact=True),
-        resamples=resamples,
     )
     seeds = evaluation.metrics["final_seeds"]
-    metrics = {**evaluation.metrics, "nested_seconds": 1260, "localisation": asdict(example_localisation(resamples))}
+    metrics = {**evaluation.metrics, "nested_seconds": 1260, "localisation": asdict(example_localisation())}
     metrics |= example_search(trials)
     held_out = {name: int(count) for name, count in zip(CLASS_NAMES, counts, strict=True)}
     return RunSummary(
@@ -162,7 +161,7 @@ def example_search(trials: tuple[TrialRecord, ...]) -> dict[str, Any]:
     return {"convergence": asdict(convergence(finalists[0])), "ranking": asdict(compared)}
 
 
-def example_localisation(resamples: int) -> LocalisationResult:
+def example_localisation() -> LocalisationResult:
     """Twenty round lesions in round breasts; two of three maps point at them."""
     rng = np.random.default_rng(3)
     rows, columns = np.mgrid[:96, :96]
@@ -178,7 +177,6 @@ def example_localisation(resamples: int) -> LocalisationResult:
         method="HiResCAM, 16 px a cell",
         chosen_on={"Grad-CAM, 32 px a cell": 0.42, "HiResCAM, 16 px a cell": 0.58},
         chosen_on_images=48,
-        resamples=resamples,
     )
 
 
@@ -217,7 +215,7 @@ def unhappy_summary(summary: RunSummary) -> RunSummary:
         weights_genuine=True,
         name="<script>alert('x')</script> & Co",
         config_toml='name = "</code></pre><script>alert(1)</script>"',
-        metrics=with_intervals(without, resamples=50),
+        metrics=with_intervals(without),
         figures={},
         search_figures={},
         audit=None,

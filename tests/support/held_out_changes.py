@@ -86,6 +86,4 @@ def fitted_on_development(directory: RunDirectory) -> dict[str, Any]:
 def _models_that_read(directory: RunDirectory) -> tuple[str, ...]:
     """SHA-256 of all models of a run, the exported file's first, whose bytes depend on its name."""
     split = Split.read_csv(directory.split_file)
-    return next(
-        each.models for each in readings(directory.runs, split.test_fingerprint) if each.run == directory.name
-    )
+    return next(each.models for each in readings(directory.runs, split.test_fingerprint) if each.run == directory.name)

@@ -65,8 +65,10 @@ def many_pages() -> bytes:
     """Sixty thousand directories of the same few bytes, one after the other."""
     page = struct.pack("<HHHII", 1, 256, 4, 1, 64)
     size = len(page) + 4
-    return b"II*\0" + struct.pack("<I", 8) + b"".join(
-        page + struct.pack("<I", 8 + size * (number + 1)) for number in range(60_000)
+    return (
+        b"II*\0"
+        + struct.pack("<I", 8)
+        + b"".join(page + struct.pack("<I", 8 + size * (number + 1)) for number in range(60_000))
     )
 
 
@@ -132,9 +134,7 @@ def rle_bomb() -> bytes:
 
 
 NO_END = b"\xff\xff\xff\xff"
-EMPTY_ITEMS = (
-    b"\x08\0\x40\x11SQ\0\0" + NO_END + b"\xfe\xff\0\xe0\0\0\0\0" * 300_000 + b"\xfe\xff\xdd\xe0\0\0\0\0"
-)
+EMPTY_ITEMS = b"\x08\0\x40\x11SQ\0\0" + NO_END + b"\xfe\xff\0\xe0\0\0\0\0" * 300_000 + b"\xfe\xff\xdd\xe0\0\0\0\0"
 SEGMENTS = b"\xff\xd8" + b"\xff\xe1\0\x02" * 10**6
 LOSSLESS, J2K, JPEG_LS, RLE = ("1.2.840.10008.1.2." + end for end in ("4.70", "4.90", "4.80", "5"))
 

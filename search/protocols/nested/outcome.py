@@ -155,7 +155,6 @@ def _evaluation(
         [fold.metrics for fold in folds],
         attributes=case_attributes(table),
         radius_cuts=radius_cuts(table),
-        seed=seed,
     )
     metrics = dict(evaluation.metrics)
     for entry, fold in zip(metrics["outer_folds"], folds, strict=True):
@@ -169,7 +168,7 @@ def _evaluation(
     if predictions.baselines:
         own = [fold.metrics for fold in folds]
         metrics["baselines"] = nested_baselines(
-            predictions.exported, predictions.baselines, predictions.fold_of_case, own, seed=seed
+            predictions.exported, predictions.baselines, predictions.fold_of_case, own
         )
     metrics |= {
         "protocol": "nested",

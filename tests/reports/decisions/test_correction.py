@@ -196,7 +196,7 @@ def test_an_evaluation_says_what_was_compared_and_what_is_applied(scale: float) 
     development = answers(scale=scale)
     held_out = answers(5, scale=scale, patients=40)
     held_out = replace(held_out, patient_ids=tuple(f"held out {name}" for name in held_out.patient_ids))
-    found = evaluate(held_out, development=development, folds=FOLDS, training_shares=(1, 1, 1), resamples=20)
+    found = evaluate(held_out, development=development, folds=FOLDS, training_shares=(1, 1, 1))
     section = found.metrics["calibration"]
     choice = chosen(development)
     assert section["chosen"] == choice.correction.kind == ("none" if scale == 1 else "temperature")

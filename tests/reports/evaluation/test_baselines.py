@@ -12,7 +12,7 @@ from reports.evaluation.baselines import BaselineResult, baselines_section, fold
 from reports.evaluation.bbc_cv import bbc_cv, incumbents
 from reports.evaluation.nested import nested_baselines
 from reports.metrics.auc import fold_averaged_macro_auc
-from reports.metrics.intervals import patient_weights
+from reports.metrics.resampling import patient_weights
 from reports.page.report import render_model_card, render_report
 from reports.page.run_summary import RunSummary
 from reports.page.worth import enough_words, worth_verdict
@@ -53,13 +53,13 @@ def test_a_baseline_is_scored_as_the_search_scores_and_compared_with_what_choosi
     labels, patients = rival.development.labels, rival.development.patient_ids
     candidates = np.stack([simulated_predictions(patients=120, seed=5, separation=1.5).probabilities])
     selection = bbc_cv(labels, candidates, patients, FOLDS, resamples=200)
-    (section,) = baselines_section(winner, [rival], selection, resamples=200)
-    own = fold_macro_auc(rival.development, FOLDS, resamples=200)
+    (section,) = baselines_section(winner, [rival], selection)
+    own = fold_macro_auc(rival.development, FOLDS)
     assert own.value == bbc_cv(labels, rival.development.probabilities[None], patients, FOLDS, resamples=5).selected
     assert section["out_of_fold"]["macro_ovr_auc"]["value"] == own.value
     assert section["out_of_fold"]["difference"] == pytest.approx(selection.corrected.value - own.value)
     assert section["difference"]["primary_auc"]["lower"] > 0
-    (without,) = baselines_section(winner, [rival], None, resamples=50)
+    (without,) = baselines_section(winner, [rival], None)
     assert without["out_of_fold"]["difference"] is None
 
 
@@ -105,7 +105,7 @@ def test_page_and_card_show_winner_and_baselines_and_leave_out_what_an_older_run
         "by_trials": [{"trials": at, "trial": at, "selected": 0.8, "macro_ovr_auc": point} for at in (1, 2, 3, 4)],
         "by_patients": [{"share": s, "patients": 96 * s, "macro_ovr_auc": {**point, "value": s}} for s in (0.5, 1.0)],
     }
-    found = {"baselines": baselines_section(winner, rivals, None, resamples=50), "enough": enough}
+    found = {"baselines": baselines_section(winner, rivals, None), "enough": enough}
     whole = replace(summary, metrics={**summary.metrics, **found})
     page, card = render_report(whole), render_model_card(whole)
     assert "Was the search worth it?" in page
@@ -126,11 +126,11 @@ def test_nested_differences_are_means_over_the_folds_on_resamples_within_them() 
     winners, others = (simulated_predictions(patients=40, separation=s) for s in (2.0, 0.4))
     folds = np.arange(80) // 2 % 2 + 1
     metrics = [{"baselines": [{"name": "linear probe", "what": "words"}]}] * 2
-    (section,) = nested_baselines(winners, {"linear probe": others}, folds, metrics, resamples=200)
-    (same,) = nested_baselines(winners, {"linear probe": winners}, folds, metrics, resamples=50)
+    (section,) = nested_baselines(winners, {"linear probe": others}, folds, metrics)
+    (same,) = nested_baselines(winners, {"linear probe": winners}, folds, metrics)
     assert (section["name"], section["what"]) == ("linear probe", "words")
     difference = section["difference"]["macro_ovr_auc"]
-    by_fold = [fold_macro_auc(table, folds, resamples=5).value or 0.0 for table in (winners, others)]
+    by_fold = [fold_macro_auc(table, folds).value or 0.0 for table in (winners, others)]
     assert difference["value"] == pytest.approx(by_fold[0] - by_fold[1])
     assert 0 < difference["lower"] < difference["value"] < difference["upper"]
     assert same["difference"]["primary_auc"]["value"] == 0

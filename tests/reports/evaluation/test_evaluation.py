@@ -61,7 +61,7 @@ def test_operating_points_count_what_a_reader_would_count() -> None:
     inner = rounded(renamed(simulated_predictions(patients=100, seed=1), "d"))
     outer = rounded(simulated_predictions(patients=40, seed=2))
     folds = np.arange(200) // 2 % 4
-    points = operating_points(inner, outer, folds=folds, resamples=200)
+    points = operating_points(inner, outer, folds=folds)
     assert [(point.endpoint, point.target_specificity) for point in points] == [
         ("malignant versus rest", 0.90),
         ("malignant versus rest", 0.95),
@@ -97,7 +97,7 @@ def test_operating_points_count_what_a_reader_would_count() -> None:
 def test_net_benefit_equals_its_definition() -> None:
     table = simulated_predictions()
     positive, scores = primary_scores(table)
-    curve = decision_curve(table, positive, scores, resamples=100)
+    curve = decision_curve(table, positive, scores)
     t = curve.thresholds[20]
     called = scores >= t
     n = len(table)
@@ -105,7 +105,7 @@ def test_net_benefit_equals_its_definition() -> None:
     assert curve.model[20] == pytest.approx(expected, abs=1e-12)
     assert (curve.lower <= curve.model).all()
     assert (curve.model <= curve.upper).all()
-    everyone = decision_curve(table, positive, np.ones(n), resamples=10)
+    everyone = decision_curve(table, positive, np.ones(n))
     assert everyone.model == pytest.approx(everyone.all_positive, abs=1e-12)
 
 
@@ -115,7 +115,7 @@ def test_small_slices_keep_their_counts_and_lose_their_value() -> None:
         image: CaseAttributes("D" if row < 100 else "F", ("CALC",) if label else (), 10.0 + row if label else None)
         for row, (image, label) in enumerate(zip(table.image_ids, table.labels, strict=True))
     }
-    results = subgroup_results(table, attributes, radius_cuts=radius_terciles(attributes), resamples=200)
+    results = subgroup_results(table, attributes, radius_cuts=radius_terciles(attributes))
     by_slice = {(result.group, result.level): result for result in results}
     small, large = by_slice["tissue", "F"], by_slice["tissue", "D"]
     assert small.suppressed
@@ -201,7 +201,7 @@ def test_nested_metrics_do_not_compare_cases_of_different_models() -> None:
     offset = np.exp(3 * np.eye(3)[folds])
     shifted = table.probabilities * offset
     biased = replace(table, probabilities=shifted / shifted.sum(axis=1, keepdims=True))
-    nested = nested_metrics(biased, folds, resamples=100)
+    nested = nested_metrics(biased, folds)
     expected = np.mean([macro_ovr_auc(table.labels[folds == k], biased.probabilities[folds == k]) for k in range(3)])
     assert nested["macro_ovr_auc"]["value"] == pytest.approx(expected)
     assert nested["pooled"]["macro_ovr_auc"]["value"] < nested["macro_ovr_auc"]["value"] - 0.03
@@ -223,7 +223,6 @@ def test_an_evaluation_without_a_class_says_so_and_does_not_crash(missing: int, 
             development=inner,
             training_shares=(1, 1, 1),
             attributes={image: CaseAttributes("F") for image in held_out.image_ids},
-            resamples=50,
         )
         text = json.dumps(evaluation.metrics, allow_nan=False)
         assert evaluation.metrics["macro_ovr_auc"]["value"] is None
@@ -255,7 +254,7 @@ def test_the_exported_model_s_metrics_stand_beside_the_corrected_ones() -> None:
     inner = simulated_predictions(patients=120, seed=9)
     sure = np.exp(4 * np.log(inner.probabilities))
     development = renamed(replace(inner, probabilities=sure / sure.sum(axis=1, keepdims=True)), "d")
-    metrics = evaluate(held_out, development=development, resamples=50).metrics
+    metrics = evaluate(held_out, development=development).metrics
     calibration = metrics["calibration"]
     assert calibration["temperature"] > 2
     assert calibration["corrected"]["log_loss"]["value"] < calibration["uncorrected"]["log_loss"]["value"]
@@ -278,7 +277,6 @@ def test_the_order_of_the_cases_changes_nothing_of_an_evaluation() -> None:
             attributes=attributes,
             radius_cuts=(30.0, 50.0),
             ensemble=FoldEnsemble((held, held), exact=True),
-            resamples=30,
         )
         return json.loads(json.dumps(found.metrics))
 

@@ -46,17 +46,17 @@ def test_the_random_baseline_is_what_drawing_would_give() -> None:
 
 
 def test_a_map_that_knows_beats_chance_and_one_that_guesses_does_not() -> None:
-    knows = pointing_game([case(number, (20.0 + number % 5, 45.0)) for number in range(30)], resamples=300)
+    knows = pointing_game([case(number, (20.0 + number % 5, 45.0)) for number in range(30)])
     assert knows.map.value == 1.0
-    # Fifteen women in a row: Wilson's limit, not the 1.00 to 1.00 that resampling would say.
-    assert knows.map.lower == pytest.approx(0.796, abs=0.001)
+    # Fifteen women in a row: Clopper and Pearson's limit, not the 1.00 to 1.00 that resampling would say.
+    assert knows.map.lower == pytest.approx(0.782, abs=0.001)
     assert 0.7 < knows.map_over_random.lower < 0.8 < knows.map_over_random.upper
     assert (knows.images, knows.patients) == (30, 15)
     rng = np.random.default_rng(1)
     rows, columns = np.nonzero(BREAST)
     places = rng.integers(len(rows), size=400)
     guesses = [case(number, (columns[row], rows[row]), 15.0) for number, row in enumerate(places)]
-    guessed = pointing_game(guesses, resamples=300)
+    guessed = pointing_game(guesses)
     assert guessed.map_over_random.lower < 0 < guessed.map_over_random.upper
     assert guessed.random.value == pytest.approx(covered_share(BREAST, guesses[0].circles), abs=0.02)
 
@@ -64,7 +64,7 @@ def test_a_map_that_knows_beats_chance_and_one_that_guesses_does_not() -> None:
 def test_the_centre_baseline_hits_what_lies_in_the_middle() -> None:
     x, y = centroid(BREAST)
     middle = [replace(case(number, None), circles=((x, y, 5.0),)) for number in range(4)]
-    game = pointing_game(middle, resamples=50)
+    game = pointing_game(middle)
     assert game.centre.value == 1.0
     assert game.map.value == 0.0
     assert game.map_over_centre.value == -1.0
@@ -72,7 +72,7 @@ def test_the_centre_baseline_hits_what_lies_in_the_middle() -> None:
 
 def test_each_class_is_played_apart() -> None:
     cases = [replace(case(number, None), label="benign" if number % 3 else "malignant") for number in range(9)]
-    result = localisation_result(cases, method="m", chosen_on={"m": 0.5}, chosen_on_images=7, resamples=50)
+    result = localisation_result(cases, method="m", chosen_on={"m": 0.5}, chosen_on_images=7)
     assert {name: game.images for name, game in result.by_class.items()} == {"benign": 6, "malignant": 3}
     assert asdict(result)["all"]["images"] == 9
 
@@ -118,7 +118,7 @@ def test_confident_cases_are_the_surest_of_each_class_and_side() -> None:
 
 
 def test_no_hit_is_no_proof_of_none() -> None:
-    game = pointing_game([case(number, None) for number in range(20)], resamples=100)
+    game = pointing_game([case(number, None) for number in range(20)])
     assert game.map.value == 0
     assert game.map.upper > 0.2
     assert game.map_over_random.lower < 0 < game.map_over_random.upper

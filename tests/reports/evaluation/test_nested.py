@@ -38,8 +38,8 @@ def test_the_order_of_the_patients_changes_nothing(seed, random):
     folds = three_folds(predictions)
     order = list(range(len(predictions)))
     random.shuffle(order)
-    before = nested_metrics(predictions, folds, resamples=20)
-    after = nested_metrics(predictions.take(order), folds[order], resamples=20)
+    before = nested_metrics(predictions, folds)
+    after = nested_metrics(predictions.take(order), folds[order])
     assert points(after) == pytest.approx(points(before), nan_ok=True)
     assert after["primary_auc"]["lower"] == pytest.approx(before["primary_auc"]["lower"])
 
@@ -56,8 +56,8 @@ def test_patients_that_stand_there_twice_change_no_point_estimate(seed, times):
         probabilities=np.tile(predictions.probabilities, (times, 1)),
         class_names=predictions.class_names,
     )
-    before = nested_metrics(predictions, folds, resamples=5)
-    after = nested_metrics(many, np.tile(folds, times), resamples=5)
+    before = nested_metrics(predictions, folds)
+    after = nested_metrics(many, np.tile(folds, times))
     assert points(after) == pytest.approx(points(before))
 
 
@@ -65,7 +65,7 @@ def test_a_fold_without_a_class_is_not_defined_and_the_mean_is_over_the_rest():
     predictions = simulated_predictions(patients=90, seed=3)
     folds = three_folds(predictions)
     kept = np.flatnonzero((folds != 2) | (predictions.labels != 2))
-    metrics = nested_metrics(predictions.take(kept), folds[kept], resamples=50)
+    metrics = nested_metrics(predictions.take(kept), folds[kept])
     assert [fold["primary_auc"] is None for fold in metrics["outer_folds"]] == [False, True, False]
     rest = [fold["primary_auc"] for fold in metrics["outer_folds"] if fold["primary_auc"] is not None]
     assert metrics["primary_auc"]["value"] == pytest.approx(np.mean(rest))
@@ -82,7 +82,7 @@ def test_a_fold_without_a_class_is_not_defined_and_the_mean_is_over_the_rest():
 def test_a_class_without_any_image_is_not_defined_anywhere():
     predictions = simulated_predictions(patients=30)
     kept = np.flatnonzero(predictions.labels != 2)
-    metrics = nested_metrics(predictions.take(kept), three_folds(predictions)[kept], resamples=20)
+    metrics = nested_metrics(predictions.take(kept), three_folds(predictions)[kept])
     assert metrics["primary_auc"]["value"] is None
     assert metrics["notes"][0].endswith("it has no mean.")
 
@@ -128,7 +128,6 @@ def folds():
             predictions.take(np.flatnonzero(fold_of_case == number)),
             development=predictions.take(np.flatnonzero(fold_of_case != number)),
             training_shares=(1, 1, 1),
-            resamples=50,
         )
         for number in (1, 2, 3)
     ]
@@ -154,7 +153,6 @@ def evaluation(folds):
         folds.metrics,
         attributes=attributes,
         radius_cuts=(30.0, 60.0),
-        resamples=50,
     )
 
 
@@ -245,9 +243,7 @@ def test_slices_do_not_compare_cases_of_different_models(folds, evaluation):
     moved = folds.exported.probabilities * offset
     biased = replace(folds.exported, probabilities=moved / moved.sum(axis=1, keepdims=True))
     attributes = {image: CaseAttributes("F") for image in biased.image_ids}
-    plain, within = (
-        subgroup_results(biased, attributes, resamples=20, folds=part)[0] for part in (None, folds.fold_of_case)
-    )
+    plain, within = (subgroup_results(biased, attributes, folds=part)[0] for part in (None, folds.fold_of_case))
     parts = [np.flatnonzero(folds.fold_of_case == number) for number in (1, 2, 3)]
     pairs = [(biased.labels[rows] == 2).sum() * (biased.labels[rows] != 2).sum() for rows in parts]
     aucs = [one_vs_rest_auc(biased.labels[rows], biased.probabilities[rows, 2], 2) for rows in parts]

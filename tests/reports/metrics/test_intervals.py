@@ -1,3 +1,5 @@
+"""Intervals, against scipy, against loops over patients, and against the truth of many small sets."""
+
 from __future__ import annotations
 
 import json
@@ -10,10 +12,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from reports.errors import ReportError
-from reports.metrics.intervals import interval, patient_weights, wilson
-from reports.metrics.table import metric_values
-from reports.metrics.table_intervals import metric_intervals, paired_difference, with_intervals
+from reports.metrics.intervals import Interval, clopper_pearson, gamma_limits, mover_limits, student_limits, wilson
+from reports.metrics.rates import area_interval, mean_interval, share_interval
+from reports.metrics.resampling import MOST_GROUPS, Estimate, Jackknife, patient_weights
+from reports.metrics.table_intervals import WITHOUT, MetricIntervals, with_intervals
 from tests.support.simulated import simulated_predictions
 
 
@@ -25,44 +27,101 @@ def test_images_of_a_patient_are_drawn_together_and_every_draw_has_as_many_patie
     assert weights.mean() == pytest.approx(1, abs=1e-12)
 
 
-def test_percentile_interval_equals_a_bootstrap_written_as_a_loop() -> None:
-    table = simulated_predictions(patients=30)
-    ours = metric_intervals(table, resamples=1500, seed=0, method="percentile")["primary_auc",]
-    rng = np.random.default_rng(99)
-    patients = np.array(table.patient_ids)
+def by_hand(table, value, *, fixed: bool) -> tuple[float, float, float]:
+    """Value, variance and degrees of freedom of a figure by a loop that leaves out each patient."""
+    patients, labels = np.array(table.patient_ids), table.labels
     names = np.unique(patients)
-    replicates = []
-    for _ in range(1500):
-        rows = np.concatenate([np.flatnonzero(patients == name) for name in rng.choice(names, len(names))])
-        labels = table.labels[rows] == 2
-        if labels.any() and not labels.all():
-            replicates.append(roc_auc_score(labels, table.probabilities[rows, 2]))
-    assert [ours.lower, ours.upper] == pytest.approx(np.quantile(replicates, [0.025, 0.975]), abs=0.02)
+    worst = np.array([labels[patients == name].max() for name in names])
+    left_out = np.array([value(patients != name) for name in names])
+    variance, normal, moments = 0.0, 0.0, 0.0
+    for stratum in np.unique(worst):
+        here = left_out[worst == stratum]
+        centre, n = (here.mean(), len(here)) if fixed else (left_out.mean(), len(names))
+        squares = (n - 1) / n * (here - centre) ** 2
+        variance += squares.sum()
+        normal += squares.sum() ** 2 / (len(here) - 1)
+        moments += len(here) * np.var(squares, ddof=1) / 2
+    return value(np.ones(len(labels), bool)), variance, variance**2 / np.mean([normal, max(normal, moments)])
 
 
-@pytest.mark.parametrize("method", ["percentile", "bca", "logit"])
-def test_the_value_lies_inside_its_interval(method: str) -> None:
-    table = simulated_predictions(patients=60, seed=2)
-    intervals = metric_intervals(table, resamples=500, method=method)  # type: ignore[arg-type]
-    for path in (("primary_auc",), ("macro_ovr_auc",), ("balanced_accuracy",), ("per_class", "normal", "recall")):
-        found = intervals[path]
-        assert found.lower is not None
-        assert found.value is not None
-        assert found.upper is not None
-        assert 0 <= found.lower < found.value < found.upper <= 1
+@pytest.mark.parametrize("fixed", [True, False])
+def test_an_auc_s_limits_are_those_of_a_loop_that_leaves_out_each_patient(fixed: bool) -> None:
+    table = simulated_predictions(patients=30)
+
+    def auc(rows: np.ndarray) -> float:
+        return float(roc_auc_score(table.labels[rows] == 2, table.probabilities[rows, 2]))
+
+    value, variance, freedom = by_hand(table, auc, fixed=fixed)
+    half = stats.t.ppf(0.975, freedom) * variance**0.5 / (value * (1 - value))
+    odds = np.log(value / (1 - value))
+    found = MetricIntervals(table, fixed=fixed).interval(("primary_auc",))
+    expected = [value, *(1 / (1 + np.exp(-(odds + side * half))) for side in (-1, 1))]
+    assert [found.value, found.lower, found.upper] == pytest.approx(expected, abs=1e-10)
 
 
-def test_bca_equals_scipy_where_every_patient_has_one_image() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.exponential(size=50)
-    n = len(x)
-    weights = patient_weights(tuple(str(i) for i in range(n)), resamples=20000, seed=3)
-    left_out = (x.sum() - x) / (n - 1)
-    ours = interval(float(x.mean()), weights @ x / n, method="bca", jackknife=left_out)
-    theirs = stats.bootstrap(
-        (x,), np.mean, n_resamples=20000, method="BCa", rng=np.random.default_rng(5)
-    ).confidence_interval
-    assert [ours.lower, ours.upper] == pytest.approx([theirs.low, theirs.high], abs=0.012)
+def test_a_share_s_limits_are_clopper_and_pearson_s_of_as_many_draws_as_have_its_variance() -> None:
+    table = simulated_predictions(patients=40, seed=1)
+    right = table.labels == table.predicted
+    value, variance, freedom = by_hand(table, lambda rows: float(right[rows].mean()), fixed=True)
+    draws = value * (1 - value) / variance * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, freedom)) ** 2
+    hits = value * draws
+    expected = [stats.beta.ppf(0.025, hits, draws - hits + 1), stats.beta.ppf(0.975, hits + 1, draws - hits)]
+    found = MetricIntervals(table).interval(("accuracy",))
+    assert [found.lower, found.upper] == pytest.approx(expected, abs=1e-10)
+    jackknife = Jackknife.of(table.patient_ids, table.labels)
+    same = share_interval(right, np.ones(80, bool), table.patient_ids, jackknife)
+    assert (same.lower, same.upper) == (found.lower, found.upper)
+
+
+def test_one_image_a_patient_and_one_stratum_is_the_t_interval_of_a_mean() -> None:
+    x = np.random.default_rng(0).uniform(size=50)
+    jackknife = Jackknife.of(tuple(str(number) for number in range(50)), np.zeros(50, np.int64))
+    expected = stats.t.interval(0.95, 49, x.mean(), stats.sem(x))
+    found = mean_interval(x, jackknife)
+    assert [found.lower, found.upper] == pytest.approx(expected, abs=1e-10)
+
+
+def test_strata_of_one_patient_are_put_together() -> None:
+    ids = tuple("abcdefg")
+    for labels, expected in (
+        ([0, 0, 0, 1, 1, 2, 3], [3, 2, 2]),
+        ([0, 0, 0, 0, 1, 1, 2], [5, 2]),
+        ([0, 1, 2, 3, 4, 5, 6], [7]),
+    ):
+        strata = Jackknife.of(ids, np.array(labels)).strata
+        assert sorted(np.bincount(strata).tolist(), reverse=True) == expected
+
+
+def test_of_many_patients_groups_are_left_out_and_the_limits_are_nearly_the_same() -> None:
+    table = simulated_predictions(patients=1000, seed=3)
+    jackknife = Jackknife.of(table.patient_ids, table.labels)
+    assert len(jackknife.weights) <= MOST_GROUPS + 1
+    assert np.array_equal(jackknife.weights[:, ::2], jackknife.weights[:, 1::2])
+    assert (jackknife.weights[1:] == 0).sum(axis=0).tolist() == [1] * 2000
+    positive, scores = table.labels == 2, table.probabilities[:, 2]
+    found = area_interval(positive, scores, table.patient_ids, jackknife)
+
+    def auc(rows: np.ndarray) -> float:
+        return float(roc_auc_score(positive[rows], scores[rows]))
+
+    _, variance, _ = by_hand(table, auc, fixed=True)
+    width = 2 * 1.96 * variance**0.5
+    assert (found.upper or 0) - (found.lower or 0) == pytest.approx(width, rel=0.1)
+
+
+def test_the_value_lies_inside_its_interval() -> None:
+    for seed in range(6):
+        table = simulated_predictions(patients=25, seed=seed, separation=0.5)
+        found = MetricIntervals(table).all
+        for path, limits in found.items():
+            if limits.lower is not None:
+                assert limits.value is not None
+                assert limits.upper is not None
+                assert limits.lower <= limits.value <= limits.upper
+            assert path[-1] not in WITHOUT or limits.lower is None
+        for path in (("primary_auc",), ("macro_ovr_auc",), ("balanced_accuracy",), ("brier",), ("accuracy",)):
+            assert found[path].lower is not None
+            assert found[path].upper is not None
 
 
 def test_patients_make_the_interval_wider_than_images_would() -> None:
@@ -70,87 +129,75 @@ def test_patients_make_the_interval_wider_than_images_would() -> None:
     pairs = replace(
         table, probabilities=np.repeat(table.probabilities[::2], 2, axis=0), labels=np.repeat(table.labels[::2], 2)
     )
-    by_patient = metric_intervals(pairs, resamples=1000)["primary_auc",]
-    by_image = metric_intervals(replace(pairs, patient_ids=pairs.image_ids), resamples=1000)["primary_auc",]
+    by_patient, by_image = (
+        MetricIntervals(each).interval(("primary_auc",))
+        for each in (pairs, replace(pairs, patient_ids=pairs.image_ids))
+    )
     assert by_patient.value == by_image.value
     wide = (by_patient.upper or 0) - (by_patient.lower or 0)
     narrow = (by_image.upper or 0) - (by_image.lower or 0)
     assert wide / narrow == pytest.approx(2**0.5, abs=0.2)
 
 
-@pytest.mark.parametrize("method", ["percentile", "bca", "logit"])
-def test_no_interval_leaves_out_its_own_estimate(method: str) -> None:
-    # The calibration error of few, well calibrated cases: every resample scores worse than the sample.
-    for seed in range(6):
-        table = simulated_predictions(patients=25, seed=seed, separation=0.5)
-        for limits in metric_intervals(table, resamples=200, method=method).values():  # type: ignore[arg-type]
-            if limits.lower is not None:
-                assert limits.value is not None
-                assert limits.upper is not None
-                assert limits.lower <= limits.value <= limits.upper
-    biased = np.linspace(0.2, 0.3, 500)
-    assert interval(0.1, biased).lower is None
-    assert interval(0.1, biased, method="bca", jackknife=biased[:50]).lower is None
+def test_women_whom_no_split_has_dealt_out_make_accuracy_less_sure() -> None:
+    table = simulated_predictions(patients=100, seed=4, separation=2.0)
+    dealt, drawn = (MetricIntervals(table, fixed=fixed).interval(("accuracy",)) for fixed in (True, False))
+    assert (drawn.upper or 0) - (drawn.lower or 0) > (dealt.upper or 0) - (dealt.lower or 0)
 
 
 def test_the_order_of_the_cases_does_not_matter() -> None:
     table = simulated_predictions(patients=30)
     shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
-    first, second = metric_intervals(table, resamples=200), metric_intervals(shuffled, resamples=200)
-    for path, limits in first.items():
-        assert limits.lower == pytest.approx(second[path].lower, abs=1e-12)
+    second = MetricIntervals(shuffled).all
+    for path, limits in MetricIntervals(table).all.items():
+        assert limits.lower == pytest.approx(second[path].lower, abs=1e-9)
 
 
 def test_a_missing_class_has_no_interval_and_the_rest_has() -> None:
     table = simulated_predictions(patients=30)
-    table = table.take(np.flatnonzero(table.labels != 2))
-    metrics = with_intervals(table, resamples=100, method="percentile")
-    assert metrics["primary_auc"] == {
-        "value": None,
-        "lower": None,
-        "upper": None,
-        "level": 0.95,
-        "method": "percentile",
-        "undefined": 100,
-    }
+    metrics = with_intervals(table.take(np.flatnonzero(table.labels != 2)))
+    missing = {"value": None, "lower": None, "upper": None, "level": 0.95, "method": "none", "undefined": 0}
+    assert metrics["primary_auc"] == missing
     assert metrics["accuracy"]["lower"] is not None
+    assert metrics["intervals"]["strata"] == "worst class of each patient"
     json.dumps(metrics, allow_nan=False)
 
 
-def test_a_rare_class_is_counted_where_resamples_miss_it() -> None:
+def test_what_hangs_on_a_single_woman_has_no_limits() -> None:
     table = simulated_predictions(patients=20)
     malignant = np.flatnonzero(table.labels == 2)[:1]
     rows = np.union1d(np.flatnonzero(table.labels != 2), malignant)
-    found = metric_intervals(table.take(rows), resamples=2000)["primary_auc",]
-    # A single patient is missing from (1 − 1/n)^n ≈ 37 % of the draws.
-    assert 0.3 < found.undefined / 2000 < 0.43
-    assert found.lower is not None
-
-
-def test_two_models_are_compared_on_the_same_patients() -> None:
-    good = simulated_predictions(patients=60, seed=5, separation=2.0)
-    rng = np.random.default_rng(0)
-    blurred = good.probabilities + rng.uniform(0, 0.2, size=good.probabilities.shape)
-    worse = replace(good, probabilities=blurred / blurred.sum(axis=1, keepdims=True))
-
-    def auc(table, weights):
-        return metric_values(table, weights)["macro_ovr_auc",]
-
-    order = rng.permutation(len(good))
-    difference = paired_difference(good, worse.take(order), auc, resamples=500)
-    assert difference.value == pytest.approx(auc(good, np.ones((1, 120)))[0] - auc(worse, np.ones((1, 120)))[0])
-    single = metric_intervals(good, resamples=500)["macro_ovr_auc",]
-    assert (difference.upper or 0) - (difference.lower or 0) < (single.upper or 0) - (single.lower or 0)
-    itself = paired_difference(good, good.take(order), auc, resamples=200)
-    assert [itself.value, itself.lower, itself.upper] == pytest.approx([0, 0, 0], abs=1e-12)
-    with pytest.raises(ReportError, match="only one of them has"):
-        paired_difference(good, worse.take(range(10)), auc)
+    found = MetricIntervals(table.take(rows)).all
+    assert found["primary_auc",].value is not None
+    assert found["primary_auc",].method in ("none", "exact")
+    assert found["accuracy",].lower is not None
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_equals_scipy(counts: tuple[int, int]) -> None:
+def test_wilson_and_clopper_and_pearson_equal_scipy(counts: tuple[int, int]) -> None:
     expected = stats.binomtest(*counts).proportion_ci(method="wilson")
     found = wilson(*counts)
     assert [found.lower, found.upper] == pytest.approx([expected.low, expected.high], abs=1e-12)
     assert wilson(0, 0).value is None
+    exact = stats.binomtest(*counts).proportion_ci(method="exact")
+    assert clopper_pearson(counts[0] / counts[1], counts[1]) == pytest.approx((exact.low, exact.high), abs=1e-9)
+
+
+def test_gamma_limits_of_a_rate_are_the_exact_ones_of_a_count() -> None:
+    """Of n cases that lose 1 each with the same small chance, the limits are Garwood's of a Poisson count."""
+    for count, n in ((0, 80), (3, 80), (20, 400)):
+        found = gamma_limits(Estimate(count / n, count / n**2, np.inf), 1 / n)
+        exact = [stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0.0, stats.chi2.ppf(0.975, 2 * count + 2) / 2]
+        assert found == pytest.approx([limit / n for limit in exact], abs=1e-9)
+
+
+def test_mover_limits_are_zou_and_donner_s() -> None:
+    one, two = Interval(0.9, 0.7, 0.97, method="logit"), Interval(0.8, 0.65, 0.9, method="logit")
+    for r in (0.0, 0.6):
+        together = np.array([[1, r], [r, 1]])
+        lower = 0.1 - np.sqrt(0.2**2 + 0.1**2 - 2 * r * 0.2 * 0.1)
+        upper = 0.1 + np.sqrt(0.07**2 + 0.15**2 - 2 * r * 0.07 * 0.15)
+        assert mover_limits([one, two], (1, -1), together) == pytest.approx((lower, upper))
+    assert mover_limits([one, Interval(0.5)], (1, -1), np.eye(2)) is None
+    assert student_limits(Estimate(0.5, np.nan, 3.0)) is None

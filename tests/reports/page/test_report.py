@@ -252,7 +252,7 @@ def test_errors_are_named_and_pictures_of_the_data_are_in_it_only_when_asked_for
 
 @pytest.mark.parametrize("missing", [0, 1, 2])
 def test_a_whole_report_without_a_class_says_not_defined(missing: int, tmp_path: Path) -> None:
-    without = example_summary(tmp_path, resamples=40, missing=missing)
+    without = example_summary(tmp_path, missing=missing)
     metrics, name = without.metrics, without.metrics["class_names"][missing]
     assert metrics["macro_ovr_auc"]["value"] is None
     assert metrics["per_class"][name]["auc"]["value"] is None

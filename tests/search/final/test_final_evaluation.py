@@ -13,9 +13,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from mammo_data import find_breast, open_source, prepare
 from mammo_data.splits import Split
+from reports.evaluation.comparison import HeldOut, differences
 from reports.evaluation.localisation import covered_share
-from reports.metrics.table import classification_metrics, metric_values
-from reports.metrics.table_intervals import paired_difference
+from reports.metrics.table import classification_metrics
 from reports.page.words import readings_text
 from reports.predictions import Predictions
 from search.config.schema import cache_directory
@@ -88,11 +88,7 @@ def test_the_fold_models_are_the_search_s_to_the_bit_and_their_mean_is_compared(
     mean, exported = (Predictions.read_csv(best / f"{name}.csv") for name in ("predictions_ensemble", "predictions"))
     assert mean.image_ids == exported.image_ids
     assert ensemble["metrics"]["primary_auc"]["value"] == pytest.approx(classification_metrics(mean)["primary_auc"])
-
-    def primary(table, weights):
-        return metric_values(table, weights)["primary_auc",]
-
-    difference = paired_difference(mean, exported, primary, resamples=10).value
+    difference = differences(HeldOut(mean), HeldOut(exported))["primary_auc"].value
     assert ensemble["difference"]["primary_auc"]["value"] == pytest.approx(difference)
 
 
