@@ -157,11 +157,12 @@ def _cross_fitted(
 def _fit(cases: Predictions, kind: Kind, training_shares: Sequence[float] | None) -> ProbabilityCorrection:
     """A correction of a kind from cases of every class."""
     logits, classes = logits_of(cases), len(cases.class_names)
-    shift = (0.0,) * classes
+    shift = None
     if kind in ("prior", "both") and training_shares is not None:
         shift = log_prior_shift(np.bincount(cases.labels, minlength=classes), training_shares)
     if kind in ("temperature", "both"):
         return fit_temperature(logits, cases.labels, shift=shift, independent=cases.n_patients)
+    shift = shift or (0.0,) * classes
     loss = float(log_losses(logits + np.array(shift), cases.labels).mean())
     return ProbabilityCorrection(1.0, shift, len(cases), loss)
 

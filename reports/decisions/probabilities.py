@@ -7,7 +7,9 @@ on out-of-fold logits of the development patients, never on the held-out ones:
 
     p = softmax(logits / temperature + log(natural prior / training prior))
 
-Either, both or none of the two is applied: `reports.decisions.correction` chooses.
+Either, both or none of the two is applied: `reports.decisions.correction` chooses. A network that is too sure of cases
+that balancing showed it again and again has not learned a balanced world either, and the whole shift is too much. So
+where both are applied the shift is fitted as well (Alexandari et al., ICML 2020), beginning at the textbook's.
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ LOG_TEMPERATURE_LIMITS = (math.log(0.02), math.log(50.0))
 LOG_TEMPERATURE_SD = 0.5
 """Standard deviation of ln temperature before anything is known: 0.37 to 2.7 with 95 %. Where no case is on the wrong
 side the likelihood alone asks for a temperature near 0, and the first error on a new patient then costs everything."""
+
+SHIFT_SD = 0.5
+"""Standard deviation of a class's fitted shift around the textbook's, in nats, before anything is known."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,8 @@ class ProbabilityCorrection:
 
     Attributes:
         temperature: Above 1 where the model was too sure; exactly 1 where none is applied.
-        log_prior_shift: Added to the scaled logits of each class; all 0 where the prior is left as it is.
+        log_prior_shift: Added to the scaled logits of each class; all 0 where the prior is left as it is. Beside a
+            temperature it is a fitted one.
         cases: Number of cases that it was fitted on.
         loss: Mean log loss on these after the correction, in nats.
     """
@@ -141,10 +147,11 @@ def fit_temperature(
     shift: tuple[float, ...] | None = None,
     independent: int | None = None,
 ) -> ProbabilityCorrection:
-    """The most probable temperature, the prior shift given.
+    """The most probable temperature, and with a prior shift to begin at also the most probable shift.
 
-    It has the smallest sum of the cases' log loss and (ln temperature)² / (2 · `LOG_TEMPERATURE_SD`²), which draws it
-    to 1 as long as few cases speak.
+    They have the smallest sum of the cases' log loss, (ln temperature)² / (2 · `LOG_TEMPERATURE_SD`²), and for each
+    class (its shift − the one to begin at)² / (2 · `SHIFT_SD`²); this draws them to 1 and to the textbook's shift as
+    long as few cases speak.
 
     Args:
         logits: Out-of-fold logits at natural prevalence, float [n, classes].
@@ -158,7 +165,7 @@ def fit_temperature(
     Raises:
         ReportError: If there is no case, or a logit is not finite.
     """
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import minimize
 
     scores, truth = np.asarray(logits, np.float64), np.asarray(labels)
     if scores.ndim != 2 or len(scores) == 0 or len(scores) != len(truth) or not np.isfinite(scores).all():
@@ -167,17 +174,26 @@ def fit_temperature(
             found=f"logits {list(scores.shape)}, labels {list(truth.shape)}, finite: {bool(np.isfinite(scores).all())}",
             remedy="Pass the winner's out-of-fold logits.",
         )
-    offset = np.zeros(scores.shape[1]) if shift is None else np.array(shift)
     cases = len(truth) if independent is None else independent
+    classes = scores.shape[1]
+    centre = np.zeros(1 + classes) if shift is None else np.array([0.0, *shift])
+    spread = np.array([LOG_TEMPERATURE_SD, *[SHIFT_SD] * classes])
+    wanted = np.eye(classes)[truth]
 
-    def loss(log_temperature: float) -> float:
-        return float(log_losses(scores / math.exp(log_temperature) + offset, truth).mean())
+    def surprise(found: Floats) -> tuple[float, Floats]:
+        scaled = scores / math.exp(found[0])
+        away = (found - centre) / spread
+        loss = log_losses(scaled + found[1:], truth).mean() + (away**2).sum() / (2 * cases)
+        wrong = (softmax(scaled + found[1:]) - wanted) / len(truth)
+        slope = np.array([-(wrong * scaled).sum(), *wrong.sum(axis=0)])
+        return float(loss), slope + away / spread / cases
 
-    def surprise(log_temperature: float) -> float:
-        return loss(log_temperature) + (log_temperature / LOG_TEMPERATURE_SD) ** 2 / (2 * cases)
-
-    found = minimize_scalar(surprise, bounds=LOG_TEMPERATURE_LIMITS, method="bounded", options={"xatol": 1e-8})
-    return ProbabilityCorrection(math.exp(found.x), tuple(offset.tolist()), len(truth), loss(found.x))
+    fixed = [(0.0, 0.0) if shift is None else (-np.inf, np.inf)] * classes
+    options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
+    bounds = [LOG_TEMPERATURE_LIMITS, *fixed]
+    best = minimize(surprise, centre, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    loss = float(log_losses(scores / math.exp(best[0]) + best[1:], truth).mean())
+    return ProbabilityCorrection(math.exp(best[0]), tuple(best[1:].tolist()), len(truth), loss)
 
 
 def log_losses(logits: Floats, labels: NDArray[np.integer]) -> Floats:

@@ -101,10 +101,25 @@ def test_without_a_correction_the_probabilities_are_the_very_same() -> None:
 
 
 def fitted(table: Predictions, kind: str) -> ProbabilityCorrection:
-    shift = log_prior_shift(np.bincount(table.labels), (1, 1, 1)) if kind in ("prior", "both") else (0.0, 0.0, 0.0)
+    shift = log_prior_shift(np.bincount(table.labels), (1, 1, 1)) if kind in ("prior", "both") else None
     if kind in ("none", "prior"):
-        return ProbabilityCorrection(1.0, shift)
+        return ProbabilityCorrection(1.0, shift or (0.0, 0.0, 0.0))
     return fit_temperature(logits_of(table), table.labels, shift=shift, independent=table.n_patients)
+
+
+def test_beside_a_temperature_the_shift_is_what_the_cases_ask_for_and_begins_at_the_textbook_s() -> None:
+    """A network that is too sure of a world that is balanced by half: the whole shift would be too much."""
+    table, new = answers(scale=2.0, prior=0.5, patients=600), answers(1, scale=2.0, prior=0.5, patients=2000)
+    shift = log_prior_shift(np.bincount(table.labels), (1, 1, 1))
+    found = fit_temperature(logits_of(table), table.labels, shift=shift, independent=table.n_patients)
+    asked = np.array(found.log_prior_shift)
+    half = np.array(shift) / 2
+    assert asked - asked.mean() == pytest.approx(half - half.mean(), abs=0.25)
+    assert found.temperature == pytest.approx(2.0, rel=0.15)
+    after = corrected_predictions(new, found).probabilities[:, 2]
+    assert after.mean() == pytest.approx((new.labels == 2).mean(), abs=0.01)
+    few = fit_temperature(logits_of(table)[:3], table.labels[:3], shift=shift)
+    assert few.log_prior_shift == pytest.approx(shift, abs=0.3)
 
 
 def test_every_case_is_tried_under_what_the_other_folds_gave_and_the_chosen_one_is_fitted_on_all() -> None:

@@ -164,7 +164,7 @@ def test_a_correction_that_does_not_help_is_not_praised(summary: RunSummary, aft
         ("none", 1.0, False, "So none is applied: the probabilities are the model's own."),
         ("prior", 1.0, True, "the natural prior that balanced training hides lowers the log loss, and is put back"),
         ("temperature", 1.5, False, "the temperature is 1.50 (the model is too sure)"),
-        ("both", 0.5, True, "(the model is too unsure), after putting back the natural prior"),
+        ("both", 0.5, True, "(the model is too unsure), beside the natural prior that balanced training hides"),
     ],
 )
 def test_the_page_says_which_correction_is_applied_and_what_it_was_chosen_from(
