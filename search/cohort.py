@@ -24,6 +24,7 @@ from mammo_data import (
 from mammo_data.split_table import patients_listed
 from mammo_data.truth.cases_csv import require_each_class
 from mammo_data.truth.patient_key import patient_key, spelled
+from search.config.reading import load_config
 from search.config.schema import (
     BackboneSection,
     Config,
@@ -32,7 +33,8 @@ from search.config.schema import (
     SpaceSection,
     cache_directory,
 )
-from search.errors import ConfigError
+from search.errors import ConfigError, RunError
+from search.run_folder.directory import RunDirectory
 from search.screen.progress import RunProgress
 
 ROI_NOTICE = (
@@ -170,6 +172,47 @@ def holdout_split(config: Config, table: CaseTable) -> Split:
             remedy=f"Add --set split.folds={len(split.folds)}, or leave --split out.",
         )
     return split
+
+
+def finished_config(run: RunDirectory) -> Config:
+    """The configuration of a finished run; without the cache that it names where there is none.
+
+    The run may be somebody else's: nothing is written where its settings say, but into a cache that is there.
+
+    Raises:
+        RunError: If the file has changed since.
+        ConfigError: If it is no longer valid.
+    """
+    config = load_config(run.check_output(run.config_file))
+    if (cache_directory(config) / "prepared").is_dir():
+        return config
+    return config.model_copy(update={"output": config.output.model_copy(update={"cache": None})})
+
+
+def finished_cohort(run: RunDirectory, progress: RunProgress) -> tuple[Config, Cohort]:
+    """The configuration of a finished run and who it was about, from the data that the configuration names.
+
+    Args:
+        run: The run's folder.
+        progress: Shows how far it is.
+
+    Raises:
+        RunError: If the data, or a file of the run, have changed since.
+        DataError: If the data are not there any more.
+    """
+    manifest = run.read_manifest()
+    config = finished_config(run)
+    source = job_source(config, demo=manifest.demo)
+    films = prepare_films(source, config, progress)
+    split = split_from_file(run.check_output(run.split_file), films.table)
+    cohort = search_data(films, split, config, progress)
+    if cohort.prepared.fingerprint != manifest.fingerprints.get("prepared"):
+        raise RunError(
+            expected=f"the images that {run.path} was made with",
+            found=f"others, or another version of the code that prepares them, at {source.location}",
+            remedy="Restore them, or evaluate on a labelled set with --data FOLDER.",
+        )
+    return config, cohort
 
 
 def split_from_file(file: Path, table: CaseTable) -> Split:

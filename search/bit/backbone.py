@@ -143,6 +143,33 @@ def build_export_backbone(arch: BitArchitecture, image_size: ImageSize = None) -
     return keras.Model(pixels, features, name=f"{arch.name}_export")
 
 
+def build_export_trunk(arch: BitArchitecture, image_size: ImageSize, depth: int) -> keras.Model:
+    """The part of `build_export_backbone` before the boundary of a depth, which several tails may share.
+
+    Args:
+        arch: Architecture.
+        image_size: As for `build_trunk`.
+        depth: Unfreeze depth, below `arch.max_depth`: before the boundary of that there is nothing.
+    """
+    pixels = _pixels(image_size)
+    boundary = _forward(arch, _KerasLayers("float32"), pixels, arch.max_depth, {depth})[depth]
+    return keras.Model(pixels, boundary, name=f"{arch.name}_export_trunk")
+
+
+def export_tail(arch: BitArchitecture, depth: int, boundary: Any) -> Any:
+    """The part of `build_export_backbone` behind the boundary of a depth.
+
+    Args:
+        arch: Architecture.
+        depth: Unfreeze depth; of 0 the boundary is the features.
+        boundary: Symbolic boundary tensor.
+
+    Returns:
+        Symbolic pooled features, float32 [B, n_features].
+    """
+    return _forward(arch, _KerasLayers("float32"), boundary, depth, {0})[0] if depth else boundary
+
+
 def official_variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Official name to variable of every BiT variable in a model, in the order of the forward pass.
 

@@ -17,7 +17,7 @@ from search.run_folder.lookup import find_run
 from search.screen.output import answer_width, show, show_json, show_table
 
 if TYPE_CHECKING:
-    from search.final.comparison import Comparison
+    from search.final.comparison.answer import Comparison
 
 _LONGEST_VALUE = 40
 
@@ -47,7 +47,7 @@ def compare(
         )
     if plot and plot.suffix != ".png":
         raise ConfigError(expected="a .png file for --plot", found=str(plot), remedy="Change its ending.")
-    from search.final.comparison import compare_runs
+    from search.final.comparison.compare import compare_runs
 
     found = compare_runs(directories, unpaired=unpaired)
     if plot:

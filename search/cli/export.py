@@ -19,6 +19,10 @@ def export(
         Literal["keras", "savedmodel", "onnx"],
         typer.Option(metavar="FORMAT", help="keras, savedmodel, or onnx (an extra)."),
     ] = "keras",
+    model: Annotated[
+        Literal["single", "seeds", "folds"],
+        typer.Option(metavar="MODEL", help="single, seeds or folds."),
+    ] = "single",
     out: Annotated[
         Path | None, typer.Option(help="File or folder to write to.", show_default="the run's best/")
     ] = None,
@@ -26,25 +30,38 @@ def export(
 ) -> None:
     """Write a run's model as Keras file, SavedModel or ONNX.
 
-    The input is prepared images, float32 [n, size, size, 1] in 0 … 255. It is compared with Keras on 16 images before
-    it is called done. NAME.json beside it says what its users have to know: preparation, classes, thresholds, licence.
+    Input: prepared images, float32 [n, size, size, 1] in 0 … 255. Compared with Keras on 16. NAME.json beside it says
+    preparation, classes, thresholds. The mean of several (--model) is trained again on the run's films.
 
     Example: mammo-search export demo --format onnx --out model.onnx
     """
     directory = find_run(run)
+    if model != "single":
+        from search.protocols.members.request import request_members
+
+        request_members(directory, model)
     with quiet_libraries() as terminal:
         start_tensorflow(deterministic=True)
-        from search.export.write import export_run
-
         console = messages(terminal)
-        exported = export_run(
-            directory, format, out, say=lambda text: console.print(text, highlight=False, soft_wrap=True)
-        )
+        if model == "single":
+            from search.export.write import export_run
+
+            exported = export_run(
+                directory, format, out, say=lambda text: console.print(text, highlight=False, soft_wrap=True)
+            )
+        else:
+            from search.protocols.members.export import export_members
+            from search.screen.progress import RunProgress
+
+            with RunProgress(console).shown() as progress:
+                exported = export_members(directory, model, format, out, progress=progress)
     if json:
         show_json(exported.as_json())
         return
     show(f"{exported.path}\n{exported.metadata}")
     show(
-        "compared with Keras on {cases} {images}: "
-        "largest difference {largest_difference:.2g}, accepted up to {bound:g}".format(**exported.verification)
+        f"compared with {exported.against} on "
+        "{cases} {images}: largest difference {largest_difference:.2g}, accepted up to {bound:g}".format(
+            **exported.verification
+        )
     )

@@ -22,13 +22,13 @@ from search.bit.family import FAMILY
 from search.config.reading import load_config
 from search.config.schema import Config
 from search.errors import RunError
-from search.export.metadata import RESEARCH_USE, SCHEMA, ModelMetadata
+from search.export.metadata import RESEARCH_USE, SCHEMA, MemberKind, ModelMetadata
 from search.files.digests import image_digest, patient_digests
 from search.run_folder.directory import RunDirectory
 from search.run_folder.metrics import read_metrics
 from search.run_folder.trial_log import read_records
 from search.trials.data import training_shares
-from search.trials.out_of_fold import read_out_of_fold
+from search.trials.out_of_fold import OutOfFold, read_out_of_fold
 
 _MIAS_FILM = re.compile(r"mdb[0-9]{3}")
 _SYNTHETIC = "synthetic images, no licence attaches"
@@ -105,6 +105,41 @@ def describe_run(
     )
 
 
+def describe_members(
+    single: ModelMetadata, kind: MemberKind, count: int, *, config: Config, stored: OutOfFold | None, first: bool | None
+) -> ModelMetadata:
+    """The metadata of a mean of several models of a run.
+
+    Args:
+        single: Those of the run's own model.
+        kind: What it is the mean of.
+        count: Of how many.
+        config: The run's configuration.
+        stored: Out-of-fold predictions that are made in the same way; None where there can be none.
+        first: Whether the first member is the run's own model; None where it is not meant to be.
+    """
+    names = single.class_names
+    found: dict[str, Any] = {"calibration": None, "operating_curve": None}
+    words = (
+        f"none: each development woman was trained on by all of the {count} models but one at most, so that their mean "
+        "has no scores of women that it has not seen"
+    )
+    if stored is not None:
+        found = _calibrated_on(stored, config, names)
+        words = f"from out-of-fold scores that are means of {count} models a fold, one a seed"
+    # What is only known of a file once it is written comes last, as in every other file.
+    known = {name: each for name, each in single.content.items() if name not in ("verification", "checksum")}
+    return ModelMetadata(
+        {
+            **known,
+            "calibration": _calibration(found),
+            "operating_points": _operating_points(found, names),
+            "operating_curve": found["operating_curve"],
+            "members": {"kind": kind, "count": count, "first_is_single": first, "thresholds": words},
+        }
+    )
+
+
 def write_run_metadata(directory: RunDirectory, prepared: PreparedSet, split: Split) -> None:
     """Write the JSON file beside the model that a run has just exported and evaluated.
 
@@ -125,7 +160,11 @@ def _out_of_fold_calibration(directory: RunDirectory, config: Config, names: tup
     """Calibration and thresholds of a model that was trained on all patients: the metrics of such a run are of other
     models, but its search has out-of-fold predictions like any other."""
     records = read_records(directory.check_output(directory.trials_file))
-    stored = read_out_of_fold(directory.path / "oof", best_trial(records), records, names)
+    return _calibrated_on(read_out_of_fold(directory.path / "oof", best_trial(records), records, names), config, names)
+
+
+def _calibrated_on(stored: OutOfFold, config: Config, names: tuple[str, ...]) -> dict[str, Any]:
+    """Calibration and thresholds from out-of-fold predictions, as metrics.json has them."""
     development, shares = stored.predictions, training_shares(config.search.minority, len(names))
     choice = fit_correction(development, shares, folds=stored.folds, seed=config.split.seed)
     if choice is not None:

@@ -136,7 +136,7 @@ def _write_onnx(model_file: Path, path: Path, metadata: ModelMetadata) -> None:
     _name_in_order(graph)
     for value in (graph.input[0], graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "n"
-    graph.name, graph.doc_string = "bit_mammography_final", ""
+    graph.name, graph.doc_string = model.name, ""
     # Without what is only known of the file once it is written.
     later = ("model", "format", "sha256", "verification", "checksum")
     known = {name: value for name, value in metadata.content.items() if name not in later}

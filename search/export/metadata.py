@@ -18,6 +18,10 @@ It is called like the export with ``.json`` after it, for example ``bit_mammogra
                       fold_specificities (of the threshold on each fold); chosen on out-of-fold scores of development
     operating_curve   of the primary endpoint on the same scores: endpoint, classes, thresholds from low to high (at
                       most 256), sensitivities and specificities; null where it is not known
+    members           only of a mean of several models: kind ("seeds": of the final configuration, trained on all
+                      development patients from several seeds; "folds": its models of the cross-validation), count,
+                      first_is_single (whether the first one is the run's own model to the last bit; null for folds),
+                      thresholds (in words: what calibration and operating points are from, or why there are none)
     fingerprints      of the run: prepared, cases, split, weights; SHA-256 hex
     run               name, created, seeds, versions, git
     licence           code, weights, data
@@ -54,6 +58,7 @@ from search.run_folder.lookup import find_run
 from search.run_folder.metrics import ClassNames, Name, reason_of
 
 SCHEMA = 2
+MemberKind = Literal["seeds", "folds"]
 RESEARCH_USE = "Research use only: not a medical device, and no statement about anybody's health."
 
 
@@ -63,6 +68,20 @@ class _Input(BaseModel):
 
 class _Output(BaseModel):
     class_names: ClassNames
+
+
+class Members(BaseModel):
+    """What a mean of several models is the mean of.
+
+    Attributes:
+        kind: "seeds" or "folds".
+        count: How many members it has.
+        thresholds: In words what its calibration and operating points are from, or why it has none.
+    """
+
+    kind: MemberKind
+    count: Annotated[int, Field(ge=2, le=1000)]
+    thresholds: Annotated[str, Field(max_length=500)] = ""
 
 
 class _Seen(BaseModel):
@@ -85,6 +104,7 @@ class _Content(BaseModel):
     calibration: ProbabilityCorrection | None
     operating_points: tuple[OperatingThreshold, ...]
     operating_curve: OperatingCurve | None = None
+    members: Members | None = None
     fingerprints: dict[str, str] = {}
     development: _Seen
     held_out: _Seen = _Seen()
@@ -92,6 +112,8 @@ class _Content(BaseModel):
     @model_validator(mode="after")
     def _agrees(self) -> _Content:
         names, correction, curve = self.output.class_names, self.calibration, self.operating_curve
+        if self.members is not None and not self.members.thresholds.isprintable():
+            raise ValueError("words that no terminal can show")
         if correction is not None and len(correction.log_prior_shift) != len(names):
             raise ValueError(f"{len(correction.log_prior_shift)} prior shifts for {len(names)} classes")
         factors = (correction.temperature, *correction.log_prior_shift) if correction is not None else (1.0,)
@@ -154,6 +176,11 @@ class ModelMetadata:
     def correction(self) -> ProbabilityCorrection | None:
         """From the model's probabilities to calibrated ones; None where it could not be fitted."""
         return self.read.calibration
+
+    @property
+    def members(self) -> Members | None:
+        """What it is the mean of; None for a single model."""
+        return self.read.members
 
     @property
     def thresholds(self) -> tuple[OperatingThreshold, ...]:
@@ -281,8 +308,21 @@ def find_model(name: str) -> ModelFile:
         )
     folder = path.resolve().parent.parent
     home = find_run(str(folder)) if RunDirectory(folder).has_manifest else None
-    is_at_home = home is not None and home.model_file.name == path.name
-    return ModelFile(path, read_metadata(path), home if is_at_home else None)
+    metadata = read_metadata(path)
+    return ModelFile(path, metadata, home if home is not None and _is_at_home(path, metadata, home) else None)
+
+
+def _is_at_home(path: Path, metadata: ModelMetadata, home: RunDirectory) -> bool:
+    """Whether a file in the folder ``best`` of a run is that run's."""
+    if metadata.members is None:
+        return path.name == home.model_file.name
+    is_of_run = metadata.content.get("fingerprints") == home.read_manifest().fingerprints
+    return is_of_run and path.name == members_file(home, metadata.members.kind).name
+
+
+def members_file(run: RunDirectory, kind: MemberKind) -> Path:
+    """Where the mean of a run's seeds or folds goes, if nobody says where."""
+    return run.best / f"bit_mammography_{kind}.keras"
 
 
 def finished_model(run: RunDirectory) -> Path:

@@ -61,9 +61,7 @@ def assemble_model(
         head_width: Units of the head's hidden layer.
         n_classes: Number of classes.
     """
-    image = keras.Input((image_size, image_size, 1), name="image")
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="to_unit_range")(image)
-    pixels = keras.layers.Concatenate(name="grey_to_rgb")([scaled, scaled, scaled])
+    image, pixels = prepared_input(image_size)
     features = build_export_backbone(architecture, image_size)(pixels)
     logits = plain_head(features, width=head_width, n_classes=n_classes)
     probabilities = keras.layers.Softmax(name="probabilities")(logits)
@@ -72,6 +70,13 @@ def assemble_model(
     for name, values in tail.head.items():
         model.get_layer(name).set_weights(values)
     return model
+
+
+def prepared_input(image_size: int) -> tuple[Any, Any]:
+    """Where an exported network begins: symbolic prepared images, and of them the pixels that the backbone takes."""
+    image = keras.Input((image_size, image_size, 1), name="image")
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="to_unit_range")(image)
+    return image, keras.layers.Concatenate(name="grey_to_rgb")([scaled, scaled, scaled])
 
 
 def save_model(model: keras.Model, path: Path) -> None:
@@ -143,6 +148,12 @@ def with_fast_norms(model: keras.Model) -> keras.Model:
     return clone
 
 
+def member_outputs(model: keras.Model) -> list[Any]:
+    """The symbolic probabilities of each member of a mean (`search.export.members`), in order; none of one model."""
+    last = model.layers[-1]
+    return list(last.input) if isinstance(last, keras.layers.Average) else []
+
+
 def _is_rectified(layer: keras.Layer) -> bool:
     """Whether only ReLUs read a layer's output: the replacement has the ReLU in it, and a second one is harmless."""
     readers = [node.operation for node in layer._outbound_nodes]
@@ -160,7 +171,7 @@ class ExportedModel:
         keras_model: The same function as the file's, with faster group norms.
 
     Raises:
-        RunError: If the file is no Keras model, or not of the shape that its metadata say.
+        RunError: If the file is no Keras model, or not of the shape or the number of members that its metadata say.
     """
 
     def __init__(self, file: ModelFile) -> None:
@@ -168,13 +179,19 @@ class ExportedModel:
         size, classes = self.metadata.image_size, len(self.metadata.class_names)
         try:
             model = load_exported(file.path)
+            members = member_outputs(model)
         except RunError:
             raise
         except Exception as error:  # noqa: BLE001  # Keras raises whatever the damaged part makes it stumble over
             raise refused(file.path, " ".join(f"{type(error).__name__}: {error}".split())[:200]) from None
         if model.input_shape != (None, size, size, 1) or model.output_shape != (None, classes):
             raise refused(file.path, f"a model from {model.input_shape} to {model.output_shape}")
+        named = 0 if self.metadata.members is None else self.metadata.members.count
+        if len(members) != named or any(each.shape != (None, classes) for each in members):
+            raise refused(file.path, f"a mean of {len(members)} models where {named} are named beside it")
         self.keras_model: keras.Model = with_fast_norms(model)
+        outputs = [self.keras_model.output, *member_outputs(self.keras_model)]
+        self._said = keras.Model(self.keras_model.input, outputs) if members else self.keras_model
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """The model's own probabilities, not yet calibrated.
@@ -185,12 +202,22 @@ class ExportedModel:
         Returns:
             float64 [n, classes], rows sum to 1.
         """
+        return self.with_members(images)[0]
+
+    def with_members(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """`probabilities`, and those of each member, in one pass over the images.
+
+        Returns:
+            float64 [n, classes] and [members, n, classes], rows sum to 1; a single model has no members.
+        """
         batches = [self._batch(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
-        found = np.concatenate(batches).astype(np.float64)
-        return found / found.sum(axis=1, keepdims=True)
+        found = np.concatenate(batches, axis=1).astype(np.float64)
+        found /= found.sum(axis=-1, keepdims=True)
+        return found[0], found[1:]
 
     def _batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         # Always of one shape, so that the graph is traced once.
         pixels = np.zeros((BATCH, *images.shape[1:], 1), np.float32)
         pixels[: len(images), ..., 0] = images
-        return np.asarray(self.keras_model.predict_on_batch(pixels))[: len(images)]
+        said = self._said.predict_on_batch(pixels)
+        return np.stack(said if isinstance(said, list) else [said])[:, : len(images)]

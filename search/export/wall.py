@@ -30,7 +30,7 @@ _ALLOWED: dict[str | None, set[str]] = {
         *("InputLayer", "Rescaling", "Resizing", "Reshape", "Flatten", "Concatenate", "ZeroPadding2D"),
         *("Conv2D", "Dense", "BatchNormalization", "GroupNormalization", "Dropout"),
         *("AveragePooling2D", "GlobalAveragePooling2D", "MaxPooling2D", "GlobalMaxPooling2D"),
-        *("Activation", "ReLU", "Softmax", "Add", "Multiply"),
+        *("Activation", "ReLU", "Softmax", "Add", "Multiply", "Average"),
     },
     "keras.initializers": {
         *("Zeros", "Ones", "Constant", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling"),

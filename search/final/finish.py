@@ -19,7 +19,7 @@ from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe, shortcut_probes
 from search.cohort import Cohort
 from search.export.describe import write_run_metadata
-from search.export.model import assemble_model, save_model
+from search.export.model import save_model
 from search.files.atomic import write_atomic
 from search.files.digests import content_checksum
 from search.files.tensors import Arrays
@@ -31,7 +31,7 @@ from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form, as_json
 from search.final.localisation import kept_form, localise
 from search.final.report import RunReport
-from search.final.retrain import Searched, retrain, tail_form
+from search.final.retrain import Searched, train_final_models
 from search.final.saliency import SaliencyModel
 from search.job import Job
 from search.plan.protocol import nested_seconds
@@ -57,17 +57,9 @@ def retrain_and_export(
         The winner's network, what each seed has trained of it, and the SHA-256 (hex) of the model's file.
     """
     epochs, network = searched.epochs, searched.network(job.config.preparation.image_size)
-    form = tail_form(searched.trainer)
     with progress.station("retrain") as moved:
-        tails = retrain(
-            searched.trainer,
-            searched.outcome.configuration,
-            searched.data,
-            searched.settings,
-            epochs=epochs,
-            seeds=seeds,
-            on_epoch=lambda seed, epoch: moved(seed * epochs + epoch, seeds * epochs),
-            keep=lambda seed, train: store.kept(f"model-{seed + 1}", form, train, searched.chosen),
+        tails = train_final_models(
+            searched, store, seeds=seeds, on_epoch=lambda seed, epoch: moved(seed * epochs + epoch, seeds * epochs)
         )
     file = job.directory.model_file
     written = store.kept("exported", _file_form(file), partial(_export, network, tails[0], file), tails[0].fingerprint)
@@ -75,15 +67,7 @@ def retrain_and_export(
 
 
 def _export(network: FinalNetwork, tail: TrainedTail, file: Path) -> str:
-    model = assemble_model(
-        network.architecture,
-        network.weights,
-        tail,
-        image_size=network.image_size,
-        head_width=network.head_width,
-        n_classes=network.n_classes,
-    )
-    save_model(model, file)
+    save_model(network.assembled(tail), file)
     return content_checksum(file)
 
 

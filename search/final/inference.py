@@ -19,6 +19,8 @@ from search.bit.backbone import assign_official, build_tail
 from search.bit.weights import BitWeights
 from search.boundary.trunk import frozen_trunk
 from search.boundary.values import Trunk, whole_batch
+from search.export.members import assemble_members
+from search.export.model import assemble_model
 from search.trials.head import plain_head
 from search.trials.tail import TrainedTail
 
@@ -68,6 +70,30 @@ class FinalNetwork:
         assign_official(model, {**self.weights.arrays, **trained.backbone})
         for name, values in trained.head.items():
             model.get_layer(name).set_weights(values)
+
+    def assembled(self, trained: TrainedTail) -> keras.Model:
+        """The whole network of a trained tail as it is exported, from prepared images to probabilities."""
+        return assemble_model(
+            self.architecture,
+            self.weights,
+            trained,
+            image_size=self.image_size,
+            head_width=self.head_width,
+            n_classes=self.n_classes,
+        )
+
+    def mean(self, tails: Sequence[TrainedTail], name: str) -> keras.Model:
+        """The mean of several trained tails as it is exported, one network of that name with one trunk."""
+        return assemble_members(
+            self.architecture,
+            self.weights,
+            tails,
+            unfreeze_depth=self.unfreeze_depth,
+            image_size=self.image_size,
+            head_width=self.head_width,
+            n_classes=self.n_classes,
+            name=name,
+        )
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pooled features of the pretrained backbone for prepared images, uint8 [n, S, S] to float32 [n, channels]."""

@@ -13,6 +13,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -59,10 +60,13 @@ class FinalStore:
     Args:
         directory: The run's folder, begun: what its manifest says results depend on is a part of every key.
         say: Told which parts were found.
+        folder: Where they are kept, where that is not in the run's folder: nothing is written into a complete one.
     """
 
-    def __init__(self, directory: RunDirectory, say: Callable[[str], None] = lambda text: None) -> None:
-        self._directory = directory
+    def __init__(
+        self, directory: RunDirectory, say: Callable[[str], None] = lambda text: None, folder: Path | None = None
+    ) -> None:
+        self._folder = folder or directory.final_parts
         self._say = say
         self._found: list[str] = []
         manifest = directory.read_manifest()
@@ -80,7 +84,7 @@ class FinalStore:
         Raises:
             OSError: If it can't be written.
         """
-        path = self._directory.final_parts / f"{name}.npz"
+        path = self._folder / f"{name}.npz"
         key = json.dumps([name, *self._run, *follows_from], sort_keys=True)
         arrays = load_checked_npz(path)
         if arrays is not None and str(arrays.pop(_KEY, "")) == key:
@@ -98,9 +102,9 @@ class FinalStore:
         return value
 
     def forget(self) -> None:
-        """Delete everything: the run is complete."""
+        """Delete everything: what it was kept for is done."""
         self._tell()
-        shutil.rmtree(self._directory.final_parts, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _tell(self) -> None:
         if self._found:

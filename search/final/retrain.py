@@ -136,6 +136,30 @@ def tail_form(trainer: TailTrainer) -> Form[TrainedTail]:
     return Form(lambda tail: {**tail.arrays, "losses": np.array(tail.losses)}, unpack)
 
 
+def train_final_models(
+    searched: Searched, store: FinalStore, *, seeds: int, on_epoch: Callable[[int, int], None]
+) -> tuple[TrainedTail, ...]:
+    """`retrain` at the end of a search, as far as the models were not kept.
+
+    Args:
+        searched: The search.
+        store: Keeps each of them.
+        seeds: How many models to train.
+        on_epoch: Called with (seed number, epoch).
+    """
+    form = tail_form(searched.trainer)
+    return retrain(
+        searched.trainer,
+        searched.outcome.configuration,
+        searched.data,
+        searched.settings,
+        epochs=searched.epochs,
+        seeds=seeds,
+        on_epoch=on_epoch,
+        keep=lambda seed, train: store.kept(f"model-{seed + 1}", form, train, searched.chosen),
+    )
+
+
 @dataclass(frozen=True)
 class FoldModel:
     """The winner trained again on one fold.

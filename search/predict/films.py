@@ -37,6 +37,8 @@ class PredictedImage:
         probabilities: Calibrated, by class name; None where there was an error.
         uncalibrated: The model's own.
         decisions: For each operating point of the metadata whether the image is positive there.
+        spread: Smallest and largest calibrated probability of the worst class among the members of a mean; None for a
+            single model.
         note: Which of its answers seem to contradict each other, and why they can; None where none do.
         error: One line, or None.
         prepared: What the model was given, uint8 [size, size]; None where there was an error.
@@ -47,6 +49,7 @@ class PredictedImage:
     probabilities: dict[str, float] | None = None
     uncalibrated: dict[str, float] | None = None
     decisions: tuple[bool, ...] = ()
+    spread: tuple[float, float] | None = None
     note: str | None = None
     error: str | None = None
     prepared: NDArray[np.uint8] | None = None
@@ -94,8 +97,12 @@ def prepare_film(data: bytes, name: str, settings: PreparationSettings) -> NDArr
 
 def _predicted(model: ExportedModel, rows: list[tuple[str, NDArray[np.uint8] | DataError]]) -> list[PredictedImage]:
     images = [image for _, image in rows if not isinstance(image, DataError)]
-    own = model.probabilities(np.stack(images)) if images else np.empty((0, 0))
+    nothing = np.empty((0, 0))
+    own, members = model.with_members(np.stack(images)) if images else (nothing, nothing)
     calibrated = model.metadata.calibrated(own) if images else own
+    # On the printed scale: beside a calibrated probability those of the members' own would say nothing.
+    worst = [model.metadata.calibrated(each)[:, -1] for each in members]
+    spreads = zip(np.min(worst, axis=0).tolist(), np.max(worst, axis=0).tolist(), strict=True) if worst else None
     names, thresholds = model.metadata.class_names, model.metadata.thresholds
     answers = iter(zip(calibrated.tolist(), own.tolist(), strict=True))
     found = []
@@ -106,7 +113,8 @@ def _predicted(model: ExportedModel, rows: list[tuple[str, NDArray[np.uint8] | D
         corrected, plain = next(answers)
         probabilities, uncalibrated = (dict(zip(names, values, strict=True)) for values in (corrected, plain))
         decisions = tuple(threshold.is_positive(probabilities) for threshold in thresholds)
-        answer = PredictedImage(name, probabilities, uncalibrated, decisions, prepared=image)
+        spread = next(spreads) if spreads is not None else None
+        answer = PredictedImage(name, probabilities, uncalibrated, decisions, spread, prepared=image)
         found.append(replace(answer, note=disagreement(str(answer.predicted), thresholds, decisions)))
     return found
 

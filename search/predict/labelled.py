@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data import CaseTable, DataError, PreparedSet, open_source, prepare
-from search.cohort import job_source, prepare_films, search_data, split_from_file
-from search.config.reading import load_config
-from search.config.schema import cache_directory
+from search.cohort import finished_cohort
 from search.errors import ConfigError, RunError
 from search.export.metadata import ModelFile, ModelMetadata
 from search.files.digests import image_digest, patient_digests
@@ -64,20 +62,8 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
             found=f"{file.run.path}, whose final model was trained on all patients (protocol {manifest.protocol})",
             remedy="Evaluate it on other patients with --data FOLDER; report.html has the run's own estimate.",
         )
-    config = load_config(file.run.check_output(file.run.config_file))
-    if not (cache_directory(config) / "prepared").is_dir():
-        # The run may be somebody else's: nothing is written where its settings say, but into a cache that is there.
-        config = config.model_copy(update={"output": config.output.model_copy(update={"cache": None})})
-    source = job_source(config, demo=manifest.demo)
-    films = prepare_films(source, config, progress)
-    split = split_from_file(file.run.check_output(file.run.split_file), films.table)
-    prepared = search_data(films, split, config, progress).prepared
-    if prepared.fingerprint != manifest.fingerprints.get("prepared"):
-        raise RunError(
-            expected=f"the images that {file.run.path} was made with",
-            found=f"others, or another version of the code that prepares them, at {source.location}",
-            remedy="Restore them, or evaluate on a labelled set with --data FOLDER.",
-        )
+    config, cohort = finished_cohort(file.run, progress)
+    prepared, split = cohort.prepared, cohort.split
     rows = split.test_rows(prepared.table)
     patients = len(split.test_patients)
     return LabelledImages(
@@ -86,7 +72,7 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
         described=f"{patients} held-out patients of {file.run.name}",
         seed=config.split.seed,
         held_out=split.test_fingerprint,
-        films=films.films_fingerprint,
+        films=cohort.films.films_fingerprint,
         draw=manifest.fingerprints.get("outer_split", split.test_fingerprint),
     )
 

@@ -1,7 +1,8 @@
 """Overlays of Grad-CAM maps beside predictions, a PNG file an image; the .keras file is all that is needed.
 
 The activations A are those of the last residual unit, g the gradients of the explained class's logit with respect to
-them; the map is ReLU(Σ_c mean(g)_c · A_c) (Selvaraju et al., ICCV 2017). A cell (i, j) looks at the pixel (i · stride,
+them; the map is ReLU(Σ_c mean(g)_c · A_c) (Selvaraju et al., ICCV 2017), of a mean of several models the mean of their
+maps. A cell (i, j) looks at the pixel (i · stride,
 j · stride), see `search.final.saliency.peak`. A run's report chooses among several kinds of maps on development images;
 here it is always this one.
 """
@@ -79,7 +80,7 @@ class OverlayWriter:
 
 
 class ExportedSaliency:
-    """Grad-CAM of one model.
+    """Grad-CAM of one model, or of a mean of several: the mean of its members' maps.
 
     Args:
         model: An exported model, from images in 0 … 255 to probabilities.
@@ -89,16 +90,7 @@ class ExportedSaliency:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-        units = [layer for layer in inner[0].layers if isinstance(layer, keras.layers.Add)] if inner else []
-        if not units:
-            raise RunError(
-                expected="an exported model with residual units", found="one without", remedy="Leave --cam out."
-            )
-        self._activations = keras.Model(inner[0].inputs, units[-1].output)
-        self._features = keras.Model(units[-1].output, inner[0].output)
-        behind = model.layers[model.layers.index(inner[0]) + 1 :]
-        self._head = [layer for layer in behind if not isinstance(layer, keras.layers.Softmax)]
+        self._ways = [_WayToLogits(parts) for parts in _ways(model)]
 
     def maps(self, images: NDArray[np.uint8], classes: NDArray[np.integer]) -> tuple[NDArray[np.float32], int]:
         """Where the evidence for a class lies.
@@ -111,12 +103,47 @@ class ExportedSaliency:
             Maps, float32 [n, rows, columns], at least 0, not scaled; and the pixels a cell.
         """
         pixels = np.repeat(images[..., None].astype(np.float32) / 127.5 - 1, 3, axis=-1)
-        activations = np.asarray(self._activations.predict_on_batch(pixels))
-        maps = grad_cam(activations, class_gradients(self._logits, activations, classes))
+        maps = np.stack([way.maps(pixels, classes) for way in self._ways]).mean(axis=0)
         return maps, cell_stride(images.shape[1], maps.shape[1])
 
+
+def _ways(model: keras.Model) -> list[list[keras.Layer]]:
+    """From pixels to logits, by layers and inner models one after the other: one way, of a mean one a member."""
+    inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    if members := [layer for layer in inner if layer.name.startswith("member_")]:
+        trunk = [layer for layer in inner if layer not in members]
+        return [[*trunk, keras.Model(member.inputs, member.layers[-1].input)] for member in members]
+    behind = model.layers[model.layers.index(inner[0]) :] if inner else []
+    return [[layer for layer in behind if not isinstance(layer, keras.layers.Softmax)]]
+
+
+class _WayToLogits:
+    """A way from pixels to logits, cut behind its last residual unit."""
+
+    def __init__(self, parts: Sequence[keras.Layer]) -> None:
+        units = [
+            (position, layer)
+            for position, part in enumerate(parts)
+            if isinstance(part, keras.Model)
+            for layer in part.layers
+            if isinstance(layer, keras.layers.Add)
+        ]
+        if not units:
+            raise RunError(
+                expected="an exported model with residual units", found="one without", remedy="Leave --cam out."
+            )
+        position, last = units[-1]
+        self._before = [*parts[:position], keras.Model(parts[position].inputs, last.output)]
+        self._behind = [keras.Model(last.output, parts[position].output), *parts[position + 1 :]]
+
+    def maps(self, pixels: NDArray[np.float32], classes: NDArray[np.integer]) -> NDArray[np.float32]:
+        values = pixels
+        for part in self._before:
+            values = np.asarray(part.predict_on_batch(values))
+        return grad_cam(values, class_gradients(self._logits, values, classes))
+
     def _logits(self, activations: Any) -> Any:
-        values = self._features(activations, training=False)
-        for layer in self._head:
-            values = layer(values)
+        values = activations
+        for part in self._behind:
+            values = part(values, training=False) if isinstance(part, keras.Model) else part(values)
         return values

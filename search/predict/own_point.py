@@ -58,7 +58,13 @@ def _own_point(metadata: ModelMetadata, aim: str, value: float) -> OperatingThre
     asked, specificity = f"{aim} {value:g}", value if aim == "specificity" else None
     threshold: float | None = value
     if aim in _AIMS:
-        curve = metadata.read.operating_curve
+        curve, members = metadata.read.operating_curve, metadata.members
+        if curve is None and members is not None:
+            raise RunError(
+                expected="a model with out-of-fold scores",
+                found=f"{metadata.read.model or 'one'}, a mean of {members.kind} without any",
+                remedy="Give a probability with --threshold, or name the run for its own model.",
+            )
         if curve is None:
             raise RunError(
                 expected="a model file with the out-of-fold operating curve, as this version writes it",

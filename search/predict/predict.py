@@ -9,14 +9,20 @@ standard error names (plain, prior-corrected, temperature-scaled, or both: what 
 ``malignant_versus_rest_at_0.90`` holds "positive" or "negative" at the operating point of that endpoint and target
 specificity; that of a user's own point is called ``malignant_versus_rest_at_sensitivity_0.95``, say. ``note`` says
 which of these answers seem to contradict each other, and why they can. Where ``error`` has a text, the columns between
-it and ``image`` are empty.
+it and ``image`` are empty. The mean of several models has the columns ``<class>_lowest_member`` and
+``<class>_highest_member`` before ``note``, <class> the worst one.
 
 JSON Lines has one object an image with ``image``, ``predicted``, ``probabilities`` (as printed, by class name),
 ``kind`` (of these), ``uncalibrated`` (the model's own), ``decisions`` (list of ``endpoint``, ``target_specificity``,
-``threshold``, ``asked`` (a user's own point, as it was asked for; null for the model's), ``positive``), ``note``,
-``cam`` (path of the overlay, only where overlays were asked for) and ``error``; what an error leaves unknown is null.
+``threshold``, ``asked`` (a user's own point, as it was asked for; null for the model's), ``positive``), ``spread``
+(``lowest`` and ``highest``, only of the mean of several models), ``note``, ``cam`` (path of the overlay, only where
+overlays were asked for) and ``error``; what an error leaves unknown is null.
 
 A table says the kind of its probabilities over itself, and under itself for which images answers seem to differ.
+
+The spread over the members of a mean is the smallest and the largest of their probabilities of the worst class, each
+calibrated like the printed one. It says how far models agree that differ in their seeds or folds, and nothing of how
+likely the answer is to be wrong.
 """
 
 from __future__ import annotations
@@ -44,6 +50,8 @@ from search.predict.films import PredictedImage, predict_files
 from search.predict.overlays import OverlayWriter
 from search.screen.output import answer_width, encodable
 
+_SPREAD = ("lowest", "highest")
+_SPREAD_WIDTH = len("0.123–0.456")
 _NARROWEST_NAME, _WIDEST_NAME = 12, 40
 
 
@@ -102,18 +110,27 @@ def row_text(metadata: ModelMetadata, format: str, width: int) -> tuple[str, Cal
     if format == "jsonl":
         return "", lambda row: json.dumps(_fields(row, metadata), allow_nan=False) + "\n"
     points = (point.title.replace(" ", "_") for point in metadata.thresholds)
-    header = ["image", "predicted", *(f"p_{name}" for name in metadata.class_names), *points, "note", "error"]
+    spread = [f"{metadata.class_names[-1]}_{which}_member" for which in _SPREAD] if metadata.members else []
+    header = ["image", "predicted", *(f"p_{name}" for name in metadata.class_names), *points, *spread, "note", "error"]
     return _csv(header), lambda row: _csv(_values(row, metadata))
 
 
 def probabilities_said(metadata: ModelMetadata) -> str:
-    """Of which kind the printed probabilities are, and a user's own point, in a sentence each."""
-    kind, own = metadata.kind_of_probabilities, metadata.own
-    if kind == "plain":
+    """The kind of the printed probabilities, what their spread is, and a user's own point, a sentence each."""
+    kind, own, members = metadata.kind_of_probabilities, metadata.own, metadata.members
+    worst = metadata.class_names[-1]
+    if members is not None and members.kind == "folds":
+        # In its own words, not the file's: who says them is this program.
+        kind += (
+            f" and there are no thresholds, for each development woman was trained on by all of the {members.count} "
+            "models but one at most"
+        )
+    elif kind == "plain":
         tried = "could be fitted" if metadata.correction is None else "helped out of fold"
         kind += f", for no correction {tried}"
     point = "" if own is None else f" own: {own.title}, positive from {own.threshold:.3g} on."
-    return f"Probabilities are {kind}.{point}"
+    spread = "" if members is None else f" Spread over members: smallest to largest of {members.count} models' {worst}."
+    return f"Probabilities are {kind}.{spread}{point}"
 
 
 def _wrapped(text: str, width: int) -> str:
@@ -146,16 +163,17 @@ def _output(out: Path | None) -> Iterator[Callable[[str], object]]:
 
 def _values(row: PredictedImage, metadata: ModelMetadata) -> list[str]:
     if row.probabilities is None:
-        blank = [""] * (2 + len(metadata.class_names) + len(metadata.thresholds))
+        blank = [""] * (2 + len(metadata.class_names) + len(metadata.thresholds) + 2 * (metadata.members is not None))
         return [row.name, *blank, row.error or ""]
     probabilities = [repr(row.probabilities[name]) for name in metadata.class_names]
     decisions = ["positive" if positive else "negative" for positive in row.decisions]
-    return [row.name, str(row.predicted), *probabilities, *decisions, row.note or "", ""]
+    spread = [repr(each) for each in row.spread or ()]
+    return [row.name, str(row.predicted), *probabilities, *decisions, *spread, row.note or "", ""]
 
 
 def _fields(row: PredictedImage, metadata: ModelMetadata) -> dict[str, Any]:
     told = ("endpoint", "target_specificity", "threshold", "asked")
-    decisions = None
+    decisions, several = None, metadata.members is not None
     if row.error is None:
         decided = zip(metadata.thresholds, row.decisions, strict=True)
         decisions = [{name: getattr(point, name) for name in told} | {"positive": yes} for point, yes in decided]
@@ -166,6 +184,7 @@ def _fields(row: PredictedImage, metadata: ModelMetadata) -> dict[str, Any]:
         "kind": metadata.kind_of_probabilities,
         "uncalibrated": row.uncalibrated,
         "decisions": decisions,
+        **({"spread": None if row.spread is None else dict(zip(_SPREAD, row.spread, strict=True))} if several else {}),
         "note": row.note,
         **({} if row.overlay is None else {"cam": row.overlay}),
         "error": row.error,
@@ -191,19 +210,26 @@ def _table(metadata: ModelMetadata, width: int) -> tuple[str, Callable[[Predicte
         groups.append(("", ["own"]))
     group_widths = [max(len(title), 5 * len(targets) - 1) for title, targets in groups]
     behind = predicted + 2 + sum(classes) + 2 * len(classes) + sum(group_widths) + 2 * len(groups)
+    # Beside two endpoints 80 columns have no room for it.
+    has_room = metadata.members is not None and behind + _NARROWEST_NAME + _SPREAD_WIDTH + 2 <= width
+    spread = _SPREAD_WIDTH + 2 if has_room else 0
+    behind += spread
     name = min(_WIDEST_NAME, max(_NARROWEST_NAME, width - behind - 1))
 
-    def line(first: str, second: str, cells: list[str], decided: list[list[str]]) -> str:
+    def line(first: str, second: str, cells: list[str], members: str, decided: list[list[str]]) -> str:
         text = f"{first:{name}}  {second:{predicted}}"
         text += "".join(f"  {cell:>{size}}" for cell, size in zip(cells, classes, strict=True))
+        text += f"{members:>{spread}}"
         for cells_of_group, size in zip(decided, group_widths, strict=True):
             text += "  " + " ".join(f"{cell:>4}" for cell in cells_of_group).rjust(size)
         return text.rstrip() + "\n"
 
     over = f"{'':{name}}  {'':{predicted}}  {'probability':<{sum(classes) + 2 * len(classes) - 2}}"
+    over += f"{'spread over' if spread else '':>{spread}}"
     over += "".join(f"  {title:>{size}}" for (title, _), size in zip(groups, group_widths, strict=True))
-    header = _wrapped(probabilities_said(metadata), width) + over.rstrip() + "\n"
-    header += line("image", "predicted", list(names), [targets for _, targets in groups])
+    lacking = " The spread is in wider tables, csv and jsonl." if metadata.members is not None and not has_room else ""
+    header = _wrapped(probabilities_said(metadata) + lacking, width) + over.rstrip() + "\n"
+    header += line("image", "predicted", list(names), "members" if spread else "", [t for _, t in groups])
 
     def row(image: PredictedImage) -> str:
         shown = image.name if len(image.name) <= name else "…" + image.name[-(name - 1) :]
@@ -212,6 +238,8 @@ def _table(metadata: ModelMetadata, width: int) -> tuple[str, Callable[[Predicte
             return "".join(f"{shown if not number else '':{name}}  {part}\n" for number, part in enumerate(lines))
         answers = iter("yes" if positive else "no" for positive in image.decisions)
         decided = [[next(answers) for _ in targets] for _, targets in groups]
-        return line(shown, str(image.predicted), [f"{image.probabilities[each]:.3f}" for each in names], decided)
+        members = "" if image.spread is None or not has_room else "–".join(f"{each:.3f}" for each in image.spread)
+        cells = [f"{image.probabilities[each]:.3f}" for each in names]
+        return line(shown, str(image.predicted), cells, members, decided)
 
     return header, row

@@ -109,6 +109,7 @@ def train_on_fold(
     fold: int,
     initial_epoch: int,
     epochs: int,
+    number: int = 0,
     parent: State | None = None,
     on_epoch: Callable[[int], None] | None = None,
 ) -> FoldResult:
@@ -122,6 +123,7 @@ def train_on_fold(
         fold: Position in ``data.folds``.
         initial_epoch: Epochs that the parent has trained, 0 without one.
         epochs: Epochs that are behind it at the end.
+        number: Seed number, from 0: which of several models of this fold; the search's is the first.
         parent: The parent's state of this fold.
         on_epoch: Called with the number of each finished epoch, from 1.
 
@@ -130,15 +132,17 @@ def train_on_fold(
     """
     training, validation = data.folds[fold]
     bank = data.banks[configuration.unfreeze_depth]
+    # The first seed's draws are named as they were before there were others: a search stays the same to the bit.
+    purpose = ("fold", fold, "seed", number) if number else ("fold", fold)
     if parent is None:
-        trainer.begin(configuration, settings.seed, "fold", fold, head_init=settings.head_init)
+        trainer.begin(configuration, settings.seed, *purpose, head_init=settings.head_init)
     else:
         trainer.restore(parent)
     measured: list[dict[str, float]] = []
     logits = []
     labels = data.labels[validation]
     for epoch in range(initial_epoch + 1, epochs + 1):
-        loss = train_epoch(trainer, configuration, data, settings, training, epoch, "fold", fold)
+        loss = train_epoch(trainer, configuration, data, settings, training, epoch, *purpose)
         outputs = trainer.logits(bank.values, bank.offsets[validation])
         if not np.isfinite(outputs).all():
             raise DivergedError("validation logits that are not finite", epoch, f"fold {fold + 1}")
@@ -221,6 +225,6 @@ def train_epoch(
     rows, factor = bank.offsets[images] + views, settings.backbone_rate(rate) / rate
     loss = trainer.train(bank.values, rows, data.labels[images], rates, emphasis, backbone_lr_factor=factor)
     if not np.isfinite(loss):
-        part, number = purpose
-        raise DivergedError(f"the loss became {loss}", epoch, f"{part} {int(number) + 1}")
+        places = zip(purpose[::2], purpose[1::2], strict=True)
+        raise DivergedError(f"the loss became {loss}", epoch, ", ".join(f"{p} {int(n) + 1}" for p, n in places))
     return loss

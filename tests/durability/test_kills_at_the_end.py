@@ -190,6 +190,30 @@ def test_twenty_kills_in_exports_leave_the_run_as_it_was(server, whole):
     assert kills >= KILLS
 
 
+@pytest.mark.slow
+def test_kills_in_the_export_of_a_mean_leave_no_half_file_and_train_no_model_twice(server, whole):
+    workspace, _ = whole
+    directory, target = run_folder(workspace, "whole"), workspace / "seeds.keras"
+    outputs, lines = directory.read_manifest().outputs, ledger(workspace)
+    command = ("export", "whole", "--model", "seeds", "--out", str(target))
+    uninterrupted = server.run(workspace, *command)
+    assert uninterrupted.code == 0, uninterrupted.messages
+    expected = contents(target), target.with_name("seeds.keras.json").read_bytes()
+    for path in workspace.glob("seeds.keras*"):
+        path.unlink()
+    for place in ("model-1.npz", "model-2.npz", "fold-1-seed-2.npz", "fold-2-seed-2.npz", "seeds.keras-"):
+        killed = server.run(workspace, *command, kill_in=place)
+        assert killed.code == -9, f"{place}: {killed.messages}"
+        assert not target.exists(), place
+        assert directory.checksums()["outputs"] == outputs
+    last = server.run(workspace, *command)
+    assert last.code == 0, last.messages
+    kept = "model-1, model-2, fold-1-seed-2, fold-2-seed-2"
+    assert f"kept from before the interruption: {kept}" in " ".join(last.messages.split())
+    assert (contents(target), target.with_name("seeds.keras.json").read_bytes()) == expected
+    assert ledger(workspace) == lines
+
+
 def contents(export):
     """The bytes of a file; of a SavedModel the names and values of its variables, whose order is another each time."""
     if export.is_file():

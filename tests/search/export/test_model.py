@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import keras
 import numpy as np
+import pytest
 from scipy.special import softmax
 
 from search.bit.architecture import SMALL
@@ -87,3 +88,33 @@ def test_the_exported_network_is_the_trainable_one_from_pixels_to_probabilities(
     assert np.ptp(expected, axis=0).max() > 0.1, "the images are told apart"
     order = np.array([4, 0, 5, 2])
     np.testing.assert_allclose(predict_images(exported, images, order), expected[order], atol=2e-5)
+
+
+@pytest.mark.parametrize(("depth", "width"), [(0, 0), (1, 16), (SMALL.n_units, 0), (SMALL.max_depth, 16)])
+def test_a_mean_is_that_of_networks_of_their_own_wherever_their_common_trunk_ends(depth, width, tmp_path):
+    from search.export.members import assemble_members
+    from search.export.model import member_outputs
+
+    rng, weights, tails = np.random.default_rng(depth), random_weights(SMALL, 0), []
+    shapes = {"head_logits": ((512, 3), (3,))}
+    if width:
+        shapes = {"head_dense": ((512, width), (width,)), "head_logits": ((width, 3), (3,))}
+    for _ in range(3):
+        head = {
+            name: [(rng.normal(size=shape) / 8).astype(np.float32) for shape in each] for name, each in shapes.items()
+        }
+        backbone = {
+            name: (weights.arrays[name] + rng.normal(size=weights.arrays[name].shape) / 10).astype(np.float32)
+            for name in SMALL.trained_variables(depth)
+        }
+        tails.append(TrainedTail(backbone, head, ()))
+    common = {"image_size": SIDE, "head_width": width, "n_classes": 3}
+    mean = assemble_members(SMALL, weights, tails, unfreeze_depth=depth, name="mean", **common)
+    images = rng.integers(0, 256, (5, SIDE, SIDE, 1)).astype(np.float32)
+    alone = [assemble_model(SMALL, weights, tail, **common).predict_on_batch(images) for tail in tails]
+    assert np.ptp(alone, axis=0).max() > 0.05, "the members differ"
+    save_model(mean, tmp_path / "mean.keras")
+    again = load_exported(tmp_path / "mean.keras")
+    np.testing.assert_allclose(again.predict_on_batch(images), np.mean(alone, axis=0), atol=1e-6)
+    members = keras.Model(again.input, member_outputs(again)).predict_on_batch(images)
+    np.testing.assert_allclose(members, alone, atol=1e-6)

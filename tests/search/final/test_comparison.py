@@ -154,5 +154,6 @@ def test_a_run_whose_out_of_fold_files_are_gone_is_compared_without_them(runs, c
 
 
 def test_comparing_starts_no_tensorflow():
-    program = "import sys, search.final.comparison; assert not {'tensorflow', 'keras', 'sklearn'} & set(sys.modules)"
+    heavy = "{'tensorflow', 'keras', 'sklearn'}"
+    program = f"import sys, search.final.comparison.compare; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)

@@ -175,7 +175,7 @@ def test_an_outer_search_s_left_out_patients_are_evaluated_and_logged_like_any(n
 
 
 def test_nested_runs_are_compared_on_the_same_outer_folds(nested, tmp_path):
-    from search.final.comparison import compare_runs
+    from search.final.comparison.compare import compare_runs
 
     _, result = nested
     other = tmp_path / "runs" / "other"
