@@ -22,10 +22,13 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from search.final.final_model import FinalModel
 
 FIRST_SEED = 1000
 FRESH = 500_000
@@ -64,19 +67,10 @@ def one_set(folder: Path, seed: int, *, women: int, trials: int, keep: Path | No
     """Search on one phantom, and read new women of its generator."""
     from rich.console import Console
 
-    from mammo_data import write_phantom
-    from search.cohort import FILM_SIZE, PATIENTS, demo_config
-    from search.config.reading import load_config
     from search.export.metadata import find_model
-    from search.job import Job
     from search.predict.evaluate import evaluate_model
-    from search.protocols.run import run_job
 
-    films = write_phantom(folder / "films", patients=PATIENTS, seed=seed, image_size=FILM_SIZE)
-    seeds = dict.fromkeys(("split.seed", "search.seed", "backbone.weights_seed"), seed)
-    places = {"data.path": films, "output.runs": folder / "runs", "output.cache": folder / "cache"}
-    settings = {**seeds, **places, "search.max_trials": trials, "data.accept_problems": True}
-    result = run_job(Job(load_config(None, settings, base=demo_config()), name="set", detail="quiet"))
+    result = searched(folder, seed, trials=trials)
     new = new_women(folder / "new", women, seed=seed + FRESH)
     file = find_model(str(result.directory.path))
     evaluate_model(
@@ -107,6 +101,21 @@ def one_set(folder: Path, seed: int, *, women: int, trials: int, keep: Path | No
         "held_out": {key: metrics[key]["value"] for key in ("primary_auc", "macro_ovr_auc")},
         "baselines": metrics.get("baselines"),
     }
+
+
+def searched(folder: Path, seed: int, *, trials: int) -> FinalModel:
+    """The run "set" in a folder, on a phantom of its own."""
+    from mammo_data import write_phantom
+    from search.cohort import FILM_SIZE, PATIENTS, demo_config
+    from search.config.reading import load_config
+    from search.job import Job
+    from search.protocols.run import run_job
+
+    films = write_phantom(folder / "films", patients=PATIENTS, seed=seed, image_size=FILM_SIZE)
+    seeds = dict.fromkeys(("split.seed", "search.seed", "backbone.weights_seed"), seed)
+    places = {"data.path": films, "output.runs": folder / "runs", "output.cache": folder / "cache"}
+    settings = {**seeds, **places, "search.max_trials": trials, "data.accept_problems": True}
+    return run_job(Job(load_config(None, settings, base=demo_config()), name="set", detail="quiet"))
 
 
 def new_women(folder: Path, women: int, *, seed: int) -> Path:
