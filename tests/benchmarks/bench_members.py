@@ -73,7 +73,7 @@ def one_set(folder: Path, seed: int, *, women: int, trials: int) -> dict[str, An
     if not (folder / "new" / "cases.csv").is_file():
         new_women(folder / "new", women, seed=seed + FRESH)
     single = find_model(str(run.path))
-    prepared = prepare(load_cases(open_source(folder / "new")), single.metadata.preparation, cache=None)
+    prepared = prepare(load_cases(open_source(folder / "new")), single.metadata.preparation)
     labels = prepared.table.labels
     # Corrected and thresholded by this version's rule, whichever version has made the run.
     config = request_members(run, "seeds").config
