@@ -55,7 +55,7 @@ def main() -> None:
 
 def one_set(folder: Path, seed: int, *, women: int, trials: int) -> dict[str, Any]:
     """The single model, the mean of seeds and that of folds on one set's new women."""
-    from mammo_data import load_cases, open_source, prepare
+    from mammo_data import open_source, prepare
     from search.export.describe import describe_members
     from search.export.metadata import find_model
     from search.export.model import ExportedModel
@@ -73,12 +73,12 @@ def one_set(folder: Path, seed: int, *, women: int, trials: int) -> dict[str, An
     if not (folder / "new" / "cases.csv").is_file():
         new_women(folder / "new", women, seed=seed + FRESH)
     single = find_model(str(run.path))
-    prepared = prepare(load_cases(open_source(folder / "new")), single.metadata.preparation)
+    prepared = prepare(open_source(folder / "new"), single.metadata.preparation, folder / "new_cache")
     labels = prepared.table.labels
-    # Corrected and thresholded by this version's rule, whichever version has made the run.
+    # Corrected and thresholded by the rule of this version, whichever has made the run; the number is not read.
     config = request_members(run, "seeds").config
     winner = read_finalists(run.path / "oof", recorded(run), single.metadata.class_names).winner
-    own = describe_members(run_metadata(run), "seeds", 1, config=config, stored=winner, first=True)
+    own = describe_members(run_metadata(run), "seeds", 2, config=config, stored=winner, first=True)
     said = ExportedModel(single).probabilities(prepared.images)
     found: dict[str, Any] = {"seed": seed, "single": on_new(labels, said, own)}
     for kind in ("seeds", "folds"):
