@@ -201,7 +201,7 @@ def test_kills_in_the_export_of_a_mean_leave_no_half_file_and_train_no_model_twi
     expected = contents(target), target.with_name("seeds.keras.json").read_bytes()
     for path in workspace.glob("seeds.keras*"):
         path.unlink()
-    for place in ("model-1.npz", "model-2.npz", "fold-1-seed-2.npz", "fold-2-seed-2.npz", "seeds.keras-"):
+    for place in ("/.model-1-", "/.model-2-", "/.fold-1-seed-2-", "/.fold-2-seed-2-", "/.seeds-"):
         killed = server.run(workspace, *command, kill_in=place)
         assert killed.code == -9, f"{place}: {killed.messages}"
         assert not target.exists(), place
