@@ -78,7 +78,7 @@ def student_limits(found: Estimate) -> Limits | None:
     """Value ± t standard errors; None where nothing moves the value, or not all of it is defined."""
     if not found.variance > 0:
         return None
-    half = _t(found.freedom) * math.sqrt(found.variance)
+    half = _t(found.cautious_freedom) * math.sqrt(found.variance)
     return found.value - half, found.value + half
 
 
@@ -88,7 +88,7 @@ def logit_limits(found: Estimate) -> Limits | None:
 
     if not found.variance > 0 or not 0 < found.value < 1:
         return None
-    half = _t(found.freedom) * math.sqrt(found.variance) / (found.value * (1 - found.value))
+    half = _t(found.cautious_freedom) * math.sqrt(found.variance) / (found.value * (1 - found.value))
     lower, upper = expit(logit(found.value) + np.array([-half, half])).tolist()
     return lower, upper
 

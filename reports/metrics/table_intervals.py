@@ -219,8 +219,15 @@ def difference(first: MetricIntervals, second: MetricIntervals, path: MetricPath
 def _sum(value: float, first: Estimate, second: Estimate) -> Estimate:
     """A value whose variance is the sum of two."""
     total = first.variance + second.variance
-    lost = sum(each.variance**2 / each.freedom for each in (first, second))
-    return Estimate(value, total, total**2 / lost if lost > 0 else np.inf)
+    lost = [
+        sum(variance**2 / freedom for variance, freedom in pairs)
+        for pairs in (
+            [(each.variance, each.freedom) for each in (first, second)],
+            [(each.variance, each.cautious_freedom) for each in (first, second)],
+        )
+    ]
+    freedom = [total**2 / each if each > 0 else np.inf for each in lost]
+    return Estimate(value, total, freedom[0], freedom[1])
 
 
 def in_order_of(first: Predictions, second: Predictions) -> Predictions:

@@ -27,8 +27,8 @@ def test_images_of_a_patient_are_drawn_together_and_every_draw_has_as_many_patie
     assert weights.mean() == pytest.approx(1, abs=1e-12)
 
 
-def by_hand(table, value, *, fixed: bool) -> tuple[float, float, float]:
-    """Value, variance and degrees of freedom of a figure by a loop that leaves out each patient."""
+def by_hand(table, value, *, fixed: bool) -> tuple[float, float, tuple[float, float]]:
+    """Value, variance and both degrees of freedom of a figure by a loop that leaves out each patient."""
     patients, labels = np.array(table.patient_ids), table.labels
     names = np.unique(patients)
     worst = np.array([labels[patients == name].max() for name in names])
@@ -41,7 +41,8 @@ def by_hand(table, value, *, fixed: bool) -> tuple[float, float, float]:
         variance += squares.sum()
         normal += squares.sum() ** 2 / (len(here) - 1)
         moments += len(here) * np.var(squares, ddof=1) / 2
-    return value(np.ones(len(labels), bool)), variance, variance**2 / np.mean([normal, max(normal, moments)])
+    freedom = (variance**2 / normal, variance**2 / np.mean([normal, max(normal, moments)]))
+    return value(np.ones(len(labels), bool)), variance, freedom
 
 
 @pytest.mark.parametrize("fixed", [True, False])
@@ -52,7 +53,7 @@ def test_an_auc_s_limits_are_those_of_a_loop_that_leaves_out_each_patient(fixed:
         return float(roc_auc_score(table.labels[rows] == 2, table.probabilities[rows, 2]))
 
     value, variance, freedom = by_hand(table, auc, fixed=fixed)
-    half = stats.t.ppf(0.975, freedom) * variance**0.5 / (value * (1 - value))
+    half = stats.t.ppf(0.975, freedom[1]) * variance**0.5 / (value * (1 - value))
     odds = np.log(value / (1 - value))
     found = MetricIntervals(table, fixed=fixed).interval(("primary_auc",))
     expected = [value, *(1 / (1 + np.exp(-(odds + side * half))) for side in (-1, 1))]
@@ -63,7 +64,7 @@ def test_a_share_s_limits_are_clopper_and_pearson_s_of_as_many_draws_as_have_its
     table = simulated_predictions(patients=40, seed=1)
     right = table.labels == table.predicted
     value, variance, freedom = by_hand(table, lambda rows: float(right[rows].mean()), fixed=True)
-    draws = value * (1 - value) / variance * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, freedom)) ** 2
+    draws = value * (1 - value) / variance * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, freedom[0])) ** 2
     hits = value * draws
     expected = [stats.beta.ppf(0.025, hits, draws - hits + 1), stats.beta.ppf(0.975, hits + 1, draws - hits)]
     found = MetricIntervals(table).interval(("accuracy",))
@@ -187,7 +188,7 @@ def test_wilson_and_clopper_and_pearson_equal_scipy(counts: tuple[int, int]) -> 
 def test_gamma_limits_of_a_rate_are_the_exact_ones_of_a_count() -> None:
     """Of n cases that lose 1 each with the same small chance, the limits are Garwood's of a Poisson count."""
     for count, n in ((0, 80), (3, 80), (20, 400)):
-        found = gamma_limits(Estimate(count / n, count / n**2, np.inf), 1 / n)
+        found = gamma_limits(Estimate(count / n, count / n**2, np.inf, np.inf), 1 / n)
         exact = [stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0.0, stats.chi2.ppf(0.975, 2 * count + 2) / 2]
         assert found == pytest.approx([limit / n for limit in exact], abs=1e-9)
 
@@ -200,4 +201,4 @@ def test_mover_limits_are_zou_and_donner_s() -> None:
         upper = 0.1 + np.sqrt(0.07**2 + 0.15**2 - 2 * r * 0.07 * 0.15)
         assert mover_limits([one, two], (1, -1), together) == pytest.approx((lower, upper))
     assert mover_limits([one, Interval(0.5)], (1, -1), np.eye(2)) is None
-    assert student_limits(Estimate(0.5, np.nan, 3.0)) is None
+    assert student_limits(Estimate(0.5, np.nan, 3.0, 3.0)) is None
