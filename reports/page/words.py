@@ -47,12 +47,11 @@ def intervals_made_how(metrics: Mapping[str, Any]) -> str:
         return ""
     if how["method"] != "jackknife":  # as versions before 2 wrote them
         return f"Intervals: 95 %, bootstrap over patients, {how['resamples']} resamples."
-    dealt = ", for the split has fixed how many women of each class there are" if how["strata"] else ""
-    within = f" within strata{dealt}" if dealt else ""
+    dealt = ", within the classes that the split has dealt out" if how["strata"] else ""
     return (
-        f"Intervals: 95 %, from leaving out one patient at a time with all her images{within}; "
-        "where nobody moves a figure, exact limits that count independent patients. Figures without an interval "
-        "have no method that covers in small sets."
+        f"Intervals: 95 %, from leaving out one woman at a time with all her images{dealt}. Where no woman moves a "
+        "figure: exact limits that count independent women. A figure without an interval has none that holds the truth "
+        "often enough in small sets."
     )
 
 
