@@ -63,10 +63,13 @@ def searched_again(run: RunDirectory, progress: RunProgress) -> tuple[Searched, 
             found=f"changes: {', '.join(changed)}",
             remedy="Restore it, or export --model single.",
         )
-    data = own_banks(job, backbone, cohort, progress)
     records = read_records(run.check_output(run.trials_file))
     winner = best_trial(records)
     outcome = SearchOutcome(records, winner, Configuration.from_values(winner.hyperparameters))
+    # One bank, at the winner's depth: the others may be gone, and would take as long as those of a search.
+    space = config.space.model_copy(update={"unfreeze_depth": (outcome.configuration.unfreeze_depth,), "known": ()})
+    alone = Job(config.model_copy(update={"space": space}), place=run, demo=manifest.demo)
+    data = own_banks(alone, backbone, cohort, progress)
     trainer = trainer_pool(config, backbone, data)(outcome.configuration)
     searched = Searched(backbone, data, training_settings(config, job.plan, data), outcome, trainer)
     return searched, read_out_of_fold(run.path / "oof", winner, records, data.class_names)
