@@ -33,6 +33,16 @@ KNOWN = (
         "label",
         tests=("test_the_split_is_stratified_by_the_patients_worst_label",),
     ),
+    # How sure a figure is.
+    WrongLine("Jackknife._moves", "self.strata if self.fixed else", "self.strata if not self.fixed else"),
+    WrongLine("Jackknife.estimate", "parts**2 / spare", "parts**2 / sizes"),
+    WrongLine("mover_limits", "factor * (below if factor > 0 else above)", "factor * below"),
+    WrongLine(
+        "share_interval", "clopper_pearson(round(found.value), patients)", "clopper_pearson(found.value, len(hit))"
+    ),
+    WrongLine("difference", "first.jackknife.correlation(np.stack([one, two]))", "np.eye(2)"),
+    WrongLine("worst", "np.maximum.at(found, of, values)", "np.minimum.at(found, of, values)"),
+    WrongLine("out_of_fold_of_seeds", "np.mean(said, axis=0)", "said[-1]"),
     # Thresholds, and what each fold says of them.
     WrongLine(
         "fold_spread",
@@ -117,12 +127,7 @@ KNOWN = (
     # Training.
     WrongLine("train_epoch", "settings.full_epochs * steps", "(settings.full_epochs + 1) * steps"),
     WrongLine("train_epoch", "(epoch - 1) * steps", "epoch * steps"),
-    WrongLine(
-        "train_on_fold",
-        'trainer.begin(configuration, settings.seed, "fold", fold,',
-        'trainer.begin(configuration, settings.seed, "fold", 0,',
-    ),
-    WrongLine("train_on_fold", 'epoch, "fold", fold)', 'epoch, "fold", 0)'),
+    WrongLine("train_on_fold", 'if number else ("fold", fold)', 'if number else ("fold", 0)'),
     WrongLine(
         "score",
         "np.ma.masked_invalid(np.asarray(fold_curves, dtype=np.float64)).mean(axis=0)",
@@ -137,7 +142,7 @@ KNOWN = (
     WrongLine("retrain", 'everything, epoch, "final", number)', 'everything, epoch, "final", 0)'),
     WrongLine("retrain", 'settings.seed, "final", number,', 'settings.seed, "final", 0,'),
     WrongLine("retrain", "np.arange(len(data.labels))", "data.folds[0][0]"),
-    WrongLine("assemble_model", "1 / 127.5, offset=-1.0", "1 / 128, offset=-1.0"),
+    WrongLine("prepared_input", "1 / 127.5, offset=-1.0", "1 / 128, offset=-1.0"),
     WrongLine(
         "_KerasLayers.norm_relu",
         "epsilon=GROUP_NORM_EPSILON",
