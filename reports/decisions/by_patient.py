@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.decisions.operating_points import judged, plain
-from reports.metrics.auc import Floats, WeightedRanking, ratio
+from reports.metrics.auc import WeightedRanking, mean_of_defined
 from reports.metrics.independent import independent_pairs
 from reports.metrics.rates import area_of_values
 from reports.metrics.resampling import Jackknife
@@ -56,7 +56,7 @@ def by_patient_section(
             WeightedRanking.of(positive[here], scores[here], jackknife.weights[:, here]).auc()
             for here in (np.flatnonzero(fold_of == fold) for fold in np.unique(fold_of))
         ]
-        area = area_of_values(_mean_of_defined(values), independent_pairs(positive, ids), jackknife)
+        area = area_of_values(mean_of_defined(values), independent_pairs(positive, ids), jackknife)
         areas.append({"endpoint": endpoint.name, **counts, "auc": asdict(area)})
     found = [
         {**head, **plain(judged(worst(called, of), worst(positive, of), ids, jackknife))}
@@ -78,9 +78,3 @@ def worst(values: NDArray[Any], of: NDArray[np.integer]) -> NDArray[Any]:
     found = values[np.unique(of, return_index=True)[1]].copy()
     np.maximum.at(found, of, values)
     return found
-
-
-def _mean_of_defined(values: Sequence[Floats]) -> Floats:
-    stacked = np.stack(values)
-    defined = np.isfinite(stacked)
-    return ratio(np.where(defined, stacked, 0).sum(axis=0), defined.sum(axis=0))

@@ -28,7 +28,7 @@ class DecisionCurve:
     Attributes:
         thresholds: Threshold probabilities t in (0, 1), float64 [k].
         model: Net benefit of calling p ≥ t positive, float64 [k].
-        lower: Pointwise lower limit, float64 [k]; the value itself where the patients at hand give none.
+        lower: Pointwise lower limit, float64 [k]; NaN where the patients at hand give none.
         upper: Pointwise upper limit, float64 [k].
         all_positive: Net benefit of calling every image positive, float64 [k].
     """
@@ -53,18 +53,15 @@ def decision_curve(predictions: Predictions, positive: NDArray[np.bool_], scores
     """
     called = scores[:, None] >= THRESHOLDS[None, :]
     odds = THRESHOLDS / (1 - THRESHOLDS)
-    gain = called * (positive[:, None] - (~positive)[:, None] * odds)
-    share, value = float(positive.mean()), gain.mean(axis=0)
     jackknife = Jackknife.of(predictions.patient_ids, predictions.labels)
-    limits = [
+    benefits = [
         net_benefit(column, positive, predictions.patient_ids, jackknife, odds=at)
         for column, at in zip(called.T, odds, strict=True)
     ]
-    lower, upper = (
-        np.array([at if limit is None else limit for at, limit in zip(value, side, strict=True)])
-        for side in ([each.lower for each in limits], [each.upper for each in limits])
-    )
-    return DecisionCurve(THRESHOLDS, value, lower, upper, share - (1 - share) * odds)
+    columns = [[each.value, each.lower, each.upper] for each in benefits]
+    model, lower, upper = np.array(columns, dtype=np.float64).T  # None becomes NaN
+    share = float(positive.mean())
+    return DecisionCurve(THRESHOLDS, model, lower, upper, share - (1 - share) * odds)
 
 
 def net_benefit(
@@ -87,11 +84,10 @@ def net_benefit(
         jackknife: Of these patients.
         odds: t / (1 − t) of the threshold probability.
     """
-    share = float(positive.mean())
-    value = share * float(ratio((called & positive).sum(), positive.sum())) if share else 0.0
-    value -= (1 - share) * odds * (float(ratio((called & ~positive).sum(), (~positive).sum())) if share < 1 else 0.0)
-    sides = [(side, sign) for side, sign in ((positive, share), (~positive, -(1 - share) * odds)) if side.any()]
+    share, weights = float(positive.mean()), jackknife.weights
+    sides = [(side, factor) for side, factor in ((positive, share), (~positive, -(1 - share) * odds)) if side.any()]
     parts = [share_interval(called, side, patient_ids, jackknife) for side, _ in sides]
-    weights = jackknife.weights
+    factors = [factor for _, factor in sides]
     together = jackknife.correlation(np.stack([ratio(weights @ (called & side), weights @ side) for side, _ in sides]))
-    return Interval.of(value, mover_limits(parts, [sign for _, sign in sides], together), "mover")
+    value = sum(factor * (part.value or 0.0) for factor, part in zip(factors, parts, strict=True))
+    return Interval.of(value, mover_limits(parts, factors, together), "mover")

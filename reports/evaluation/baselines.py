@@ -32,7 +32,9 @@ from reports.evaluation.bbc_cv import SelectionCorrection
 from reports.evaluation.comparison import COMPARED, HeldOut, differences
 from reports.evaluation.final_models import ENSEMBLE_METRICS, seed_scores
 from reports.metrics.auc import fold_averaged_macro_auc
-from reports.metrics.intervals import Interval, logit_limits
+from reports.metrics.independent import independent_pairs
+from reports.metrics.intervals import Interval
+from reports.metrics.rates import area_of_values
 from reports.metrics.resampling import Jackknife
 from reports.predictions import Predictions
 
@@ -88,8 +90,10 @@ def fold_macro_auc(predictions: Predictions, folds: NDArray[np.integer]) -> Inte
 
     jackknife = Jackknife.of(predictions.patient_ids, predictions.labels, folds=folds)
     scores = predictions.probabilities[np.newaxis]
-    found = jackknife.estimate(fold_averaged_macro_auc(predictions.labels, scores, folds, jackknife.weights)[0])
-    return Interval.of(found.value, logit_limits(found), "logit")
+    areas = fold_averaged_macro_auc(predictions.labels, scores, folds, jackknife.weights)[0]
+    labels, patients = predictions.labels, predictions.patient_ids
+    pairs = min(independent_pairs(labels == index, patients) for index in range(scores.shape[2]))
+    return area_of_values(areas, pairs, jackknife)
 
 
 def baselines_section(

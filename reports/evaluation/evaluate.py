@@ -62,7 +62,7 @@ from reports.evaluation.confident_cases import confident_errors
 from reports.evaluation.final_models import FoldEnsemble, ensemble_section, seed_scores
 from reports.evaluation.subgroups import CaseAttributes, SubgroupResult, subgroup_results
 from reports.metrics.resampling import Jackknife
-from reports.metrics.table import calibration_values, primary_scores
+from reports.metrics.table import calibration_values, defined_or_none, primary_scores
 from reports.metrics.table_intervals import MetricIntervals, with_intervals
 from reports.predictions import Predictions
 
@@ -199,9 +199,9 @@ def _by_patient(
     return by_patient_section(plain, points, fixed=fixed)
 
 
-def curve_section(curve: DecisionCurve) -> dict[str, list[float]]:
-    """The decision curve as metrics.json holds it."""
-    return {name: values.tolist() for name, values in vars(curve).items()}
+def curve_section(curve: DecisionCurve) -> dict[str, list[float | None]]:
+    """The decision curve as metrics.json holds it; null where there is no limit."""
+    return {name: [defined_or_none(value) for value in values] for name, values in vars(curve).items()}
 
 
 def _calibration(

@@ -89,7 +89,7 @@ def draw_decision_curve(curve: DecisionCurve, *, endpoint: str) -> Figure:
     axes.plot(curve.thresholds, curve.model, color=ACCENT, linewidth=2.2, label="model")
     axes.plot(curve.thresholds, curve.all_positive, color=INK, linewidth=1.4, linestyle="--", label="recall all")
     axes.axhline(0, color=FAINT, linewidth=1.4, linestyle=":", label="recall none")
-    highest = max(float(np.nanmax(curve.upper)), float(np.nanmax(curve.all_positive)), 0.02)
+    highest = max(float(np.nanmax([*curve.upper, *curve.model, *curve.all_positive])), 0.02)
     # "Recall all" falls without end; the part that no one would choose is cut off.
     axes.set(ylim=(-0.35 * highest, 1.1 * highest), xlim=(0, float(curve.thresholds[-1])))
     dress(axes, title=f"Decision curve: {endpoint}", x="threshold probability", y="net benefit per image")

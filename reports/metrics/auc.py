@@ -12,6 +12,7 @@ as weights are summed exactly: candidates that rank alike score alike, to the bi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,13 @@ def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
     out = np.full(top.shape, np.nan)
     np.divide(top, bottom, out=out, where=bottom != 0)
     return out
+
+
+def mean_of_defined(values: Sequence[Floats]) -> Floats:
+    """Mean over the arrays that are finite at a place, and NaN where none is; each float64 [resamples]."""
+    stacked = np.stack(values)
+    defined = np.isfinite(stacked)
+    return ratio(np.where(defined, stacked, 0).sum(axis=0), defined.sum(axis=0))
 
 
 def binary_auc(positive: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:

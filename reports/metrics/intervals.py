@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from reports.metrics.resampling import Estimate
 LEVEL = 0.95
 
 Limits = tuple[float, float]
+ShareKind = Literal["logit", "counts"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,19 @@ def count_limits(found: Estimate) -> Limits | None:
         return None
     draws = found.value * (1 - found.value) / found.variance
     return clopper_pearson(found.value, draws * float(ndtri((1 + LEVEL) / 2) / _t(found.freedom)) ** 2)
+
+
+def share_limits(found: Estimate, draws: int, kind: ShareKind) -> tuple[Limits | None, str]:
+    """Limits of a share or an area, and how they were found.
+
+    Args:
+        found: 0 to 1.
+        draws: Independent draws behind it, for a share of 0 or 1.
+        kind: The scale of any other.
+    """
+    if is_certain(found.value):
+        return clopper_pearson(round(found.value), draws), "exact"
+    return (logit_limits if kind == "logit" else count_limits)(found), kind
 
 
 def clopper_pearson(share: float, draws: float) -> Limits | None:

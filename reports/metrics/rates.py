@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from reports.metrics.auc import Floats, WeightedRanking, ratio
 from reports.metrics.independent import independent_pairs
-from reports.metrics.intervals import Interval, clopper_pearson, count_limits, is_certain, logit_limits, student_limits
+from reports.metrics.intervals import Interval, share_limits, student_limits
 from reports.metrics.resampling import Jackknife
 
 
@@ -26,10 +26,8 @@ def share_interval(
         The share; all None where no case counts.
     """
     found = jackknife.estimate(ratio(jackknife.weights @ (hit & among), jackknife.weights @ among))
-    if not is_certain(found.value):
-        return Interval.of(found.value, count_limits(found), "counts")
     patients = len({patient_ids[row] for row in np.flatnonzero(among)})
-    return Interval.of(found.value, clopper_pearson(round(found.value), patients), "exact")
+    return Interval.of(found.value, *share_limits(found, patients, "counts"))
 
 
 def area_interval(
@@ -56,9 +54,7 @@ def area_of_values(areas: Floats, pairs: int, jackknife: Jackknife) -> Interval:
         jackknife: What the rows are of.
     """
     found = jackknife.estimate(areas)
-    if is_certain(found.value):
-        return Interval.of(found.value, clopper_pearson(round(found.value), pairs), "exact")
-    return Interval.of(found.value, logit_limits(found), "logit")
+    return Interval.of(found.value, *share_limits(found, pairs, "logit"))
 
 
 def mean_interval(values: Floats, jackknife: Jackknife) -> Interval:

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.metrics import confusion
-from reports.metrics.auc import Floats, WeightedRanking, binary_auc, ratio
+from reports.metrics.auc import Floats, WeightedRanking, binary_auc, mean_of_defined
 from reports.metrics.calibration import brier, calibration_line, classwise_ece, log_loss
 from reports.predictions import Predictions
 
@@ -208,9 +208,7 @@ def mean_over_folds(values: Sequence[Mapping[MetricPath, Floats]], path: MetricP
         values: `metric_values` of each fold's cases.
         path: The metric.
     """
-    stacked = np.stack([value[path] for value in values])
-    defined = np.isfinite(stacked)
-    return ratio(np.where(defined, stacked, 0).sum(axis=0), defined.sum(axis=0))
+    return mean_of_defined([value[path] for value in values])
 
 
 def place(table: dict[str, Any], path: MetricPath, value: object) -> None:

@@ -29,7 +29,7 @@ from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form
 from search.plan.execution import SearchOutcome
 from search.plan.space import Configuration
-from search.trials.cross_validation import DivergedError, train_epoch, train_on_fold
+from search.trials.cross_validation import DivergedError, FoldResult, train_epoch, train_on_fold
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.out_of_fold import OutOfFold
 from search.trials.tail import TailTrainer, TrainedTail
@@ -114,6 +114,29 @@ class Searched:
     def epochs(self) -> int:
         """Epochs of the final models: those that the winner is scored after."""
         return self.outcome.winner.objective_epoch
+
+    def train_fold(self, fold: int, on_epoch: Callable[[int], None], *, number: int = 0) -> FoldResult:
+        """The winner trained on a fold from the beginning, as the search trains it.
+
+        Args:
+            fold: From 0.
+            on_epoch: Called with the epoch.
+            number: Seed number; the search's is 0.
+
+        Raises:
+            DivergedError: If the loss is not finite.
+        """
+        return train_on_fold(
+            self.trainer,
+            self.outcome.configuration,
+            self.data,
+            self.settings,
+            fold=fold,
+            initial_epoch=0,
+            epochs=self.epochs,
+            number=number,
+            on_epoch=on_epoch,
+        )
 
     def network(self, image_size: int) -> FinalNetwork:
         """The winner's network, for prepared images of so many pixels a side."""
@@ -215,16 +238,7 @@ def train_fold_models(
 def _fold_model(searched: Searched, stored: OutOfFold, fold: int, on_epoch: Callable[[int, int], None]) -> FoldModel:
     trainer = searched.trainer
     try:
-        result = train_on_fold(
-            trainer,
-            searched.outcome.configuration,
-            searched.data,
-            searched.settings,
-            fold=fold,
-            initial_epoch=0,
-            epochs=searched.epochs,
-            on_epoch=partial(on_epoch, fold),
-        )
+        result = searched.train_fold(fold, partial(on_epoch, fold))
     except DivergedError:
         return FoldModel(None, exact=False)
     exact = np.array_equal(softmax(result.logits[-1]), stored.predictions.probabilities[stored.folds == fold])

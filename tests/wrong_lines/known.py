@@ -37,9 +37,7 @@ KNOWN = (
     WrongLine("Jackknife._moves", "self.strata if self.fixed else", "self.strata if not self.fixed else"),
     WrongLine("Jackknife.estimate", "parts**2 / spare", "parts**2 / sizes"),
     WrongLine("mover_limits", "factor * (below if factor > 0 else above)", "factor * below"),
-    WrongLine(
-        "share_interval", "clopper_pearson(round(found.value), patients)", "clopper_pearson(found.value, len(hit))"
-    ),
+    WrongLine("share_interval", "share_limits(found, patients", "share_limits(found, len(hit)"),
     WrongLine("difference", "first.jackknife.correlation(np.stack([one, two]))", "np.eye(2)"),
     WrongLine("worst", "np.maximum.at(found, of, values)", "np.minimum.at(found, of, values)"),
     WrongLine("out_of_fold_of_seeds", "np.mean(said, axis=0)", "said[-1]"),

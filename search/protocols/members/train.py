@@ -33,7 +33,7 @@ from search.run_folder.directory import RunDirectory
 from search.run_folder.lifecycle import RESULTS_VERSION, changes
 from search.run_folder.trial_log import read_records
 from search.screen.progress import RunProgress
-from search.trials.cross_validation import DivergedError, train_on_fold
+from search.trials.cross_validation import DivergedError
 from search.trials.out_of_fold import OutOfFold, read_out_of_fold
 
 
@@ -126,17 +126,7 @@ def _fold_probabilities(
     searched: Searched, fold: int, number: int, on_epoch: Callable[[int], None]
 ) -> NDArray[np.float64]:
     try:
-        result = train_on_fold(
-            searched.trainer,
-            searched.outcome.configuration,
-            searched.data,
-            searched.settings,
-            fold=fold,
-            initial_epoch=0,
-            epochs=searched.epochs,
-            number=number,
-            on_epoch=on_epoch,
-        )
+        result = searched.train_fold(fold, on_epoch, number=number)
     except DivergedError as divergence:
         raise RunError(
             expected="the best configuration to train on every fold from every seed",

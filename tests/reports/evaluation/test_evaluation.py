@@ -15,10 +15,12 @@ from reports.decisions.decision_curve import decision_curve
 from reports.decisions.operating_points import fixed_thresholds, operating_points, threshold_at_specificity
 from reports.errors import ReportError
 from reports.evaluation.bbc_cv import bbc_cv
-from reports.evaluation.evaluate import evaluate
+from reports.evaluation.evaluate import curve_section, evaluate
 from reports.evaluation.final_models import FoldEnsemble
 from reports.evaluation.nested import nested_metrics
 from reports.evaluation.subgroups import CaseAttributes, radius_terciles, subgroup_results
+from reports.figures.probabilities import draw_decision_curve
+from reports.figures.style import save
 from reports.figures.write import write_evaluation_figures
 from reports.metrics.auc import WeightedRanking, fold_averaged_macro_auc
 from reports.metrics.table import macro_ovr_auc, one_vs_rest_auc, primary_scores
@@ -107,6 +109,25 @@ def test_net_benefit_equals_its_definition() -> None:
     assert (curve.model <= curve.upper).all()
     everyone = decision_curve(table, positive, np.ones(n))
     assert everyone.model == pytest.approx(everyone.all_positive, abs=1e-12)
+
+
+def test_a_band_that_one_woman_would_decide_is_not_drawn(tmp_path: Path) -> None:
+    table = simulated_predictions()
+    malignant = np.flatnonzero(table.labels == 2)[:1]
+    table = table.take(np.union1d(np.flatnonzero(table.labels != 2), malignant))
+    curve = decision_curve(table, *primary_scores(table))
+    called = primary_scores(table)[1][table.labels == 2] >= curve.thresholds
+    # Called or not, she is one of one: exact limits. There is a band, and it is wide; without her there would be none.
+    assert np.isfinite(curve.lower).all()
+    assert (curve.upper - curve.lower)[called].min() > 0.9 / len(table)
+    halves = simulated_predictions(patients=2).take([0, 1, 2, 3])
+    labels, scores = np.array([2, 2, 0, 0]), np.array([[0.1, 0, 0.9], [0.9, 0, 0.1], [0.9, 0, 0.1], [0.9, 0, 0.1]])
+    halves = replace(halves, labels=labels, probabilities=scores)
+    lone = decision_curve(halves, *primary_scores(halves))
+    half = (lone.thresholds > 0.1) & (lone.thresholds < 0.6)
+    assert np.isnan(lone.upper[half]).all()
+    assert curve_section(lone)["upper"][30] is None
+    save(draw_decision_curve(lone, endpoint="malignant versus rest"), tmp_path / "curve.png")
 
 
 def test_small_slices_keep_their_counts_and_lose_their_value() -> None:
