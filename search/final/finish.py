@@ -38,6 +38,7 @@ from search.plan.protocol import nested_seconds
 from search.run_folder.extent import run_extent
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
+from search.trials.checkpoints import keep_only
 from search.trials.tail import TrainedTail
 
 
@@ -143,6 +144,7 @@ def finish(
         report.write(evaluation, localisation.overlays, readings, seconds=time.perf_counter() - clock)
     complete(directory)
     store.forget()
+    keep_only(directory.checkpoints, ())
     return FinalModel(directory, job.demo, metrics, outcome, run_extent(directory))
 
 

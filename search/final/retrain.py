@@ -4,7 +4,8 @@ It is trained for as many epochs as the winner, at the full budget through the w
 for no validation remains to stop by. Several seeds are trained; the first, fixed in advance, is the one that is
 exported.
 
-The winner's fold models, which the search did not keep: trained again, to the same bits where the device repeats.
+The winner's fold models: as the search has left their states, or where it has not, trained again, to the same bits
+where the device repeats.
 
 Each model is kept when it is done (`search.final.kept`). Within a model nothing is: its optimizer's state after every
 epoch would be three times its size, for at most one model's epochs.
@@ -29,10 +30,10 @@ from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form
 from search.plan.execution import SearchOutcome
 from search.plan.space import Configuration
-from search.trials.cross_validation import DivergedError, FoldResult, train_epoch, train_on_fold
+from search.trials.cross_validation import DivergedError, FoldResult, train_epoch, train_on_fold, validation_logits
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.out_of_fold import OutOfFold
-from search.trials.tail import TailTrainer, TrainedTail
+from search.trials.tail import State, TailTrainer, TrainedTail
 
 
 def retrain(
@@ -96,6 +97,7 @@ class Searched:
         settings: What was constant over them.
         outcome: What it found.
         trainer: The compiled tail of the winner's shape.
+        state_of_fold: The state that the search has kept of the winner's fold of that number; None where it has not.
     """
 
     backbone: Backbone
@@ -103,6 +105,7 @@ class Searched:
     settings: TrainingSettings
     outcome: SearchOutcome
     trainer: TailTrainer
+    state_of_fold: Callable[[int], State | None] = lambda fold: None
 
     @property
     def chosen(self) -> list[Any]:
@@ -185,7 +188,7 @@ def train_final_models(
 
 @dataclass(frozen=True)
 class FoldModel:
-    """The winner trained again on one fold.
+    """The winner's model of one fold.
 
     Attributes:
         tail: What was trained; None where it diverged, which only a device that does not repeat can bring about.
@@ -198,7 +201,7 @@ class FoldModel:
 
 @dataclass(frozen=True)
 class FoldModels:
-    """What training the winner again on each fold gave.
+    """The winner's models of all folds.
 
     Attributes:
         tails: One a fold.
@@ -212,7 +215,7 @@ class FoldModels:
 def train_fold_models(
     searched: Searched, stored: OutOfFold, store: FinalStore, *, on_epoch: Callable[[int, int], None]
 ) -> FoldModels:
-    """Train the winner on each fold as in the search, as far as that was not kept.
+    """The winner's model of each fold: as it was kept, or trained again as in the search.
 
     Args:
         searched: The search.
@@ -236,10 +239,16 @@ def train_fold_models(
 
 
 def _fold_model(searched: Searched, stored: OutOfFold, fold: int, on_epoch: Callable[[int, int], None]) -> FoldModel:
-    trainer = searched.trainer
-    try:
-        result = searched.train_fold(fold, partial(on_epoch, fold))
-    except DivergedError:
-        return FoldModel(None, exact=False)
-    exact = np.array_equal(softmax(result.logits[-1]), stored.predictions.probabilities[stored.folds == fold])
-    return FoldModel(TrainedTail(trainer.trained_weights, trainer.head_weights, result.curves["loss"]), exact)
+    trainer, state = searched.trainer, searched.state_of_fold(fold)
+    if state is not None and trainer.fits(state):
+        trainer.restore(state)
+        losses = searched.outcome.winner.curves["loss"][fold][: searched.epochs]
+        logits = validation_logits(trainer, searched.outcome.configuration, searched.data, fold)
+    else:
+        try:
+            result = searched.train_fold(fold, partial(on_epoch, fold))
+        except DivergedError:
+            return FoldModel(None, exact=False)
+        losses, logits = result.curves["loss"], result.logits[-1]
+    exact = np.array_equal(softmax(logits), stored.predictions.probabilities[stored.folds == fold])
+    return FoldModel(TrainedTail(trainer.trained_weights, trainer.head_weights, losses), exact)

@@ -203,12 +203,12 @@ def bank_budget(config: Config) -> int:
 
 
 def checkpoint_peak(plan: HyperbandPlan) -> int:
-    """Most trials whose checkpoints are kept at a time: two rungs' promotions, and the one in flight."""
+    """Most trials whose checkpoints are kept at a time: two rungs' promotions, the one that leads, that in flight."""
     kept = [0]
     for bracket in plan.brackets:
         promoted = [rung.trials for rung in bracket.rungs[1:]]
         kept += [sum(promoted[rung : rung + 2]) for rung in range(len(promoted))]
-    return max(kept) + 1 if len(kept) > 1 else 0
+    return max(kept) + 2
 
 
 def _checkpoint_bytes(architecture: BitArchitecture, config: Config, classes: int) -> int:

@@ -32,6 +32,7 @@ from search.run_folder.lifecycle import begin_or_resume, devices_in_words
 from search.run_folder.manifest import Manifest
 from search.run_folder.trial_log import drop_torn_line, read_records
 from search.screen.progress import RunProgress
+from search.trials.checkpoints import load_state
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.schedule import bit_learning_rate
 from search.trials.worker import TrainerPool
@@ -136,7 +137,8 @@ def search_trials(
         )
     if config.search.max_minutes is not None and ended_after is None:
         directory.update_manifest(ended_after=len(outcome.records), cut_short=outcome.cut_short)
-    return Searched(backbone, data, settings, outcome, trainers(outcome.configuration))
+    state_of_fold = partial(load_state, directory.checkpoints, outcome.winner.trial)
+    return Searched(backbone, data, settings, outcome, trainers(outcome.configuration), state_of_fold)
 
 
 def training_settings(config: Config, plan: HyperbandPlan, data: TrialData) -> TrainingSettings:

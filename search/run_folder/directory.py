@@ -61,6 +61,7 @@ class RunDirectory:
         audit_file: Answers of the leak audit.
         figures: Folder of PNG figures.
         final_parts: Folder of what the final stage has done, while the run is not complete.
+        checkpoints: Folder of where trials stopped, while the run is not complete.
     """
 
     path: Path
@@ -94,6 +95,7 @@ class RunDirectory:
     audit_file = _Place("best/audit.json")
     figures = _Place("best/figures")
     final_parts = _Place("final")
+    checkpoints = _Place("checkpoints")
 
     @property
     def is_unstarted(self) -> bool:

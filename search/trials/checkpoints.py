@@ -1,8 +1,10 @@
 """Checkpoints: what trials leave on the disk to go on from.
 
-``checkpoints/TRIAL/fold-K.safetensors`` is where a trial stopped, for its promotion: every variable of the tail, its
-optimizer and its random generator, and nothing of the frozen trunk. Files are written by a thread while the next fold
-trains; what can't be promoted any more is deleted.
+``checkpoints/TRIAL/fold-K.safetensors`` is where a trial stopped: every variable of the tail, its optimizer and its
+random generator, and nothing of the frozen trunk. A promotion goes on from it, and the fold models of the winner are
+read from it. Files are written by a thread while the next fold trains; what can't be promoted any more and does not
+lead is deleted, and all when the run is complete. Of a trial at the full budget, whose folds' states would take more
+than `MOST_LEADER_BYTES`, none are kept: its fold models are trained again, to the same bits.
 
 ``in_flight/TRIAL/fold-K.npz`` is a finished fold of a trial that is not in trials.jsonl yet, so that an interrupted
 search goes on at the next one: ``logits`` float32 [epochs, images, classes], one float64 array [epochs] a curve, named
@@ -27,6 +29,8 @@ from search.plan.execution import Assignment
 from search.trials.cross_validation import FoldResult
 from search.trials.tail import State
 
+MOST_LEADER_BYTES = 2 * 10**9
+"""Bytes of all folds of a trial at the full budget; five of R50x1, trained whole with momentum, take half."""
 _STATES_IN_FLIGHT = 2
 _CURVE = "curve/"
 
@@ -52,12 +56,12 @@ class CheckpointStore:
         # A slow disk must not pile up states in memory: beyond a few the training waits.
         while len(self._pending) >= _STATES_IN_FLIGHT:
             self._pending.pop(0).result()
-        self._pending.append(self._writer.submit(self._write, self._path(trial, fold), state))
+        self._pending.append(self._writer.submit(self._write, _path(self.directory, trial, fold), state))
 
     def load(self, trial: int, fold: int) -> State | None:
         """Read the state of one fold; None where it was not kept or is damaged."""
         self.wait()
-        return load_checked_safetensors(self._path(trial, fold))
+        return load_state(self.directory, trial, fold)
 
     def wait(self) -> None:
         """Return when everything is on the disk.
@@ -73,13 +77,19 @@ class CheckpointStore:
         self.wait()
         self._writer.shutdown()
 
-    def _path(self, trial: int, fold: int) -> Path:
-        return self.directory / f"{trial:04d}" / f"fold-{fold}.safetensors"
-
     def _write(self, path: Path, state: State) -> None:
         # One level: where the search's folder has vanished, it must not come back with this alone in it.
         self.directory.mkdir(exist_ok=True)
         save_checked_safetensors(path, state)
+
+
+def load_state(directory: Path, trial: int, fold: int) -> State | None:
+    """The state of one fold in a ``checkpoints`` folder; None where it was not kept or is damaged."""
+    return load_checked_safetensors(_path(directory, trial, fold))
+
+
+def _path(directory: Path, trial: int, fold: int) -> Path:
+    return directory / f"{trial:04d}" / f"fold-{fold}.safetensors"
 
 
 def keep_only(directory: Path, trials: Collection[int]) -> None:

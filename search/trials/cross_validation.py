@@ -131,7 +131,6 @@ def train_on_fold(
         DivergedError: If the loss or a validation logit is not finite.
     """
     training, validation = data.folds[fold]
-    bank = data.banks[configuration.unfreeze_depth]
     # The first seed's draws are named as they were before there were others: a search stays the same to the bit.
     purpose = ("fold", fold, "seed", number) if number else ("fold", fold)
     if parent is None:
@@ -143,7 +142,7 @@ def train_on_fold(
     labels = data.labels[validation]
     for epoch in range(initial_epoch + 1, epochs + 1):
         loss = train_epoch(trainer, configuration, data, settings, training, epoch, *purpose)
-        outputs = trainer.logits(bank.values, bank.offsets[validation])
+        outputs = validation_logits(trainer, configuration, data, fold)
         if not np.isfinite(outputs).all():
             raise DivergedError("validation logits that are not finite", epoch, f"fold {fold + 1}")
         measured.append({"loss": loss, **validation_metrics(labels, outputs)})
@@ -151,6 +150,14 @@ def train_on_fold(
         if on_epoch:
             on_epoch(epoch)
     return FoldResult({name: tuple(each[name] for each in measured) for name in measured[0]}, np.stack(logits))
+
+
+def validation_logits(
+    trainer: TailTrainer, configuration: Configuration, data: TrialData, fold: int
+) -> NDArray[np.float32]:
+    """Logits of view 0 of a fold's validation images, float32 [images, classes]."""
+    bank, (_, validation) = data.banks[configuration.unfreeze_depth], data.folds[fold]
+    return trainer.logits(bank.values, bank.offsets[validation])
 
 
 def validation_metrics(labels: NDArray[np.int64], logits: NDArray[np.float32]) -> dict[str, float]:

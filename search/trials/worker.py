@@ -17,7 +17,7 @@ from search.errors import UserError
 from search.machine.failures import first_line, is_disk_failure, is_out_of_memory, smaller_batch
 from search.plan.execution import Assignment
 from search.plan.space import Configuration
-from search.trials.checkpoints import CheckpointStore, FoldsInFlight
+from search.trials.checkpoints import MOST_LEADER_BYTES, CheckpointStore, FoldsInFlight
 from search.trials.cross_validation import DivergedError, FoldFailure, FoldResult, train_on_fold
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.tail import TailTrainer
@@ -150,8 +150,11 @@ def _trained(work: FoldWork, worker: Worker, trainer: TailTrainer) -> FoldResult
         parent=state,
         on_epoch=partial(worker.on_epoch, assignment.trial, fold),
     )
-    if assignment.epochs < worker.settings.full_epochs:
-        worker.checkpoints.save(assignment.trial, fold, trainer.state())
+    reached = trainer.state()
+    # Nobody goes on from the full budget: these are kept for the fold models of the trial that wins.
+    bytes_of_folds = len(worker.data.folds) * sum(values.nbytes for values in reached.values())
+    if assignment.epochs < worker.settings.full_epochs or bytes_of_folds <= MOST_LEADER_BYTES:
+        worker.checkpoints.save(assignment.trial, fold, reached)
     worker.in_flight.save(assignment, fold, result)
     return result
 

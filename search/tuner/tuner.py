@@ -14,7 +14,7 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
-from reports.trials import OBJECTIVE_CURVE, TrialRecord
+from reports.trials import OBJECTIVE_CURVE, TrialRecord, ranked
 from search.errors import RunError
 from search.files.atomic import make_durable_folder
 from search.plan.execution import Assignment, SearchListener
@@ -170,9 +170,13 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         self._delete_checkpoints()
 
     def _delete_checkpoints(self) -> None:
-        """Delete those that nobody will go on from; on the disk is what the executor was asked to flush."""
+        """Delete those that nobody needs; on the disk is what the executor was asked to flush.
+
+        Needed are the states that a trial may go on from, and those of the trial that leads.
+        """
+        leading = {record.trial for record in ranked([*self.records, *(each for each, _ in self._early.values())])[:1]}
         parents = {out.assignment.parent for out in self._out.values() if out.assignment.parent is not None}
-        needed = self.oracle.promotable | self._out.keys() | parents | self._in_flight.trials
+        needed = self.oracle.promotable | leading | self._out.keys() | parents | self._in_flight.trials
         keep_only(self._run_directory / "checkpoints", needed)
 
     def _recorded(self, out: _Out, results: Sequence[FoldResult]) -> TrialRecord:

@@ -51,7 +51,7 @@ def test_the_folder_of_a_run_is_complete(finished):
         "best/figures/class_metrics.png",
         "best/figures/training_curves.png",
     }
-    assert not list((result.directory.path / "checkpoints").iterdir()), "nothing can be promoted any more"
+    assert not list((result.directory.path / "checkpoints").iterdir()), "the fold models have been read from it"
     assert json.loads(result.directory.manifest_file.read_text())["status"] == "complete"
 
 

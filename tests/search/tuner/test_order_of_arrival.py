@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from reports import best_trial
 from search.config.reading import load_config
 from search.errors import RunError
 from search.files.tensors import load_checked_npz
@@ -152,7 +153,7 @@ def test_the_order_of_arrival_changes_no_file(search, known, expected, tmp_path,
     assert len(failed) == 2
     assert all("of fold 1" in record.error for record in failed), "the first fold says why, whichever failed first"
     assert {path.name for path in tmp_path.iterdir()} == {"trials.jsonl", "oof", "search", "checkpoints"}
-    assert not list((tmp_path / "checkpoints").iterdir())
+    assert [int(each.name) for each in (tmp_path / "checkpoints").iterdir()] == [best_trial(records).trial]
 
 
 @pytest.mark.parametrize(("seed", "results"), [(0, 9), (1, 17), (2, 23), (3, 13)])

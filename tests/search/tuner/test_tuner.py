@@ -3,6 +3,7 @@
 import errno
 import os
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -62,10 +63,14 @@ def test_every_run_of_another_tuner_is_trained_to_the_full_budget(engine, traine
     outcome = search(engine, trainers, tmp_path, search__tuner=tuner, search__max_trials=4)
     assert [record.epochs for record in outcome.records] == [9] * 4
     assert outcome.winner.objective == max(record.objective for record in outcome.records)
-    assert not list((tmp_path / "checkpoints").glob("*"))
+    assert kept_trials(tmp_path) == [outcome.winner.trial], "for its fold models"
 
 
-def test_no_more_checkpoints_are_kept_than_the_plan_says_and_none_at_the_end(engine, trainers, tmp_path):
+def kept_trials(folder):
+    return [int(each.name) for each in (folder / "checkpoints").glob("*")]
+
+
+def test_no_more_checkpoints_are_kept_than_the_plan_says_and_the_winners_at_the_end(engine, trainers, tmp_path):
     from search.protocols.expected_cost import checkpoint_peak
 
     kept = []
@@ -74,9 +79,9 @@ def test_no_more_checkpoints_are_kept_than_the_plan_says_and_none_at_the_end(eng
         def epoch_ended(self, run, fold, epoch):
             kept.append(len(list((tmp_path / "checkpoints").glob("*"))))
 
-    search(engine, trainers, tmp_path, listener=Counting())
+    outcome = search(engine, trainers, tmp_path, listener=Counting())
     assert 0 < max(kept) <= checkpoint_peak(plan_hyperband(9, max_epochs=9))
-    assert not list((tmp_path / "checkpoints").glob("*"))
+    assert kept_trials(tmp_path) == [outcome.winner.trial]
 
 
 def test_building_a_graph_is_counted_apart(engine, tmp_path):
@@ -154,6 +159,38 @@ def test_a_parent_whose_checkpoint_is_gone_is_trained_again_to_the_same_bits(eng
     found = search(engine, trainers, tmp_path / "lost")
     assert any(record.parent is not None for record in found.records)
     assert without_clocks(found.records) == without_clocks(expected.records)
+
+
+def test_the_fold_models_of_the_winner_are_read_and_trained_again_only_where_they_are_lost(engine, trainers, tmp_path):
+    outcome = search(engine, trainers, tmp_path)
+    read, epochs_read = fold_models(engine, trainers, tmp_path, outcome)
+    assert epochs_read == []
+    for file in (tmp_path / "checkpoints").glob("*/fold-0.safetensors"):
+        file.write_bytes(file.read_bytes()[:-1])
+    again, epochs_again = fold_models(engine, trainers, tmp_path, outcome)
+    assert {fold for fold, _ in epochs_again} == {0}
+    assert again.exact
+    assert read.exact
+    assert [tail.fingerprint for tail in again.tails] == [tail.fingerprint for tail in read.tails]
+    assert [tail.losses for tail in again.tails] == [tail.losses for tail in read.tails]
+
+
+def fold_models(engine, trainers, folder, outcome):
+    """As the final stage takes them, and the (fold, epoch) that it trained."""
+    from search.final.retrain import Searched, train_fold_models
+    from search.trials.checkpoints import load_state
+    from search.trials.out_of_fold import read_out_of_fold
+
+    class Keeping:
+        def kept(self, name, form, make, *follows_from):
+            return form.unpack(form.pack(make()))
+
+    trained = []
+    backbone, state_of_fold = None, partial(load_state, folder / "checkpoints", outcome.winner.trial)
+    trainer = trainers(outcome.configuration)
+    searched = Searched(backbone, engine.data, engine.settings, outcome, trainer, state_of_fold)
+    stored = read_out_of_fold(folder / "oof", outcome.winner, outcome.records, engine.data.class_names)
+    return train_fold_models(searched, stored, Keeping(), on_epoch=lambda *epoch: trained.append(epoch)), trained
 
 
 def test_a_full_disk_is_one_line_and_the_search_begins_again_where_it_was(engine, trainers, tmp_path, monkeypatch):
