@@ -27,3 +27,11 @@ def printable(text: str) -> str:
 def program() -> str:
     """The name, behind "uv run" where that has started it."""
     return "uv run mammo-search" if os.environ.get(UV_RUN) else "mammo-search"
+
+
+def rounded(seconds: float) -> str:
+    """A duration that says no more than is known: half minutes below ten minutes, minutes below an hour, then ten."""
+    if seconds < 20:
+        return duration(max(1.0, seconds))
+    step = 30 if seconds < 600 else 60 if seconds < 3600 else 600
+    return duration(max(step, round(seconds / step) * step))

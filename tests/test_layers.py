@@ -70,16 +70,16 @@ TARGETS = {
     "floors of mammo_data": 7,
     "rooms of reports": 10,
     "floors of reports": 8,
-    "Python files": 291,  # 229 when the house was rebuilt; weights, locks, bounds, baselines, comparisons, means since
-    "Python files of search": 169,  # 161 before means of several models, and a comparison of runs in three files
-    "imports from file to file": 1_290,  # of means of several models: they need films, banks, tails and exports
+    "Python files": 296,  # 229 when the house was rebuilt; weights, locks, bounds, baselines, comparisons, means, time
+    "Python files of search": 174,  # 169 before one clock: speed, forecast, job_clock, expected banks and time apart
+    "imports from file to file": 1_330,  # of means of several models and of the clock: both know all of a job
     "longest chain of imports": 21,
     "imports in functions of search": 50,
     "imports in functions outside of cli and the gate": 0,
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 19_150,  # 14,000 when the house was rebuilt; what people send, what a search is worth, runs, means
+    "code lines": 19_550,  # 14,000 when the house was rebuilt; what people send, what a search is worth, runs, means
     "circles": 0,
     "README bytes": 10_000,
 }

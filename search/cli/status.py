@@ -13,7 +13,7 @@ from reports.page.words import hyperparameter_text
 from search.cli.settings import Json, run_argument
 from search.run_folder.lookup import find_run, runs_folder
 from search.screen.output import show, show_json, show_table
-from search.text import duration, short_duration
+from search.text import duration, rounded, short_duration
 
 if TYPE_CHECKING:
     from search.run_folder.status import BestSoFar, Progress, RunStatus
@@ -143,11 +143,7 @@ def _progress(progress: Progress) -> str:
 
 
 def _left(status: RunStatus) -> str:
-    if status.seconds_left is None:
-        return ""
-    if status.seconds_left == 0:
-        return ", none left but retraining and evaluation"
-    return f", about {duration(status.seconds_left)} of search left, then retraining and evaluation"
+    return "" if status.seconds_left is None else f", about {rounded(status.seconds_left)} left"
 
 
 def _one_line(text: str) -> str:

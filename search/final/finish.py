@@ -34,7 +34,10 @@ from search.final.report import RunReport
 from search.final.retrain import Searched, train_final_models
 from search.final.saliency import SaliencyModel
 from search.job import Job
-from search.plan.protocol import nested_seconds
+from search.plan.clock import search_clock
+from search.plan.cost import CostModel
+from search.plan.forecast import forecast, search_sizes
+from search.plan.job_clock import JobClock
 from search.run_folder.extent import run_extent
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
@@ -115,8 +118,7 @@ def finish(
     metrics["other_splits"] = asdict(read_under_other_splits(directory, cohort))
     metrics |= finalists.about()
     if config.split.protocol == "holdout":
-        others = time.perf_counter() - clock - sum(record.seconds for record in outcome.records)
-        metrics["nested_seconds"] = round(nested_seconds(outcome.records, config, other_seconds=max(0.0, others)))
+        metrics["nested_seconds"] = round(_nested_seconds(job, cohort, searched, progress.clock))
     with progress.station("localise"):
         localisation = store.kept(
             "localisation",
@@ -146,6 +148,24 @@ def finish(
     store.forget()
     keep_only(directory.checkpoints, ())
     return FinalModel(directory, job.demo, metrics, outcome, run_extent(directory))
+
+
+def _nested_seconds(job: Job, cohort: Cohort, searched: Searched, clock: JobClock) -> float:
+    """What the nested protocol would take here, by the epochs that this search has measured."""
+    nested = job.config.model_copy(update={"split": job.config.split.model_copy(update={"protocol": "nested"})})
+    backbone, images = searched.backbone, len(cohort.prepared.table)
+    costs = CostModel()
+    search_clock(nested, job.plan, costs, searched.outcome.records)  # tells the costs what it finds
+    views = sum(next(iter(searched.data.banks.values())).view_counts) * images // len(searched.data.labels)
+    expected = forecast(
+        nested,
+        job.plan,
+        backbone.architecture,
+        search_sizes(nested, images, 0),
+        views=int(views),
+        precision=backbone.precision.name,
+    )
+    return expected.on(clock.speed_in(costs)).seconds()
 
 
 def kept_probes(store: FinalStore, cohort: Cohort, seed: int) -> tuple[Probe, ...]:

@@ -7,7 +7,7 @@ live view, and of `status`, which reads what has ended from the run's folder.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reports.trials import TrialRecord
@@ -20,7 +20,7 @@ from search.plan.space import Configuration
 
 Shape = tuple[int, int]
 """Unfreeze depth and head width: what a compiled graph is made for."""
-# Tracing the graphs of a new shape, before one was measured.
+# Making the graphs of a new shape, where nobody has an idea.
 _ROUGH_SETUP_SECONDS = 5.0
 
 
@@ -76,6 +76,7 @@ class SearchClock:
         costs: What epochs cost; it learns from each finished trial.
         depths: Unfreeze depths of the space.
         configurations: Configurations by their numbers, as far as they are drawn.
+        builds: Unfreeze depth to what making a graph is believed to take.
         running: Trials in flight, by number.
     """
 
@@ -85,9 +86,10 @@ class SearchClock:
     costs: CostModel = field(default_factory=CostModel)
     depths: Sequence[int] = (0,)
     configurations: dict[int, Configuration] = field(default_factory=dict)
+    builds: Mapping[int, float] = field(default_factory=dict)
     running: dict[int, TrialInFlight] = field(default_factory=dict)
     _built: set[Shape] = field(default_factory=set)
-    _setups: list[float] = field(default_factory=list)
+    _setups: list[tuple[int, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for record in self.records:
@@ -124,7 +126,7 @@ class SearchClock:
         shape = _shape(flight.configuration)
         if shape not in self._built:
             self._built.add(shape)
-            self._setups.append(max(0.0, flight.setup - flight.epoch_seconds))
+            self._setups.append((shape[0], max(0.0, flight.setup - flight.epoch_seconds)))
 
     @property
     def epochs_done(self) -> float:
@@ -140,7 +142,8 @@ class SearchClock:
             if not self.costs.is_known:
                 return None
             pace = self.costs.seconds(flight.configuration.unfreeze_depth)
-        setup = 0.0 if flight.trained or _shape(flight.configuration) in self._built else self._setup_seconds
+        built = flight.trained or _shape(flight.configuration) in self._built
+        setup = 0.0 if built else self._setup_seconds(flight.configuration.unfreeze_depth)
         since = now - (flight.last if flight.trained else flight.began)
         return max(left * pace + setup - since, (left - 1) * pace, 0.0)
 
@@ -153,11 +156,21 @@ class SearchClock:
         work = remaining_work(self.plan, self.records, assignments, depth_of=depth_of, depths=self.depths)
         training = sum(epochs * self.folds * self.costs.seconds(depth) for depth, epochs in work.items())
         flying = sum(self.trial_seconds_left(flight, now) or 0.0 for flight in self.running.values())
-        return training + flying + len(self._shapes_to_come()) * self._setup_seconds
+        building = sum(self._setup_seconds(depth) for depth, _ in self._shapes_to_come())
+        return training + flying + building
+
+    def _setup_seconds(self, depth: int) -> float:
+        """Making a graph of this depth: what is believed, by what was measured."""
+        measured = [seconds for _, seconds in self._setups]
+        if not self.builds:
+            return statistics.fmean(measured) if measured else _ROUGH_SETUP_SECONDS
+        return self.builds.get(depth, max(self.builds.values())) * (self.longer_to_build or 1.0)
 
     @property
-    def _setup_seconds(self) -> float:
-        return statistics.fmean(self._setups) if self._setups else _ROUGH_SETUP_SECONDS
+    def longer_to_build(self) -> float | None:
+        """How many times as long graphs took as was believed; None before there is one."""
+        believed = sum(self.builds.get(depth, 0.0) for depth, _ in self._setups)
+        return sum(seconds for _, seconds in self._setups) / believed if believed else None
 
     def _shapes_to_come(self) -> set[Shape]:
         """Shapes that fresh configurations of the plan will need and that nobody has built."""
@@ -173,8 +186,13 @@ def _shape(configuration: Configuration) -> Shape:
 
 
 def search_clock(
-    config: Config, plan: HyperbandPlan, costs: CostModel, finished: Sequence[TrialRecord] = ()
+    config: Config,
+    plan: HyperbandPlan,
+    costs: CostModel,
+    finished: Sequence[TrialRecord] = (),
+    *,
+    builds: Mapping[int, float] | None = None,
 ) -> SearchClock:
     """A search before its first trial, or after the finished ones."""
     folds, drawn = config.search.folds or config.split.folds, planned_configurations(config, plan)
-    return SearchClock(plan, folds, list(finished), costs, config.space.depths, drawn)
+    return SearchClock(plan, folds, list(finished), costs, config.space.depths, drawn, builds or {})

@@ -1,36 +1,22 @@
 """Time of a search: what an epoch of each unfreeze depth costs, times what the plan still holds.
 
-Before the first trial has ended the costs are those of `search.protocols.expected_cost`; after that they are measured.
+Before the first trial has ended the costs are those of `search.plan.forecast`; after that they are measured.
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from reports.trials import TrialRecord
-from search.config.schema import Config
 from search.plan.execution import Assignment
 from search.plan.hyperband import HyperbandPlan
-
-if TYPE_CHECKING:
-    from search.bit.architecture import BitArchitecture
-
 
 # What an epoch of one fold is believed to cost where nothing is known.
 _EPOCH_SECONDS = 0.03
 # A measurement of so many epochs weighs as much as the rough figure.
 _ROUGH_WEIGHT = 2.0
-TRUNK_SHARE = 0.6
-TAIL_SHARE = 0.5
-"""Of the matrix products' rate; benchmarks measured 0.6 to 0.7 for the trunk and 0.5 to 0.8 for the tails."""
-HEAD_SECONDS = 1e-4
-"""Training and validating the head alone, for an image."""
 
 
 @dataclass
@@ -44,6 +30,10 @@ class CostModel:
     rough: Mapping[int, float] = field(default_factory=dict)
     _seconds: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     _epochs: Counter[int] = field(default_factory=Counter)
+
+    def measured(self, depth: int) -> float | None:
+        """Seconds of one epoch of one fold, by what was measured alone; None where nothing was."""
+        return self._seconds[depth] / self._epochs[depth] if self._epochs[depth] else None
 
     @property
     def is_known(self) -> bool:
@@ -145,54 +135,3 @@ def remaining_work(
 
 def _shares(depths: Sequence[int]) -> dict[int, float]:
     return {depth: count / len(depths) for depth, count in Counter(depths).items()}
-
-
-def matrix_product_gflops(seconds: float = 0.6) -> float:
-    """The best rate of float32 products of 1024 × 1024 matrices within a short time."""
-    matrix = np.random.default_rng(0).standard_normal((1024, 1024), dtype=np.float32)
-    best, end = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        np.matmul(matrix, matrix)
-        best = min(best, time.perf_counter() - start)
-    return 2 * 1024**3 / best / 1e9
-
-
-def epoch_costs(
-    architecture: BitArchitecture,
-    depths: Sequence[int],
-    side: int,
-    *,
-    training: int,
-    validation: int,
-    rate: float,
-    recomputed: Sequence[int] = (),
-) -> dict[int, float]:
-    """Seconds of an epoch of one fold, by unfreeze depth.
-
-    Args:
-        architecture: The backbone's.
-        depths: Unfreeze depths.
-        side: Of the prepared images, in pixels.
-        training: Images trained.
-        validation: Images validated.
-        rate: Operations a second of float32 matrix products.
-        recomputed: Depths whose boundary values are computed whenever they are read.
-    """
-    flop = architecture.convolution_flop(side)
-    costs = {}
-    for depth in depths:
-        tail = sum(flop[len(flop) - depth :]) if depth < len(flop) else sum(flop)
-        epoch = tail * (3 * training + validation) / (TAIL_SHARE * rate) + HEAD_SECONDS * (training + validation)
-        if depth in recomputed:
-            epoch += (sum(flop) - tail) * (training + validation) / (TRUNK_SHARE * rate)
-        costs[depth] = epoch
-    return costs
-
-
-def images_an_epoch(config: Config, images: int) -> tuple[int, int]:
-    """Images trained and validated in an epoch of a fold, of so many development images."""
-    batch = config.search.batch_size
-    validation = images // config.split.folds
-    steps = config.search.steps_per_epoch or -(-(images - validation) // batch)
-    return steps * batch, validation

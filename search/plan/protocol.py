@@ -1,4 +1,4 @@
-"""Plan of a configuration and of its protocol, in words and as JSON, and how long the nested one would take."""
+"""Plan of a configuration and of its protocol, in words and as JSON."""
 
 from __future__ import annotations
 
@@ -20,15 +20,10 @@ def searches(config: Config) -> int:
     return config.split.outer_folds + 1 if config.split.protocol == "nested" else 1
 
 
-def search_shares(config: Config, *, protocol: str | None = None) -> list[float]:
-    """The part of all images that each search of a protocol reads.
-
-    Args:
-        config: The configuration.
-        protocol: Instead of the configured one.
-    """
+def search_shares(config: Config) -> list[float]:
+    """The part of all images that each search of the configured protocol reads."""
     folds, split = config.split.outer_folds, config.split
-    if (protocol or split.protocol) == "nested":
+    if split.protocol == "nested":
         return [*([(folds - 1) / folds] * folds), 1.0]
     return [1 - split.test_fraction]
 
@@ -54,24 +49,6 @@ def describe_protocol(plan: HyperbandPlan, config: Config) -> str:
         f"folds' patients and one on all for the model: {count * plan.trials} trials, {count * plan.epochs} epochs\n"
         f"{text}"
     )
-
-
-def nested_seconds(records: Iterable[TrialRecord], config: Config, *, other_seconds: float = 0.0) -> float:
-    """How long the nested protocol would take, from a hold-out run on the same machine, in seconds.
-
-    A search takes as long as it has images to show; with a fixed `search.steps_per_epoch` each takes as long as the
-    measured one. Boundary banks are not counted: a nested run on whole images makes one set of them, as a hold-out run
-    does.
-
-    Args:
-        records: The trials of the hold-out search.
-        config: Its configuration.
-        other_seconds: What retraining, evaluation and report took; counted for every search.
-    """
-    shares, (own,) = (search_shares(config, protocol=name) for name in ("nested", "holdout"))
-    measured = sum(record.seconds for record in records)
-    times = len(shares) if config.search.steps_per_epoch is not None else sum(shares) / own
-    return measured * times + other_seconds * len(shares)
 
 
 def planned_configurations(config: Config, plan: HyperbandPlan) -> dict[int, Configuration]:

@@ -13,6 +13,7 @@ is recomputed may follow from all labels, for it changes no value.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,15 @@ from search.boundary.views import StoredViews, stored_views
 from search.cohort import Cohort
 from search.config.schema import Config, cache_directory
 from search.job import Job
-from search.protocols.expected_cost import bank_budget, describe_time, images_of_searches, plan_search_banks
+from search.machine.speed import slowdown
+from search.plan.forecast import SearchSize, forecast, search_sizes
+from search.protocols.expected_banks import bank_budget, plan_search_banks
+from search.protocols.expected_time import (
+    describe_forecast,
+    describe_shorter,
+    shorter_ways,
+    speed_here,
+)
 from search.screen.progress import RunProgress
 from search.trials.data import TrialData, development_data
 
@@ -53,7 +62,9 @@ def own_banks(job: Job, backbone: Backbone, cohort: Cohort, progress: RunProgres
     if decided is None:
         job.directory.update_manifest(views_per_class=bank_plan.views_per_class)
     views = _views(config, cohort.prepared, cohort.split, bank_plan)
-    values = run_trunk(job, backbone, views, bank_plan, [len(views.offsets) - 1], progress)
+    table, images = cohort.prepared.table, len(views.offsets) - 1
+    sizes = (SearchSize(images, len(table) - images),)
+    values = run_trunk(job, backbone, views, bank_plan, sizes, table, progress)
     return development_data(values, views.offsets, cohort.prepared, cohort.split, folds=folds_used(config))
 
 
@@ -128,8 +139,10 @@ def shared_banks(
     most = [max(counts) for counts in zip(*views_of_searches.values(), strict=True)]
     bank_plan = plan_search_banks(config, backbone.architecture, prepared.table, everyone, fixed_views=most)
     stored = _views(config, prepared, everyone, bank_plan)
-    images = images_of_searches(config, len(prepared.table))
-    return SharedBanks(prepared, run_trunk(job, backbone, stored, bank_plan, images, progress), stored.offsets)
+    sizes = search_sizes(config, len(prepared.table), 0)
+    return SharedBanks(
+        prepared, run_trunk(job, backbone, stored, bank_plan, sizes, prepared.table, progress), stored.offsets
+    )
 
 
 def run_trunk(
@@ -137,7 +150,8 @@ def run_trunk(
     backbone: Backbone,
     views: StoredViews,
     bank_plan: BankPlan,
-    images: Sequence[int],
+    sizes: Sequence[SearchSize],
+    table: CaseTable,
     progress: RunProgress,
 ) -> dict[int, BoundaryValues]:
     """Boundary values of some views, by unfreeze depth: found on the disk, or made.
@@ -147,12 +161,12 @@ def run_trunk(
         backbone: The pretrained network.
         views: The views.
         bank_plan: What is stored of them.
-        images: How many images each search reads that comes after it.
+        sizes: What each search reads that comes after it.
+        table: All images.
         progress: Shows how far it is.
     """
     progress.fact("views", describe_banks(bank_plan))
-    if not job.directory.trials_file.is_file():
-        progress.fact("time", describe_time(job.config, job.plan, backbone, bank_plan, images))
+    _say_time(job, backbone, bank_plan, sizes, table, progress)
     with progress.station("trunk") as moved:
         return boundary_values(
             views,
@@ -164,6 +178,36 @@ def run_trunk(
             dtype=backbone.precision.trunk_policy,
             progress=moved,
         )
+
+
+def _say_time(
+    job: Job,
+    backbone: Backbone,
+    bank_plan: BankPlan,
+    sizes: Sequence[SearchSize],
+    table: CaseTable,
+    progress: RunProgress,
+) -> None:
+    """Tell the clock what is to come, and the user where nothing of the search is done yet."""
+    config, precision = job.config, backbone.precision.name
+    reference = forecast(
+        config,
+        job.plan,
+        backbone.architecture,
+        sizes,
+        views=bank_plan.views if bank_plan.stored else 0,
+        precision=precision,
+        recomputed=bank_plan.recomputed,
+    )
+    speed = speed_here(config, precision)
+    here = progress.clock.expects(reference, speed, time.monotonic())
+    if job.directory.trials_file.is_file():
+        progress.clock.whole = False
+        return
+    job.directory.update_manifest(expected={part: round(here.seconds(part), 1) for part in here.parts})
+    progress.fact("time", describe_forecast(here, speed, busy=slowdown()))
+    if ways := shorter_ways(config, table, speed, here.seconds()):
+        progress.fact("shorter", describe_shorter(ways), style="yellow")
 
 
 def folds_used(config: Config) -> int:

@@ -22,10 +22,10 @@ from search.final.retrain import Searched
 from search.job import Job
 from search.machine.libraries import device_description
 from search.plan.clock import search_clock
+from search.plan.cost import CostModel
 from search.plan.hyperband import HyperbandPlan
 from search.plan.protocol import require_planned
 from search.protocols.banks import own_banks
-from search.protocols.expected_cost import rough_cost_model
 from search.protocols.manifest import run_manifest
 from search.run_folder.directory import RunDirectory
 from search.run_folder.lifecycle import begin_or_resume, devices_in_words
@@ -122,8 +122,9 @@ def search_trials(
     ended_after = directory.read_manifest().ended_after
     finished = finished_trials(directory, progress)
     require_planned(finished, job.plan, config)
-    costs = rough_cost_model(config, backbone, len(data.labels))
-    with progress.search(search_clock(config, job.plan, costs, finished)):
+    here = progress.clock.here
+    clock = search_clock(config, job.plan, CostModel(here.epochs), finished, builds=here.builds)
+    with progress.search(clock):
         outcome = run_search(
             job.plan,
             config,

@@ -23,6 +23,7 @@ from search.files.atomic import write_atomic
 from search.job import Job
 from search.machine.failures import machine_failures_in_one_line, require_room
 from search.machine.libraries import library_noise_in, start_tensorflow
+from search.machine.speed import record_run
 from search.plan.protocol import describe_protocol
 from search.protocols.expected_cost import ExpectedCost, expected_cost
 from search.protocols.manifest import planned_manifest
@@ -175,7 +176,12 @@ def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> FinalMo
     from search.protocols.holdout import run_holdout
     from search.protocols.nested.protocol import run_nested
 
-    return run_nested(job, admission.outer, cohort, progress) if admission.outer else run_holdout(job, cohort, progress)
+    outer = admission.outer
+    model = run_nested(job, outer, cohort, progress) if outer else run_holdout(job, cohort, progress)
+    took, expected = progress.clock.taught
+    precision = job.directory.read_manifest().precision.name or ""
+    record_run(cache_directory(config), config.backbone.name, precision, took, expected)
+    return model
 
 
 def audit_data(

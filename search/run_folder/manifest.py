@@ -141,6 +141,8 @@ class Manifest(_Part):
         views_per_class: Stored views of an image of each class; None until they are decided.
         views_of_searches: In a nested run the same by search; None for crops, whose searches decide for themselves.
         outer: In an outer search its place.
+        expected: Part of the job to its seconds, as they were believed before the search; empty where nobody has
+            written them down.
         ended_after: Number of trials of a search with a bound of time, once it has ended.
         cut_short: Whether that bound ended it before its plan was carried out.
         seeds: By purpose.
@@ -175,6 +177,7 @@ class Manifest(_Part):
     views_per_class: Views | None
     views_of_searches: dict[str, Views] | None = None
     outer: OuterFold | None = None
+    expected: dict[str, Annotated[float, Field(ge=0, le=1e10)]] = {}
     ended_after: Annotated[Count, Field(ge=1)] | None = None
     cut_short: bool = False
     seeds: dict[str, int]

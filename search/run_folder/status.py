@@ -89,8 +89,8 @@ class RunStatus:
         best: The leading trial, or None.
         cut_short: How far the searches came that have ended, where one of them is short of its plan; else None.
         seconds_spent: Wall time of the search's trials.
-        seconds_left: The clock's estimate for the rest of the search while it is running or interrupted, see
-            `search.plan.clock`; retraining and evaluation come on top. None before the first trial's end.
+        seconds_left: The estimate for the rest of the run while it is running or interrupted: of the searches by
+            `search.plan.clock`, of what follows them as it was expected when the run began. None where nobody knows.
         resume: The command that goes on with it, where there is something to go on with.
         report: The report, once there.
     """
@@ -170,7 +170,7 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
         best=_best(searches.get(run.path.name, ()), manifest),
         cut_short=extent if extent and extent.ended_by else None,
         seconds_spent=sum(record.seconds for record in records),
-        seconds_left=_seconds_left(run, progress, searches, now=until) if is_open else None,
+        seconds_left=_seconds_left(run, manifest, progress, searches, now=until) if is_open else None,
         resume=command_to_resume(manifest.argv) if is_open and state != "running" and manifest.argv else None,
         report=str(run.report_file) if run.report_file.is_file() else None,
         **(_process(session) if is_open else {}),
@@ -237,13 +237,26 @@ def _best(records: Sequence[TrialRecord], manifest: Manifest) -> BestSoFar | Non
 
 def _seconds_left(
     run: RunDirectory,
+    manifest: Manifest,
     progress: Progress,
     searches: Mapping[str, Sequence[TrialRecord]],
     *,
     now: datetime.datetime | None,
 ) -> float | None:
-    """What the clock says of all searches; of the one at work less what its trial in flight has done by ``now``."""
+    """What is left of all searches, by the trials that have ended, and of what follows them, as it was expected.
+
+    Of what is at work now, what it has done by ``now`` is taken off; nobody can see more of it from here.
+    """
     records = [record for search in searches.values() for record in search]
+    folders = [run, *(RunDirectory(folder) for folder in sorted(run.path.glob("outer-*")))]
+    begun = {each.path.name: each.read_manifest() for each in folders if each.has_manifest}
+    complete = sum(each.status == "complete" for each in begun.values())
+    expected = dict(manifest.expected)
+    before = sum(expected.pop(part, 0.0) for part in ("start", "trunk"))
+    whole_search = expected.pop("search", None)
+    later = sum(expected.values()) * (1 - complete / progress.searches)
+    if not records:
+        return None if whole_search is None else before + whole_search + later
     try:
         config, costs = load_config(run.config_file), CostModel()
         plan, unbegun = plan_run(config), [()] * progress.searches
@@ -252,17 +265,17 @@ def _seconds_left(
     except (UserError, KeyError, ValueError):  # the last two: records of another space than config.toml's
         return None
     # A search that has ended by the time starts no other trial.
-    folders = [run, *(RunDirectory(folder) for folder in sorted(run.path.glob("outer-*")))]
-    over = {each.path.name for each in folders if each.has_manifest and each.read_manifest().ended_after}
+    over = {name for name, each in begun.items() if each.ended_after}
     named = zip((*searches, *[""] * progress.searches), clocks[: progress.searches], strict=False)
     times = [0.0 if name in over else clock.seconds_left(0.0) for name, clock in named]
-    if not records or None in times:
+    if None in times:
         return None
-    left = sum(time for time in times if time is not None)
+    searching = sum(time for time in times if time is not None)
     latest = max(records, key=lambda record: record.started)
-    if now is not None and latest.started:
-        # No more than a usual trial, for nobody can see how far this one is.
-        begun = datetime.datetime.fromisoformat(latest.started) + datetime.timedelta(seconds=latest.seconds)
-        usual = sum(record.seconds for record in records) / len(records)
-        left -= min(max(0.0, (now - begun).total_seconds()), usual, left)
-    return left
+    if now is None or not latest.started:
+        return searching + later
+    ended = datetime.datetime.fromisoformat(latest.started) + datetime.timedelta(seconds=latest.seconds)
+    since = max(0.0, (now - ended).total_seconds())
+    # No more than a usual trial, for nobody can see how far this one is.
+    usual = sum(record.seconds for record in records) / len(records)
+    return searching - min(since, usual, searching) + later if searching else max(0.0, later - since)

@@ -17,10 +17,10 @@ from reports import TrialRecord
 from reports.trials import fold_objectives
 from search.plan.clock import SearchClock
 from search.plan.execution import Assignment
-from search.text import duration
+from search.text import duration, rounded
 
 # Rows of the screen that the table leaves to the header above it and to what stands below it.
-_ROWS_AROUND = 13
+_ROWS_AROUND = 14
 _MOST_ROWS = 16
 _LOWEST, _NARROWEST = 12, 60
 
@@ -34,12 +34,14 @@ class Station:
         began: Seconds of a monotonic clock.
         done: How much is done.
         total: Of how much; None where nobody knows.
+        first: How much was done when it was told for the first time.
     """
 
     name: str
     began: float
     done: int = 0
     total: int | None = None
+    first: int = 0
 
     def seconds_left(self, now: float) -> float | None:
         """As fast as until now; None before a hundredth is done."""
@@ -49,7 +51,13 @@ class Station:
 
 
 def layout(
-    board: SearchClock | None, stations: Sequence[Station], *, width: int, height: int, now: float
+    board: SearchClock | None,
+    stations: Sequence[Station],
+    *,
+    width: int,
+    height: int,
+    now: float,
+    left: float | None = None,
 ) -> RenderableType:
     """Draw everything, at most ``height - 1`` rows of at most ``width`` columns.
 
@@ -59,6 +67,7 @@ def layout(
         width: Columns of the terminal.
         height: Its rows.
         now: Seconds of a monotonic clock.
+        left: Seconds until the whole job ends, where they are known.
     """
     parts: list[RenderableType] = []
     if board is not None:
@@ -66,6 +75,9 @@ def layout(
             rows = max(3, min(_MOST_ROWS, height - _ROWS_AROUND))
             parts += [Text(), trials_table(board, rows=rows, width=width, now=now)]
         parts.append(counts_line(board))
+    if left is not None:
+        words = f"about {rounded(left)} left of the whole run"
+        parts.append(Text(words, style="dim", no_wrap=True, overflow="ellipsis"))
     bars = Table.grid(padding=(0, 1), expand=True)
     bars.add_column(no_wrap=True)
     bars.add_column(ratio=1)

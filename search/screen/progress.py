@@ -25,10 +25,11 @@ from mammo_data.waiting import SAID_AFTER_SECONDS
 from reports import TrialRecord
 from search.plan.clock import SearchClock
 from search.plan.execution import Assignment
+from search.plan.job_clock import JobClock
 from search.plan.space import Configuration
 from search.screen.layout import Station, layout, trial_line, trials_table
 from search.screen.output import following
-from search.text import duration
+from search.text import duration, rounded
 
 Detail = Literal["quiet", "normal", "verbose"]
 """Nothing; what a run does; that with a line an epoch and what the libraries log."""
@@ -46,6 +47,9 @@ class RunProgress:
         console: Where to; the program's stderr.
         log: File that every line is also written to.
         detail: How much is shown.
+
+    Attributes:
+        clock: The job's; what it is told beside what is shown here, the protocol tells it.
     """
 
     def __init__(self, console: Console, *, log: Path | None = None, detail: Detail = "normal") -> None:
@@ -55,6 +59,7 @@ class RunProgress:
         self._live = (
             detail == "normal" and console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
         )
+        self.clock = JobClock(time.monotonic())
         self._board: SearchClock | None = None
         self._stations: list[Station] = []
         self._waiting_since = 0.0
@@ -130,6 +135,7 @@ class RunProgress:
             nonlocal said_at
             done, total = done // unit, total // unit
             with self._lock:
+                station.first = done if station.total is None else station.first
                 station.done, station.total = done, total
             now = time.monotonic()
             if not self._live and now - said_at >= _LINE_EVERY_SECONDS and done < total:
@@ -142,6 +148,7 @@ class RunProgress:
         try:
             yield moved
             seconds = time.monotonic() - station.began
+            self.clock.part_ended(name, seconds, first=station.first, total=station.total)
             if seconds >= _WORTH_SAYING_SECONDS and not brief:
                 self.fact(name, duration(seconds))
         finally:
@@ -156,16 +163,17 @@ class RunProgress:
             board: Its state before the first trial that is trained now.
         """
         began, before = time.monotonic(), len(board.records)
-        left = board.seconds_left(began)
-        if before and left is not None:
-            self.fact("time", f"about {duration(left)} left of the search")
         with self._lock:
             self._board = board
+            self.clock.search_begins(board)
+        if before and (left := self.clock.seconds_left(began)) is not None:
+            self.fact("time", f"about {rounded(left)} left")
         try:
             yield
             if self._live:
                 self.console.print(Padding(trials_table(board, rows=5, width=self.console.width, flying=False), (1, 0)))
             self.fact("search", f"{len(board.records) - before} trials in {duration(time.monotonic() - began)}")
+            self.clock.search_ends()
         finally:
             with self._lock:
                 self._board = None
@@ -214,4 +222,7 @@ class RunProgress:
     def _layout(self) -> RenderableType:
         width, height = self.console.size
         with self._lock:
-            return layout(self._board, self._stations, width=width, height=height, now=time.monotonic())
+            now = time.monotonic()
+            at_work = [(each.name, each.began, each.seconds_left(now)) for each in self._stations]
+            left = self.clock.seconds_left(now, at_work)
+            return layout(self._board, self._stations, width=width, height=height, now=now, left=left)

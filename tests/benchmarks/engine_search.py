@@ -80,7 +80,7 @@ def engine_side(
     from search.boundary.plan import plan_banks
     from search.boundary.views import stored_views
     from search.machine.libraries import start_tensorflow
-    from search.protocols.expected_cost import checkpoint_peak
+    from search.protocols.expected_banks import checkpoint_peak
     from search.trials.data import TrainingSettings, development_data
     from search.trials.worker import TrainerPool
     from search.tuner.search import run_search

@@ -5,6 +5,7 @@ import json
 from typer.testing import CliRunner
 
 from mammo_data.sources.open import load_cases, open_source
+from search.config.reading import load_config
 from search.plan.protocol import plan_search
 from search.protocols.expected_cost import expected_cost
 from tests.support.json_answers import assert_described
@@ -14,10 +15,10 @@ def test_the_banks_have_the_announced_size(finished, phantom):
     config, result = finished
     cost = expected_cost(config, plan_search(config.search), load_cases(open_source(phantom)), gflops=100)
     values = sorted(path.stat().st_size for path in (config.output.cache / "banks").glob("*/values.npy"))
-    announced = sorted(cost.bank_bytes.values())
+    announced = sorted(cost.banks.bytes.values())
     # The header of an .npy file is 128 bytes.
     assert all(size in [expected + 128 for expected in announced] for size in values)
-    assert list(cost.views_per_class) == json.loads(result.directory.manifest_file.read_text())["views_per_class"]
+    assert list(cost.banks.views_per_class) == json.loads(result.directory.manifest_file.read_text())["views_per_class"]
 
 
 def test_the_answer_as_json_is_as_described(phantom, tmp_path, monkeypatch):
@@ -39,13 +40,13 @@ def test_over_the_budget_fewer_views_then_recomputing(finished, phantom):
     def with_budget(size):
         return config.model_copy(update={"cache": config.cache.model_copy(update={"max_gb": size / 1e9})})
 
-    fewer = expected_cost(with_budget(0.7 * sum(full.bank_bytes.values())), plan, cases, gflops=100)
-    assert fewer.views < full.views
-    assert not fewer.recomputed_depths
+    fewer = expected_cost(with_budget(0.7 * full.banks.total_bytes), plan, cases, gflops=100)
+    assert fewer.banks.views < full.banks.views
+    assert not fewer.banks.recomputed
     nothing = expected_cost(with_budget(0), plan, cases, gflops=100)
-    assert nothing.recomputed_depths == config.space.depths
-    assert nothing.search_seconds > full.search_seconds
-    assert nothing.bank_seconds == 0
+    assert nothing.banks.recomputed == config.space.depths
+    assert nothing.time.seconds("search") > full.time.seconds("search")
+    assert nothing.time.seconds("trunk") == 0
 
 
 def test_a_dry_run_without_data_still_shows_the_plan(tmp_path, monkeypatch):
@@ -63,14 +64,28 @@ def test_a_dry_run_without_data_still_shows_the_plan(tmp_path, monkeypatch):
 def test_the_nested_protocol_is_counted_with_all_its_searches(finished, phantom):
     config, _ = finished
     cases = load_cases(open_source(phantom))
-    plan = plan_search(config.search)
     split = config.split.model_copy(update={"protocol": "nested", "outer_folds": 5})
-    once, nested = (
-        expected_cost(each, plan, cases, gflops=0.01)  # so slow that only the arithmetic counts
-        for each in (config, config.model_copy(update={"split": split}))
-    )
+    nested = expected_cost(config.model_copy(update={"split": split}), plan_search(config.search), cases, gflops=100)
     assert nested.searches == 6
     assert nested.development_images == 64
-    # 5 searches on 4/5 and one on all, beside one on 3/4
-    assert 0.8 < nested.search_seconds / once.search_seconds / (5 / 0.75) < 1.25
-    assert "6 searches" in nested.as_text()
+    assert "64 images" in nested.as_text()
+
+
+def test_a_long_job_says_what_would_shorten_it_and_a_short_one_nothing(phantom):
+    cases = load_cases(open_source(phantom))
+    config = load_config(None, {"backbone.weights": "random", "search.precision": "float32"})
+    long = expected_cost(config, plan_search(config.search), cases, gflops=2)
+    assert long.time.seconds() > 4 * 3600
+    assert 2 <= len(long.shorter) <= 3
+    assert all(way.seconds < 0.85 * long.time.seconds() for way in long.shorter)
+    assert [way.seconds for way in long.shorter] == sorted(way.seconds for way in long.shorter)
+    assert "--image-size 224: about" in long.as_text()
+    # Each can be typed, and is then what is expected.
+    word, value = ["--image-size", "224"]
+    assert word == "--image-size"
+    typed = load_config(
+        None, {"backbone.weights": "random", "search.precision": "float32", "preparation.image_size": int(value)}
+    )
+    again = expected_cost(typed, plan_search(typed.search), cases, gflops=2)
+    assert again.time.seconds() == next(way.seconds for way in long.shorter if way.words == "--image-size 224")
+    assert not expected_cost(config, plan_search(config.search), cases, gflops=20_000).shorter

@@ -12,7 +12,7 @@ from mammo_data.errors import DataError
 from search.bit.architecture import SMALL
 from search.config.reading import load_config
 from search.protocols.banks import SharedBanks, views_of_searches
-from search.protocols.expected_cost import plan_search_banks
+from search.protocols.expected_banks import plan_search_banks
 from search.protocols.nested.split import final_split, inner_split, outer_split
 
 NAMES = ("normal", "benign", "malignant")

@@ -71,7 +71,7 @@ def kept_trials(folder):
 
 
 def test_no_more_checkpoints_are_kept_than_the_plan_says_and_the_winners_at_the_end(engine, trainers, tmp_path):
-    from search.protocols.expected_cost import checkpoint_peak
+    from search.protocols.expected_banks import checkpoint_peak
 
     kept = []
 

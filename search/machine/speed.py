@@ -1,0 +1,237 @@
+"""The speed of this machine: what earlier runs took here beside what a reference machine would, and how busy it is now.
+
+Whoever forecasts a job gives each of its parts in seconds of the reference machine, by kind: "trunk", "depth 2",
+"report" and so on. Every run that ends writes down how much longer or shorter its own kinds took, in ``speed.json`` of
+the cache folder; what other processes took of the machine meanwhile is left out. Where no run has told yet, the rate of
+matrix products stands in, by processor time, which others at work hardly change.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from search.files.atomic import write_atomic
+from search.machine.libraries import processor_name
+
+REFERENCE_GFLOPS = 200.0
+"""Of float32 matrix products on the reference machine: two cores of a Xeon with AMX."""
+_FILE = "speed.json"
+_RUNS_KEPT, _RUNS_ASKED = 24, 5
+_EVERYWHERE = ("start", "probe", "audit", "report")
+"""Kinds that cost the same whatever the backbone and its precision."""
+_LEAST, _MOST = 0.02, 50.0
+_BUSY = 1.15
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast this machine is.
+
+    Attributes:
+        gflops: Rate of float32 matrix products.
+        factors: Kind to its time here over that on the reference machine, as far as runs have told.
+        runs: How many runs have told.
+        precision: The precision of the last of them, None without one.
+    """
+
+    gflops: float
+    factors: Mapping[str, float] = field(default_factory=dict)
+    runs: int = 0
+    precision: str | None = None
+
+    def factor(self, kind: str) -> float:
+        """Time here over that on the reference machine; of a depth that none has told, as at the nearest that one has.
+
+        Args:
+            kind: For example "trunk" or "depth 2".
+        """
+        if kind in self.factors:
+            return self.factors[kind]
+        if (depth := _depth(kind)) > 0:
+            told = {_depth(other): factor for other, factor in self.factors.items() if _depth(other) > 0}
+            if told:
+                return told[min(told, key=lambda other: (abs(other - depth), other))]
+        return min(_MOST, max(_LEAST, REFERENCE_GFLOPS / self.gflops))
+
+    @property
+    def basis(self) -> str:
+        """What times are judged by, in words."""
+        if self.runs:
+            return f"as {'the last run' if self.runs == 1 else f'the last {self.runs} runs'} took here"
+        return f"by {self.gflops:.0f} GFLOP/s of matrix products on this CPU; the first run here will tell better"
+
+
+def _depth(kind: str) -> int:
+    word, _, number = kind.partition(" ")
+    return int(number) if word == "depth" and number.isdigit() else -1
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What one run has written down."""
+
+    backbone: str
+    precision: str
+    factors: dict[str, float]
+
+
+def this_machine(cache: Path, backbone: str, precision: str | None, *, gflops: float | None = None) -> Speed:
+    """The speed of this machine.
+
+    Args:
+        cache: The cache folder.
+        backbone: Its name; another one's arithmetic tells nothing.
+        precision: Likewise; None where it is not chosen yet: that of the last run with this backbone.
+        gflops: Rate of matrix products, instead of measuring it and asking runs.
+    """
+    if gflops is not None:
+        return Speed(gflops)
+    runs = _read(cache)
+    precision = precision or next((run.precision for run in reversed(runs) if run.backbone == backbone), None)
+    same = [run for run in runs if (run.backbone, run.precision) == (backbone, precision)]
+    found: dict[str, list[float]] = {}
+    # Those of the same arithmetic stand last: of what costs the same everywhere they count first.
+    for run in [*(run for run in runs if run not in same), *same]:
+        for kind, factor in run.factors.items():
+            if run in same or kind in _EVERYWHERE:
+                found.setdefault(kind, []).append(factor)
+    factors = {kind: statistics.median(told[-_RUNS_ASKED:]) for kind, told in found.items()}
+    asked = min(len(same), _RUNS_ASKED)
+    return Speed(REFERENCE_GFLOPS if same else matrix_product_gflops(), factors, asked, precision)
+
+
+def record_run(
+    cache: Path, backbone: str, precision: str, took: Mapping[str, float], expected: Mapping[str, float]
+) -> None:
+    """Write down what a run's kinds took, beside what they take on the reference machine.
+
+    Args:
+        cache: The cache folder.
+        backbone: Its name.
+        precision: The run's.
+        took: Kind to seconds, of a machine without others at work.
+        expected: Kind to seconds on the reference machine.
+    """
+    factors = {
+        kind: round(min(_MOST, max(_LEAST, seconds / expected[kind])), 4)
+        for kind, seconds in took.items()
+        if expected.get(kind, 0.0) > 0 and seconds > 0
+    }
+    if factors:
+        kept = [*_read(cache), _Told(backbone, precision, factors)][-_RUNS_KEPT:]
+        content = {"machine": _machine(), "runs": [asdict(run) for run in kept]}
+        write_atomic(cache / _FILE, json.dumps(content, indent=1) + "\n")
+
+
+def _read(cache: Path) -> list[_Told]:
+    """What runs have written down on this very machine; nothing where the file is damaged or of another."""
+    try:
+        content = json.loads((cache / _FILE).read_text(encoding="utf-8"))
+        if content["machine"] != _machine():
+            return []
+        return [
+            _Told(
+                str(run["backbone"]),
+                str(run["precision"]),
+                {str(kind): float(factor) for kind, factor in run["factors"].items() if _LEAST <= factor <= _MOST},
+            )
+            for run in content["runs"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+@functools.cache
+def _machine() -> list[str]:
+    try:
+        tensorflow = version("tensorflow")
+    except PackageNotFoundError:
+        tensorflow = "none"
+    return [processor_name(), f"{cores()} cores", tensorflow]
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def matrix_product_gflops(seconds: float = 0.4) -> float:
+    """The best rate of float32 products of 512 × 512 matrices within a short time, by processor time, of all cores."""
+    matrix = np.random.default_rng(0).standard_normal((512, 512), dtype=np.float32)
+    np.matmul(matrix, matrix)
+    told = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    threads = min(cores(), max(told, default=cores()))
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        used = time.process_time()
+        np.matmul(matrix, matrix)
+        best = min(best, (time.process_time() - used) / threads)
+    return float(2 * 512**3 / best / 1e9)
+
+
+class OthersAtWork:
+    """What other processes take of this machine's cores from now on, as far as the system tells (Linux)."""
+
+    def __init__(self) -> None:
+        self._begun = self._ticks()
+
+    def share(self) -> float:
+        """Their part of all cores since the beginning, 0 … 1; 0 where the system tells nothing."""
+        (busy, total, own), (busy_now, total_now, own_now) = self._begun, self._ticks()
+        if total_now <= total:
+            return 0.0
+        return min(1.0, max(0.0, (busy_now - busy - (own_now - own)) / (total_now - total)))
+
+    @staticmethod
+    def _ticks() -> tuple[float, float, float]:
+        try:
+            first = Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0].split()[1:9]
+        except OSError:
+            return 0.0, 0.0, 0.0
+        numbers = [int(each) / os.sysconf("SC_CLK_TCK") for each in first]
+        idle = numbers[3] + numbers[4]
+        used = os.times()
+        return sum(numbers) - idle, sum(numbers), used.user + used.system
+
+
+def slowdown(samples: Sequence[float] | None = None) -> float:
+    """How many times longer a job takes that wants all cores now, because others are at work; 1 on a quiet machine.
+
+    Args:
+        samples: Numbers of tasks that wanted a core, this process among them, instead of asking the system.
+    """
+    waiting = list(samples) if samples is not None else _runnable()
+    others = max(0.0, statistics.fmean(waiting) - 1) if waiting else 0.0
+    factor = (cores() + others) / (os.cpu_count() or 1)
+    return factor if factor > _BUSY else 1.0
+
+
+def _runnable(samples: int = 12, pause: float = 0.025) -> list[float]:
+    found = []
+    for _ in range(samples):
+        try:
+            lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+        except OSError:
+            return [os.getloadavg()[0] + 1] if hasattr(os, "getloadavg") else []
+        found += [float(line.split()[1]) for line in lines if line.startswith("procs_running")]
+        time.sleep(pause)
+    return found
+
+
+def machine_is_busy(factor: float) -> str:
+    """A line about others at work, "" on a quiet machine."""
+    if factor == 1.0:
+        return ""
+    return f"others are at work on this machine: as long as that lasts it takes about {factor:.1f} times as long"

@@ -1,0 +1,139 @@
+"""The forecast of a job, the speed of a machine, and the clock of a job that goes on as forecast."""
+
+import json
+
+import pytest
+
+from search.bit.architecture import R50X1
+from search.config.reading import load_config
+from search.machine.speed import REFERENCE_GFLOPS, Speed, record_run, slowdown, this_machine
+from search.plan.clock import search_clock
+from search.plan.cost import CostModel
+from search.plan.forecast import SearchSize, forecast, search_sizes
+from search.plan.job_clock import JobClock
+from search.plan.protocol import plan_search
+
+REFERENCE = Speed(REFERENCE_GFLOPS)
+
+
+def job(precision="float32", views=1800, held_out=80, **settings):
+    config = load_config(None, {path.replace("__", "."): value for path, value in settings.items()})
+    sizes = search_sizes(config, 242, held_out)
+    return forecast(config, plan_search(config.search), R50X1, sizes, views=views, precision=precision)
+
+
+def test_each_setting_that_shortens_a_job_shortens_its_forecast():
+    usual = job().seconds()
+    for settings in (
+        {"preparation__image_size": 224},
+        {"space__unfreeze_depth": [0, 1]},
+        {"search__folds": 2},
+        {"search__max_trials": 20},
+        {"search__max_epochs": 15},
+        {"precision": "bfloat16-tail"},
+    ):
+        assert job(**settings).seconds() < 0.95 * usual, settings
+
+
+def test_the_parts_are_of_the_whole_job_and_what_follows_a_search_is_told_apart():
+    here = job()
+    assert here.seconds() == pytest.approx(sum(here.seconds(part) for part in here.parts))
+    assert list(here.later) == ["retrain", "baselines", "evaluate", "localise", "audit", "report"]
+    assert all(here.later.values())
+    # Nothing is trained twice: what follows the search and its baselines is little of a job.
+    assert here.seconds("retrain", "evaluate", "localise", "audit", "report") < 0.15 * here.seconds()
+
+
+def test_an_epoch_costs_more_the_more_of_the_network_is_trained():
+    epochs = job(space__unfreeze_depth=[0, 1, 2, 16, 17]).epochs
+    assert list(epochs.values()) == sorted(epochs.values())
+    assert epochs[2] - epochs[1] == pytest.approx(epochs[1] - epochs[0], rel=0.01)
+
+
+def test_a_nested_job_is_its_searches_and_its_last_model_is_compared_with_nothing():
+    once, nested = job(), job(split__protocol="nested", split__outer_folds=5)
+    assert nested.searches == 6
+    # Five searches on four fifths and one on all, beside one on all of the same images.
+    assert nested.seconds("search") / once.seconds("search") == pytest.approx(5 * 0.8 + 1, rel=0.1)
+    assert nested.seconds("baselines") / once.seconds("baselines") == pytest.approx(5 * 0.8, rel=0.15)
+
+
+def test_a_machine_is_as_fast_as_its_own_runs_have_told(tmp_path):
+    reference = job()
+    took = {"trunk": 2 * reference.seconds("trunk"), "depth 1": 3.0, "report": 5.0}
+    expected = {"trunk": reference.seconds("trunk"), "depth 1": 1.0, "report": 10.0}
+    for _ in range(3):
+        record_run(tmp_path, "bit-m-r50x1", "float32", took, expected)
+    speed = this_machine(tmp_path, "bit-m-r50x1", None)
+    assert (speed.precision, speed.runs) == ("float32", 3)
+    assert (speed.factor("trunk"), speed.factor("depth 1"), speed.factor("report")) == (2, 3, 0.5)
+    assert speed.factor("depth 7") == 3, "of a depth that none has told, the nearest one's"
+    assert reference.on(speed).seconds("trunk") == pytest.approx(2 * reference.seconds("trunk"))
+    # Another precision's arithmetic tells nothing, but its report takes as long.
+    other = this_machine(tmp_path, "bit-m-r50x1", "bfloat16")
+    assert other.runs == 0
+    assert other.factor("report") == 0.5
+    assert other.factor("trunk") == pytest.approx(REFERENCE_GFLOPS / other.gflops)
+
+
+def test_what_another_machine_or_nobody_can_read_has_told_counts_for_nothing(tmp_path):
+    record_run(tmp_path, "bit-small", "float32", {"trunk": 9.0}, {"trunk": 1.0})
+    file = tmp_path / "speed.json"
+    content = json.loads(file.read_text())
+    for damaged in (
+        json.dumps(content | {"machine": ["another"]}),
+        "{",
+        "[]",
+        json.dumps(content | {"runs": [{"factors": 3}]}),
+    ):
+        file.write_text(damaged)
+        assert this_machine(tmp_path, "bit-small", None).runs == 0
+    file.write_text(json.dumps(content))
+    assert this_machine(tmp_path, "bit-small", None).factor("trunk") == 9
+
+
+def test_others_at_work_make_a_job_longer_and_a_quiet_machine_does_not():
+    assert slowdown([1, 1, 1, 1]) == 1
+    assert slowdown([3, 3, 3, 3]) > 1.15
+    assert slowdown([9, 9]) > slowdown([3, 3])
+
+
+def test_a_clock_counts_a_job_down_as_it_was_forecast():
+    config = load_config(None, {"search.max_trials": 8, "search.max_epochs": 9})
+    plan = plan_search(config.search)
+    reference = forecast(config, plan, R50X1, (SearchSize(242, 80),), views=900, precision="float32")
+    clock, now = JobClock(100.0), 110.0
+    assert clock.seconds_left(now) is None
+    here = clock.expects(reference, REFERENCE, now)
+    left = here.seconds() - here.seconds("start")
+    assert clock.seconds_left(now) == pytest.approx(left)
+    # Half of the trunk, as its own bar tells.
+    half = here.seconds("trunk") / 2
+    assert clock.seconds_left(now + half, [("trunk", now, half)]) == pytest.approx(left - half)
+    now += 2 * half
+    clock.part_ended("trunk", 2 * half, total=900)
+    board = search_clock(config, plan, CostModel(here.epochs), builds=here.builds)
+    clock.search_begins(board)
+    assert clock.seconds_left(now) == pytest.approx(here.seconds("search") + sum(here.later.values()), rel=0.1)
+    clock.search_ends()
+    assert clock.seconds_left(now) == pytest.approx(sum(here.later.values()))
+    for part in here.later:
+        clock.part_ended(part, here.seconds(part))
+    assert clock.seconds_left(now) == 0
+
+
+def test_what_was_found_done_teaches_nothing():
+    config = load_config(None, {"search.max_trials": 8, "search.max_epochs": 9})
+    plan = plan_search(config.search)
+    reference = forecast(config, plan, R50X1, (SearchSize(242, 80),), views=900, precision="float32")
+    clock = JobClock(0.0)
+    clock.expects(reference, REFERENCE, 8.0)
+    clock.search_begins(search_clock(config, plan, CostModel(reference.epochs), builds=reference.builds))
+    clock.part_ended("trunk", 0.1)
+    clock.part_ended("evaluate", 20.0)
+    took, expected = clock.taught
+    assert "trunk" not in took
+    assert took["evaluate"] <= 20
+    assert expected["evaluate"] == pytest.approx(reference.seconds("evaluate"))
+    clock.whole = False
+    assert clock.taught == ({}, {})
