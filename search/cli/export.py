@@ -20,9 +20,9 @@ def export(
         typer.Option(metavar="FORMAT", help="keras, savedmodel, or onnx (an extra)."),
     ] = "keras",
     model: Annotated[
-        Literal["single", "seeds", "folds"],
-        typer.Option(metavar="MODEL", help="single, seeds or folds."),
-    ] = "single",
+        Literal["single", "seeds", "folds"] | None,
+        typer.Option(metavar="MODEL", help="single, folds, or seeds where a run has several.", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File or folder to write to.", show_default="the run's best/")
     ] = None,
@@ -31,14 +31,15 @@ def export(
     """Write a run's model as Keras file, SavedModel or ONNX.
 
     Input: prepared images, float32 [n, size, size, 1] in 0 … 255. Compared with Keras on 16. NAME.json beside it says
-    preparation, classes, thresholds. The mean of several (--model) is trained again on the run's films.
+    preparation, classes, thresholds. A mean of seeds is trained on the run's films, once; --model single is there.
 
     Example: mammo-search export demo --format onnx --out model.onnx
     """
-    directory = find_run(run)
-    if model != "single":
-        from search.protocols.members.request import request_members
+    from search.protocols.members.request import request_members, usual_model
 
+    directory = find_run(run)
+    model = model or usual_model(directory)
+    if model != "single":
         request_members(directory, model)
     with quiet_libraries() as terminal:
         start_tensorflow(deterministic=True)

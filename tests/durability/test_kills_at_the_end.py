@@ -166,7 +166,7 @@ def test_twenty_kills_in_exports_leave_the_run_as_it_was(server, whole):
     for kind in ("keras", "savedmodel"):
         target = directory.model_file.with_suffix(f".{kind}")
         where = ("--out", workspace / "copy.keras") if kind == "keras" else ()
-        command = ("export", "whole", "--format", kind, *map(str, where))
+        command = ("export", "whole", "--model", "single", "--format", kind, *map(str, where))
         attempt = server.run(workspace, *command)
         assert attempt.code == 0, attempt.messages
         exports[kind] = contents(workspace / "copy.keras" if where else target)

@@ -27,11 +27,13 @@ from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore
 from search.final.retrain import Searched, train_final_models, train_fold_models
 from search.machine.failures import machine_failures_in_one_line
+from search.plan.cost import CostModel
 from search.protocols.members.request import MembersRequest, request_members
 from search.protocols.members.train import out_of_fold_of_seeds, searched_again
 from search.run_folder.directory import RunDirectory
 from search.screen.output import messages
 from search.screen.progress import RunProgress
+from search.text import rounded
 from search.trials.out_of_fold import OutOfFold
 from search.trials.tail import TrainedTail
 
@@ -93,6 +95,7 @@ def export_members(
     with machine_failures_in_one_line(run.path, batch_size=config.search.batch_size), heard_by(listener):
         searched, stored = searched_again(run, progress)
         store = _store(run, request, progress)
+        _say_time(searched, request, progress)
         network = searched.network(config.preparation.image_size)
         members = (
             _seeds(run, searched, stored, store, network, request.count, progress)
@@ -114,6 +117,19 @@ def export_members(
             exported = write(Source(file, metadata, usual, own, f"the mean of its {len(members.tails)} members"))
         store.forget()
     return exported
+
+
+def _say_time(searched: Searched, request: MembersRequest, progress: RunProgress) -> None:
+    """Say how long the training will take, by the epochs of the run's own search."""
+    costs, folds = CostModel(), len(searched.data.folds)
+    depth = searched.outcome.configuration.unfreeze_depth
+    for record in searched.outcome.records:
+        if record.hyperparameters["unfreeze_depth"] == depth and record.status == "completed":
+            fold_epochs = (record.epochs - record.initial_epoch) * folds
+            costs.learn(depth, fold_epochs, record.seconds - record.build_seconds)
+    models = request.count + folds * (request.count - 1) if request.kind == "seeds" else folds
+    seconds = models * searched.epochs * (costs.measured(depth) or 0.0)
+    progress.fact("time", f"{models} models to train, about {rounded(seconds)}; --model single is there at once")
 
 
 def _seeds(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from mammo_data import DataError, load_cases
 from search.cohort import finished_config, job_source
@@ -29,6 +30,21 @@ class MembersRequest:
     config: Config
     count: int
     is_made: bool
+
+
+def usual_model(run: RunDirectory) -> Literal["single", "seeds"]:
+    """What `export` writes where nobody asks: the mean of the seeds, where a run has retrained several.
+
+    A rule that was written down before, over 20 sets of new women, chose it (tests/benchmarks/README.md). A nested run
+    retrains its last winner once.
+
+    Raises:
+        RunError: If the run is not complete or has changed.
+    """
+    finished_model(run)
+    manifest = run.read_manifest()
+    seeds = finished_config(run).retrain.seeds if manifest.protocol == "holdout" else 1
+    return "seeds" if seeds > 1 else "single"
 
 
 def request_members(run: RunDirectory, kind: MemberKind) -> MembersRequest:
