@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -84,22 +85,66 @@ class FinalStore:
         Raises:
             OSError: If it can't be written.
         """
-        path = self._folder / f"{name}.npz"
-        key = json.dumps([name, *self._run, *follows_from], sort_keys=True)
-        arrays = load_checked_npz(path)
-        if arrays is not None and str(arrays.pop(_KEY, "")) == key:
-            try:
-                value = form.unpack(arrays)
-            except (*DAMAGE, AttributeError, LookupError):
-                pass  # a whole file, but of something else: what another version kept under this name
-            else:
-                self._found.append(name)
-                return value
+        return self.kept_each({name: make}, form, *follows_from)[0]
+
+    def kept_each(
+        self, makes: Mapping[str, Callable[[], Value]], form: Form[Value], *follows_from: Any, workers: int = 1
+    ) -> list[Value]:
+        """`kept` for several parts that do not follow from each other.
+
+        Args:
+            makes: By name of the part, what makes it.
+            form: How each is kept.
+            follows_from: As for `kept`.
+            workers: How many are made at a time, in threads.
+
+        Returns:
+            The parts, in the order of their names.
+
+        Raises:
+            OSError: If one can't be written.
+        """
+        found = {name: self._load(name, form, follows_from) for name in makes}
+        missing = {name: make for name, make in makes.items() if found[name] is None}
+        if not missing:
+            return [each[0] for each in found.values() if each is not None]
         self._tell()
-        value = make()
-        path.parent.mkdir(exist_ok=True)  # not its parents: no run goes on in the ruins of its folder
-        save_checked_npz(path, {**form.pack(value), _KEY: np.array(key)})
-        return value
+        if workers == 1:
+            coming: Iterable[Value] = (make() for make in missing.values())
+            made = dict(self._saved(missing, coming, form, follows_from))
+        else:
+            pool = ThreadPoolExecutor(workers, thread_name_prefix="final")
+            try:
+                coming = pool.map(lambda make: make(), missing.values())
+                made = dict(self._saved(missing, coming, form, follows_from))
+            finally:
+                pool.shutdown(cancel_futures=True)
+        return [each[0] if each is not None else made[name] for name, each in found.items()]
+
+    def _saved(
+        self, names: Iterable[str], values: Iterable[Value], form: Form[Value], follows_from: tuple[Any, ...]
+    ) -> Iterator[tuple[str, Value]]:
+        """Each value with its name, kept before the next one is waited for."""
+        for name, value in zip(names, values, strict=True):
+            path = self._folder / f"{name}.npz"
+            path.parent.mkdir(exist_ok=True)  # not its parents: no run goes on in the ruins of its folder
+            save_checked_npz(path, {**form.pack(value), _KEY: np.array(self._key(name, follows_from))})
+            yield name, value
+
+    def _key(self, name: str, follows_from: tuple[Any, ...]) -> str:
+        return json.dumps([name, *self._run, *follows_from], sort_keys=True)
+
+    def _load(self, name: str, form: Form[Value], follows_from: tuple[Any, ...]) -> tuple[Value] | None:
+        """A part as it was kept, alone in a tuple, for it may be None itself; None where it was not."""
+        arrays = load_checked_npz(self._folder / f"{name}.npz")
+        if arrays is None or str(arrays.pop(_KEY, "")) != self._key(name, follows_from):
+            return None
+        try:
+            value = form.unpack(arrays)
+        except (*DAMAGE, AttributeError, LookupError):
+            return None  # a whole file, but of something else: what another version kept under this name
+        self._found.append(name)
+        return (value,)
 
     def forget(self) -> None:
         """Delete everything: what it was kept for is done."""

@@ -5,13 +5,16 @@ Each is kept when it is done (`search.final.kept`), but for the trees of the tri
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from mammo_data import DataError, PreparedSet, RoiSet
 from mammo_data.checks.shortcuts import statistics_model, trivial_statistics
@@ -29,6 +32,7 @@ from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form, as_json
 from search.final.retrain import Searched
 from search.machine.failures import first_line, is_out_of_memory
+from search.machine.speed import cores
 from search.screen.progress import RunProgress
 from search.trials.cross_validation import DivergedError
 from search.trials.data import TrialData, training_shares
@@ -67,11 +71,13 @@ def _linear_probe(
     given = ProbeData(features, offsets, table, searched.settings.minority, seed)
 
     form = Form(pack, unpack)
-    folds = [
-        store.kept(f"probe-fold-{fold + 1}", form, partial(fit_probe, given, training), seed)
-        for fold, (training, _) in enumerate(data.folds)
-    ]
-    probe = store.kept("probe", form, partial(fit_probe, given, np.arange(len(data.labels))), seed)
+    makes = {
+        f"probe-fold-{fold + 1}": partial(fit_probe, given, training) for fold, (training, _) in enumerate(data.folds)
+    }
+    makes["probe"] = partial(fit_probe, given, np.arange(len(data.labels)))
+    # A probe each thread, with one thread of its own.
+    with threadpool_limits(1):
+        *folds, probe = store.kept_each(makes, form, seed, workers=cores())
     asked = [fold.probabilities(given.images(rows)) for fold, (_, rows) in zip(folds, data.folds, strict=True)]
     by_patients = store.kept(
         "by-patients", as_json(tuple[dict[str, Any], ...]), partial(_by_patients, given, data, folds), seed
@@ -99,17 +105,25 @@ def _by_patients(given: ProbeData, data: TrialData, folds: Sequence[LinearProbe]
 
     Its strength stays that of the whole side: to choose it anew for each part would take most of the time.
     """
+
+    def fitted(share: float, fold: int) -> tuple[NDArray[np.float64], int] | None:
+        whole, (training, validation) = folds[fold], data.folds[fold]
+        try:
+            probe = whole if share == 1 else fit_probe(given, training, share=share, strength=whole.strength)
+            used, _ = inner_parts(given, training, share=share)
+        except DataError:  # so few that they can't be drawn from
+            return None
+        return probe.probabilities(given.images(validation)), len({data.patient_ids[row] for row in used})
+
+    asked = list(itertools.product(SHARES, range(len(folds))))
+    with threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
+        found = dict(zip(asked, pool.map(fitted, *zip(*asked, strict=True)), strict=True))
     points = []
     for share in SHARES:
-        tables, patients = [], []
-        try:
-            for whole, (training, validation) in zip(folds, data.folds, strict=True):
-                probe = whole if share == 1 else fit_probe(given, training, share=share, strength=whole.strength)
-                tables.append(probe.probabilities(given.images(validation)))
-                used, _ = inner_parts(given, training, share=share)
-                patients.append(len({data.patient_ids[row] for row in used}))
-        except DataError:  # so few that they can't be drawn from
+        of_folds = [each for fold in range(len(folds)) if (each := found[share, fold]) is not None]
+        if len(of_folds) < len(folds):
             continue
+        tables, patients = zip(*of_folds, strict=True)
         result = _result(LINEAR_PROBE, "", data, tables, None)
         area = fold_macro_auc(result.development, result.folds)
         points.append({"share": share, "patients": float(np.mean(patients)), "macro_ovr_auc": asdict(area)})
