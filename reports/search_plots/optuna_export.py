@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from reports.errors import ReportError
+from reports.search_plots.optuna_sqlite import insert_trials, sqlite_storage
 from reports.search_plots.optuna_study import (
     budgets,
     comparable_trials,
@@ -51,18 +54,9 @@ def export_studies(
     Raises:
         MissingOptunaError: If optuna is not installed.
         ReportError: If the file's ending is another one.
+        FileExistsError: If there is an SQLite file already.
     """
-    with quiet_optuna() as optuna:
-        if path.suffix in SQLITE_SUFFIXES:
-            storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
-        elif path.suffix in JOURNAL_SUFFIXES:
-            storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
-        else:
-            raise ReportError(
-                expected=f"a file ending in {', '.join(SQLITE_SUFFIXES + JOURNAL_SUFFIXES)}",
-                found=str(path),
-                remedy="Name it search.db (SQLite) or search.log (journal).",
-            )
+    with quiet_optuna() as optuna, _storage(optuna, path) as (storage, add_trials):
         space = covering(dimensions, records)
         contents: dict[str, tuple[int | None, list[Any]]] = {
             name: (None, _whole_search(optuna, records, space, full_epochs))
@@ -76,10 +70,25 @@ def export_studies(
             study.set_user_attr("run_name", name)
             if budget is not None:
                 study.set_user_attr("epochs", budget)
-            study.add_trials(trials)
-        if path.suffix in SQLITE_SUFFIXES:
-            storage.engine.dispose()
+            add_trials(study, trials)
     return tuple(contents)
+
+
+@contextmanager
+def _storage(optuna: Any, path: Path) -> Iterator[tuple[Any, Callable[[Any, list[Any]], None]]]:
+    """Where studies are written, and how trials are added to one of them."""
+    if path.suffix in SQLITE_SUFFIXES:
+        with sqlite_storage(path) as storage:
+            yield storage, partial(insert_trials, storage)
+    elif path.suffix in JOURNAL_SUFFIXES:
+        backend = optuna.storages.journal.JournalFileBackend(str(path))
+        yield optuna.storages.JournalStorage(backend), optuna.Study.add_trials
+    else:
+        raise ReportError(
+            expected=f"a file ending in {', '.join(SQLITE_SUFFIXES + JOURNAL_SUFFIXES)}",
+            found=str(path),
+            remedy="Name it search.db (SQLite) or search.log (journal).",
+        )
 
 
 def _whole_search(

@@ -38,7 +38,7 @@ def test_on_the_scale_that_was_drawn_a_decade_is_a_decade() -> None:
     assert study.trials[0].distributions["learning_rate"] == optuna.distributions.FloatDistribution(-4, -1)
 
 
-@pytest.mark.parametrize("name", [pytest.param("search.db", marks=pytest.mark.slow), "search.log"])
+@pytest.mark.parametrize("name", ["search.db", "search.log"])
 def test_the_exported_file_is_opened_by_optuna_with_every_score_in_its_place(tmp_path: Path, name: str) -> None:
     trials = simulated_trials(failed=(7,))
     path = tmp_path / name
