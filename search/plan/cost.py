@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reports.trials import TrialRecord
-from search.plan.execution import Assignment
+from search.plan.execution import Assignment, by_place
 from search.plan.hyperband import HyperbandPlan
 
 # What an epoch of one fold is believed to cost where nothing is known.
@@ -108,15 +108,16 @@ def remaining_work(
     """
     work: defaultdict[int, float] = defaultdict(float)
     any_depth = {depth: 1 / len(depths) for depth in depths}
+    ended_at, flying_at = by_place(records), by_place(running.values())
     for bracket_position, bracket in enumerate(plan.brackets):
         below = any_depth
         # Who is to come: the bracket's own configurations in their order, later the best, as soon as they are known.
         coming: Sequence[int] = plan.configurations_of(bracket_position)
         for rung_position, rung in enumerate(bracket.rungs):
             place = (bracket_position, rung_position)
-            ended = [record for record in records if (record.bracket, record.rung) == place]
+            ended = ended_at[place]
             done = [record for record in ended if record.status == "completed"]
-            flying = [assignment for assignment in running.values() if (assignment.bracket, assignment.rung) == place]
+            flying = flying_at[place]
             missing = max(0, rung.trials - len(done) - len(flying))
             flown = [assignment.configuration for assignment in flying]
             begun = [depth_of[number] for number in [*(r.configuration for r in done), *flown] if number in depth_of]

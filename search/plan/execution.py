@@ -11,10 +11,10 @@ Beside it: when a search with ``search.max_minutes`` starts no further trial, an
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from reports.trials import TrialRecord
 from search.plan.hyperband import HyperbandPlan
@@ -57,6 +57,9 @@ class Assignment:
     epochs: int
 
 
+_Placed = TypeVar("_Placed", TrialState, Assignment, TrialRecord)
+
+
 def next_assignment(plan: HyperbandPlan, history: Sequence[TrialState]) -> Assignment | Literal["wait", "done"]:
     """Decide the next trial: that of the first bracket which has one.
 
@@ -67,9 +70,9 @@ def next_assignment(plan: HyperbandPlan, history: Sequence[TrialState]) -> Assig
     Returns:
         The assignment, "wait" while barriers wait for running trials, or "done".
     """
-    waits = False
+    waits, places = False, by_place(history)
     for bracket in range(len(plan.brackets)):
-        coming = next_in_bracket(plan, bracket, history)
+        coming = _next_in_bracket(plan, bracket, places)
         if isinstance(coming, Assignment):
             return coming
         waits |= coming == "wait"
@@ -85,9 +88,26 @@ def next_in_bracket(
     promotion by the next-best candidate, both only once the others of its rung have ended (so that who replaces whom
     does not depend on when the failure came). A rung that still lacks trials promotes what it has.
     """
+    return _next_in_bracket(plan, bracket, by_place(history))
+
+
+def by_place(trials: Iterable[_Placed]) -> Mapping[tuple[int, int], Sequence[_Placed]]:
+    """Bracket and rung to the trials there, none where there are none.
+
+    A long search has hundreds of brackets, and each is asked after every trial.
+    """
+    places: defaultdict[tuple[int, int], list[_Placed]] = defaultdict(list)
+    for trial in trials:
+        places[trial.bracket, trial.rung].append(trial)
+    return places
+
+
+def _next_in_bracket(
+    plan: HyperbandPlan, bracket: int, places: Mapping[tuple[int, int], Sequence[TrialState]]
+) -> Assignment | Literal["wait", "done"]:
     candidates: list[tuple[int, int | None]] = [(number, None) for number in plan.configurations_of(bracket)]
     for position, rung in enumerate(plan.brackets[bracket].rungs):
-        here = [state for state in history if (state.bracket, state.rung) == (bracket, position)]
+        here = places[bracket, position]
         running = any(state.status == "running" for state in here)
         completed = _ranked(here)
         planned = min(rung.trials, len(candidates))
@@ -96,26 +116,13 @@ def next_in_bracket(
             tried = {state.configuration for state in here}
             for configuration, parent in candidates:
                 if configuration not in tried:
-                    first, first_replacing = _places(plan)[bracket, position]
+                    first, first_replacing = plan.numbers[bracket][position]
                     number = first + len(here) if len(here) < planned else first_replacing + len(here) - planned
                     return Assignment(number, configuration, bracket, position, parent, rung.initial_epoch, rung.epochs)
         if running:
             return "wait"
         candidates = [(state.configuration, state.trial) for state in completed]
     return "done"
-
-
-@cache
-def _places(plan: HyperbandPlan) -> dict[tuple[int, int], tuple[int, int]]:
-    """By bracket and rung: the number of its first trial, and that of the first one to replace a failed one."""
-    places, planned, replacing = {}, 0, plan.trials
-    for bracket_position, bracket in enumerate(plan.brackets):
-        candidates = len(plan.configurations_of(bracket_position))
-        for position, rung in enumerate(bracket.rungs):
-            places[bracket_position, position] = planned, replacing
-            planned, replacing = planned + rung.trials, replacing + candidates - rung.trials
-            candidates = rung.trials
-    return places
 
 
 def _ranked(states: Sequence[TrialState]) -> list[TrialState]:
@@ -141,12 +148,12 @@ def promotable_trials(plan: HyperbandPlan, history: Sequence[TrialState]) -> fro
     """
     # Whatever is running counts as failed here: that is the history that asks for the most parents.
     settled = [replace(state, status="failed") if state.status == "running" else state for state in history]
-    kept: set[int] = set()
+    places, settled_places, kept = by_place(history), by_place(settled), set[int]()
     for number, bracket in enumerate(plan.brackets):
-        coming = next_in_bracket(plan, number, settled)
+        coming = _next_in_bracket(plan, number, settled_places)
         if isinstance(coming, Assignment):
             for position in range(max(coming.rung - 1, 0), len(bracket.rungs) - 1):
-                here = [state for state in history if (state.bracket, state.rung) == (number, position)]
+                here = places[number, position]
                 kept |= {state.trial for state in _ranked(here)[: bracket.rungs[position + 1].trials]}
     return frozenset(kept)
 

@@ -40,6 +40,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 _MOST_PROMOTIONS = 2
@@ -90,7 +91,7 @@ class HyperbandPlan:
         """Number of trials; never above ``max_trials``."""
         return _trials(self.brackets)
 
-    @property
+    @cached_property
     def configurations(self) -> int:
         """Number of configurations tried."""
         return sum(bracket.rungs[0].trials for bracket in self.brackets)
@@ -111,14 +112,32 @@ class HyperbandPlan:
 
         Spares are dealt out in proportion to the first rungs: what fails in one bracket must not change another one.
         """
-        first = sum(other.rungs[0].trials for other in self.brackets[:bracket])
-        tried = range(first, first + self.brackets[bracket].rungs[0].trials)
-        spares = [
-            self.configurations + number
-            for number in range(self.spares)
-            if number * self.configurations // self.spares in tried
-        ]
-        return (*tried, *spares)
+        return self._dealt[bracket]
+
+    @cached_property
+    def _dealt(self) -> tuple[tuple[int, ...], ...]:
+        dealt: list[list[int]] = []
+        owner: list[list[int]] = []  # of each configuration, the bracket that tries it
+        for bracket in self.brackets:
+            size, first = bracket.rungs[0].trials, len(owner)
+            dealt.append(list(range(first, first + size)))
+            owner += [dealt[-1]] * size
+        for number in range(self.spares):
+            owner[number * self.configurations // self.spares].append(self.configurations + number)
+        return tuple(map(tuple, dealt))
+
+    @cached_property
+    def numbers(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """By bracket and rung: the number of its first trial, and that of the first one to replace a failed one."""
+        numbers, planned, replacing = [], 0, self.trials
+        for bracket, dealt in zip(self.brackets, self._dealt, strict=True):
+            candidates, of_bracket = len(dealt), []
+            for rung in bracket.rungs:
+                of_bracket.append((planned, replacing))
+                planned, replacing = planned + rung.trials, replacing + candidates - rung.trials
+                candidates = rung.trials
+            numbers.append(tuple(of_bracket))
+        return tuple(numbers)
 
     def limited_to(self, drawn: int) -> HyperbandPlan:
         """What can be carried out with so many configurations, spares included: a discrete space may hold no more."""
