@@ -15,6 +15,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,7 @@ def _goes_on(record: TrialRecord, parent: TrialRecord) -> bool:
 
 def last_failures(records: Sequence[TrialRecord]) -> int:
     """How many trials in a row, up to the last one, ended in an exception or without a defined objective."""
-    failed = [_ended_in_failure(record) for record in reversed(records)]
-    return failed.index(False) if False in failed else len(failed)
+    return sum(1 for _ in takewhile(_ended_in_failure, reversed(records)))
 
 
 def _ended_in_failure(record: TrialRecord) -> bool:

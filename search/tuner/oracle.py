@@ -50,6 +50,7 @@ class SearchOracle(keras_tuner.Oracle):
         self.verbose = 0
         self.bound = bound or TimeBound()
         self.assignments: dict[int, Assignment] = {}
+        self._next_save = 0
 
     def coming(self) -> Assignment | Literal["wait", "done"]:
         """The next trial to start whatever the time, "wait" while that depends on those in training, or "done"."""
@@ -124,6 +125,19 @@ class SearchOracle(keras_tuner.Oracle):
             assignment = record_assignment(record)
             self.end(self._started(assignment, (self.values_of(assignment) or {}) | record.hyperparameters), record)
 
+    def save(self, *, whole: bool = False) -> None:
+        """Write oracle.json, which holds all trials: whenever their number has grown by a thirty-second.
+
+        KerasTuner writes it three times a trial, which after thousands is most of what a small one costs. Nobody goes
+        on from it: `restore` makes it anew.
+
+        Args:
+            whole: Write it now.
+        """
+        if whole or len(self.trials) >= self._next_save:
+            super().save()
+            self._next_save = len(self.trials) * 33 // 32
+
     def _started(self, assignment: Assignment, values: dict[str, Any]) -> Any:
         hyperparameters = self.get_space()
         hyperparameters.values = values
@@ -151,14 +165,20 @@ class PlannedOracle(SearchOracle):
         super().__init__(**options)
         self.plan = plan.limited_to(len(configurations))
         self.configurations = tuple(configurations)
+        # Both only grow, and are asked for after every trial.
+        self._ended: dict[int, TrialState] = {}
+        self._written: list[TrialState] = []
 
     @property
     def history(self) -> list[TrialState]:
         """All trials started so far."""
-        return [
-            _state(assignment, self.trials[f"{number:04d}"].status.lower(), self.trials[f"{number:04d}"].score)
-            for number, assignment in self.assignments.items()
-        ]
+        running = [each for number, each in self.assignments.items() if number not in self._ended]
+        return [*self._ended.values(), *(_state(assignment, "running", None) for assignment in running)]
+
+    def end(self, trial: Any, record: TrialRecord) -> None:
+        """As `SearchOracle.end`."""
+        super().end(trial, record)
+        self._ended[record.trial] = _state(record, trial.status.lower(), trial.score)
 
     def coming(self) -> Assignment | Literal["wait", "done"]:
         """The plan's next trial."""
@@ -184,8 +204,9 @@ class PlannedOracle(SearchOracle):
 
     def next_to_write(self, written: Sequence[TrialRecord]) -> int | None:
         """What the plan carries out one after the other."""
-        states = [_state(record_assignment(record), record.status, record.objective) for record in written]
-        coming = next_assignment(self.plan, states)
+        new = written[len(self._written) :]
+        self._written += [_state(record, record.status, record.objective) for record in new]
+        coming = next_assignment(self.plan, self._written)
         return coming.trial if isinstance(coming, Assignment) else None
 
     @property
@@ -194,12 +215,10 @@ class PlannedOracle(SearchOracle):
         return promotable_trials(self.plan, self.history)
 
 
-def _state(assignment: Assignment, status: Any, objective: float | None) -> TrialState:
+def _state(trial: Assignment | TrialRecord, status: Any, objective: float | None) -> TrialState:
     # A completed trial without an objective, as old versions recorded it, had failed to KerasTuner.
     status = "failed" if status == "completed" and objective is None else status
-    return TrialState(
-        assignment.trial, assignment.configuration, assignment.bracket, assignment.rung, status, objective
-    )
+    return TrialState(trial.trial, trial.configuration, trial.bracket, trial.rung, status, objective)
 
 
 def record_assignment(record: TrialRecord) -> Assignment:

@@ -129,6 +129,7 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         for record in sorted(left, key=lambda record: (record.bracket, record.rung, record.trial)):
             self._record(*self._early[record.trial])
         self._executor.flush()
+        self.oracle.save(whole=True)
         self._delete_checkpoints()
         shutil.rmtree(self._run_directory / "in_flight", ignore_errors=True)
 
