@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
@@ -89,7 +89,7 @@ def listed(records: Sequence[TrialRecord], *, sort: Order, best: int | None) -> 
 
 def as_json(directory: RunDirectory, rows: Sequence[TrialRecord], records: Sequence[TrialRecord]) -> dict[str, Any]:
     """Rows as a JSON-able dict; the schema is in search/cli/README.md."""
-    rank = ranks(records)
+    rank, parents = ranks(records), _parents(records)
     names = [field.name for field in fields(TrialRecord) if field.name not in _NOT_LISTED]
     extent = search_extent(directory)
     return {
@@ -99,7 +99,7 @@ def as_json(directory: RunDirectory, rows: Sequence[TrialRecord], records: Seque
         "cut_short": asdict(extent) if extent and extent.ended_by else None,
         "trials": [
             {
-                "lineage": lineage(record, records),
+                "lineage": lineage(record, parents),
                 "objective_sd": objective_sd(record),
                 "rank": rank.get(record.trial),
                 **{name: getattr(record, name) for name in names},
@@ -152,13 +152,13 @@ def table_of(
 
 def _columns(rank: dict[int, int], records: Sequence[TrialRecord]) -> dict[str, Callable[[TrialRecord], str]]:
     """Name of each column to its text of a trial."""
-    order = list(SHORT_NAMES)
+    order, parents = list(SHORT_NAMES), _parents(records)
     drawn = {name for record in records for name in record.hyperparameters}
     names = sorted(drawn, key=lambda name: (order.index(name) if name in order else len(order), name))
     return {
         "rank": lambda record: str(rank.get(record.trial, "")),
         "trial": lambda record: str(record.trial),
-        "from": lambda record: "<".join(map(str, lineage(record, records))),
+        "from": lambda record: "<".join(map(str, lineage(record, parents))),
         "b/r": lambda record: f"{record.bracket}/{record.rung}",
         "epochs": lambda r: f"{r.initial_epoch}-{r.epochs}" if r.initial_epoch else str(r.epochs),
         "macro AUC": _score,
@@ -200,9 +200,17 @@ def nothing_yet(directory: RunDirectory) -> str:
     return f"no trial of {directory.name} has ended yet; see: mammo-search status {directory.name}"
 
 
-def lineage(record: TrialRecord, records: Sequence[TrialRecord]) -> list[int]:
-    """The trials that a trial continues, the nearest first."""
-    parents = {each.trial: each.parent for each in records}
+def _parents(records: Sequence[TrialRecord]) -> dict[int, int | None]:
+    return {record.trial: record.parent for record in records}
+
+
+def lineage(record: TrialRecord, parents: Mapping[int, int | None]) -> list[int]:
+    """The trials that a trial continues, the nearest first.
+
+    Args:
+        record: The trial.
+        parents: Each trial of the search to the one that it continues.
+    """
     found: list[int] = []
     parent = record.parent
     while parent is not None and parent not in found:
