@@ -29,6 +29,7 @@ import pytest
 from mammo_data.cases import Case, CaseTable
 from mammo_data.preparation.prepared import PreparationSettings, prepare
 from mammo_data.sources.open import open_source
+from mammo_data.splits import patient_split
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, float]:
@@ -90,7 +91,7 @@ class ManyFilms:
         self.image_ids = tuple(f"film{number:05d}" for number in range(films))
         cases = tuple(Case(image_id, f"p{n // 2}", ("no", "yes")[n % 2]) for n, image_id in enumerate(self.image_ids))
         self.case_table = CaseTable(cases, ("no", "yes"))
-        self.fingerprint = hashlib.sha256(f"{films} {side}".encode()).hexdigest()
+        self.fingerprint = self.films_fingerprint = hashlib.sha256(f"{films} {side}".encode()).hexdigest()
 
     def paths(self, image_id: str) -> tuple[str, ...]:
         return (image_id,)
@@ -108,7 +109,7 @@ def peak_bytes(films: int, cache: Path) -> int:
     source = ManyFilms(films)
     tracemalloc.start()
     try:
-        prepare(source, PreparationSettings(image_size=224), cache, workers=2)
+        prepare(source, PreparationSettings(image_size=448), cache, workers=2)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -116,6 +117,12 @@ def peak_bytes(films: int, cache: Path) -> int:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_films(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = ManyFilms(3220).case_table
+    split = patient_split(table, test_fraction=0.2, folds=5, seed=0)
+    dealt = [len(split.test_rows(table)), *(len(split.fold_rows(table, fold)[1]) for fold in range(5))]
+    assert dealt[0] == 644
+    assert sum(dealt) == 3220
+    assert max(dealt[1:]) - min(dealt[1:]) <= 4
     few, many = peak_bytes(322, tmp_path / "few"), peak_bytes(3220, tmp_path / "many")
     with capsys.disabled():
         print(f"\npeak while preparing: {few / 2**20:.0f} MiB with 322 films, {many / 2**20:.0f} MiB with 3,220")
