@@ -25,6 +25,7 @@ from search.plan.space import Configuration
 from search.seeding import generator
 from search.trials.data import ClassEmphasis
 from search.trials.head import keras_initializer, runtime_head
+from search.trials.momentum import OnePassMomentum
 from search.trials.steps import CompiledSteps, ParameterGroup
 
 State = dict[str, NDArray[Any]]
@@ -33,13 +34,12 @@ _STEP_BYTES = 256 * 2**20
 _INFERENCE_BATCH = 64
 
 
-def build_optimizer(name: str, learning_rate: float, *, decays: bool = True) -> keras.Optimizer:
+def build_optimizer(name: str, learning_rate: float) -> keras.Optimizer:
     """An optimizer by the name that the configuration uses.
 
     Args:
         name: "sgd" (Nesterov-free momentum 0.9, as BiT's own fine-tuning), "adam" or "adamw" (weight decay 0.004).
         learning_rate: Start value; the trainer assigns each step's.
-        decays: Whether AdamW's weight decay is applied.
 
     Raises:
         ValueError: If the name is unknown.
@@ -50,7 +50,7 @@ def build_optimizer(name: str, learning_rate: float, *, decays: bool = True) -> 
         case "adam":
             return keras.optimizers.Adam(learning_rate)
         case "adamw":
-            return keras.optimizers.AdamW(learning_rate, weight_decay=0.004 if decays else 0.0)
+            return keras.optimizers.AdamW(learning_rate, weight_decay=0.004)
     raise ValueError(f"Expected optimizer 'sgd', 'adam' or 'adamw'. Received: name={name!r}")
 
 
@@ -227,12 +227,17 @@ def _parameter_groups(model: keras.Model, tail: keras.Model, optimizer: str) -> 
     in_backbone = {id(variable) for variable in backbone}
     head = [variable for variable in model.trainable_variables if id(variable) not in in_backbone]
     # Weight decay would pull the pretrained weights to zero: BiT's fine-tuning has none, and their start is not zero.
-    groups = [ParameterGroup(build_optimizer(optimizer, 0.0), head)]
+    groups = [ParameterGroup(_optimizer(optimizer), head)]
     if backbone:
-        groups.append(ParameterGroup(build_optimizer(optimizer, 0.0, decays=False), backbone))
+        groups.append(ParameterGroup(_optimizer("adam" if optimizer == "adamw" else optimizer), backbone))
     for group in groups:
         group.optimizer.build(group.variables)
     return groups
+
+
+def _optimizer(name: str) -> keras.Optimizer:
+    built = build_optimizer(name, 0.0)
+    return OnePassMomentum.from_config(built.get_config()) if name == "sgd" else built
 
 
 def _array(variable: keras.Variable) -> NDArray[Any]:
