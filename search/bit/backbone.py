@@ -16,11 +16,12 @@ import keras
 import numpy as np
 
 from search.bit.architecture import BitArchitecture, Unit
-from search.bit.layers import GROUP_NORM_EPSILON, ChannelMomentsGroupNorm, StandardizedConv2D, fold_kernel
+from search.bit.layers import GROUP_NORM_EPSILON, ChannelMomentsGroupNorm, PixelMean, StandardizedConv2D, fold_kernel
 
 ImageSize = int | tuple[int | None, int | None] | None
 ROOT_CONV = "resnet/root_block/standardized_conv2d"
 FINAL_NORM = "resnet/group_norm"
+POOL = "resnet.pool"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class _TrainableLayers:
 
     def norm_relu(self, x: Any, name: str, groups: int) -> Any:
         return ChannelMomentsGroupNorm(groups, name=_layer_name(name), dtype=self.dtype)(x)
+
+    def pool(self, x: Any) -> Any:
+        return PixelMean(name=POOL, dtype="float32")(x)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ class _FoldedLayers(_TrainableLayers):
             x = keras.layers.ZeroPadding2D(size // 2, name=f"{layer_name}.pad", dtype=self.dtype)(x)
         layer = keras.layers.Conv2D(filters, size, stride, padding, use_bias=False, name=layer_name, dtype=self.dtype)
         return layer(x)
+
+    def pool(self, x: Any) -> Any:
+        return keras.layers.GlobalAveragePooling2D(name=POOL, dtype="float32")(x)
 
 
 @dataclass(frozen=True)
@@ -246,8 +253,7 @@ def _unit(layers: _TrainableLayers, x: Any, unit: Unit, groups: int) -> Any:
 
 
 def _pooled(layers: _TrainableLayers, x: Any, groups: int) -> Any:
-    x = layers.norm_relu(x, FINAL_NORM, groups)
-    return keras.layers.GlobalAveragePooling2D(name="resnet.pool", dtype="float32")(x)
+    return layers.pool(layers.norm_relu(x, FINAL_NORM, groups))
 
 
 def _pixels(image_size: ImageSize) -> Any:

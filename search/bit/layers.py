@@ -14,8 +14,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from search.bit import fused
+
 WEIGHT_STANDARDIZATION_EPSILON = 1e-10
 GROUP_NORM_EPSILON = 1e-5
+_DEEP = 512
+"""From so many channels on, bfloat16's gradient to a 3x3 kernel is faster as products: 17 ms in place of 39 at 7 by 7
+pixels; of 256 channels at 14 by 14 it is slower."""
 
 
 def standardize_kernel(kernel: Any, epsilon: float = WEIGHT_STANDARDIZATION_EPSILON) -> Any:
@@ -87,9 +92,18 @@ class StandardizedConv2D(keras.layers.Layer):
         """The kernel that convolves, float32."""
         return standardize_kernel(self.kernel, self.epsilon)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Any, training: bool | None = None) -> Any:
         """Convolve [B, H, W, in] to [B, H', W', filters] in the layer's compute dtype."""
-        kernel = ops.cast(self.standardized_kernel(), x.dtype)
+        on_cpu = not _has_gpu()
+        if training and on_cpu:
+            kernel = fused.standardize(self.kernel, self.epsilon, x.dtype)
+        else:
+            kernel = ops.cast(self.standardized_kernel(), x.dtype)
+        if self.kernel_size == 1 and on_cpu:
+            return _product_of_pixels(x if self.strides == 1 else x[:, :: self.strides, :: self.strides], kernel)
+        is_deep = min(kernel.shape[2:]) >= _DEEP and None not in x.shape[1:3] and x.dtype == "bfloat16"
+        if training and on_cpu and is_deep and (self.kernel_size, self.strides, self.padding) == (3, 1, 1):
+            return fused.convolve_3x3(x, kernel)
         if self.strides == 1 and self.padding and 2 * self.padding == self.kernel_size - 1:
             return ops.conv(x, kernel, padding="same", data_format="channels_last")
         if self.padding:
@@ -110,6 +124,16 @@ class StandardizedConv2D(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
+def _product_of_pixels(x: Any, kernel: Any) -> Any:
+    """A 1x1 convolution as one matrix product.
+
+    On a CPU its gradients are faster than the convolution's: to the kernel 1.2 times in float32, 5 times in bfloat16.
+    """
+    entering, leaving = kernel.shape[-2:]
+    products = ops.matmul(ops.reshape(x, (1, -1, entering)), ops.reshape(kernel, (1, entering, leaving)))
+    return ops.reshape(products, (-1, *ops.shape(x)[1:3], leaving))
+
+
 @cache
 def _has_gpu() -> bool:
     return bool(keras.distribution.list_devices("gpu"))
@@ -127,6 +151,15 @@ def _mean_over_pixels(x: Any) -> Any:
     n = rows * columns
     sums = ops.matmul(ops.full((1, 1, n), 1 / n, dtype=x.dtype), ops.reshape(x, (-1, n, channels)))
     return ops.reshape(sums, (-1, 1, 1, channels))
+
+
+@keras.saving.register_keras_serializable(package="mammo_search")
+class PixelMean(keras.layers.GlobalAveragePooling2D):
+    """Keras's pooling, its gradient one pass over the image instead of three."""
+
+    def call(self, inputs: Any) -> Any:
+        """Average [B, H, W, C] to [B, C]."""
+        return ops.squeeze(_mean_over_pixels(inputs), (1, 2))
 
 
 @keras.saving.register_keras_serializable(package="mammo_search")
@@ -158,8 +191,10 @@ class ChannelMomentsGroupNorm(keras.layers.Layer):
     def _channel_weight(self, name: str, channels: int, initializer: str) -> keras.Variable:
         return self.add_weight(shape=(channels,), initializer=initializer, name=name, dtype="float32", autocast=False)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Any, training: bool | None = None) -> Any:
         """Normalise, scale, shift and rectify [B, H, W, C]; statistics in float32, result in the compute dtype."""
+        if training and None not in x.shape and not _has_gpu():
+            return fused.norm_relu(x, self.gamma, self.beta, self.groups, self.epsilon)
         wide = ops.cast(x, "float32")
         mean = _mean_over_pixels(wide)
         # Around each channel's own mean: E[x²] − E[x]² cancels where a residual stream sits far from zero.

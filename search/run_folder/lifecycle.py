@@ -22,7 +22,7 @@ from search.run_folder.manifest import ComputedOn, Manifest
 from search.run_folder.trial_log import read_records
 from search.text import printable
 
-RESULTS_VERSION = 2
+RESULTS_VERSION = 3
 """Raise it with every change to the code that changes the results of a search; of its plan a run has a fingerprint."""
 _FREE_SECTIONS = {"output", "cache", "report"}
 _FREE_SETTINGS = {

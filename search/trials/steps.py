@@ -52,6 +52,7 @@ class CompiledSteps:
         self._graphs: dict[Any, Any] = {}
         loss_function = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         variables = [variable for group in groups for variable in group.variables]
+        self._variables = [*model.variables, *(one for group in groups for one in group.optimizer.variables)]
 
         # Values arrive as they are stored (float16 or float32) and are cast in the graph: half the bytes to move.
         def train(values: Any, labels: Any, rates: Any, class_weights: Any, logit_offset: Any) -> Any:
@@ -120,9 +121,12 @@ class CompiledSteps:
         if key not in self._graphs:
             clock = time.perf_counter()
             graph = function.get_concrete_function(*specs)
-            # The runtime optimises and places a graph when it is first called: here over no step, or over one image.
-            length = 0 if function is self._train else 1
-            graph(*(tf.zeros([length if size is None else size for size in spec.shape], spec.dtype) for spec in specs))
+            # The runtime optimises and places a graph, and XLA compiles its loops, when they are first run: here over
+            # one step or one image, of which nothing is kept.
+            before = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in self._variables]
+            graph(*(tf.zeros([size or 1 for size in spec.shape], spec.dtype) for spec in specs))
+            for variable, value in zip(self._variables, before, strict=True):
+                variable.assign(value)
             self._graphs[key] = graph
             self.build_seconds += time.perf_counter() - clock
         return self._graphs[key]

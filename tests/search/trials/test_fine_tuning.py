@@ -93,6 +93,20 @@ def test_a_factor_of_one_is_one_optimizer_over_all_variables_to_the_bit(trainers
         assert all(np.array_equal(together[name], apart[name]) for name in apart)
 
 
+def test_making_the_graphs_leaves_no_trace(engine):
+    from search.trials.data import class_emphasis
+
+    trainer = trainer_for(engine)
+    trainer.begin(CONFIGURATION, 0, "fold", 0)
+    before = trainer.state()
+    bank, none = engine.data.banks[1].values, np.zeros((0, 8), np.int32)
+    emphasis = class_emphasis("balanced", engine.data.labels, 3)
+    trainer._steps.train(bank[none], none, np.zeros((0, 2), np.float32), emphasis)
+    trainer.logits(bank, np.arange(3))
+    assert trainer.build_seconds > 0
+    assert all(np.array_equal(value, before[name]) for name, value in trainer.state().items())
+
+
 def test_a_zero_start_gives_equal_probabilities_and_leaves_the_rest_of_the_head_as_it_was(trainers, engine):
     trainer = trainers["sgd"]
     trainer.begin(CONFIGURATION, 0, "fold", 0, head_init="glorot")
