@@ -59,18 +59,18 @@ def folder_size(folder: Path) -> int:
 
 
 @cache
-def _matrix() -> Any:
+def _matrix(dtype: str) -> Any:
     import numpy as np
     import tensorflow as tf
 
-    return tf.constant(np.random.default_rng(0).normal(size=(2048, 2048)), tf.float32)
+    return tf.cast(np.random.default_rng(0).normal(size=(2048, 2048)), dtype)
 
 
-def matrix_product_rate() -> float:
-    """Operations a second of one float32 product of 2048 × 2048 matrices, in TensorFlow."""
+def matrix_product_rate(dtype: str = "float32") -> float:
+    """Operations a second of one product of 2048 × 2048 matrices, in TensorFlow."""
     import tensorflow as tf
 
-    matrix = _matrix()
+    matrix = _matrix(dtype)
     start = time.perf_counter()
     tf.matmul(matrix, matrix).numpy()
     return 2 * 2048**3 / (time.perf_counter() - start)
