@@ -114,8 +114,9 @@ def searched(folder: Path, seed: int, *, trials: int) -> FinalModel:
     films = write_phantom(folder / "films", patients=PATIENTS, seed=seed, image_size=FILM_SIZE)
     seeds = dict.fromkeys(("split.seed", "search.seed", "backbone.weights_seed"), seed)
     places = {"data.path": films, "output.runs": folder / "runs", "output.cache": folder / "cache"}
-    # Five folds, as the demonstration had when the first sets were run.
-    settings = {**seeds, **places, "search.max_trials": trials, "data.accept_problems": True, "split.folds": 5}
+    # Its folds, depths and epochs when the first sets were run.
+    then = {"split.folds": 5, "space.unfreeze_depth": [0, 1, 2, 3], "search.max_epochs": 18}
+    settings = {**seeds, **places, **then, "search.max_trials": trials, "data.accept_problems": True}
     return run_job(Job(load_config(None, settings, base=demo_config()), name="set", detail="quiet"))
 
 

@@ -13,12 +13,12 @@ Measured on 2 cores (Xeon with AMX) that other processes used as well, before an
 and 0.60. In processor time of one thread oneDNN's convolutions and products of 7 by 7 pixels reach 0.80 to 0.96 of a
 square product's rate in float32, so that a step of depth 1 without anything else would reach 0.88 there. Tried, no
 gain:
-    the first convolution's gradient to its input: the norm below it needs it; the norm's own is pruned already
+    the first convolution's gradient to its input: the norm below it needs it
     1x1 convolutions as MatMul, not BatchMatMul: to the kernel 0.67 of a product's rate at 14 by 14 pixels, not 0.86
     1x1 convolutions as products in validation as well: 0.98 to 1.12 times the time
     3x3 to the kernel as nine products, one over all patches, or shifted rows: slower in float32, and in bfloat16
     with 256 channels
-    norm and standardisation in TensorFlow's operations with the gradients written out: half of the gain of XLA's loops
+    norm and standardisation in TensorFlow's operations with the gradients written out: less than XLA's loops gain
     Adam by TensorFlow's kernel: 3 times as fast, but 1 − β₂ is rounded, which moves velocities by 1e-5
 """
 
