@@ -5,7 +5,9 @@ from __future__ import annotations
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +45,14 @@ class Clocks:
     Attributes:
         train: Unfreeze depth to seconds of each epoch of a fold.
         validate: The same of the validations.
-        products: Unfreeze depth to float32 matrix products, measured after each of its runs.
+        products: Unfreeze depth to matrix products in the tail's type, measured after each of its runs.
         checkpoints: Most runs with checkpoints on the disk at a time.
     """
 
-    def __init__(self, trainers: Any, run_directory: Path) -> None:
+    def __init__(self, trainers: Any, run_directory: Path, policy: str) -> None:
         self.train: dict[int, list[float]] = defaultdict(list)
         self.validate: dict[int, list[float]] = defaultdict(list)
-        self.products: dict[int, ProductRates] = defaultdict(ProductRates)
+        self.products: dict[int, ProductRates] = defaultdict(partial(ProductRates, policy.removeprefix("mixed_")))
         self.checkpoints = 0
         self._trainers = trainers
         self._run_directory = run_directory
@@ -71,9 +73,17 @@ class Clocks:
 
 
 def engine_side(
-    setting: Setting, depths: tuple[int, ...], workspace: Path, *, one_run_a_depth: int | None
+    setting: Setting,
+    depths: tuple[int, ...],
+    workspace: Path,
+    *,
+    one_run_a_depth: int | None,
+    give: Callable[[Any, Any], None] | None = None,
 ) -> dict[str, Any]:
-    """Banks, then the whole plan, or where ``one_run_a_depth`` is given one run of so many epochs at each depth."""
+    """Banks, then the whole plan, or where ``one_run_a_depth`` is given one run of so many epochs at each depth.
+
+    ``give`` is called with the views and the trials' data when all is over.
+    """
     from search.bit.architecture import R50X1
     from search.bit.weights import random_weights
     from search.boundary.banks import boundary_shapes, boundary_values
@@ -91,7 +101,7 @@ def engine_side(
     plan, configurations = planned(setting, depths, one_run_a_depth)
     # Known configurations are tried first, in their order: these are the ones that the other side tries.
     config = config.model_copy(update={"space": _space_of(config.space, configurations)})
-    weights = random_weights(R50X1, 0)
+    weights, (trunk, tail) = random_weights(R50X1, 0), setting.policies
     banks = plan_banks(
         table.labels[split.development_rows(table)],
         len(table.class_names),
@@ -105,7 +115,13 @@ def engine_side(
         start = time.perf_counter()
         views = stored_views(films, split, banks, seed=SEED, augmentation=config.augmentation.settings())
         values = boundary_values(
-            views, banks, architecture=R50X1, weights=weights, cache=workspace / "banks", max_bytes=10**12
+            views,
+            banks,
+            architecture=R50X1,
+            weights=weights,
+            cache=workspace / "banks",
+            max_bytes=10**12,
+            dtype=trunk,
         )
         data = development_data(values, views.offsets, films, split, folds=FOLDS)
         filled = time.perf_counter() - start
@@ -116,9 +132,12 @@ def engine_side(
             steps_per_epoch=-(-training // config.search.batch_size),
             full_epochs=plan.max_epochs,
         )
-        clocks = Clocks(TrainerPool(R50X1, weights, data, optimizer=config.search.optimizer), folder)
+        pool = TrainerPool(R50X1, weights, data, optimizer=config.search.optimizer, dtype=tail)
+        clocks = Clocks(pool, folder, tail)
         outcome = run_search(plan, config, data, settings, trainers=clocks, run_directory=folder, listener=clocks)
         wall = time.perf_counter() - start - sum(products.seconds for products in clocks.products.values())
+    if give:
+        give(views, data)
     records = outcome.records
     images = settings.steps_per_epoch * settings.batch_size
     return {
@@ -130,6 +149,15 @@ def engine_side(
         "overhead": [record.overhead_seconds for record in records],
         "builds": [record.build_seconds for record in records if record.build_seconds > 0.05],
         "runs": len(records),
+        "trials": [
+            {
+                "configuration": record.configuration,
+                "values": record.hyperparameters,
+                "initial_epoch": record.initial_epoch,
+                "epochs": record.epochs,
+            }
+            for record in records
+        ],
         "epochs": sum(record.epochs - record.initial_epoch for record in records),
         "by_depth": {
             depth: _of_depth(clocks, depth, R50X1.convolution_flop(setting.side), images) for depth in clocks.train

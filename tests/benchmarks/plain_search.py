@@ -1,7 +1,8 @@
 """A search as KerasTuner's documentation teaches it, for comparison: build, fit and checkpoint each run from pixels.
 
-The backbone is the same native one with its frozen part in the graph, the runs are those of the same planned oracle,
-promotions load the parent's best checkpoint as KerasTuner's own Hyperband does, and there is one validation split.
+The backbone is the same native one with its frozen part in the graph, in the engine's precision; the runs are those of
+the same planned oracle, promotions load the parent's best checkpoint as KerasTuner's own Hyperband does, and there is
+one validation split.
 """
 
 from __future__ import annotations
@@ -16,10 +17,16 @@ import keras
 import keras_tuner
 import tensorflow as tf
 
+from search.bit import R50X1, assign_official
+from search.bit.backbone import boundary_key, build_tail, build_trunk
+from search.bit.weights import random_weights
 from search.hypermodel import MammoHyperModel
+from search.plan.space import Configuration
+from search.trials.head import plain_head
+from search.trials.tail import build_optimizer
 from search.tuner.oracle import PlannedOracle
 from tests.benchmarks.search_setting import FOLDS, SEED, Setting, planned, prepared_films
-from tests.benchmarks.usage import ProductRates, Usage
+from tests.benchmarks.usage import ProductRates, Usage, folder_size
 
 
 @dataclass
@@ -51,6 +58,40 @@ class _EpochClock(keras.callbacks.Callback):
         self.seconds.append(time.perf_counter() - self.begun)
 
 
+class PlainHyperModel(MammoHyperModel):
+    """`MammoHyperModel` whose backbone has a dtype policy for the frozen part and one for the rest.
+
+    Args:
+        policies: Both.
+        **kwargs: Of `MammoHyperModel`.
+    """
+
+    def __init__(self, policies: tuple[str, str], **kwargs: Any) -> None:
+        super().__init__(R50X1, random_weights(R50X1, 0), **kwargs)
+        self.policies = policies
+
+    def build_configuration(self, configuration: Configuration) -> keras.Model:
+        depth, (frozen, trained) = configuration.unfreeze_depth, self.policies
+        trunk = build_trunk(R50X1, self.image_size, [depth], fold=False, dtype=frozen)
+        shape = R50X1.boundary_shape(depth, (self.image_size, self.image_size))
+        tail = build_tail(R50X1, depth, shape, dtype=trained)
+        for part in (trunk, tail):
+            assign_official(part, self.weights.arrays)
+        pixels = keras.Input((self.image_size, self.image_size, 3), name="pixels")
+        logits = plain_head(
+            tail(trunk(pixels)[boundary_key(depth)]),
+            width=configuration.head_width,
+            n_classes=self.n_classes,
+            dropout=configuration.dropout,
+            l2=configuration.l2,
+            head_init=self.head_init,
+        )
+        model = keras.Model(pixels, keras.layers.Softmax()(logits))
+        model.compile(optimizer=build_optimizer(self.optimizer, configuration.learning_rate))
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+
 class TimedHyperModel(keras_tuner.HyperModel):
     """`MammoHyperModel` with the objective as a metric and a clock."""
 
@@ -78,9 +119,9 @@ class TimedHyperModel(keras_tuner.HyperModel):
 class PlainTuner(keras_tuner.Tuner):
     """KerasTuner's tuner; epochs and the parent's checkpoint as in its Hyperband."""
 
-    def __init__(self, oracle: PlannedOracle, hypermodel: TimedHyperModel, directory: Path) -> None:
+    def __init__(self, oracle: PlannedOracle, hypermodel: TimedHyperModel, directory: Path, dtype: str) -> None:
         self.timed = hypermodel
-        self.products = ProductRates()
+        self.products = ProductRates(dtype)
         super().__init__(
             oracle=oracle, hypermodel=hypermodel, directory=str(directory), project_name="plain", overwrite=True
         )
@@ -119,8 +160,6 @@ def plain_side(
     ``wall`` is of everything, ``runs`` has the parts of each run.
     """
     from mammo_data.training.pipeline import evaluation_dataset, training_dataset
-    from search.bit.architecture import R50X1
-    from search.bit.weights import random_weights
     from search.plan.space import declare_space
 
     films, split = prepared_films(setting, workspace)
@@ -146,13 +185,12 @@ def plain_side(
     declare_space(hyperparameters, config.space)
     keras.utils.set_random_seed(SEED)
     oracle = PlannedOracle(plan, configurations, hyperparameters=hyperparameters, seed=SEED)
-    hypermodel = MammoHyperModel(
-        R50X1, random_weights(R50X1, 0), image_size=setting.side, n_classes=classes, space=config.space
-    )
+    hypermodel = PlainHyperModel(setting.policies, image_size=setting.side, n_classes=classes, space=config.space)
     folder = workspace / "plain"
     with Usage(folder) as usage:
         start = time.perf_counter()
-        tuner = PlainTuner(oracle, TimedHyperModel(hypermodel), folder)
+        dtype = setting.policies[1].removeprefix("mixed_")
+        tuner = PlainTuner(oracle, TimedHyperModel(hypermodel), folder, dtype)
         tuner.search(one_hot(fed, classes), validation_data=one_hot(held, classes), verbose=0)
         wall = time.perf_counter() - start - tuner.products.seconds
     return {
@@ -162,6 +200,7 @@ def plain_side(
         "runs": [asdict(run) for run in tuner.timed.runs],
         "objective": max(trial.score for trial in oracle.trials.values()),
         "disk": usage.disk,
+        "disk_at_the_end": folder_size(folder),
         "memory": usage.memory,
         "matmul_gflops": statistics.median(tuner.products.rates) / 1e9,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ class Setting:
         max_epochs: Full budget of a configuration.
         views: Stored views of an image of the most frequent class.
         most_views: Of the rarest.
+        precision: A key of `search.bit.precision.POLICIES`.
+        films: Folder or archive of real films; "": synthetic ones.
     """
 
     side: int
@@ -29,6 +32,8 @@ class Setting:
     max_epochs: int
     views: int
     most_views: int
+    precision: str = "float32"
+    films: str = ""
 
     def config(self, depths: tuple[int, ...]) -> Any:
         """The search's configuration; "search.max_trials" and the space are what both sides share."""
@@ -44,24 +49,34 @@ class Setting:
                 "augmentation.most_views": self.most_views,
                 "search.max_trials": self.max_trials,
                 "search.max_epochs": self.max_epochs,
-                "search.precision": "float32",
+                "search.precision": self.precision,
             },
         )
+
+    @property
+    def policies(self) -> tuple[str, str]:
+        """Keras's dtype policies of trunk and tail."""
+        from search.bit.precision import POLICIES
+
+        return POLICIES[self.precision]
 
 
 SMALL = Setting(side=96, patients=40, max_trials=5, max_epochs=3, views=2, most_views=4)
 FULL = Setting(side=224, patients=161, max_trials=40, max_epochs=30, views=4, most_views=16)
-SETTINGS = {"small": SMALL, "full": FULL}
+PLAN_OF_40 = {"trials": 38, "configurations": 28, "epochs": 420}
+"""The plan of `FULL`. It is pinned: figures of another plan could not be compared with earlier ones."""
+MIAS = Path(os.environ.get("MAMMO_SEARCH_MIAS", Path(__file__).parents[3] / "shared" / "mias"))
+"""Where the tests look for the real films."""
 
 
 def prepared_films(setting: Setting, cache: Path) -> tuple[Any, Any]:
-    """Synthetic films, prepared, and the split of their patients."""
+    """Films, prepared, and the split of their patients."""
     from mammo_data.phantom.dataset import write_phantom
     from mammo_data.preparation.prepared import prepare
     from mammo_data.sources.open import open_source
     from mammo_data.splits import patient_split
 
-    folder = cache / "films"
+    folder = Path(setting.films) if setting.films else cache / "films"
     if not folder.exists():
         write_phantom(folder, patients=setting.patients, seed=SEED, image_size=256)
     films = prepare(open_source(folder), setting.config((0,)).preparation.settings(), cache / "prepared")
@@ -82,6 +97,9 @@ def planned(setting: Setting, depths: tuple[int, ...], one_run_a_depth: int | No
 
     config = setting.config(depths)
     plan = plan_search(config.search)
+    found = {name: getattr(plan, name) for name in PLAN_OF_40}
+    if setting.max_trials == 40 and found != PLAN_OF_40:
+        raise SystemExit(f"the plan of 40 is pinned: expected {PLAN_OF_40}, found {found}")
     if one_run_a_depth is None:
         return plan, draw_configurations(config.space, plan.configurations + plan.spares, seed=SEED)
     of_depth = {each.unfreeze_depth: each for each in draw_configurations(config.space, 100, seed=SEED)}

@@ -79,16 +79,20 @@ def matrix_product_rate(dtype: str = "float32") -> float:
 class ProductRates:
     """Rates of matrix products, measured between the runs of a search.
 
+    Args:
+        dtype: Of the matrices.
+
     Attributes:
         rates: Operations a second.
         seconds: What the measurements took; no part of the search.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: str = "float32") -> None:
+        self._dtype = dtype
         self.rates: list[float] = []
         self.seconds = 0.0
 
     def measure(self) -> None:
         start = time.perf_counter()
-        self.rates += [matrix_product_rate() for _ in range(3)]
+        self.rates += [matrix_product_rate(self._dtype) for _ in range(3)]
         self.seconds += time.perf_counter() - start
