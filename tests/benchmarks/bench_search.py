@@ -251,11 +251,15 @@ def main() -> None:
         full, workspace = options.full or options.full_mixed, Path(folder)
         engine = replace(FULL if full else SMALL, films=options.data, precision=resolved(options.precision, workspace))
         settings = {"plain": replace(engine, precision=options.plain_precision or engine.precision), "engine": engine}
-        answer: dict[str, Any] = {"precision": [settings[name].precision for name in ("plain", "engine")]}
+        answer: dict[str, Any] = {
+            "precision": [settings[name].precision for name in ("plain", "engine")],
+            "load_at_the_start": os.getloadavg()[0],
+        }
         if full:
             answer |= compare_full(settings, depths, workspace, mixed_only=not options.full)
         else:
             answer |= compare_small(settings, depths, workspace)
+    answer["load_at_the_end"] = os.getloadavg()[0]
     sys.stdout.write((json.dumps(answer, indent=2) if options.json else as_text(answer)) + "\n")
 
 

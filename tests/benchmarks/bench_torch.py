@@ -163,12 +163,7 @@ def tail_rates(data: Any, torch: Torch, depth: int, dtype: str, epochs: int, flo
     return found
 
 
-def compare_search(torch: Torch, depths: tuple[int, ...], dtypes: list[str]) -> dict[str, Any]:
-    """The small search in each type."""
-    return {dtype: search_seconds(torch, depths, dtype) for dtype in dtypes}
-
-
-def search_seconds(torch: Torch, depths: tuple[int, ...], dtype: str) -> dict[str, Any]:
+def compare_search(torch: Torch, depths: tuple[int, ...], dtype: str) -> dict[str, Any]:
     """The engine's search from start to end, then its trials in PyTorch; pairs are of the engine and of PyTorch."""
     from search.boundary.views import TRUNK_BATCH
     from tests.benchmarks.engine_search import engine_side
@@ -222,15 +217,28 @@ def main() -> None:
 
     torch, dtypes, what = Torch(environment_python(options.environment)), options.dtypes.split(","), options.what
     start_tensorflow(deterministic=True)
-    answer: dict[str, Any] = {"versions": ", ".join(f"{name} {each}" for name, each in torch.versions().items())}
+    versions = ", ".join(f"{name} {each}" for name, each in torch.versions().items())
+    answer: dict[str, Any] = {}
+
+    def found(name: str, value: Any) -> None:
+        answer[name] = value
+        if not options.json:
+            sys.stdout.write(as_text({name: value}) + "\n")
+            sys.stdout.flush()
+
+    found("versions", versions)
+    found("load_at_the_start", os.getloadavg()[0])
+
     for depth in map(int, options.depths.split(",") if "tail" in what else ()):
-        # The head alone takes milliseconds.
+        # The head alone takes milliseconds, and is float32 always.
         epochs = options.epochs if depth else 10 * options.epochs
-        answer[f"depth {depth}"] = compare_tail(torch, depth, dtypes if depth else dtypes[:1], epochs, options.side)
-    if "search" in what:
-        answer["search"] = compare_search(torch, MIXED, dtypes)
+        found(f"depth {depth}", compare_tail(torch, depth, dtypes if depth else ["float32"], epochs, options.side))
+    for dtype in dtypes if "search" in what else ():
+        found(f"search, {dtype}", compare_search(torch, MIXED, dtype))
+    found("load_at_the_end", os.getloadavg()[0])
     torch.end()
-    sys.stdout.write((json.dumps(answer, indent=2) if options.json else as_text(answer)) + "\n")
+    if options.json:
+        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
 
 
 if __name__ == "__main__":
