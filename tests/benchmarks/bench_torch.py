@@ -1,7 +1,7 @@
 """The engine beside the same job in PyTorch: timm's R50x1, its frozen part cached by hand, Optuna.
 
 Run: uv run python tests/benchmarks/bench_torch.py [--what tail,search] [--depths 0,1,2,3,4,5,6]
-         [--dtypes float32,bfloat16] [--epochs 2] [--side 224] [--environment FOLDER] [--json]
+         [--dtypes float32,bfloat16] [--epochs 2] [--side 224] [--one-thread] [--environment FOLDER] [--json]
 
 PyTorch runs in a process of its own (`torch_side`), in an environment that is made where it is absent, with uv and the
 newest torch, timm and optuna (6 GB). The two are driven in turns: an epoch with its validation here, a product of
@@ -16,6 +16,9 @@ search  The small search of `bench_search` (96 px, five folds) from start to end
         configurations, epochs and promotions that the engine's search came to, told to Optuna one after the other.
         Optuna's own pruner would train other epochs. The pixels of the views are made by the engine for both, and
         their seconds are counted on both sides. PyTorch keeps states in memory, the engine on the disk.
+
+With --one-thread the tails are trained in one thread on each side, and every second is one of CPU time: what else the
+machine does counts through the caches alone, and no thread waits for another.
 
 Every ratio says how many times faster the engine is. A training step counts three times the operations of the tail's
 convolutions; the share is of the rate of products of matrices of the same type, each side's own.
@@ -41,8 +44,8 @@ import platformdirs
 
 from tests.benchmarks.bench_search import MIXED, as_text
 from tests.benchmarks.search_setting import FOLDS, SMALL
-from tests.benchmarks.usage import matrix_product_rate
 
+Clock = Callable[[], float]
 BATCH = 32
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 PRECISIONS = {"float32": "float32", "bfloat16": "bfloat16-tail"}
@@ -84,9 +87,17 @@ class Torch:
         self._process.communicate()
 
 
-def product_rate(dtype: str) -> float:
-    """Operations a second of a product of matrices in TensorFlow, of three."""
-    return statistics.median(matrix_product_rate(dtype) for _ in range(3))
+def product_rate(dtype: str, clock: Clock = time.perf_counter) -> float:
+    """Operations a second of a product of 2048 × 2048 matrices in TensorFlow, of three."""
+    import tensorflow as tf
+
+    matrix = tf.cast(tf.random.stateless_normal((2048, 2048), (0, 0)), dtype)
+    seconds = []
+    for _ in range(3):
+        start = clock()
+        tf.matmul(matrix, matrix).numpy()
+        seconds.append(clock() - start)
+    return 2 * 2048**3 / statistics.median(seconds)
 
 
 def hand_over(data: Any, folder: Path, torch: Torch) -> None:
@@ -99,7 +110,7 @@ def hand_over(data: Any, folder: Path, torch: Torch) -> None:
     torch.data(folder=str(folder), folds=len(data.folds), batch=BATCH)
 
 
-def compare_tail(torch: Torch, depth: int, dtypes: list[str], epochs: int, side: int) -> dict[str, Any]:
+def compare_tail(torch: Torch, depth: int, dtypes: list[str], epochs: int, side: int, clock: Clock) -> dict[str, Any]:
     """One depth in each type, in turns."""
     from search.bit.architecture import R50X1
     from tests.benchmarks.bench_runs import synthetic_data
@@ -110,10 +121,10 @@ def compare_tail(torch: Torch, depth: int, dtypes: list[str], epochs: int, side:
         np.save(Path(folder) / "values.npy", data.banks[depth].values)
         torch.given(depth=depth, file=str(Path(folder) / "values.npy"))
     flop = 3 * sum(R50X1.convolution_flop(side)[-depth:]) if depth else 0
-    return {dtype: tail_rates(data, torch, depth, dtype, epochs, flop) for dtype in dtypes}
+    return {dtype: tail_rates(data, torch, depth, dtype, epochs, flop, clock) for dtype in dtypes}
 
 
-def tail_rates(data: Any, torch: Torch, depth: int, dtype: str, epochs: int, flop: int) -> dict[str, Any]:
+def tail_rates(data: Any, torch: Torch, depth: int, dtype: str, epochs: int, flop: int, clock: Clock) -> dict[str, Any]:
     """Medians of both sides over the epochs after the first; pairs are of the engine and of PyTorch."""
     from search.bit.architecture import R50X1
     from search.bit.weights import random_weights
@@ -132,17 +143,17 @@ def tail_rates(data: Any, torch: Torch, depth: int, dtype: str, epochs: int, flo
     torch.tail(configuration=vars(configuration), dtype=dtype)
 
     def engine_epoch(number: int) -> list[float]:
-        start = time.perf_counter()
+        start = clock()
         train_epoch(trainer, configuration, data, settings, training, number, "fold", 0)
-        trained = time.perf_counter()
+        trained = clock()
         trainer.logits(bank.values, bank.offsets[validation])
-        return [trained - start, time.perf_counter() - trained]
+        return [trained - start, clock() - trained]
 
     clocks: list[list[list[float]]] = [[], []]
     products: list[list[float]] = [[], []]
     for number in range(1, epochs + 2):
         clocks[0].append(engine_epoch(number))
-        products[0].append(product_rate(dtype))
+        products[0].append(product_rate(dtype, clock))
         clocks[1].append(torch.epoch(number=number, steps=steps, full_epochs=epochs + 1))
         products[1].append(torch.product(dtype=dtype))
     train, validate = ([statistics.median(epoch[part] for epoch in each[1:]) for each in clocks] for part in range(2))
@@ -210,6 +221,7 @@ def main() -> None:
     parser.add_argument(
         "--environment", type=Path, default=Path(platformdirs.user_cache_dir("mammo-search"), "bench_torch")
     )
+    parser.add_argument("--one-thread", action="store_true", help="tails: CPU time of one thread, beside other work")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -217,6 +229,14 @@ def main() -> None:
 
     torch, dtypes, what = Torch(environment_python(options.environment)), options.dtypes.split(","), options.what
     start_tensorflow(deterministic=True)
+    clock: Clock = time.perf_counter
+    if options.one_thread:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        torch.one_thread()
+        clock = time.process_time
     versions = ", ".join(f"{name} {each}" for name, each in torch.versions().items())
     answer: dict[str, Any] = {}
 
@@ -232,7 +252,8 @@ def main() -> None:
     for depth in map(int, options.depths.split(",") if "tail" in what else ()):
         # The head alone takes milliseconds, and is float32 always.
         epochs = options.epochs if depth else 10 * options.epochs
-        found(f"depth {depth}", compare_tail(torch, depth, dtypes if depth else ["float32"], epochs, options.side))
+        each = dtypes if depth else ["float32"]
+        found(f"depth {depth}", compare_tail(torch, depth, each, epochs, options.side, clock))
     for dtype in dtypes if "search" in what else ():
         found(f"search, {dtype}", compare_search(torch, MIXED, dtype))
     found("load_at_the_end", os.getloadavg()[0])
