@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
 
@@ -60,22 +60,30 @@ class Assignment:
 _Placed = TypeVar("_Placed", TrialState, Assignment, TrialRecord)
 
 
-def next_assignment(plan: HyperbandPlan, history: Sequence[TrialState]) -> Assignment | Literal["wait", "done"]:
+def next_assignment(
+    plan: HyperbandPlan, history: Sequence[TrialState], *, over: set[int] | None = None
+) -> Assignment | Literal["wait", "done"]:
     """Decide the next trial: that of the first bracket which has one.
 
     Args:
         plan: The plan, limited to the configurations that there are.
         history: All trials started so far, in any order.
+        over: Brackets that were over after a part of this history, and so are for good; those that now are, are added.
 
     Returns:
         The assignment, "wait" while barriers wait for running trials, or "done".
     """
-    waits, places = False, by_place(history)
+    over = set() if over is None else over
+    waits, places = False, by_place(state for state in history if state.bracket not in over)
     for bracket in range(len(plan.brackets)):
+        if bracket in over:
+            continue
         coming = _next_in_bracket(plan, bracket, places)
         if isinstance(coming, Assignment):
             return coming
         waits |= coming == "wait"
+        if coming == "done":
+            over.add(bracket)
     return "wait" if waits else "done"
 
 
@@ -136,7 +144,9 @@ def _ranked(states: Sequence[TrialState]) -> list[TrialState]:
     return sorted(completed, key=lambda state: (-score(state), state.trial))
 
 
-def promotable_trials(plan: HyperbandPlan, history: Sequence[TrialState]) -> frozenset[int]:
+def promotable_trials(
+    plan: HyperbandPlan, history: Sequence[TrialState], *, over: Collection[int] = ()
+) -> frozenset[int]:
     """Trials whose state is worth keeping; all other checkpoints can be deleted.
 
     These are the trials of a rung that would be promoted if it ended now. Another one is promoted only where a promoted
@@ -145,12 +155,14 @@ def promotable_trials(plan: HyperbandPlan, history: Sequence[TrialState]) -> fro
     Args:
         plan: The plan, limited to the configurations that there are.
         history: All trials started so far.
+        over: Brackets that are known to be over, as `next_assignment` tells.
     """
+    history = [state for state in history if state.bracket not in over]
     # Whatever is running counts as failed here: that is the history that asks for the most parents.
     settled = [replace(state, status="failed") if state.status == "running" else state for state in history]
     places, settled_places, kept = by_place(history), by_place(settled), set[int]()
-    for number, bracket in enumerate(plan.brackets):
-        coming = _next_in_bracket(plan, number, settled_places)
+    for number in {state.bracket for state in history}:
+        bracket, coming = plan.brackets[number], _next_in_bracket(plan, number, settled_places)
         if isinstance(coming, Assignment):
             for position in range(max(coming.rung - 1, 0), len(bracket.rungs) - 1):
                 here = places[number, position]

@@ -168,6 +168,8 @@ class PlannedOracle(SearchOracle):
         # Both only grow, and are asked for after every trial.
         self._ended: dict[int, TrialState] = {}
         self._written: list[TrialState] = []
+        # Brackets that are over: when trials end, and when they are written down.
+        self._over, self._written_over = set[int](), set[int]()
 
     @property
     def history(self) -> list[TrialState]:
@@ -182,7 +184,7 @@ class PlannedOracle(SearchOracle):
 
     def coming(self) -> Assignment | Literal["wait", "done"]:
         """The plan's next trial."""
-        return next_assignment(self.plan, self.history)
+        return next_assignment(self.plan, self.history, over=self._over)
 
     def values_of(self, assignment: Assignment) -> dict[str, Any]:
         """The configuration, and the assignment by the names that KerasTuner's Hyperband uses where it has them."""
@@ -206,13 +208,13 @@ class PlannedOracle(SearchOracle):
         """What the plan carries out one after the other."""
         new = written[len(self._written) :]
         self._written += [_state(record, record.status, record.objective) for record in new]
-        coming = next_assignment(self.plan, self._written)
+        coming = next_assignment(self.plan, self._written, over=self._written_over)
         return coming.trial if isinstance(coming, Assignment) else None
 
     @property
     def promotable(self) -> frozenset[int]:
         """Trials that can still be promoted."""
-        return promotable_trials(self.plan, self.history)
+        return promotable_trials(self.plan, self.history, over=self._over)
 
 
 def _state(trial: Assignment | TrialRecord, status: Any, objective: float | None) -> TrialState:
