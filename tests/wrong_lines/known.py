@@ -183,7 +183,12 @@ KNOWN = (
     WrongLine("record_evaluation", "counted=not known", "counted=True"),
     WrongLine("record_final_stage", "replace(each, time=asked.time) == asked", "False"),
     # What the final stage keeps.
-    WrongLine("FinalStore.kept", 'arrays.pop(_KEY, "")) == key', 'arrays.pop(_KEY, "")) != ""'),
+    WrongLine("FinalStore._load", "!= self._key(name, follows_from)", '== ""'),
+    WrongLine("MammoTuner._delete_checkpoints", "promotable | leading |", "promotable |"),
+    WrongLine("_fold_model", "trainer.restore(state)", "trainer.fits(state)"),
+    WrongLine("JobClock.part_ended", "3 * first <= (total or 0)", "True"),
+    WrongLine("slowdown", "fmean(waiting) - 1", "fmean(waiting)"),
+    WrongLine("usual_model", 'if manifest.protocol == "holdout" else 1', "if True else 1"),
     # Exported models at work.
     WrongLine(
         "_predicted",

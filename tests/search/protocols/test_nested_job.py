@@ -333,3 +333,9 @@ def test_a_damaged_outer_result_is_one_line(nested, tmp_path, file):
     output = config.output.model_copy(update={"runs": runs})
     with pytest.raises(RunError, match=r"outer-2.*Delete that folder"):
         run_job(Job(config.model_copy(update={"output": output}), name="nested"))
+
+
+def test_its_one_model_is_what_export_writes_where_nobody_asks(nested):
+    from search.protocols.members.request import usual_model
+
+    assert usual_model(nested[1].directory) == "single"
