@@ -34,7 +34,6 @@ from search.final.report import RunReport
 from search.final.retrain import Searched, train_final_models
 from search.final.saliency import SaliencyModel
 from search.job import Job
-from search.plan.clock import search_clock
 from search.plan.cost import CostModel
 from search.plan.forecast import forecast, search_sizes
 from search.plan.job_clock import JobClock
@@ -155,7 +154,7 @@ def _nested_seconds(job: Job, cohort: Cohort, searched: Searched, clock: JobCloc
     nested = job.config.model_copy(update={"split": job.config.split.model_copy(update={"protocol": "nested"})})
     backbone, images = searched.backbone, len(cohort.prepared.table)
     costs = CostModel()
-    search_clock(nested, job.plan, costs, searched.outcome.records)  # tells the costs what it finds
+    costs.learn_from(searched.outcome.records, len(searched.data.folds))
     views = sum(next(iter(searched.data.banks.values())).view_counts) * images // len(searched.data.labels)
     expected = forecast(
         nested,

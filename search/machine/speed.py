@@ -8,6 +8,7 @@ matrix products stands in, by processor time, which others at work hardly change
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -28,6 +29,9 @@ REFERENCE_GFLOPS = 200.0
 """Of float32 matrix products on the reference machine: two cores of a Xeon with AMX."""
 _FILE = "speed.json"
 _RUNS_KEPT, _RUNS_ASKED = 24, 5
+_GPU_GFLOPS = 8000.0  # of one of some years ago in float32: an estimate had better be too long
+_ARITHMETIC = ("trunk", "evaluate", "localise")
+"""Kinds that follow the rate of matrix products, as training at a depth beyond 0 does."""
 _EVERYWHERE = ("start", "probe", "audit", "report")
 """Kinds that cost the same whatever the backbone and its precision."""
 _LEAST, _MOST = 0.02, 50.0
@@ -39,7 +43,7 @@ class Speed:
     """How fast this machine is.
 
     Attributes:
-        gflops: Rate of float32 matrix products.
+        gflops: Rate of float32 matrix products; of a GPU guessed, not measured.
         factors: Kind to its time here over that on the reference machine, as far as runs have told.
         runs: How many runs have told.
         precision: The precision of the last of them, None without one.
@@ -62,13 +66,17 @@ class Speed:
             told = {_depth(other): factor for other, factor in self.factors.items() if _depth(other) > 0}
             if told:
                 return told[min(told, key=lambda other: (abs(other - depth), other))]
-        return min(_MOST, max(_LEAST, REFERENCE_GFLOPS / self.gflops))
+        if depth > 0 or kind in _ARITHMETIC:
+            return min(_MOST, max(_LEAST, REFERENCE_GFLOPS / self.gflops))
+        return 1.0
 
     @property
     def basis(self) -> str:
         """What times are judged by, in words."""
         if self.runs:
             return f"as {'the last run' if self.runs == 1 else f'the last {self.runs} runs'} took here"
+        if self.gflops == _GPU_GFLOPS:
+            return "by what a GPU of some years ago does; the first run here will tell better"
         return f"by {self.gflops:.0f} GFLOP/s of matrix products on this CPU; the first run here will tell better"
 
 
@@ -86,13 +94,16 @@ class _Told:
     factors: dict[str, float]
 
 
-def this_machine(cache: Path, backbone: str, precision: str | None, *, gflops: float | None = None) -> Speed:
+def this_machine(
+    cache: Path, backbone: str, precision: str | None, *, on_gpu: bool = False, gflops: float | None = None
+) -> Speed:
     """The speed of this machine.
 
     Args:
         cache: The cache folder.
         backbone: Its name; another one's arithmetic tells nothing.
         precision: Likewise; None where it is not chosen yet: that of the last run with this backbone.
+        on_gpu: Whether the arithmetic is known to be done on a GPU, of which nothing is measured before a run.
         gflops: Rate of matrix products, instead of measuring it and asking runs.
     """
     if gflops is not None:
@@ -108,7 +119,8 @@ def this_machine(cache: Path, backbone: str, precision: str | None, *, gflops: f
                 found.setdefault(kind, []).append(factor)
     factors = {kind: statistics.median(told[-_RUNS_ASKED:]) for kind, told in found.items()}
     asked = min(len(same), _RUNS_ASKED)
-    return Speed(REFERENCE_GFLOPS if same else matrix_product_gflops(), factors, asked, precision)
+    rate = REFERENCE_GFLOPS if same else _GPU_GFLOPS if on_gpu else matrix_product_gflops()
+    return Speed(rate, factors, asked, precision)
 
 
 def record_run(
@@ -131,7 +143,8 @@ def record_run(
     if factors:
         kept = [*_read(cache), _Told(backbone, precision, factors)][-_RUNS_KEPT:]
         content = {"machine": _machine(), "runs": [asdict(run) for run in kept]}
-        write_atomic(cache / _FILE, json.dumps(content, indent=1) + "\n")
+        with contextlib.suppress(OSError):  # a finished run does not fail for want of room for this
+            write_atomic(cache / _FILE, json.dumps(content, indent=1) + "\n")
 
 
 def _read(cache: Path) -> list[_Told]:
@@ -230,10 +243,3 @@ def _runnable(samples: int = 12, pause: float = 0.025) -> list[float]:
         found += [float(line.split()[1]) for line in lines if line.startswith("procs_running")]
         time.sleep(pause)
     return found
-
-
-def machine_is_busy(factor: float) -> str:
-    """A line about others at work, "" on a quiet machine."""
-    if factor == 1.0:
-        return ""
-    return f"others are at work on this machine: as long as that lasts it takes about {factor:.1f} times as long"

@@ -94,10 +94,8 @@ class SearchClock:
     def __post_init__(self) -> None:
         for record in self.records:
             if record.status == "completed":
-                configuration = Configuration.from_values(record.hyperparameters)
-                self.configurations[record.configuration] = configuration
-                fold_epochs = (record.epochs - record.initial_epoch) * self.folds
-                self.costs.learn(configuration.unfreeze_depth, fold_epochs, record.seconds - record.build_seconds)
+                self.configurations[record.configuration] = Configuration.from_values(record.hyperparameters)
+        self.costs.learn_from(self.records, self.folds)
 
     def begin(self, trial: int, assignment: Assignment, configuration: Configuration, now: float) -> None:
         """A trial starts."""

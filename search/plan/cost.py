@@ -6,12 +6,13 @@ Before the first trial has ended the costs are those of `search.plan.forecast`; 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reports.trials import TrialRecord
 from search.plan.execution import Assignment, by_place
 from search.plan.hyperband import HyperbandPlan
+from search.plan.space import Configuration
 
 # What an epoch of one fold is believed to cost where nothing is known.
 _EPOCH_SECONDS = 0.03
@@ -30,6 +31,14 @@ class CostModel:
     rough: Mapping[int, float] = field(default_factory=dict)
     _seconds: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     _epochs: Counter[int] = field(default_factory=Counter)
+
+    def learn_from(self, records: Iterable[TrialRecord], folds: int) -> None:
+        """Trials of so many folds have ended; making graphs is left out of their time."""
+        for record in records:
+            if record.status == "completed":
+                fold_epochs = (record.epochs - record.initial_epoch) * folds
+                depth = Configuration.from_values(record.hyperparameters).unfreeze_depth
+                self.learn(depth, fold_epochs, record.seconds - record.build_seconds)
 
     def measured(self, depth: int) -> float | None:
         """Seconds of one epoch of one fold, by what was measured alone; None where nothing was."""

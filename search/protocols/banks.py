@@ -189,6 +189,8 @@ def _say_time(
     progress: RunProgress,
 ) -> None:
     """Tell the clock what is to come, and the user where nothing of the search is done yet."""
+    if job.directory.is_complete:
+        return  # its models are trained again, which is another job
     config, precision = job.config, backbone.precision.name
     reference = forecast(
         config,
@@ -199,7 +201,7 @@ def _say_time(
         precision=precision,
         recomputed=bank_plan.recomputed,
     )
-    speed = speed_here(config, precision)
+    speed = speed_here(config, precision, on_gpu=not backbone.device.startswith("CPU"))
     here = progress.clock.expects(reference, speed, time.monotonic())
     if job.directory.trials_file.is_file():
         progress.clock.whole = False

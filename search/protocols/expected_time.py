@@ -36,16 +36,21 @@ class ShorterWay:
     seconds: float
 
 
-def speed_here(config: Config, precision: str | None = None, *, gflops: float | None = None) -> Speed:
+def speed_here(
+    config: Config, precision: str | None = None, *, on_gpu: bool = False, gflops: float | None = None
+) -> Speed:
     """The speed of this machine for a configuration.
 
     Args:
         config: The configuration.
         precision: The name of the precision; by default the configured one, for "auto" that of the last run here.
-        gflops: As `search.machine.speed.this_machine` takes it.
+        on_gpu: As `search.machine.speed.this_machine` takes it; so is ``gflops``.
+        gflops: See there.
     """
     configured = None if config.search.precision == "auto" else config.search.precision
-    return this_machine(cache_directory(config), config.backbone.name, precision or configured, gflops=gflops)
+    return this_machine(
+        cache_directory(config), config.backbone.name, precision or configured, on_gpu=on_gpu, gflops=gflops
+    )
 
 
 def expected_precision(config: Config, speed: Speed) -> str:

@@ -123,10 +123,7 @@ def _say_time(searched: Searched, request: MembersRequest, progress: RunProgress
     """Say how long the training will take, by the epochs of the run's own search."""
     costs, folds = CostModel(), len(searched.data.folds)
     depth = searched.outcome.configuration.unfreeze_depth
-    for record in searched.outcome.records:
-        if record.hyperparameters["unfreeze_depth"] == depth and record.status == "completed":
-            fold_epochs = (record.epochs - record.initial_epoch) * folds
-            costs.learn(depth, fold_epochs, record.seconds - record.build_seconds)
+    costs.learn_from(searched.outcome.records, folds)
     models = request.count + folds * (request.count - 1) if request.kind == "seeds" else folds
     seconds = models * searched.epochs * (costs.measured(depth) or 0.0)
     progress.fact("time", f"{models} models to train, about {rounded(seconds)}; --model single is there at once")

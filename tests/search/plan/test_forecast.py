@@ -92,6 +92,21 @@ def test_what_another_machine_or_nobody_can_read_has_told_counts_for_nothing(tmp
     assert this_machine(tmp_path, "bit-small", None).factor("trunk") == 9
 
 
+def test_a_gpu_is_guessed_and_only_its_arithmetic_until_a_run_has_told(tmp_path):
+    guessed = this_machine(tmp_path, "bit-m-r50x1", None, on_gpu=True)
+    assert "GPU" in guessed.basis
+    assert guessed.factor("depth 3") < 0.1
+    assert guessed.factor("report") == guessed.factor("depth 0") == 1
+    record_run(tmp_path, "bit-m-r50x1", "float32", {"depth 3": 0.5}, {"depth 3": 1.0})
+    assert this_machine(tmp_path, "bit-m-r50x1", None, on_gpu=True).factor("depth 3") == 0.5
+
+
+def test_a_cache_that_takes_nothing_more_fails_no_finished_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    record_run(tmp_path / "file", "bit-small", "float32", {"trunk": 9.0}, {"trunk": 1.0})
+    assert this_machine(tmp_path / "file", "bit-small", None).runs == 0
+
+
 def test_others_at_work_make_a_job_longer_and_a_quiet_machine_does_not():
     assert slowdown([1, 1, 1, 1]) == 1
     assert slowdown([3, 3, 3, 3]) > 1.15
