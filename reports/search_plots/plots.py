@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.figures.style import save, save_all
 from reports.figures.trials import draw_learning_curves, draw_timeline
+from reports.search_plots.importance import FEWEST_TRIALS as FEWEST_TO_ASK
 from reports.search_plots.importance import compare_importances, draw_importance
 from reports.search_plots.optuna_figures import (
     draw_history,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 FEWEST_TRIALS = 4
 """Below, a plot of a budget would show a handful of points and suggest a pattern."""
+
+_PANELS = 3
 
 _COLOURS = 128
 """Enough for lines, points and their smooth edges."""
@@ -123,7 +126,7 @@ def write_budget_plots(
 def write_importance_plot(
     records: Sequence[TrialRecord], dimensions: Sequence[Dimension], directory: Path
 ) -> dict[str, Path]:
-    """Draw the importances, a panel a budget with enough trials.
+    """Draw the importances, a panel a budget with enough trials, the three largest of them.
 
     Returns:
         importance to its file; none where no budget has enough trials.
@@ -131,7 +134,8 @@ def write_importance_plot(
     Raises:
         MissingOptunaError: If optuna is not installed.
     """
-    found = [compare_importances(records, epochs, dimensions) for epochs in budgets(records)]
+    shown = budgets(records, at_least=FEWEST_TO_ASK)[:_PANELS]
+    found = [compare_importances(records, epochs, dimensions) for epochs in shown]
     comparisons = [comparison for comparison in found if comparison is not None]
     if not comparisons:
         return {}

@@ -22,22 +22,32 @@ Maps = NDArray[np.float32]
 """float32 [n, rows, columns], at least 0, not scaled; cell (i, j) looks at the pixel (i · stride, j · stride)."""
 
 
-def class_gradients(
-    logits_of: Callable[[Any], Any], activations: NDArray[np.float32], classes: NDArray[np.integer]
-) -> NDArray[np.float32]:
-    """Gradients of each image's class logit with respect to its activations, of their shape.
+class ClassGradients:
+    """Gradients of each image's class logit with respect to its activations, compiled for each shape that is met.
 
     Args:
         logits_of: The rest of the network in inference mode, from activations to logits [n, classes].
-        activations: Float32 [n, rows, columns, channels].
-        classes: The class to explain of each image, int [n].
     """
-    values = tf.constant(activations)
-    with tf.GradientTape() as tape:
-        tape.watch(values)
-        # Images don't mix in inference mode: the sum's gradient is each image's own.
-        explained = tf.reduce_sum(tf.gather(logits_of(values), classes.astype(np.int64), axis=1, batch_dims=1))
-    return np.asarray(tape.gradient(explained, values))
+
+    def __init__(self, logits_of: Callable[[Any], Any]) -> None:
+        @tf.function(reduce_retracing=True)
+        def gradients(values: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                tape.watch(values)
+                # Images don't mix in inference mode: the sum's gradient is each image's own.
+                explained = tf.reduce_sum(tf.gather(logits_of(values), classes, axis=1, batch_dims=1))
+            return tape.gradient(explained, values)
+
+        self._gradients = gradients
+
+    def __call__(self, activations: NDArray[np.float32], classes: NDArray[np.integer]) -> NDArray[np.float32]:
+        """The gradients, float32, of the activations' shape.
+
+        Args:
+            activations: Float32 [n, rows, columns, channels].
+            classes: The class to explain of each image, int [n].
+        """
+        return np.asarray(self._gradients(tf.constant(activations), tf.constant(classes.astype(np.int64))))
 
 
 def grad_cam(activations: NDArray[np.float32], gradients: NDArray[np.float32]) -> Maps:

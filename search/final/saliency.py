@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from search.bit.architecture import BitArchitecture
 from search.boundary.values import whole_batch
-from search.export.activation_maps import Maps, cell_stride, class_gradients, grad_cam, hires_cam
+from search.export.activation_maps import ClassGradients, Maps, cell_stride, grad_cam, hires_cam
 from search.final.inference import FinalNetwork, network_pixels
 from search.trials.tail import TrainedTail
 
@@ -84,6 +84,9 @@ class SaliencyModel:
         self._tails = {depth: network.tail(depth) for depth in self._depths}
         for model in self._tails.values():
             network.fill(model, trained)
+        self._gradients = {
+            depth: ClassGradients(partial(model, training=False)) for depth, model in self._tails.items()
+        }
 
     def maps(
         self, images: NDArray[np.uint8], classes: NDArray[np.integer], kinds: tuple[MapKind, ...] | None = None
@@ -101,16 +104,17 @@ class SaliencyModel:
         wanted = self.kinds if kinds is None else kinds
         found: dict[MapKind, list[Maps]] = {kind: [] for kind in wanted}
         for start in range(0, len(images), _BATCH):
-            part, chosen = images[start : start + _BATCH], classes[start : start + _BATCH]
+            part, chosen = images[start : start + _BATCH], np.zeros(_BATCH, np.int64)
+            chosen[: len(part)] = classes[start : start + _BATCH]
             boundaries = self._trunk(whole_batch(network_pixels(part), _BATCH))
             for depth, values in zip(self._depths, boundaries, strict=True):
                 here = [kind for kind in wanted if kind.depth == depth]
                 if not here:
                     continue
-                activations = np.asarray(values, np.float32)[: len(part)]
-                gradients = class_gradients(partial(self._tails[depth], training=False), activations, chosen)
+                activations = np.asarray(values, np.float32)
+                gradients = self._gradients[depth](activations, chosen)
                 for kind in here:
-                    found[kind].append(kind.compute(activations, gradients))
+                    found[kind].append(kind.compute(activations, gradients)[: len(part)])
         return {kind: np.concatenate(parts) for kind, parts in found.items() if parts}
 
 

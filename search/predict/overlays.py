@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from reports.figures.overlays import Overlay, on_canvas, write_overlay
 from search.errors import RunError
-from search.export.activation_maps import cell_stride, class_gradients, grad_cam
+from search.export.activation_maps import ClassGradients, cell_stride, grad_cam
 from search.export.model import ExportedModel
 from search.predict.films import PredictedImage
 
@@ -135,12 +135,13 @@ class _WayToLogits:
         position, last = units[-1]
         self._before = [*parts[:position], keras.Model(parts[position].inputs, last.output)]
         self._behind = [keras.Model(last.output, parts[position].output), *parts[position + 1 :]]
+        self._gradients = ClassGradients(self._logits)
 
     def maps(self, pixels: NDArray[np.float32], classes: NDArray[np.integer]) -> NDArray[np.float32]:
         values = pixels
         for part in self._before:
             values = np.asarray(part.predict_on_batch(values))
-        return grad_cam(values, class_gradients(self._logits, values, classes))
+        return grad_cam(values, self._gradients(values, classes))
 
     def _logits(self, activations: Any) -> Any:
         values = activations

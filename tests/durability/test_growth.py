@@ -7,7 +7,6 @@ others may be at work on the machine.
 from __future__ import annotations
 
 import shutil
-import sys
 import threading
 import time
 import tracemalloc
@@ -100,9 +99,7 @@ def long_search(phantom, tmp_path_factory, tensorflow_started) -> LongSearch:
         space__unfreeze_depth=[0],
         retrain__seeds=1,
     )
-    with Watch(workspace / "runs" / "long") as watch, pytest.MonkeyPatch.context() as patch:
-        # The report's importances fit a forest 40 times to all trials of the full budget: minutes that are no search's.
-        patch.setitem(sys.modules, "optuna", None)
+    with Watch(workspace / "runs" / "long") as watch:
         directory = run_job(Job(config, name="long")).directory
     records = recorded(directory)
     # The first trials make the graphs.

@@ -52,7 +52,7 @@ def test_the_places_are_the_boundary_and_the_nearest_finer_one():
 
 def test_maps_come_from_the_true_gradient(saliency, tail):
     """The gradient inside HiResCAM is that of the logit: a small step along it changes the logit as it says."""
-    from search.export.activation_maps import class_gradients
+    from search.export.activation_maps import ClassGradients
     from search.final.inference import network_pixels
 
     images = np.random.default_rng(1).integers(0, 255, (1, SIZE, SIZE), dtype=np.uint8)
@@ -60,7 +60,7 @@ def test_maps_come_from_the_true_gradient(saliency, tail):
     boundaries = saliency._trunk(np.repeat(network_pixels(images), 8, axis=0))
     activations = np.asarray(boundaries[saliency._depths.index(depth)][:1], np.float32)
     model = saliency._tails[depth]
-    gradients = class_gradients(model, activations, np.array([2]))
+    gradients = ClassGradients(model)(activations, np.array([2]))
     step = 1e-2 * gradients / np.linalg.norm(gradients)
     up, down = (float(model(activations + side * step)[0, 2]) for side in (1, -1))
     assert (up - down) / 2 == pytest.approx(1e-2 * np.linalg.norm(gradients), rel=0.02)
