@@ -21,6 +21,7 @@ from search.config.schema import Config, cache_directory
 from search.errors import UserError
 from search.machine.failures import nearest_folder
 from search.machine.libraries import device_description, start_tensorflow, versions
+from search.machine.places import gpus
 from search.text import size_text
 
 # Banks of all default depths at 448 px, checkpoints and the imported weights together stay below this.
@@ -146,14 +147,16 @@ def _versions() -> tuple[Check, ...]:
 def _devices() -> Check:
 
     start_tensorflow(deterministic=False)
-    device = device_description()
-    if device.startswith("CPU"):
-        tiles = ", bfloat16" if has_bfloat16_instructions() else ""
-        if shutil.which("nvidia-smi"):
-            remedy = "Install mammo-search[gpu], and look at what nvidia-smi says."
-            return Check("devices", "note", f"{device}{tiles}; TensorFlow does not see the GPU", remedy)
-        return Check("devices", "ok", f"{device}{tiles}; no GPU")
-    return Check("devices", "ok", device)
+    device, listed = device_description(), gpus()
+    there = ", ".join(f"GPU {gpu.number} {gpu.name} with {size_text(gpu.memory_bytes)}" for gpu in listed)
+    if not device.startswith("CPU"):
+        return Check("devices", "ok", there or device)
+    tiles = ", bfloat16" if has_bfloat16_instructions() else ""
+    if listed or shutil.which("nvidia-smi"):
+        remedy = "Install mammo-search[gpu], and look at what nvidia-smi says."
+        found = f"{device}{tiles}; TensorFlow does not see {there or 'the GPU'}"
+        return Check("devices", "note", found, remedy)
+    return Check("devices", "ok", f"{device}{tiles}; no GPU")
 
 
 def _folder(subject: str, folder: Path) -> Check:

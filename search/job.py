@@ -8,6 +8,7 @@ from functools import cached_property
 
 from search.config.schema import Config
 from search.config.writing import to_toml
+from search.machine.places import WorkerPlace, worker_places
 from search.plan.hyperband import HyperbandPlan
 from search.plan.protocol import plan_run
 from search.run_folder.directory import RunDirectory
@@ -24,6 +25,9 @@ class Job:
         fresh: Replace a run of that name.
         resume: Insist on an unfinished run of that name.
         accept_device: Let another GPU go on with the run.
+        workers: Processes that train; one is this process, None one, or as many as GPUs are named.
+        device: "auto", "cpu", "gpu" or "gpu:0,2".
+        ray_address: Address of the Ray cluster that they work on; None for this machine.
         demo: Synthetic data; every output says so.
         argv: The command line, for the manifest.
         detail: How much is shown while it works: "quiet" nothing, "verbose" a line an epoch and what libraries log.
@@ -35,6 +39,9 @@ class Job:
     fresh: bool = False
     resume: bool = False
     accept_device: bool = False
+    workers: int | None = None
+    device: str = "auto"
+    ray_address: str | None = None
     demo: bool = False
     argv: tuple[str, ...] = ()
     detail: Detail = "normal"
@@ -62,6 +69,20 @@ class Job:
             ConfigError: If there are more known configurations than it tries.
         """
         return plan_run(self.config)
+
+    @cached_property
+    def places(self) -> tuple[WorkerPlace, ...]:
+        """Where workers of this machine work, one or more; the first is this process where it is alone.
+
+        Raises:
+            ConfigError: If there are fewer devices than were asked for.
+        """
+        return worker_places(self.workers if self.ray_address is None else 1, self.device)
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers train at a time."""
+        return len(self.places) if self.ray_address is None else self.workers or 1
 
     def outer(self, fold: int) -> Job:
         """The search of an outer fold, from 0, as a job of its own."""

@@ -70,16 +70,16 @@ TARGETS = {
     "floors of mammo_data": 7,
     "rooms of reports": 10,
     "floors of reports": 8,
-    "Python files": 299,  # 229 when the house was rebuilt; weights, locks, bounds, baselines, comparisons, means, time
-    "Python files of search": 176,  # 169 before one clock (forecast, speed, job clock) and loops that XLA compiles
-    "imports from file to file": 1_330,  # of means of several models and of the clock: both know all of a job
+    "Python files": 308,  # 229 when the house was rebuilt; weights, locks, bounds, baselines, means, time, workers
+    "Python files of search": 185,  # 176 before workers: child processes, places, dispatch, processes, Ray
+    "imports from file to file": 1_370,  # of means of several models and of the clock: both know all of a job
     "longest chain of imports": 21,
     "imports in functions of search": 50,
     "imports in functions outside of cli and the gate": 0,
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 19_750,  # 14,000 when the house was rebuilt; what people send, what a search is worth, runs, means
+    "code lines": 20_700,  # 14,000 when the house was rebuilt; what people send, what a search is worth, runs, means
     "circles": 0,
     "README bytes": 10_000,
 }

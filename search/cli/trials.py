@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from csv import DictWriter
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,7 @@ def trials(
     export_optuna: Annotated[
         Path | None, typer.Option(help="For optuna-dashboard: .db or .log.", metavar="FILE")
     ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write them, a row each.", metavar="FILE")] = None,
     json: Json = False,
 ) -> None:
     """List the trials of a search, best first.
@@ -56,6 +58,8 @@ def trials(
     rows = listed(records, sort=sort, best=best)
     plots = draw_search(directory, records, out or directory.figures / "search") if plot or out else {}
     studies = write_optuna(directory, records, export_optuna) if export_optuna else ()
+    if csv:
+        write_csv(directory, rows, records, csv)
     if json:
         export = {"file": str(export_optuna), "studies": list(studies)} if export_optuna else None
         files = {name: str(path) for name, path in plots.items()}
@@ -107,6 +111,31 @@ def as_json(directory: RunDirectory, rows: Sequence[TrialRecord], records: Seque
             for record in rows
         ],
     }
+
+
+def write_csv(directory: RunDirectory, rows: Sequence[TrialRecord], records: Sequence[TrialRecord], path: Path) -> None:
+    """Write rows for spreadsheets and trackers: the columns are in search/cli/README.md.
+
+    Args:
+        directory: The run's folder.
+        rows: What to write, in this order.
+        records: All trials, for ranks and lineage.
+        path: The file; one that is there is replaced.
+
+    Raises:
+        RunError: If no trial has ended.
+    """
+    if not rows:
+        raise no_trial_yet(directory)
+    table = []
+    for entry in as_json(directory, rows, records)["trials"]:
+        values, ancestors = entry.pop("hyperparameters"), entry.pop("lineage")
+        table.append({"run": directory.name, **entry, "lineage": "<".join(map(str, ancestors)), **values})
+    columns = list(dict.fromkeys(name for entry in table for name in entry))
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
 
 
 def table_of(

@@ -30,13 +30,15 @@ from search.final.held_out import held_out, read_under_other_splits, write_predi
 from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form, as_json
 from search.final.localisation import kept_form, localise
-from search.final.report import RunReport
+from search.final.report import RunReport, draw_search
 from search.final.retrain import Searched, train_final_models
 from search.final.saliency import SaliencyModel
 from search.job import Job
+from search.machine.beside import Beside
 from search.plan.cost import CostModel
 from search.plan.forecast import forecast, search_sizes
 from search.plan.job_clock import JobClock
+from search.plan.space import recorded_dimensions
 from search.run_folder.extent import run_extent
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
@@ -59,11 +61,9 @@ def retrain_and_export(
     Returns:
         The winner's network, what each seed has trained of it, and the SHA-256 (hex) of the model's file.
     """
-    epochs, network = searched.epochs, searched.network(job.config.preparation.image_size)
+    network = searched.network(job.config.preparation.image_size)
     with progress.station("retrain") as moved:
-        tails = train_final_models(
-            searched, store, seeds=seeds, on_epoch=lambda seed, epoch: moved(seed * epochs + epoch, seeds * epochs)
-        )
+        tails = train_final_models(searched, store, seeds=seeds, moved=moved)
     file = job.directory.model_file
     written = store.kept("exported", _file_form(file), partial(_export, network, tails[0], file), tails[0].fingerprint)
     return network, tails, written
@@ -105,8 +105,26 @@ def finish(
         clock: ``time.perf_counter()`` when the run started.
         probes: Gives the shortcut probe, where it is shared with other searches on the same images.
     """
+    with Beside(job.directory.log_file) as beside:
+        return _finish(job, cohort, searched, progress, beside, clock=clock, probes=probes)
+
+
+def _finish(
+    job: Job,
+    cohort: Cohort,
+    searched: Searched,
+    progress: RunProgress,
+    beside: Beside,
+    *,
+    clock: float,
+    probes: Callable[[], tuple[Probe, ...]] | None,
+) -> FinalModel:
     config, directory, outcome = job.config, job.directory, searched.outcome
     seed, store = config.split.seed, FinalStore(directory, progress.say)
+    # Neither needs a model, or TensorFlow: they are made while this process has it at work.
+    probes = probes or _probes_beside(beside, store, cohort, seed)
+    dimensions = recorded_dimensions(directory.read_manifest().settings)
+    search_figures = beside.begin(draw_search, outcome.records, dimensions, directory.figures)
     network, tails, exported = retrain_and_export(job, searched, store, progress, seeds=config.retrain.seeds)
     baselines = train_baselines(config, cohort, searched, store, progress)
     finalists = read_finalists(directory.path / "oof", outcome.records, searched.data.class_names)
@@ -137,11 +155,11 @@ def finish(
     write_run_metadata(directory, cohort.prepared, cohort.split)
     with progress.station("audit"):
         # Only now: the model is exported and evaluated, so what the audit sees of the held-out patients moves nothing.
-        probes = probes or partial(kept_probes, store, cohort, seed)
         found = store.kept("audit", as_json(LeakAudit), partial(_audit, cohort, searched, probes, seed=seed))
     write_atomic(directory.audit_file, json.dumps(found.as_dict(), indent=2, allow_nan=False) + "\n")
     with progress.station("report"):
-        report = RunReport(job, cohort, outcome, searched.settings, metrics, found, network.weights.genuine)
+        genuine = network.weights.genuine
+        report = RunReport(job, cohort, outcome, searched.settings, metrics, found, genuine, search_figures)
         report.write(evaluation, localisation.overlays, readings, seconds=time.perf_counter() - clock)
     complete(directory)
     store.forget()
@@ -165,6 +183,13 @@ def _nested_seconds(job: Job, cohort: Cohort, searched: Searched, clock: JobCloc
         precision=backbone.precision.name,
     )
     return expected.on(clock.speed_in(costs)).seconds()
+
+
+def _probes_beside(beside: Beside, store: FinalStore, cohort: Cohort, seed: int) -> Callable[[], tuple[Probe, ...]]:
+    if store.holds("probes"):
+        return partial(kept_probes, store, cohort, seed)
+    made = beside.begin(shortcut_probes, cohort.prepared, seed)
+    return lambda: store.kept("probes", as_json(tuple[Probe, ...]), made)
 
 
 def kept_probes(store: FinalStore, cohort: Cohort, seed: int) -> tuple[Probe, ...]:

@@ -25,6 +25,7 @@ from search.files.tensors import Arrays, load_checked_npz, save_checked_npz
 from search.run_folder.directory import RunDirectory
 
 Value = TypeVar("Value")
+Make = TypeVar("Make")
 _KEY = "key"
 _JSON = "json"
 
@@ -85,10 +86,14 @@ class FinalStore:
         Raises:
             OSError: If it can't be written.
         """
-        return self.kept_each({name: make}, form, *follows_from)[0]
+        return self.kept_each({name: make}, form, *follows_from, made=_one_after_the_other)[0]
 
     def kept_each(
-        self, makes: Mapping[str, Callable[[], Value]], form: Form[Value], *follows_from: Any, workers: int = 1
+        self,
+        makes: Mapping[str, Make],
+        form: Form[Value],
+        *follows_from: Any,
+        made: Callable[[Mapping[str, Make]], Iterable[tuple[str, Value]]],
     ) -> list[Value]:
         """`kept` for several parts that do not follow from each other.
 
@@ -96,7 +101,7 @@ class FinalStore:
             makes: By name of the part, what makes it.
             form: How each is kept.
             follows_from: As for `kept`.
-            workers: How many are made at a time, in threads.
+            made: Makes those that were not kept, and gives them with their names in any order, as they are made.
 
         Returns:
             The parts, in the order of their names.
@@ -109,27 +114,12 @@ class FinalStore:
         if not missing:
             return [each[0] for each in found.values() if each is not None]
         self._tell()
-        if workers == 1:
-            coming: Iterable[Value] = (make() for make in missing.values())
-            made = dict(self._saved(missing, coming, form, follows_from))
-        else:
-            pool = ThreadPoolExecutor(workers, thread_name_prefix="final")
-            try:
-                coming = pool.map(lambda make: make(), missing.values())
-                made = dict(self._saved(missing, coming, form, follows_from))
-            finally:
-                pool.shutdown(cancel_futures=True)
-        return [each[0] if each is not None else made[name] for name, each in found.items()]
-
-    def _saved(
-        self, names: Iterable[str], values: Iterable[Value], form: Form[Value], follows_from: tuple[Any, ...]
-    ) -> Iterator[tuple[str, Value]]:
-        """Each value with its name, kept before the next one is waited for."""
-        for name, value in zip(names, values, strict=True):
+        for name, value in made(missing):
             path = self._folder / f"{name}.npz"
             path.parent.mkdir(exist_ok=True)  # not its parents: no run goes on in the ruins of its folder
             save_checked_npz(path, {**form.pack(value), _KEY: np.array(self._key(name, follows_from))})
-            yield name, value
+            found[name] = (value,)
+        return [each[0] for each in found.values() if each is not None]
 
     def _key(self, name: str, follows_from: tuple[Any, ...]) -> str:
         return json.dumps([name, *self._run, *follows_from], sort_keys=True)
@@ -146,6 +136,10 @@ class FinalStore:
         self._found.append(name)
         return (value,)
 
+    def holds(self, name: str) -> bool:
+        """Whether there is a part of that name, of whatever key."""
+        return (self._folder / f"{name}.npz").is_file()
+
     def forget(self) -> None:
         """Delete everything: what it was kept for is done."""
         self._tell()
@@ -155,3 +149,20 @@ class FinalStore:
         if self._found:
             self._say(f"kept from before the interruption: {', '.join(self._found)}")
             self._found.clear()
+
+
+def _one_after_the_other(makes: Mapping[str, Callable[[], Value]]) -> Iterator[tuple[str, Value]]:
+    return ((name, make()) for name, make in makes.items())
+
+
+def in_threads(workers: int) -> Callable[[Mapping[str, Callable[[], Value]]], Iterator[tuple[str, Value]]]:
+    """For `FinalStore.kept_each`: so many parts are made at a time."""
+
+    def made(makes: Mapping[str, Callable[[], Value]]) -> Iterator[tuple[str, Value]]:
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="final")
+        try:
+            yield from zip(makes, pool.map(lambda make: make(), makes.values()), strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    return made

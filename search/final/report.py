@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ from reports.evaluation.subgroups import abnormality
 from reports.page.report import render_model_card
 from reports.page.tensorboard import write_final, write_trials
 from reports.search_plots.optuna_study import has_optuna
+from reports.search_plots.space import Dimension
+from reports.trials import TrialRecord
 from search.audit.audit import LeakAudit
 from search.cohort import ROI_NOTICE, Cohort
 from search.config.reading import load_config
@@ -48,7 +50,6 @@ from search.files.digests import content_checksum
 from search.job import Job
 from search.machine.failures import first_line
 from search.plan.execution import SearchOutcome
-from search.plan.space import recorded_dimensions
 from search.run_folder.directory import RunDirectory
 from search.run_folder.extent import run_extent
 from search.run_folder.ledger import Reading
@@ -80,6 +81,7 @@ class RunReport:
         metrics: The content of metrics.json.
         found: The leak audit.
         genuine: Whether the backbone's weights are the published ones; None where nobody can say.
+        search_figures: Gives the search's own figures, by `draw_search`.
     """
 
     job: Job
@@ -89,6 +91,7 @@ class RunReport:
     metrics: Mapping[str, Any]
     found: LeakAudit
     genuine: bool | None
+    search_figures: Callable[[], Mapping[str, Path]]
 
     def write(
         self, evaluation: Evaluation, overlays: Mapping[str, Path], readings: Sequence[Reading], *, seconds: float
@@ -123,7 +126,7 @@ class RunReport:
         write_final(dict(pictures), card, directory.tensorboard, created=summary.created)
 
     def summary(self, figures: Mapping[str, Path], *, seconds: float) -> RunSummary:
-        """Gather what the page prints; the search's own figures are drawn for it."""
+        """Gather what the page prints."""
         job, split, prepared = self.job, self.cohort.split, self.cohort.prepared
         config, directory, table, manifest = job.config, job.directory, prepared.table, job.directory.read_manifest()
         sides = {"development": split.development_rows(table), "held out": split.test_rows(table)}
@@ -151,7 +154,7 @@ class RunReport:
             trials=self.outcome.records,
             metrics=self.metrics,
             figures=figures,
-            search_figures=self._search_figures(manifest),
+            search_figures=dict(self.search_figures()),
             is_demo=job.demo,
             mode=config.data.mode,
             method=METHODS[config.search.tuner],
@@ -173,14 +176,6 @@ class RunReport:
             seconds=seconds,
             extent=run_extent(directory, search_ended=True),
         )
-
-    def _search_figures(self, manifest: Manifest) -> dict[str, Path]:
-        """Of the largest budget alone; `mammo-search trials --plot` draws all. Without optuna, fewer kinds of them."""
-        records, folder = self.outcome.records, self.job.directory.figures / "search"
-        figures = write_plain_plots(records, folder)
-        if has_optuna():
-            figures |= write_optuna_plots(records, recorded_dimensions(manifest.settings), folder)
-        return figures
 
     def _cases_to_see(self, evaluation: Evaluation, overlays: Mapping[str, Path]) -> tuple[CaseToSee, ...]:
         by_id = {case.image_id: case for case in self.cohort.prepared.table.cases}
@@ -225,6 +220,24 @@ class RunReport:
             ),
             *((f"No crop of a finding that can't be located: {missing}.",) if missing else ()),
         )
+
+
+def draw_search(records: Sequence[TrialRecord], dimensions: Sequence[Dimension], figures: Path) -> dict[str, Path]:
+    """Draw the figures of a search: of the largest budget alone, and without optuna fewer kinds of them.
+
+    ``mammo-search trials --plot`` draws all.
+
+    Args:
+        records: All trials.
+        dimensions: The space.
+        figures: The run's folder of figures.
+
+    Returns:
+        Name to PNG file.
+    """
+    folder = figures / "search"
+    drawn = write_plain_plots(records, folder)
+    return drawn | write_optuna_plots(records, dimensions, folder) if has_optuna() else drawn
 
 
 def _in_words(finding: Finding) -> str:

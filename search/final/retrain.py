@@ -13,7 +13,7 @@ epoch would be three times its size, for at most one model's epochs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -34,20 +34,21 @@ from search.trials.cross_validation import DivergedError, FoldResult, train_epoc
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.out_of_fold import OutOfFold
 from search.trials.tail import State, TailTrainer, TrainedTail
+from search.trials.worker import Work, Worker
+from search.tuner.executors.base import Executor, carried_out
 
 
-def retrain(
+def train_final(
     trainer: TailTrainer,
     configuration: Configuration,
     data: TrialData,
     settings: TrainingSettings,
     *,
     epochs: int,
-    seeds: int,
-    on_epoch: Callable[[int, int], None] | None = None,
-    keep: Callable[[int, Callable[[], TrainedTail]], TrainedTail] = lambda number, train: train(),
-) -> tuple[TrainedTail, ...]:
-    """Train the final models.
+    number: int,
+    on_epoch: Callable[[int], None] = lambda epoch: None,
+) -> TrainedTail:
+    """Train one final model.
 
     Args:
         trainer: The compiled tail of the configuration's shape.
@@ -55,36 +56,81 @@ def retrain(
         data: Development data; all of it is trained on.
         settings: As in the search.
         epochs: As many as the winner's.
-        seeds: How many models to train.
-        on_epoch: Called with (seed number, epoch).
-        keep: Gives the model of a seed number that was kept, or that which the function given to it trains.
-
-    Returns:
-        One trained tail a seed, in order.
+        number: Seed number, from 0.
+        on_epoch: Called with the number of each finished epoch, from 1.
 
     Raises:
         RunError: If the loss is not finite.
     """
     everything = np.arange(len(data.labels))
+    trainer.begin(configuration, settings.seed, "final", number, head_init=settings.head_init)
+    losses = []
+    for epoch in range(1, epochs + 1):
+        try:
+            loss = train_epoch(trainer, configuration, data, settings, everything, epoch, "final", number)
+        except DivergedError as divergence:
+            raise RunError(
+                expected="the best configuration to train on all development patients",
+                found=str(divergence),
+                remedy="Search again under another --name with a lower space.learning_rate.max.",
+            ) from None
+        losses.append(loss)
+        on_epoch(epoch)
+    return TrainedTail(trainer.trained_weights, trainer.head_weights, tuple(losses))
 
-    def train(number: int) -> TrainedTail:
-        trainer.begin(configuration, settings.seed, "final", number, head_init=settings.head_init)
-        losses = []
-        for epoch in range(1, epochs + 1):
-            try:
-                loss = train_epoch(trainer, configuration, data, settings, everything, epoch, "final", number)
-            except DivergedError as divergence:
-                raise RunError(
-                    expected="the best configuration to train on all development patients",
-                    found=str(divergence),
-                    remedy="Search again under another --name with a lower space.learning_rate.max.",
-                ) from None
-            losses.append(loss)
-            if on_epoch:
-                on_epoch(number, epoch)
-        return TrainedTail(trainer.trained_weights, trainer.head_weights, tuple(losses))
 
-    return tuple(keep(number, partial(train, number)) for number in range(seeds))
+@dataclass(frozen=True)
+class ModelWork:
+    """One final model, for a worker.
+
+    Attributes:
+        configuration: What is trained.
+        settings: With which.
+        epochs: For how long.
+        number: Seed number, from 0.
+        optimizer: Its name; "" for the search's.
+    """
+
+    configuration: Configuration
+    settings: TrainingSettings
+    epochs: int
+    number: int
+    optimizer: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int, str]:
+        """That of the configuration's tail."""
+        return self.configuration.unfreeze_depth, self.configuration.head_width, self.optimizer
+
+    def carry_out(self, worker: Worker, on_epoch: Callable[[int], None]) -> TrainedTail:
+        """`train_final`."""
+        trainer = worker.trainers(self.configuration, self.optimizer)
+        return train_final(
+            trainer,
+            self.configuration,
+            worker.data,
+            self.settings,
+            epochs=self.epochs,
+            number=self.number,
+            on_epoch=on_epoch,
+        )
+
+    def given_up(self, reason: str) -> TrainedTail:
+        """None: a run needs its models.
+
+        Raises:
+            RunError: Always.
+        """
+        raise lost_for_good("a final model", reason)
+
+
+def lost_for_good(what: str, reason: str) -> RunError:
+    """What is said where no worker could train something that the run needs."""
+    return RunError(
+        expected=f"a worker to train {what}",
+        found=reason,
+        remedy="Give the command again, with fewer --workers where the memory was too small; finished parts are kept.",
+    )
 
 
 @dataclass(frozen=True)
@@ -96,7 +142,8 @@ class Searched:
         data: What its trials read.
         settings: What was constant over them.
         outcome: What it found.
-        trainer: The compiled tail of the winner's shape.
+        trainers: Gives the compiled tails.
+        executor: Trains what follows the search.
         state_of_fold: The state that the search has kept of the winner's fold of that number; None where it has not.
     """
 
@@ -104,8 +151,14 @@ class Searched:
     data: TrialData
     settings: TrainingSettings
     outcome: SearchOutcome
-    trainer: TailTrainer
+    trainers: Callable[..., TailTrainer]
+    executor: Executor
     state_of_fold: Callable[[int], State | None] = lambda fold: None
+
+    @property
+    def trainer(self) -> TailTrainer:
+        """The compiled tail of the winner's shape, in this process."""
+        return self.trainers(self.outcome.configuration)
 
     @property
     def chosen(self) -> list[Any]:
@@ -152,38 +205,65 @@ class Searched:
         return pooled_features(self.data.banks, self.backbone.architecture, self.backbone.weights)
 
 
-def tail_form(trainer: TailTrainer) -> Form[TrainedTail]:
-    """How a model that a trainer has trained is kept."""
+def tail_form(trainer: Callable[[], TailTrainer]) -> Form[TrainedTail]:
+    """How a trained model is kept.
+
+    Args:
+        trainer: Gives the compiled tail of its shape, whose variables a kept model has to have.
+    """
 
     def unpack(arrays: Arrays) -> TrainedTail:
         losses = tuple(arrays.pop("losses").tolist())
-        return TrainedTail(trainer.trained_weights, trainer.head_weights, ()).like(arrays, losses)
+        return TrainedTail(trainer().trained_weights, trainer().head_weights, ()).like(arrays, losses)
 
     return Form(lambda tail: {**tail.arrays, "losses": np.array(tail.losses)}, unpack)
 
 
 def train_final_models(
-    searched: Searched, store: FinalStore, *, seeds: int, on_epoch: Callable[[int, int], None]
+    searched: Searched, store: FinalStore, *, seeds: int, moved: Callable[[int, int], None]
 ) -> tuple[TrainedTail, ...]:
-    """`retrain` at the end of a search, as far as the models were not kept.
+    """The final models of a search, as far as they were not kept.
 
     Args:
         searched: The search.
         store: Keeps each of them.
         seeds: How many models to train.
-        on_epoch: Called with (seed number, epoch).
+        moved: Called with (epochs done, epochs in all) of those that are trained.
+
+    Returns:
+        One a seed, in order.
+
+    Raises:
+        RunError: If the loss is not finite.
     """
-    form = tail_form(searched.trainer)
-    return retrain(
-        searched.trainer,
-        searched.outcome.configuration,
-        searched.data,
-        searched.settings,
-        epochs=searched.epochs,
-        seeds=seeds,
-        on_epoch=on_epoch,
-        keep=lambda seed, train: store.kept(f"model-{seed + 1}", form, train, searched.chosen),
-    )
+    configuration, settings, epochs = searched.outcome.configuration, searched.settings, searched.epochs
+    works = {f"model-{seed + 1}": ModelWork(configuration, settings, epochs, seed) for seed in range(seeds)}
+    form = tail_form(lambda: searched.trainer)
+    train = trained_by(searched.executor, epochs, moved)
+    return tuple(store.kept_each(works, form, searched.chosen, made=train))
+
+
+def trained_by(
+    executor: Executor, epochs: int, moved: Callable[[int, int], None]
+) -> Callable[[Mapping[str, Work]], Iterator[tuple[str, Any]]]:
+    """`carried_out` by an executor, for `FinalStore.kept_each`.
+
+    Args:
+        executor: Who trains.
+        epochs: Of each work.
+        moved: Called with (epochs done, epochs in all).
+    """
+
+    def train(works: Mapping[str, Work]) -> Iterator[tuple[str, Any]]:
+        at = dict.fromkeys(works, 0)
+
+        def ended(name: str, epoch: int) -> None:
+            at[name] = epoch
+            moved(sum(at.values()), len(works) * epochs)
+
+        return carried_out(executor, works, ended)
+
+    return train
 
 
 @dataclass(frozen=True)
@@ -226,7 +306,7 @@ def train_fold_models(
     Returns:
         The models; a fold that diverged is left out.
     """
-    whole = tail_form(searched.trainer)
+    whole = tail_form(lambda: searched.trainer)
     form = Form(
         lambda model: {"exact": np.array(model.exact), **(whole.pack(model.tail) if model.tail else {})},
         lambda arrays: FoldModel(exact=bool(arrays.pop("exact")), tail=whole.unpack(arrays) if arrays else None),

@@ -71,11 +71,12 @@ def quiet_libraries() -> Iterator[TextIO]:
         yield terminal
 
 
-def start_tensorflow(*, deterministic: bool) -> None:
+def start_tensorflow(*, deterministic: bool, threads: int | None = None) -> None:
     """Import TensorFlow quietly and set what has to be set before the first operation.
 
     Args:
         deterministic: Ask for operations whose result does not depend on the order of threads.
+        threads: Threads of an operation; one a core without it.
 
     Raises:
         UserError: TensorFlow can't be loaded here, or Keras already runs on something else.
@@ -101,6 +102,11 @@ def start_tensorflow(*, deterministic: bool) -> None:
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
     tf.get_logger().setLevel("ERROR")
+    # float32 means float32; a GPU would round it to ten bits in products.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    if threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
 
@@ -140,23 +146,32 @@ def git_commit() -> str | None:
 
 
 def device_description() -> str:
-    """What the search computes on, in words; starts TensorFlow."""
+    """What this process computes on, in words; starts TensorFlow.
+
+    Of several GPUs that it sees it uses the first, so that is the one that is named.
+    """
     import tensorflow as tf
 
-    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
-    if names := [found.get("device_name", "GPU") for found in details]:
-        return ", ".join(names)
+    if visible := tf.config.list_physical_devices("GPU"):
+        return str(tf.config.experimental.get_device_details(visible[0]).get("device_name", "GPU"))
     cores = os.cpu_count()
     return f"CPU ({cores} core{'s' if cores != 1 else ''})"
 
 
 def arithmetic() -> str:
     """What frozen features are computed with, for another library or kind of device gives other bits: "tensorflow
-    2.21.0, keras 3.15.1, CPU"."""
+    2.21.0, keras 3.15.1, CPU", for a GPU its model and the versions of CUDA and cuDNN."""
     here, device = versions(), device_description()
     # Cores don't count: with op determinism the bits don't depend on the number of threads.
-    kind = "CPU" if device.startswith("CPU") else device
+    kind = "CPU" if device.startswith("CPU") else f"{device}, {_gpu_libraries()}"
     return f"tensorflow {here['tensorflow']}, keras {here['keras']}, {kind}"
+
+
+def _gpu_libraries() -> str:
+    import tensorflow as tf
+
+    built = tf.sysconfig.get_build_info()
+    return f"CUDA {built.get('cuda_version', '?')}, cuDNN {built.get('cudnn_version', '?')}"
 
 
 def processor_name() -> str:

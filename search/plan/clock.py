@@ -7,7 +7,7 @@ live view, and of `status`, which reads what has ended from the run's folder.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reports.trials import TrialRecord
@@ -33,10 +33,11 @@ class TrialInFlight:
         assignment: What it trains.
         configuration: Its hyperparameters.
         began: When, in seconds of a monotonic clock.
-        fold: The fold in training, from 0.
-        epoch: Its last finished epoch.
+        fold: The fold that has last finished an epoch, from 0.
+        epoch: That epoch.
         fold_epochs: Epochs that are done, all folds together.
-        trained: Those of them that were trained since ``began``; the others were kept from before an interruption.
+        reached: Fold to its last finished epoch, of those that have had one.
+        trained: Epochs that were trained since ``began``; others were kept from before an interruption.
         setup: Seconds from ``began`` to the end of the first epoch.
         last: When the last epoch ended.
     """
@@ -48,6 +49,7 @@ class TrialInFlight:
     fold: int = 0
     epoch: int = 0
     fold_epochs: int = 0
+    reached: dict[int, int] = field(default_factory=dict)
     trained: int = 0
     setup: float = 0.0
     last: float = 0.0
@@ -77,6 +79,8 @@ class SearchClock:
         depths: Unfreeze depths of the space.
         configurations: Configurations by their numbers, as far as they are drawn.
         builds: Unfreeze depth to what making a graph is believed to take.
+        workers: How many folds are trained at a time.
+        at_work: Gives, by a worker's name, the trial and the fold that it trains; nothing where one process does all.
         running: Trials in flight, by number.
     """
 
@@ -87,6 +91,8 @@ class SearchClock:
     depths: Sequence[int] = (0,)
     configurations: dict[int, Configuration] = field(default_factory=dict)
     builds: Mapping[int, float] = field(default_factory=dict)
+    workers: int = 1
+    at_work: Callable[[], Mapping[str, tuple[int, int]]] = dict
     running: dict[int, TrialInFlight] = field(default_factory=dict)
     _built: set[Shape] = field(default_factory=set)
     _setups: list[tuple[int, float]] = field(default_factory=list)
@@ -103,16 +109,18 @@ class SearchClock:
         self.running[trial] = TrialInFlight(trial, assignment, configuration, now, epoch=assignment.initial_epoch)
 
     def epoch_ended(self, trial: int, fold: int, epoch: int, now: float) -> None:
-        """One more epoch of one fold; the folds before it are done."""
+        """One more epoch of one fold."""
         flight = self.running.get(trial)
         if flight is None:
             return
         flight.fold, flight.epoch, flight.last = fold, epoch, now
+        flight.reached[fold] = epoch
         flight.trained += 1
         if flight.trained == 1:
             flight.setup = now - flight.began
         done = fold * flight.epochs_a_fold + epoch - flight.assignment.initial_epoch
-        flight.fold_epochs = max(flight.fold_epochs, done)
+        # Of several workers nobody knows which folds were kept from before an interruption.
+        flight.fold_epochs = max(flight.fold_epochs, done) if self.workers == 1 else flight.trained
 
     def end(self, record: TrialRecord) -> None:
         """A trial is finished."""
@@ -120,7 +128,10 @@ class SearchClock:
         self.records.append(record)
         if flight is None or flight.epoch_seconds is None:
             return
-        self.costs.learn(flight.configuration.unfreeze_depth, flight.trained, flight.epoch_seconds * flight.trained)
+        depth, seconds = flight.configuration.unfreeze_depth, flight.epoch_seconds * flight.trained
+        if self.workers > 1:  # each epoch took a worker so long, while others were at work
+            seconds = record.seconds - record.build_seconds
+        self.costs.learn(depth, flight.trained, seconds)
         shape = _shape(flight.configuration)
         if shape not in self._built:
             self._built.add(shape)
@@ -133,9 +144,9 @@ class SearchClock:
         return min(self.plan.epochs, whole + sum(flight.fold_epochs for flight in self.running.values()) / self.folds)
 
     def trial_seconds_left(self, flight: TrialInFlight, now: float) -> float | None:
-        """Until a trial in flight ends; None while nothing is known."""
+        """Until a trial in flight ends, were it alone; None while nothing is known."""
         left = flight.epochs_a_fold * self.folds - flight.fold_epochs
-        pace = flight.epoch_seconds
+        pace = flight.epoch_seconds if self.workers == 1 else None
         if pace is None:
             if not self.costs.is_known:
                 return None
@@ -155,7 +166,7 @@ class SearchClock:
         training = sum(epochs * self.folds * self.costs.seconds(depth) for depth, epochs in work.items())
         flying = sum(self.trial_seconds_left(flight, now) or 0.0 for flight in self.running.values())
         building = sum(self._setup_seconds(depth) for depth, _ in self._shapes_to_come())
-        return training + flying + building
+        return (training + flying + building) / self.workers
 
     def _setup_seconds(self, depth: int) -> float:
         """Making a graph of this depth: what is believed, by what was measured."""
@@ -190,7 +201,8 @@ def search_clock(
     finished: Sequence[TrialRecord] = (),
     *,
     builds: Mapping[int, float] | None = None,
+    workers: int = 1,
 ) -> SearchClock:
     """A search before its first trial, or after the finished ones."""
     folds, drawn = config.search.folds or config.split.folds, planned_configurations(config, plan)
-    return SearchClock(plan, folds, list(finished), costs, config.space.depths, drawn, builds or {})
+    return SearchClock(plan, folds, list(finished), costs, config.space.depths, drawn, builds or {}, workers=workers)

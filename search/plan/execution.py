@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
 
@@ -61,7 +61,11 @@ _Placed = TypeVar("_Placed", TrialState, Assignment, TrialRecord)
 
 
 def next_assignment(
-    plan: HyperbandPlan, history: Sequence[TrialState], *, over: set[int] | None = None
+    plan: HyperbandPlan,
+    history: Sequence[TrialState],
+    *,
+    over: set[int] | None = None,
+    urgency: Callable[[Assignment], float] | None = None,
 ) -> Assignment | Literal["wait", "done"]:
     """Decide the next trial: that of the first bracket which has one.
 
@@ -69,22 +73,42 @@ def next_assignment(
         plan: The plan, limited to the configurations that there are.
         history: All trials started so far, in any order.
         over: Brackets that were over after a part of this history, and so are for good; those that now are, are added.
+        urgency: Where given, the most urgent of all brackets' next trials is taken, of equal ones that of the first.
 
     Returns:
         The assignment, "wait" while barriers wait for running trials, or "done".
     """
     over = set() if over is None else over
     waits, places = False, by_place(state for state in history if state.bracket not in over)
+    startable: list[Assignment] = []
     for bracket in range(len(plan.brackets)):
         if bracket in over:
             continue
         coming = _next_in_bracket(plan, bracket, places)
         if isinstance(coming, Assignment):
-            return coming
+            if urgency is None:
+                return coming
+            startable.append(coming)
         waits |= coming == "wait"
         if coming == "done":
             over.add(bracket)
+    if urgency is not None and startable:
+        return max(startable, key=urgency)
     return "wait" if waits else "done"
+
+
+def longest_way(plan: HyperbandPlan, assignment: Assignment, epoch_seconds: Callable[[int], float]) -> float:
+    """Seconds until the bracket of a trial can be over, were there a worker for everything: the critical path.
+
+    Args:
+        plan: The plan.
+        assignment: The trial.
+        epoch_seconds: Configuration to the cost of an epoch.
+    """
+    rungs = plan.brackets[assignment.bracket].rungs
+    later = sum(rung.epochs - rung.initial_epoch for rung in rungs[assignment.rung + 1 :])
+    slowest = max(map(epoch_seconds, plan.configurations_of(assignment.bracket)))
+    return (assignment.epochs - assignment.initial_epoch) * epoch_seconds(assignment.configuration) + later * slowest
 
 
 def next_in_bracket(

@@ -6,6 +6,7 @@ Its stages, the backbone and the search, are those of each search of the nested 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 
 from mammo_data import CaseTable, Split
@@ -35,12 +36,22 @@ from search.screen.progress import RunProgress
 from search.trials.checkpoints import load_state
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.schedule import bit_learning_rate
-from search.trials.worker import TrainerPool
+from search.trials.worker import TrainerPool, Worker, folds_at_work
+from search.tuner.executors.base import Executor
+from search.tuner.executors.in_process import InProcessExecutor
 from search.tuner.search import run_search
 
 
-def run_holdout(job: Job, cohort: Cohort, progress: RunProgress) -> FinalModel:
+def run_holdout(
+    job: Job, cohort: Cohort, progress: RunProgress, executor_of: Callable[[Worker], Executor] = InProcessExecutor
+) -> FinalModel:
     """Search on the development patients, retrain, export, and evaluate on the held-out ones.
+
+    Args:
+        job: What was asked for.
+        cohort: Who is developed on, and who is held out.
+        progress: Shows what goes on.
+        executor_of: Makes who trains.
 
     Raises:
         UserError: If the weights, the search or the run's folder are not as they have to be.
@@ -50,7 +61,7 @@ def run_holdout(job: Job, cohort: Cohort, progress: RunProgress) -> FinalModel:
     begin(job, run_manifest(job, backbone, cohort), cohort.split, cohort.films.table, progress)
     clock = time.perf_counter()
     data = own_banks(job, backbone, cohort, progress)
-    searched = search_trials(job, backbone, data, trainer_pool(job.config, backbone, data), progress)
+    searched = search_trials(job, backbone, data, trainer_pool(job.config, backbone, data), progress, executor_of)
     return finish(job, cohort, searched, progress, clock=clock)
 
 
@@ -107,7 +118,12 @@ def trainer_pool(config: Config, backbone: Backbone, data: TrialData) -> Trainer
 
 
 def search_trials(
-    job: Job, backbone: Backbone, data: TrialData, trainers: TrainerPool, progress: RunProgress
+    job: Job,
+    backbone: Backbone,
+    data: TrialData,
+    trainers: TrainerPool,
+    progress: RunProgress,
+    executor_of: Callable[[Worker], Executor] = InProcessExecutor,
 ) -> Searched:
     """Carry out the plan, or the rest of it.
 
@@ -117,13 +133,24 @@ def search_trials(
         data: What the trials read.
         trainers: Compiled tails.
         progress: Is told of every epoch and trial.
+        executor_of: Makes who trains.
     """
     config, directory, settings = job.config, job.directory, training_settings(job.config, job.plan, data)
     ended_after = directory.read_manifest().ended_after
     finished = finished_trials(directory, progress)
     require_planned(finished, job.plan, config)
     here = progress.clock.here
-    clock = search_clock(config, job.plan, CostModel(here.epochs), finished, builds=here.builds)
+    if job.worker_count > 1:
+        progress.clock.whole = False  # what several take, each with a part of the cores, teaches nothing of one
+    clock = search_clock(
+        config, job.plan, CostModel(here.epochs), finished, builds=here.builds, workers=job.worker_count
+    )
+
+    def seen(worker: Worker) -> Executor:
+        executor = executor_of(worker)
+        clock.at_work = lambda: folds_at_work(executor.at_work())
+        return executor
+
     with progress.search(clock):
         outcome = run_search(
             job.plan,
@@ -135,11 +162,14 @@ def search_trials(
             listener=progress,
             finished=finished,
             ended_after=ended_after,
+            executor_of=seen,
+            epoch_seconds=clock.costs.seconds,
         )
     if config.search.max_minutes is not None and ended_after is None:
         directory.update_manifest(ended_after=len(outcome.records), cut_short=outcome.cut_short)
     state_of_fold = partial(load_state, directory.checkpoints, outcome.winner.trial)
-    return Searched(backbone, data, settings, outcome, trainers(outcome.configuration), state_of_fold)
+    executor = executor_of(Worker(data, settings, trainers, directory.path))
+    return Searched(backbone, data, settings, outcome, trainers, executor, state_of_fold)
 
 
 def training_settings(config: Config, plan: HyperbandPlan, data: TrialData) -> TrainingSettings:

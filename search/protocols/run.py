@@ -7,8 +7,10 @@ behind it, and the modules that import it are imported here alone.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ from search.files.atomic import write_atomic
 from search.job import Job
 from search.machine.failures import machine_failures_in_one_line, require_room
 from search.machine.libraries import library_noise_in, start_tensorflow
+from search.machine.places import use_first
 from search.machine.speed import record_run
 from search.plan.protocol import describe_protocol
 from search.protocols.expected_cost import ExpectedCost, expected_cost
@@ -77,7 +80,7 @@ def admit(job: Job) -> Admission:
         DataError: If the films, their table or the split are not as they have to be.
         UserError: If names, plan, weights, folders or a run that is there are not as they have to be.
     """
-    config, _ = job.config, job.plan
+    config, _, _ = job.config, job.plan, job.places
     directory = check_run_directory(config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume)
     require_room(directory.path, setting="output.runs")
     require_room(cache_directory(config), setting="output.cache")
@@ -171,13 +174,18 @@ def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> FinalMo
         require_sound(admission.source, config, progress)
     cohort = search_data(prepare_films(admission.source, config, progress), admission.split, config, progress)
     admission.require_scorable(config, cohort.prepared.table)
+    use_first(job.places)
     with progress.station("starting", brief=True):
         start_tensorflow(deterministic=config.search.deterministic)
+    from search.protocols.executors import executors
     from search.protocols.holdout import run_holdout
     from search.protocols.nested.protocol import run_nested
 
-    outer = admission.outer
-    model = run_nested(job, outer, cohort, progress) if outer else run_holdout(job, cohort, progress)
+    carry_out: Callable[..., FinalModel] = partial(run_holdout, job)
+    if admission.outer:
+        carry_out = partial(run_nested, job, admission.outer)
+    with executors(job, deterministic=config.search.deterministic, say=progress.note) as executor_of:
+        model = carry_out(cohort, progress, executor_of)
     took, expected = progress.clock.taught
     precision = job.directory.read_manifest().precision.name or ""
     record_run(cache_directory(config), config.backbone.name, precision, took, expected)

@@ -62,6 +62,7 @@ class RunDirectory:
         figures: Folder of PNG figures.
         final_parts: Folder of what the final stage has done, while the run is not complete.
         checkpoints: Folder of where trials stopped, while the run is not complete.
+        worker_logs: Folder of what each worker process has logged.
     """
 
     path: Path
@@ -96,6 +97,7 @@ class RunDirectory:
     figures = _Place("best/figures")
     final_parts = _Place("final")
     checkpoints = _Place("checkpoints")
+    worker_logs = _Place("workers")
 
     @property
     def is_unstarted(self) -> bool:

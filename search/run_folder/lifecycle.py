@@ -22,7 +22,7 @@ from search.run_folder.manifest import ComputedOn, Manifest
 from search.run_folder.trial_log import read_records
 from search.text import printable
 
-RESULTS_VERSION = 3
+RESULTS_VERSION = 4
 """Raise it with every change to the code that changes the results of a search; of its plan a run has a fingerprint."""
 _FREE_SECTIONS = {"output", "cache", "report"}
 _FREE_SETTINGS = {
@@ -145,9 +145,7 @@ def _on_another_device(directory: RunDirectory, now: Manifest) -> Manifest:
     return before.but(device=now.device, processor=now.processor, devices=devices)
 
 
-_OTHER_DIGITS = (
-    "results may differ from those of one device: in their last digits, or from the third on where only one has TF32"
-)
+_OTHER_DIGITS = "results may differ from those of one device, in their last digits"
 
 
 def devices_in_words(manifest: Manifest) -> str:

@@ -159,6 +159,18 @@ def _search_bars(bars: Table, board: SearchClock, now: float) -> None:
     total, done = board.plan.epochs, board.epochs_done
     bar = ProgressBar(total=total, completed=done)
     bars.add_row("search", bar, f"epoch {int(done)}/{total}", _left(board.seconds_left(now)))
+    workers = [(name, *place) for name, place in board.at_work().items() if place[0] in board.running]
+    for name, trial, fold in workers[:_MOST_WORKERS]:
+        flight = board.running[trial]
+        reached = flight.reached.get(fold, flight.assignment.initial_epoch)
+        bars.add_row(
+            name,
+            ProgressBar(total=flight.epochs_a_fold, completed=reached - flight.assignment.initial_epoch),
+            f"trial {trial} fold {fold + 1}/{board.folds} epoch {reached}/{flight.assignment.epochs}",
+            "",
+        )
+    if workers:
+        return
     for flight in list(board.running.values())[:1]:
         total = flight.epochs_a_fold * board.folds
         others = f" (and {len(board.running) - 1} more)" if len(board.running) > 1 else ""
@@ -168,6 +180,10 @@ def _search_bars(bars: Table, board: SearchClock, now: float) -> None:
             f"fold {flight.fold + 1}/{board.folds} epoch {flight.epoch}/{flight.assignment.epochs}",
             _left(board.trial_seconds_left(flight, now)),
         )
+
+
+_MOST_WORKERS = 8
+"""Of more, the first are shown."""
 
 
 def _left(seconds: float | None) -> str:

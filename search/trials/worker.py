@@ -1,13 +1,15 @@
-"""Worker: what a process that trains trials holds, and its unit of work, one fold of one trial."""
+"""Worker: what a process that trains holds, what it can be given to do, and the search's unit of that, one fold of one
+trial."""
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -43,18 +45,91 @@ class TrainerPool:
         optimizer: str,
         dtype: str = "float32",
     ) -> None:
-        self._built = partial(
-            TailTrainer, architecture, weights, n_classes=len(data.class_names), optimizer=optimizer, dtype=dtype
-        )
+        self._architecture, self._weights = architecture, weights
+        self._n_classes, self._optimizer, self._dtype = len(data.class_names), optimizer, dtype
         self._shapes = {depth: bank.shape for depth, bank in data.banks.items()}
-        self._trainers: dict[tuple[int, int], TailTrainer] = {}
+        self._trainers: dict[tuple[int, int, str], TailTrainer] = {}
 
-    def __call__(self, configuration: Configuration) -> TailTrainer:
-        """The tail of the configuration's shape."""
-        depth, width = shape = configuration.unfreeze_depth, configuration.head_width
+    def __call__(self, configuration: Configuration, optimizer: str | None = None) -> TailTrainer:
+        """The tail of the configuration's shape; of another optimizer where one is named."""
+        depth, width = configuration.unfreeze_depth, configuration.head_width
+        shape = depth, width, optimizer or self._optimizer
         if shape not in self._trainers:
-            self._trainers[shape] = self._built(depth=depth, boundary_shape=self._shapes[depth], head_width=width)
+            self._trainers[shape] = TailTrainer(
+                self._architecture,
+                self._weights,
+                depth=depth,
+                boundary_shape=self._shapes[depth],
+                head_width=width,
+                n_classes=self._n_classes,
+                optimizer=shape[-1],
+                dtype=self._dtype,
+            )
         return self._trainers[shape]
+
+    def adopt(self, others: TrainerPool) -> None:
+        """Take over what another pool has built, where it builds the same."""
+        if self._key == others._key:
+            self._trainers = others._trainers
+
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        return self._weights.fingerprint, self._shapes, self._n_classes, self._dtype
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_trainers": {}}  # graphs are of a process
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a process that trains holds.
+
+    Attributes:
+        data: Development data.
+        settings: What is constant over the trials.
+        trainers: Gives the compiled tails, as `TrainerPool` does; the same one for the same shape.
+        run_directory: The run's folder.
+    """
+
+    data: TrialData
+    settings: TrainingSettings
+    trainers: Callable[..., TailTrainer]
+    run_directory: Path
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}  # threads are of a process
+
+    @cached_property
+    def checkpoints(self) -> CheckpointStore:
+        """Where trials stopped."""
+        return CheckpointStore(self.run_directory / "checkpoints")
+
+    @property
+    def in_flight(self) -> FoldsInFlight:
+        """Finished folds of trials that are not recorded yet."""
+        return FoldsInFlight(self.run_directory / "in_flight")
+
+
+class Work(Protocol):
+    """Something that a worker can be given to do, as a whole."""
+
+    @property
+    def shape(self) -> tuple[int, int, str]:
+        """Unfreeze depth, head width and optimizer ("" for the search's) of the tail that it needs."""
+
+    def carry_out(self, worker: Worker, on_epoch: Callable[[int], None]) -> Any:
+        """Do it.
+
+        Args:
+            worker: What the process holds.
+            on_epoch: Called with the number of each finished epoch, from 1.
+
+        Returns:
+            The result, a value that can be pickled; what it leaves on the disk is there.
+        """
+
+    def given_up(self, reason: str) -> Any:
+        """The result where every worker that had it was lost, the last one as the reason says; or an exception."""
 
 
 @dataclass(frozen=True)
@@ -71,37 +146,26 @@ class FoldWork:
     configuration: Configuration
     fold: int
 
-
-@dataclass(frozen=True)
-class Worker:
-    """What a process that trains trials holds.
-
-    Attributes:
-        data: Development data.
-        settings: What is constant over the trials.
-        trainers: Gives the compiled tail for a configuration; the same one for the same shape.
-        run_directory: The run's folder.
-        on_epoch: Called with (trial, fold, epoch) after each epoch.
-    """
-
-    data: TrialData
-    settings: TrainingSettings
-    trainers: Callable[[Configuration], TailTrainer]
-    run_directory: Path
-    on_epoch: Callable[[int, int, int], None]
-
-    @cached_property
-    def checkpoints(self) -> CheckpointStore:
-        """Where trials stopped."""
-        return CheckpointStore(self.run_directory / "checkpoints")
-
     @property
-    def in_flight(self) -> FoldsInFlight:
-        """Finished folds of trials that are not recorded yet."""
-        return FoldsInFlight(self.run_directory / "in_flight")
+    def shape(self) -> tuple[int, int, str]:
+        """That of the configuration's tail."""
+        return self.configuration.unfreeze_depth, self.configuration.head_width, ""
+
+    def carry_out(self, worker: Worker, on_epoch: Callable[[int], None]) -> FoldResult:
+        """`train_fold`."""
+        return train_fold(self, worker, on_epoch)
+
+    def given_up(self, reason: str) -> FoldResult:
+        """A failure."""
+        return FoldResult({}, np.empty((0, 0, 0), np.float32), FoldFailure(reason))
 
 
-def train_fold(work: FoldWork, worker: Worker) -> FoldResult:
+def folds_at_work(at_work: Mapping[str, Work]) -> dict[str, tuple[int, int]]:
+    """Trial and fold of the search's works among what workers have, by the workers' names."""
+    return {name: (work.assignment.trial, work.fold) for name, work in at_work.items() if isinstance(work, FoldWork)}
+
+
+def train_fold(work: FoldWork, worker: Worker, on_epoch: Callable[[int], None]) -> FoldResult:
     """Train one fold of one trial, unless an interrupted attempt at this very trial has finished it.
 
     Its logits and curves are in ``in_flight`` when this returns, its state is on its way to ``checkpoints``. What is
@@ -119,7 +183,7 @@ def train_fold(work: FoldWork, worker: Worker) -> FoldResult:
     try:
         trainer = worker.trainers(work.configuration)
         arithmetic, build = trainer.arithmetic_seconds, trainer.build_seconds - (time.perf_counter() - clock)
-        result = _trained(work, worker, trainer)
+        result = _trained(work, worker, trainer, on_epoch)
     except (UserError, DataError):
         raise
     except Exception as error:
@@ -135,7 +199,7 @@ def train_fold(work: FoldWork, worker: Worker) -> FoldResult:
     )
 
 
-def _trained(work: FoldWork, worker: Worker, trainer: TailTrainer) -> FoldResult:
+def _trained(work: FoldWork, worker: Worker, trainer: TailTrainer, on_epoch: Callable[[int], None]) -> FoldResult:
     assignment, fold, state = work.assignment, work.fold, None
     train = partial(train_on_fold, trainer, work.configuration, worker.data, worker.settings, fold=fold)
     if assignment.parent is not None:
@@ -148,7 +212,7 @@ def _trained(work: FoldWork, worker: Worker, trainer: TailTrainer) -> FoldResult
         initial_epoch=assignment.initial_epoch,
         epochs=assignment.epochs,
         parent=state,
-        on_epoch=partial(worker.on_epoch, assignment.trial, fold),
+        on_epoch=on_epoch,
     )
     reached = trainer.state()
     # Nobody goes on from the full budget: these are kept for the fold models of the trial that wins.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Literal
 
@@ -11,7 +11,15 @@ import numpy as np
 
 from reports.trials import OBJECTIVE_CURVE, TrialRecord
 from search.errors import RunError
-from search.plan.execution import Assignment, TimeBound, TrialState, next_assignment, next_in_bracket, promotable_trials
+from search.plan.execution import (
+    Assignment,
+    TimeBound,
+    TrialState,
+    longest_way,
+    next_assignment,
+    next_in_bracket,
+    promotable_trials,
+)
 from search.plan.hyperband import HyperbandPlan
 from search.plan.space import Configuration
 
@@ -158,11 +166,22 @@ class PlannedOracle(SearchOracle):
     Args:
         plan: The plan.
         configurations: The drawn configurations, spares at the end.
+        epoch_seconds: Unfreeze depth to what an epoch is believed to take. Where given, several workers are to be kept
+            at work: brackets are interleaved, and the trial with the longest way to the end of its bracket is next.
+            Else trials come in the order of the plan.
         options: `SearchOracle`'s; nothing is drawn here, the seed is only recorded.
     """
 
-    def __init__(self, plan: HyperbandPlan, configurations: Sequence[Configuration], **options: Any) -> None:
+    def __init__(
+        self,
+        plan: HyperbandPlan,
+        configurations: Sequence[Configuration],
+        *,
+        epoch_seconds: Callable[[int], float] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
+        self._epoch_seconds = epoch_seconds
         self.plan = plan.limited_to(len(configurations))
         self.configurations = tuple(configurations)
         # Both only grow, and are asked for after every trial.
@@ -177,14 +196,21 @@ class PlannedOracle(SearchOracle):
         running = [each for number, each in self.assignments.items() if number not in self._ended]
         return [*self._ended.values(), *(_state(assignment, "running", None) for assignment in running)]
 
-    def end(self, trial: Any, record: TrialRecord) -> None:
-        """As `SearchOracle.end`."""
-        super().end(trial, record)
-        self._ended[record.trial] = _state(record, trial.status.lower(), trial.score)
+    def end_trial(self, trial: Any) -> None:
+        """KerasTuner's, and the plan is told: also where KerasTuner's own loop carries it out."""
+        super().end_trial(trial)
+        ended = self.trials[trial.trial_id]
+        number = int(ended.trial_id)
+        self._ended[number] = _state(self.assignments[number], ended.status.lower(), ended.score)
 
     def coming(self) -> Assignment | Literal["wait", "done"]:
         """The plan's next trial."""
-        return next_assignment(self.plan, self.history, over=self._over)
+        urgency = None if self._epoch_seconds is None else self._urgency
+        return next_assignment(self.plan, self.history, over=self._over, urgency=urgency)
+
+    def _urgency(self, assignment: Assignment) -> float:
+        cost = self._epoch_seconds or (lambda depth: 1.0)
+        return longest_way(self.plan, assignment, lambda number: cost(self.configurations[number].unfreeze_depth))
 
     def values_of(self, assignment: Assignment) -> dict[str, Any]:
         """The configuration, and the assignment by the names that KerasTuner's Hyperband uses where it has them."""

@@ -36,6 +36,7 @@ def run_search(
     finished: Sequence[TrialRecord] = (),
     ended_after: int | None = None,
     executor_of: Callable[[Worker], Executor] = InProcessExecutor,
+    epoch_seconds: Callable[[int], float] = lambda depth: 1.0 + depth,
 ) -> SearchOutcome:
     """Carry out a plan.
 
@@ -49,7 +50,8 @@ def run_search(
         listener: Is told of every epoch and trial.
         finished: Trials of an earlier part of the search, as trials.jsonl has them.
         ended_after: How many trials there were when the search ended by the time, if it has.
-        executor_of: Makes the executor of the folds, given what this process holds.
+        executor_of: Makes the executor of the folds, given what a worker holds.
+        epoch_seconds: Unfreeze depth to what an epoch is believed to take; several workers do first what takes longest.
 
     Raises:
         RunError: If three trials in a row failed, or the run's folder can't be written; either way the search can go on
@@ -58,10 +60,11 @@ def run_search(
     """
     keras.utils.set_random_seed(settings.seed)
     bound = time_bound(config.search.max_minutes, finished, trials=ended_after)
-    oracle = build_oracle(plan, config, seed=settings.seed, bound=bound)
     kept = without_last_failures(finished) if ended_after is None else tuple(finished)
-    worker = Worker(data, settings, trainers, run_directory, listener.epoch_ended)
+    worker = Worker(data, settings, trainers, run_directory)
     with machine_failures_in_one_line(run_directory, batch_size=settings.batch_size), executor_of(worker) as executor:
+        interleaved = epoch_seconds if executor.workers > 1 else None
+        oracle = build_oracle(plan, config, seed=settings.seed, bound=bound, epoch_seconds=interleaved)
         tuner = MammoTuner(
             oracle,
             executor=executor,
@@ -79,8 +82,15 @@ def run_search(
     return SearchOutcome(tuple(tuner.records), winner, configuration, cut_short)
 
 
-def build_oracle(plan: HyperbandPlan, config: Config, *, seed: int, bound: TimeBound | None = None) -> SearchOracle:
-    """The oracle that a configuration asks for."""
+def build_oracle(
+    plan: HyperbandPlan,
+    config: Config,
+    *,
+    seed: int,
+    bound: TimeBound | None = None,
+    epoch_seconds: Callable[[int], float] | None = None,
+) -> SearchOracle:
+    """The oracle that a configuration asks for; ``epoch_seconds`` as `PlannedOracle` takes it."""
     hyperparameters = keras_tuner.HyperParameters()
     declare_space(hyperparameters, config.space)
     common = {"hyperparameters": hyperparameters, "seed": seed, "bound": bound}
@@ -88,4 +98,4 @@ def build_oracle(plan: HyperbandPlan, config: Config, *, seed: int, bound: TimeB
         known = known_configurations(config.space)
         return BayesianOracle(max_trials=plan.trials, epochs=plan.max_epochs, known=known, **common)
     drawn = draw_configurations(config.space, plan.configurations + plan.spares, seed=seed)
-    return PlannedOracle(plan, drawn, **common)
+    return PlannedOracle(plan, drawn, epoch_seconds=epoch_seconds, **common)

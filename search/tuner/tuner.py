@@ -8,6 +8,7 @@ import itertools
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from search.trials.checkpoints import FoldsInFlight, keep_only
 from search.trials.cross_validation import FoldResult, Score, score
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.out_of_fold import is_intact, write_out_of_fold
-from search.trials.worker import FoldWork
+from search.trials.worker import FoldWork, Work
 from search.tuner.executors.base import Executor, carry_out
 from search.tuner.failures import IN_A_ROW, describe_failure, stopped_by_failures
 from search.tuner.oracle import SearchOracle, record_assignment
@@ -120,10 +121,10 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
             if not self._out:
                 break
             work, result = self._executor.next_result()
-            out = self._out.get(work.assignment.trial)
-            if out is not None:  # else a fold behind one that has failed
+            if isinstance(work, FoldWork) and (out := self._out.get(work.assignment.trial)) is not None:
                 out.results[work.fold] = result
                 self._end_if_decided(out)
+            # else of a fold behind one that has failed
         # Where time has ended the search, a trial before these was never begun.
         left = [record for record, _ in self._early.values()]
         for record in sorted(left, key=lambda record: (record.bracket, record.rung, record.trial)):
@@ -145,7 +146,8 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         self._out[number] = _Out(trial, assignment, configuration, datetime.datetime.now(datetime.UTC))
         self._listener.trial_begins(number, assignment, configuration)
         for fold in range(len(self._data.folds)):
-            self._executor.submit(FoldWork(assignment, configuration, fold))
+            told = partial(self._listener.epoch_ended, number, fold)
+            self._executor.submit(FoldWork(assignment, configuration, fold), told)
         return True
 
     def _end_if_decided(self, out: _Out) -> None:
@@ -153,7 +155,7 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         number, folds = out.assignment.trial, len(self._data.folds)
         failed = min((fold for fold, result in out.results.items() if result.failure), default=None)
         if failed is not None:
-            self._executor.cancel(number, after=failed)
+            self._executor.cancel(partial(_is_behind, number, failed))
             folds = failed + 1
         if not all(fold in out.results for fold in range(folds)):
             return
@@ -259,6 +261,11 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
             )
             for name in results[0].curves
         }
+
+
+def _is_behind(trial: int, fold: int, work: Work) -> bool:
+    """Whether a work is a later fold of a trial."""
+    return isinstance(work, FoldWork) and work.assignment.trial == trial and work.fold > fold
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -101,7 +101,7 @@ def pretrained(file: Path) -> Any:
             found = _phantom_set(Path(folder), PRETRAINING_SEED, None, another_task=True)
             settings = replace(found.settings, full_epochs=PRETRAINING_EPOCHS, most_backbone_rate=math.inf)
             trainer, configuration = _begun(found, 0.02, SMALL.max_depth)
-            from search.final.retrain import retrain
+            from tests.support.retrained import retrain
 
             (tail,) = retrain(trainer, configuration, found.data, settings, epochs=PRETRAINING_EPOCHS, seeds=1)
             print(f"pretraining: loss {tail.losses[0]:.3f} to {tail.losses[-1]:.3f}")

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.files.tensors import Arrays
 from search.final.kept import FinalStore, Form
-from search.final.retrain import Searched, retrain, tail_form
+from search.final.retrain import ModelWork, Searched, lost_for_good, tail_form, trained_by
 from search.plan.space import Configuration
 from search.trials.cross_validation import train_on_fold
 from search.trials.data import TrainingSettings
 from search.trials.schedule import bit_learning_rate
-from search.trials.tail import TailTrainer, TrainedTail
+from search.trials.tail import TrainedTail
+from search.trials.worker import Worker
+
+OPTIMIZER = "sgd"
 
 
 @dataclass(frozen=True)
@@ -48,70 +50,85 @@ def fixed_settings(settings: TrainingSettings) -> TrainingSettings:
     return replace(settings, schedule="bit", head_init="zeros", backbone_lr_factor=1.0)
 
 
-def train_fixed(
-    searched: Searched, store: FinalStore, *, seeds: int, on_epoch: Callable[[int, int], None]
-) -> FixedModels:
+@dataclass(frozen=True)
+class FixedFoldWork:
+    """The fixed configuration on one fold, for a worker.
+
+    Attributes:
+        configuration: It.
+        settings: Its own.
+        fold: Position in the data's folds.
+    """
+
+    configuration: Configuration
+    settings: TrainingSettings
+    fold: int
+
+    @property
+    def shape(self) -> tuple[int, int, str]:
+        """That of the configuration's tail."""
+        return self.configuration.unfreeze_depth, self.configuration.head_width, OPTIMIZER
+
+    def carry_out(self, worker: Worker, on_epoch: Callable[[int], None]) -> NDArray[np.float32]:
+        """Validation logits at the end, float32 [images, classes].
+
+        Raises:
+            DivergedError: If the loss or the logits are not finite.
+        """
+        result = train_on_fold(
+            worker.trainers(self.configuration, OPTIMIZER),
+            self.configuration,
+            worker.data,
+            self.settings,
+            fold=self.fold,
+            initial_epoch=0,
+            epochs=self.settings.full_epochs,
+            on_epoch=on_epoch,
+        )
+        return result.logits[-1]
+
+    def given_up(self, reason: str) -> NDArray[np.float32]:
+        """None.
+
+        Raises:
+            RunError: Always.
+        """
+        raise lost_for_good("the fixed configuration", reason)
+
+
+def train_fixed(searched: Searched, store: FinalStore, *, seeds: int, moved: Callable[[int, int], None]) -> FixedModels:
     """Train the fixed configuration, as far as that was not kept.
 
     Args:
         searched: The search.
         store: Keeps each fold's logits and each final model.
         seeds: Final models.
-        on_epoch: Called with (epochs done, epochs in all).
+        moved: Called with (epochs done, epochs in all).
 
     Raises:
         DivergedError: If the loss or the logits of a fold are not finite.
         RunError: If the loss of a final model is not finite.
     """
-    data, settings, configuration = searched.data, fixed_settings(searched.settings), fixed_configuration(searched)
-    epochs, chosen, folds = settings.full_epochs, asdict(configuration), len(data.folds)
-    total, backbone, bank = (folds + seeds) * epochs, searched.backbone, data.banks[configuration.unfreeze_depth]
-    trainer = TailTrainer(
-        backbone.architecture,
-        backbone.weights,
-        depth=bank.depth,
-        boundary_shape=bank.shape,
-        head_width=configuration.head_width,
-        n_classes=len(data.class_names),
-        optimizer="sgd",
-        dtype=backbone.precision.tail_policy,
-    )
-
-    def out_of_fold(fold: int) -> NDArray[np.float32]:
-        def moved(epoch: int) -> None:
-            on_epoch(fold * epochs + epoch, total)
-
-        result = train_on_fold(
-            trainer, configuration, data, settings, fold=fold, initial_epoch=0, epochs=epochs, on_epoch=moved
-        )
-        return result.logits[-1]
-
-    logits = tuple(
-        store.kept(
-            f"fixed-fold-{fold + 1}",
-            _logits_form((len(validation), len(data.class_names))),
-            partial(out_of_fold, fold),
-            chosen,
-        )
-        for fold, (_, validation) in enumerate(data.folds)
-    )
-    tails = retrain(
-        trainer,
-        configuration,
-        data,
-        settings,
-        epochs=epochs,
-        seeds=seeds,
-        on_epoch=lambda seed, epoch: on_epoch((folds + seed) * epochs + epoch, total),
-        keep=lambda seed, train: store.kept(f"fixed-model-{seed + 1}", tail_form(trainer), train, chosen),
-    )
-    return FixedModels(logits, tails)
+    settings, configuration = fixed_settings(searched.settings), fixed_configuration(searched)
+    epochs, chosen, folds = settings.full_epochs, asdict(configuration), len(searched.data.folds)
+    total = (folds + seeds) * epochs
+    on_folds = {f"fixed-fold-{fold + 1}": FixedFoldWork(configuration, settings, fold) for fold in range(folds)}
+    on_all = {
+        f"fixed-model-{seed + 1}": ModelWork(configuration, settings, epochs, seed, OPTIMIZER) for seed in range(seeds)
+    }
+    form = _logits_form(len(searched.data.class_names))
+    train = trained_by(searched.executor, epochs, lambda done, _: moved(done, total))
+    logits = store.kept_each(on_folds, form, chosen, made=train)
+    train = trained_by(searched.executor, epochs, lambda done, _: moved(folds * epochs + done, total))
+    whole = tail_form(lambda: searched.trainers(configuration, OPTIMIZER))
+    tails = store.kept_each(on_all, whole, chosen, made=train)
+    return FixedModels(tuple(logits), tuple(tails))
 
 
-def _logits_form(shape: tuple[int, int]) -> Form[NDArray[np.float32]]:
+def _logits_form(classes: int) -> Form[NDArray[np.float32]]:
     def unpack(arrays: Arrays) -> NDArray[np.float32]:
-        if arrays["logits"].shape != shape:
-            raise ValueError("not the logits of this fold")
+        if arrays["logits"].ndim != 2 or arrays["logits"].shape[1] != classes:
+            raise ValueError("not the logits of a fold")
         return arrays["logits"]
 
     return Form(lambda logits: {"logits": logits}, unpack)

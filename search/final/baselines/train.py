@@ -29,7 +29,7 @@ from search.final.baselines.baseline import Baseline, Baselines
 from search.final.baselines.fixed import fixed_configuration, train_fixed
 from search.final.baselines.probe import LinearProbe, ProbeData, fit_probe, inner_parts, pack, unpack
 from search.final.inference import FinalNetwork
-from search.final.kept import FinalStore, Form, as_json
+from search.final.kept import FinalStore, Form, as_json, in_threads
 from search.final.retrain import Searched
 from search.machine.failures import first_line, is_out_of_memory
 from search.machine.speed import cores
@@ -77,7 +77,7 @@ def _linear_probe(
     makes["probe"] = partial(fit_probe, given, np.arange(len(data.labels)))
     # A probe each thread, with one thread of its own.
     with threadpool_limits(1):
-        *folds, probe = store.kept_each(makes, form, seed, workers=cores())
+        *folds, probe = store.kept_each(makes, form, seed, made=in_threads(cores()))
     asked = [fold.probabilities(given.images(rows)) for fold, (_, rows) in zip(folds, data.folds, strict=True)]
     by_patients = store.kept(
         "by-patients", as_json(tuple[dict[str, Any], ...]), partial(_by_patients, given, data, folds), seed
@@ -141,7 +141,7 @@ def _fixed(
 ) -> Baseline | None:
     data, backbone, configuration = searched.data, searched.backbone, fixed_configuration(searched)
     try:
-        models = train_fixed(searched, store, seeds=seeds, on_epoch=moved)
+        models = train_fixed(searched, store, seeds=seeds, moved=moved)
     except Exception as error:
         # A finished search is not lost for what it is compared with.
         if not (isinstance(error, DivergedError | RunError) or is_out_of_memory(error)):

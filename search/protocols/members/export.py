@@ -140,9 +140,7 @@ def _seeds(
 ) -> TrainedMembers:
     epochs, folds = searched.epochs, len(searched.data.folds)
     with progress.station("retrain") as moved:
-        tails = train_final_models(
-            searched, store, seeds=seeds, on_epoch=lambda seed, epoch: moved(seed * epochs + epoch, seeds * epochs)
-        )
+        tails = train_final_models(searched, store, seeds=seeds, moved=moved)
     first = _largest_difference(network, tails[0], run)
     if first:
         progress.note(

@@ -35,6 +35,8 @@ from search.run_folder.trial_log import read_records
 from search.screen.progress import RunProgress
 from search.trials.cross_validation import DivergedError
 from search.trials.out_of_fold import OutOfFold, read_out_of_fold
+from search.trials.worker import Worker
+from search.tuner.executors.in_process import InProcessExecutor
 
 
 def searched_again(run: RunDirectory, progress: RunProgress) -> tuple[Searched, OutOfFold]:
@@ -70,8 +72,9 @@ def searched_again(run: RunDirectory, progress: RunProgress) -> tuple[Searched, 
     space = config.space.model_copy(update={"unfreeze_depth": (outcome.configuration.unfreeze_depth,), "known": ()})
     alone = Job(config.model_copy(update={"space": space}), place=run, demo=manifest.demo)
     data = own_banks(alone, backbone, cohort, progress)
-    trainer = trainer_pool(config, backbone, data)(outcome.configuration)
-    searched = Searched(backbone, data, training_settings(config, job.plan, data), outcome, trainer)
+    trainers, settings = trainer_pool(config, backbone, data), training_settings(config, job.plan, data)
+    executor = InProcessExecutor(Worker(data, settings, trainers, run.path))
+    searched = Searched(backbone, data, settings, outcome, trainers, executor)
     return searched, read_out_of_fold(run.path / "oof", winner, records, data.class_names)
 
 

@@ -23,10 +23,11 @@ from search.final.finalists import read_finalists
 from search.final.finish import kept_probes
 from search.final.held_out import case_attributes, radius_cuts, read_under_other_splits, write_predictions
 from search.final.kept import FinalStore, as_json
-from search.final.report import RunReport, split_part
+from search.final.report import RunReport, draw_search, split_part
 from search.final.retrain import Searched
 from search.job import Job
 from search.plan.execution import SearchOutcome
+from search.plan.space import recorded_dimensions
 from search.protocols.nested.outer import OuterPredictions, outer_predictions, read_outer
 from search.run_folder.extent import run_extent
 from search.run_folder.lifecycle import complete
@@ -106,7 +107,9 @@ def finish_nested(
         content = found.as_dict() | {"outer_overlap": overlaps}
         write_atomic(directory.audit_file, json.dumps(content, indent=2, allow_nan=False) + "\n")
         genuine = searched.backbone.weights.genuine
-        report = RunReport(job, everyone, outcome, searched.settings, evaluation.metrics, found, genuine)
+        dimensions = recorded_dimensions(directory.read_manifest().settings)
+        drawn = partial(draw_search, outcome.records, dimensions, directory.figures)
+        report = RunReport(job, everyone, outcome, searched.settings, evaluation.metrics, found, genuine, drawn)
         table = everyone.prepared.table
         summary = replace(
             report.summary(figures, seconds=time.perf_counter() - clock),

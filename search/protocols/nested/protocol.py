@@ -33,12 +33,20 @@ from search.protocols.nested.outer import check_outer
 from search.protocols.nested.split import inner_split
 from search.run_folder.manifest import Manifest, OuterFold
 from search.screen.progress import RunProgress
-from search.trials.worker import TrainerPool
+from search.trials.worker import TrainerPool, Worker
+from search.tuner.executors.base import Executor
+from search.tuner.executors.in_process import InProcessExecutor
 
 FINAL = "final"
 
 
-def run_nested(job: Job, outer: Split, everyone: Cohort, progress: RunProgress) -> NestedModel:
+def run_nested(
+    job: Job,
+    outer: Split,
+    everyone: Cohort,
+    progress: RunProgress,
+    executor_of: Callable[[Worker], Executor] = InProcessExecutor,
+) -> NestedModel:
     """Search within each outer fold and on all patients, and report on both.
 
     Args:
@@ -46,12 +54,13 @@ def run_nested(job: Job, outer: Split, everyone: Cohort, progress: RunProgress) 
         outer: The outer folds.
         everyone: All patients, none of them held out.
         progress: Shows what goes on.
+        executor_of: Makes who trains, for each search.
 
     Raises:
         UserError: If the weights, a search or the run's folder are not as they have to be.
     """
     clock = time.perf_counter()
-    run = NestedRun(job, resolve_backbone(job.config, job.directory, progress), outer, everyone, progress)
+    run = NestedRun(job, resolve_backbone(job.config, job.directory, progress), outer, everyone, progress, executor_of)
     for fold in range(len(outer.folds)):
         run.search_outer(fold)
     searched = run.search_everyone()
@@ -67,6 +76,7 @@ class NestedRun:
         outer: The outer folds.
         everyone: All patients, none of them held out.
         progress: Shows what goes on.
+        executor_of: Makes who trains, for each search.
 
     Attributes:
         backbone: The pretrained network.
@@ -77,8 +87,16 @@ class NestedRun:
         UserError: If the run can't go on with them.
     """
 
-    def __init__(self, job: Job, backbone: Backbone, outer: Split, everyone: Cohort, progress: RunProgress) -> None:
-        self.backbone = backbone
+    def __init__(
+        self,
+        job: Job,
+        backbone: Backbone,
+        outer: Split,
+        everyone: Cohort,
+        progress: RunProgress,
+        executor_of: Callable[[Worker], Executor] = InProcessExecutor,
+    ) -> None:
+        self.backbone, self._executor_of = backbone, executor_of
         self._outer, self._everyone, self._progress = outer, everyone, progress
         self._trainers: TrainerPool | None = None
         progress.say(_describe(outer, everyone))
@@ -166,7 +184,7 @@ class NestedRun:
             data = self._banks.trial_data(cohort.split, views, folds=folds_used(job.config))
         # The compiled tails of all searches are made with the first one's data: shapes are the same in all.
         self._trainers = self._trainers or trainer_pool(job.config, self.backbone, data)
-        return search_trials(job, self.backbone, data, self._trainers, self._progress)
+        return search_trials(job, self.backbone, data, self._trainers, self._progress, self._executor_of)
 
 
 def _describe(outer: Split, everyone: Cohort) -> str:

@@ -1,38 +1,51 @@
-"""Executor: what the tuner asks of whoever trains folds; the tuner minds neither where that is nor in which order."""
+"""Executor: what is asked of whoever trains; nobody minds where that is, nor in which order results come."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
-from search.trials.cross_validation import FoldResult
-from search.trials.worker import FoldWork
+from search.trials.worker import Work
+
+Key = TypeVar("Key")
 
 
 class Executor(Protocol):
-    """Trains folds with `search.trials.worker.train_fold`, here or elsewhere.
+    """Carries out what a worker can be given, here or elsewhere.
 
-    A worker that is lost is the executor's affair: it gives the fold to another one, and after some losses a result
-    with a failure. Leaving the ``with`` block ends all workers, in an orderly way unless an exception is under way.
+    A worker that is lost is the executor's affair: it gives the work to another one, and gives it up after some losses.
+    Leaving the ``with`` block ends what is under way: in an orderly manner unless an exception is.
     """
+
+    @property
+    def workers(self) -> int:
+        """How many works are carried out at a time."""
 
     @property
     def has_room(self) -> bool:
         """Whether the folds of one more trial would be begun before others have ended."""
 
-    def submit(self, work: FoldWork) -> None:
-        """Take a fold; those that come first are preferred."""
+    def submit(self, work: Work, on_epoch: Callable[[int], None]) -> None:
+        """Take some work; what comes first is preferred.
 
-    def next_result(self) -> tuple[FoldWork, FoldResult]:
-        """Wait for one of the folds submitted, any of them; its files are on the disk after `flush`.
-
-        Raises:
-            UserError: As `train_fold`; so do DataError and OSError.
+        Args:
+            work: The work.
+            on_epoch: Called from `next_result` with the number of each epoch that has ended.
         """
 
-    def cancel(self, trial: int, *, after: int) -> None:
-        """Drop the folds of a trial behind one that has failed; a result of one in training may come all the same."""
+    def next_result(self) -> tuple[Work, Any]:
+        """Wait for the result of one of the works submitted, any of them; its files are on the disk after `flush`.
+
+        Raises:
+            UserError: As the work; so do DataError and OSError.
+        """
+
+    def cancel(self, unwanted: Callable[[Work], bool]) -> None:
+        """Drop some of what waits; a result of one under way may come all the same."""
+
+    def at_work(self) -> Mapping[str, Work]:
+        """What each worker has, by the worker's name; nothing where this process does all."""
 
     def flush(self) -> None:
         """Return when the files of all results that were given out are on the disk.
@@ -48,9 +61,25 @@ class Executor(Protocol):
     ) -> None: ...
 
 
-def carry_out(executor: Executor, works: Sequence[FoldWork]) -> list[FoldResult]:
-    """Results of some folds in their order, while nothing else is submitted."""
-    for work in works:
-        executor.submit(work)
-    results = dict(executor.next_result() for _ in works)
-    return [results[work] for work in works]
+def carry_out(executor: Executor, works: Sequence[Work]) -> list[Any]:
+    """Results of some works in their order, while nothing else is submitted."""
+    results = dict(carried_out(executor, dict(enumerate(works)), lambda number, epoch: None))
+    return [results[number] for number in range(len(works))]
+
+
+def carried_out(
+    executor: Executor, works: Mapping[Key, Work], on_epoch: Callable[[Key, int], None]
+) -> Iterator[tuple[Key, Any]]:
+    """Results of some works as they come, with their keys, while nothing else is submitted.
+
+    Args:
+        executor: Who carries them out.
+        works: No two are the same.
+        on_epoch: Called with the key and the number of each epoch that has ended.
+    """
+    keys = {work: key for key, work in works.items()}
+    for key, work in works.items():
+        executor.submit(work, lambda epoch, key=key: on_epoch(key, epoch))  # type: ignore[misc]
+    for _ in works:
+        work, result = executor.next_result()
+        yield keys[work], result

@@ -1,43 +1,49 @@
-"""In-process executor: one fold after the other, in this process, in the order in which they are submitted."""
+"""In-process executor: one work after the other, in this process, in the order in which they are submitted."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from search.trials.cross_validation import FoldResult
-from search.trials.worker import FoldWork, Worker, train_fold
+from search.trials.worker import Work, Worker
 
 
 class InProcessExecutor:
-    """An executor that trains a fold when it is asked for a result.
+    """An executor that works when it is asked for a result.
 
     Args:
         worker: What this process holds.
     """
 
+    workers = 1
+
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._waiting: deque[FoldWork] = deque()
+        self._waiting: deque[tuple[Work, Callable[[int], None]]] = deque()
 
     @property
     def has_room(self) -> bool:
         """Whether nothing waits."""
         return not self._waiting
 
-    def submit(self, work: FoldWork) -> None:
-        """Put a fold behind those that wait."""
-        self._waiting.append(work)
+    def submit(self, work: Work, on_epoch: Callable[[int], None]) -> None:
+        """Put it behind what waits."""
+        self._waiting.append((work, on_epoch))
 
-    def next_result(self) -> tuple[FoldWork, FoldResult]:
-        """Train the fold that has waited for longest."""
-        work = self._waiting.popleft()
-        return work, train_fold(work, self._worker)
+    def next_result(self) -> tuple[Work, Any]:
+        """Carry out what has waited for longest."""
+        work, on_epoch = self._waiting.popleft()
+        return work, work.carry_out(self._worker, on_epoch)
 
-    def cancel(self, trial: int, *, after: int) -> None:
-        """Drop the later folds of a trial."""
-        self._waiting = deque(work for work in self._waiting if work.assignment.trial != trial or work.fold <= after)
+    def cancel(self, unwanted: Callable[[Work], bool]) -> None:
+        """Drop what is not wanted any more."""
+        self._waiting = deque(each for each in self._waiting if not unwanted(each[0]))
+
+    def at_work(self) -> Mapping[str, Work]:
+        """Nothing: nobody else is at work."""
+        return {}
 
     def flush(self) -> None:
         """Wait for the checkpoints' thread."""

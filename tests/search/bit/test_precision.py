@@ -88,8 +88,8 @@ def test_an_exported_model_is_float32_and_near_the_trained_one(engine, name, bou
     from reports.metrics.calibration import softmax
     from search.boundary.trunk import frozen_trunk
     from search.export.model import assemble_model, load_exported, predict_images, save_model
-    from search.final.retrain import retrain
     from search.trials.tail import TailTrainer
+    from tests.support.retrained import retrain
 
     configuration = Configuration(16, dropout=0.1, l2=1e-4, learning_rate=1e-2, unfreeze_depth=1)
     trainer = TailTrainer(

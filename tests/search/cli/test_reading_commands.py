@@ -91,6 +91,25 @@ def test_trials_draws_and_exports(workspace):
     assert ask(workspace, "trials", "--export-optuna", "search.txt").returncode == 2
 
 
+def test_trials_as_csv_have_a_row_each_with_every_hyperparameter_and_what_it_took(workspace, finished):
+    import pandas as pd
+
+    answer = ask(workspace, "trials", "--csv", "trials.csv")
+    assert answer.returncode == 0, answer.stderr
+    table, records = pd.read_csv(workspace / "trials.csv"), finished[1].outcome.records
+    assert sorted(table["trial"]) == [record.trial for record in records]
+    assert set(table["run"]) == {"first"}
+    for _, row in table.iterrows():
+        record = records[int(row["trial"])]
+        assert {name: row[name] for name in record.hyperparameters} == record.hyperparameters
+        assert row["objective"] == record.objective
+        assert row["seconds"] == record.seconds
+        assert (str(row["lineage"]) != "nan") == (record.parent is not None)
+    best = ask(workspace, "trials", "--best", "1", "--csv", "trials.csv")
+    assert best.returncode == 0
+    assert list(pd.read_csv(workspace / "trials.csv")["rank"]) == [1]
+
+
 def test_without_optuna_the_plots_end_with_one_line_and_the_table_does_not_need_it(workspace):
     program = "import sys; sys.modules['optuna'] = None\nfrom search.cli.main import main\nmain()"
     for arguments, code in ((["trials"], 0), (["trials", "--plot"], 1), (["trials", "--export-optuna", "x.db"], 1)):

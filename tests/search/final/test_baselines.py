@@ -165,13 +165,17 @@ def test_all_views_are_pooled_and_view_0_is_the_image(engine):
 
 
 @pytest.fixture
-def searched(engine):
+def searched(engine, tmp_path):
     from search.bit.precision import PrecisionChoice
     from search.bit.resolve import Backbone
     from search.final.retrain import Searched
+    from search.trials.worker import TrainerPool, Worker
+    from search.tuner.executors.in_process import InProcessExecutor
 
     backbone = Backbone(engine.architecture, engine.weights, PrecisionChoice("float32", "for the test"), "CPU")
-    return Searched(backbone, engine.data, engine.settings, None, None)
+    trainers = TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="adam")
+    executor = InProcessExecutor(Worker(engine.data, engine.settings, trainers, tmp_path))
+    return Searched(backbone, engine.data, engine.settings, None, trainers, executor)
 
 
 @pytest.mark.parametrize("kind", ["diverged", "out of memory", "a mistake of ours"])
@@ -214,11 +218,11 @@ def test_the_fixed_configuration_is_linear_on_the_deepest_boundary_and_goes_on_t
     assert (configuration.head_width, configuration.unfreeze_depth) == (0, 1)
     assert configuration.learning_rate == pytest.approx(0.003 * 8 / 512)
     epochs = []
-    whole = train_fixed(searched, FinalStore(directory), seeds=2, on_epoch=lambda *moved: epochs.append(moved))
+    whole = train_fixed(searched, FinalStore(directory), seeds=2, moved=lambda *moved: epochs.append(moved))
     assert epochs == [(done, 36) for done in range(1, 37)]
     for part in ("fixed-fold-2", "fixed-model-2"):
         (directory.final_parts / f"{part}.npz").unlink()
-    again = train_fixed(searched, FinalStore(directory), seeds=2, on_epoch=lambda *moved: None)
+    again = train_fixed(searched, FinalStore(directory), seeds=2, moved=lambda *moved: None)
     assert [part.tobytes() for part in again.logits] == [part.tobytes() for part in whole.logits]
     assert [tail.fingerprint for tail in again.tails] == [tail.fingerprint for tail in whole.tails]
     assert list(whole.tails[0].head) == ["head_logits"]

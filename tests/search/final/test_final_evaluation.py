@@ -257,11 +257,11 @@ def retrained(finished):
     from search.boundary.banks import boundary_shapes, boundary_values
     from search.boundary.plan import plan_banks
     from search.boundary.views import stored_views
-    from search.final.retrain import retrain
     from search.plan.protocol import plan_search
     from search.protocols.holdout import training_settings
     from search.trials.data import development_data
     from search.trials.worker import TrainerPool
+    from tests.support.retrained import retrain
 
     config, result = finished
     (prepared,) = (PreparedSet.load(path) for path in (config.output.cache / "prepared").iterdir())

@@ -108,9 +108,10 @@ def test_the_parts_that_were_found_are_told_in_one_line_and_go_with_the_end(run)
 
 
 def test_a_trained_tail_comes_back_to_the_bit_and_one_of_another_shape_does_not(engine, run):
-    from search.final.retrain import retrain, tail_form
+    from search.final.retrain import tail_form
     from search.plan.space import Configuration
     from search.trials.worker import TrainerPool
+    from tests.support.retrained import retrain
 
     pool = TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
     chosen = [Configuration(width, dropout=0.3, l2=1e-3, learning_rate=1e-2, unfreeze_depth=1) for width in (16, 8)]
@@ -129,7 +130,7 @@ def test_a_trained_tail_comes_back_to_the_bit_and_one_of_another_shape_does_not(
     }
     assert list(again.head) == list(first.head)
     with pytest.raises(ValueError, match="not the weights of this tail"):
-        tail_form(other).unpack({**first.arrays, "losses": np.array(first.losses)})
+        tail_form(lambda: other).unpack({**first.arrays, "losses": np.array(first.losses)})
 
 
 def test_an_overlay_that_has_changed_is_drawn_anew_with_all(tmp_path):

@@ -21,9 +21,9 @@ def arrays_of(tail):
 
 
 def test_each_seed_is_its_own_training_on_all_images_for_the_epochs_asked_for(engine, trainer):
-    from search.final.retrain import retrain
     from search.trials.cross_validation import train_epoch
     from search.trials.tail import TrainedTail
+    from tests.support.retrained import retrain
 
     data, settings, epochs = engine.data, engine.settings, []
     tails = retrain(

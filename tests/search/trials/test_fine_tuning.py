@@ -151,7 +151,7 @@ def test_from_a_zero_start_the_last_layer_goes_first_and_everything_after_it(tra
 
 def test_retraining_takes_the_same_choices(trainers, engine):
     """With next to no learning rate the last layer stays at its start, with next to no factor the backbone does."""
-    from search.final.retrain import retrain
+    from tests.support.retrained import retrain
 
     def retrained(learning_rate, **changes):
         settings = replace(engine.settings, **{"schedule": "constant", "head_init": "glorot"} | changes)

@@ -94,7 +94,7 @@ def test_every_step_of_a_full_budget_has_the_documented_rate(trainer, engine, sc
 
 @pytest.mark.parametrize("schedule", ["cosine", "bit"])
 def test_a_final_model_is_trained_at_the_rates_of_the_full_budget_up_to_its_epoch(trainer, engine, schedule):
-    from search.final.retrain import retrain
+    from tests.support.retrained import retrain
 
     settings = replace(engine.settings, schedule=schedule, full_epochs=EPOCHS)
     trainer.rates, trainer.batches = [], []

@@ -67,7 +67,7 @@ def test_a_finished_search_answers_kerastuners_own_questions(tmp_path, engine):
         seed=0,
     )
     pool = TrainerPool(engine.architecture, engine.weights, engine.data, optimizer="sgd")
-    worker = Worker(engine.data, engine.settings, pool, tmp_path, Silent().epoch_ended)
+    worker = Worker(engine.data, engine.settings, pool, tmp_path)
     with InProcessExecutor(worker) as executor:
         place = {"data": engine.data, "settings": engine.settings, "run_directory": tmp_path}
         tuner = MammoTuner(oracle, executor=executor, listener=Silent(), **place)

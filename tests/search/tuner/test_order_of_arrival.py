@@ -34,29 +34,25 @@ class Shuffled:
         self._worker, self._random, self._left = worker, random.Random(seed), results
         self._out = []
 
+    workers = 16
+
     @property
     def has_room(self):
         return len(self._out) < 16
 
-    def submit(self, work):
-        self._out.append(work)
+    def submit(self, work, on_epoch):
+        self._out.append((work, on_epoch))
 
     def next_result(self):
-        from search.trials.worker import train_fold
-
         if not self._left:
             raise Killed
         self._left -= 1
-        work = self._out.pop(self._random.randrange(len(self._out)))
-        return work, train_fold(work, self._worker)
+        work, on_epoch = self._out.pop(self._random.randrange(len(self._out)))
+        return work, work.carry_out(self._worker, on_epoch)
 
-    def cancel(self, trial, *, after):
+    def cancel(self, unwanted):
         # Every other fold was in training already, and gives its result all the same.
-        self._out = [
-            work
-            for work in self._out
-            if work.assignment.trial != trial or work.fold <= after or self._random.random() < 0.5
-        ]
+        self._out = [each for each in self._out if not unwanted(each[0]) or self._random.random() < 0.5]
 
     def flush(self):
         self._worker.checkpoints.wait()
@@ -74,11 +70,12 @@ class Watching:
 
     def __init__(self, folder):
         self._folder = folder
-        self.checkpoints = {}
+        self.checkpoints, self.trained = {}, set()
 
     def trial_begins(self, trial, assignment, configuration): ...
 
-    def epoch_ended(self, trial, fold, epoch): ...
+    def epoch_ended(self, trial, fold, epoch):
+        self.trained.add(f"{trial:04d}")
 
     def trial_ended(self, record):
         for file in sorted((self._folder / "checkpoints" / f"{record.trial:04d}").glob("fold-*")):
@@ -97,7 +94,7 @@ def search(engine, trainers):
     from search.tuner.executors.in_process import InProcessExecutor
     from search.tuner.search import run_search
 
-    def run(folder, executor_of=InProcessExecutor, data=None, **changes):
+    def run(folder, executor_of=InProcessExecutor, data=None, trained=None, **changes):
         """The files of a search, or of the rest of one."""
         paths = {path.replace("__", "."): value for path, value in changes.items()}
         space = {"space.head_width": [16], "space.unfreeze_depth": [0]}
@@ -114,6 +111,8 @@ def search(engine, trainers):
             finished=read_records(log) if log.exists() else (),
             executor_of=executor_of,
         )
+        if trained is not None:
+            trained |= watching.trained
         return lines(folder), out_of_fold(folder), watching.checkpoints
 
     return run
@@ -165,17 +164,10 @@ def test_a_kill_between_an_early_result_and_its_turn_loses_nothing(search, known
     early = {folder.name for folder in (tmp_path / "in_flight").iterdir() if len(list(folder.iterdir())) == 2}
     assert early, "no trial was complete before its turn"
     assert not {f"{trial:04d}" for trial in written} & early
-    trained = []
-
-    def counted(worker):
-        from search.tuner.executors.in_process import InProcessExecutor
-
-        worker = replace(worker, on_epoch=lambda trial, fold, epoch: trained.append(trial))
-        return InProcessExecutor(worker)
-
-    table, logits, _ = search(tmp_path, counted, **known)
+    trained = set()
+    table, logits, _ = search(tmp_path, trained=trained, **known)
     assert (table, logits) == expected[:2]
-    assert not {f"{trial:04d}" for trial in trained} & early, "nothing that was complete is trained again"
+    assert not trained & early, "nothing that was complete is trained again"
 
 
 @pytest.mark.parametrize("seed", range(2))

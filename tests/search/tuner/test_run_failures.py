@@ -284,8 +284,8 @@ def test_memory_that_ends_outside_of_a_trial_is_one_line(tmp_path, text):
 
 
 def test_a_final_model_that_diverges_is_one_line(engine, trainers):
-    from search.final.retrain import retrain
     from search.plan.space import Configuration
+    from tests.support.retrained import retrain
 
     wild = Configuration.from_values(known(learning_rate=1e18))
     with pytest.raises(RunError, match="epoch 1 of final 1"):

@@ -187,8 +187,7 @@ def fold_models(engine, trainers, folder, outcome):
 
     trained = []
     backbone, state_of_fold = None, partial(load_state, folder / "checkpoints", outcome.winner.trial)
-    trainer = trainers(outcome.configuration)
-    searched = Searched(backbone, engine.data, engine.settings, outcome, trainer, state_of_fold)
+    searched = Searched(backbone, engine.data, engine.settings, outcome, trainers, None, state_of_fold)
     stored = read_out_of_fold(folder / "oof", outcome.winner, outcome.records, engine.data.class_names)
     return train_fold_models(searched, stored, Keeping(), on_epoch=lambda *epoch: trained.append(epoch)), trained
 

@@ -1,0 +1,44 @@
+"""Who trains the works of a run: this process, or as many as were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from search.job import Job
+from search.trials.worker import Worker
+from search.tuner.executors.base import Executor
+from search.tuner.executors.in_process import InProcessExecutor
+from search.tuner.executors.processes import ProcessExecutor, WorkerProcesses
+from search.tuner.executors.ray import RayCluster
+
+
+@contextmanager
+def executors(job: Job, *, deterministic: bool, say: Callable[[str], None]) -> Iterator[Callable[[Worker], Executor]]:
+    """Inside the block, a function that makes the executor of a search.
+
+    Args:
+        job: Says how many workers there are, and where.
+        deterministic: As `search.machine.libraries.start_tensorflow` takes it.
+        say: Told in a line of each process that was lost.
+
+    Raises:
+        ConfigError: If a cluster has no room for them.
+        RunError: If there is no such cluster.
+    """
+    if job.worker_count == 1 and job.ray_address is None:
+        yield InProcessExecutor
+        return
+    logs = job.directory.worker_logs
+    if job.ray_address is None:
+        with WorkerProcesses(job.places, logs, deterministic=deterministic, say=say) as processes:
+            yield partial(ProcessExecutor, processes=processes)
+        return
+    cluster = RayCluster(job.ray_address, say)
+    try:
+        places = cluster.places(job.worker_count)
+        with WorkerProcesses(places, logs, deterministic=deterministic, say=say, host=cluster) as processes:
+            yield partial(ProcessExecutor, processes=processes)
+    finally:
+        cluster.leave()

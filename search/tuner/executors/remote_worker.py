@@ -1,0 +1,36 @@
+"""A worker elsewhere: what a process that is not the driver does, whoever started it.
+
+It starts TensorFlow once and keeps its compiled graphs for as long as it lives, over all searches of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from search.machine.libraries import start_tensorflow
+
+if TYPE_CHECKING:
+    from search.trials.worker import Work, Worker
+
+_opened: list[Worker] = []
+
+
+def start(told: Callable[[Any], None], threads: int, deterministic: bool) -> None:
+    """Start TensorFlow with so many threads."""
+    start_tensorflow(deterministic=deterministic, threads=threads)
+
+
+def open_worker(told: Callable[[Any], None], worker: Worker) -> None:
+    """Work for this search from now on."""
+    for before in _opened:
+        worker.trainers.adopt(before.trainers)  # type: ignore[attr-defined]
+    _opened[:] = [worker]
+
+
+def carry_out(told: Callable[[Any], None], work: Work) -> Any:
+    """Do some work; its epochs are told, and all that it leaves on the disk is there when this returns."""
+    (worker,) = _opened
+    result = work.carry_out(worker, told)
+    worker.checkpoints.wait()
+    return result
