@@ -257,7 +257,7 @@ def demo_config() -> Config:
         preparation=PreparationSection(image_size=96),
         split=SplitSection(folds=3),
         backbone=BackboneSection(name="bit-small", weights="random"),
-        search=SearchSection(max_trials=16, max_epochs=12, precision="float32", backbone_lr_cap=100),
+        search=SearchSection(max_trials=24, max_epochs=12, precision="float32", backbone_lr_cap=100),
     )
 
 

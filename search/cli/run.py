@@ -33,7 +33,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Insist on an unfinished run.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace a run of that name.")] = False,
     accept_device: Annotated[bool, typer.Option("--accept-device", help="Go on with it on another GPU.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, gpu or gpu:0,2.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, gpu or gpu:0,2.", show_default=False)] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes that train, a GPU each.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="They work on this Ray cluster.")] = None,
     backbone: settings.Backbone = None,

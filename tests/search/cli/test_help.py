@@ -15,7 +15,7 @@ from tests.support.json_answers import described_answers
 from tests.support.readmes import READMES, named_commands, shown_commands
 
 # The commands that have a setting for everything.
-LONG = {("run",): 35}
+LONG = {("run",): 38}
 
 
 def commands(group=None, path=()):

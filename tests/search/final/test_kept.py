@@ -121,8 +121,8 @@ def test_a_trained_tail_comes_back_to_the_bit_and_one_of_another_shape_does_not(
         (tail,) = retrain(trainer, chosen[0], engine.data, engine.settings, epochs=1, seeds=1)
         return tail
 
-    first = store_of(run).kept("model-1", tail_form(trainer), trained)
-    again = store_of(run).kept("model-1", tail_form(trainer), pytest.fail)
+    first = store_of(run).kept("model-1", tail_form(lambda: trainer), trained)
+    again = store_of(run).kept("model-1", tail_form(lambda: trainer), pytest.fail)
     assert again.losses == first.losses
     assert again.fingerprint == first.fingerprint
     assert {name: values.tobytes() for name, values in again.arrays.items()} == {
