@@ -10,9 +10,10 @@ stands beside products in bfloat16. The goals are a share of 0.95 in float32 and
 Measured on 2 cores (Xeon with AMX) that other processes used as well, before and after the loops of
 `search/bit/fused.py`, in turn in one process, shares by medians: float32 0.47 and 0.68 (depth 1), 0.57 and 0.70 (depth
 3); bfloat16 0.25 and 0.45 (depth 1), 0.25 and 0.42 (depth 3). Times by minima: 0.85 and 0.84 of what they were; 0.64
-and 0.60. In processor time of one thread oneDNN's convolutions and products of 7 by 7 pixels reach 0.80 to 0.96 of a
-square product's rate in float32, so that a step of depth 1 without anything else would reach 0.88 there. Tried, no
-gain:
+and 0.60. On 30 November 2026, alone on such a machine: depth 6 0.84 of 230 GFLOP/s in float32 and 0.48 of 920 in
+bfloat16; depths 1 to 3 0.73 to 0.81 of 168 to 182, and 0.42 to 0.51 of 504 to 681. In processor time of one thread
+oneDNN's convolutions and products of 7 by 7 pixels reach 0.80 to 0.96 of a square product's rate in float32, so that a
+step of depth 1 without anything else would reach 0.88 there. Tried, no gain:
     the first convolution's gradient to its input: the norm below it needs it
     1x1 convolutions as MatMul, not BatchMatMul: to the kernel 0.67 of a product's rate at 14 by 14 pixels, not 0.86
     1x1 convolutions as products in validation as well: 0.98 to 1.12 times the time
