@@ -61,6 +61,7 @@ def status_text(status: RunStatus) -> str:
         ("error", status.error),
         ("began", status.created and f"{_clock(status.created)}{ended}"),
         ("device", status.device),
+        ("workers", "; ".join(f"{name}: {words or 'waits'}" for name, words in status.workers.items())),
         ("plan", status.progress and _progress(status.progress)),
         ("cut short", status.cut_short),
         (

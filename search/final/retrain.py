@@ -98,6 +98,11 @@ class ModelWork:
     optimizer: str = ""
 
     @property
+    def name(self) -> str:
+        """Which of the final models."""
+        return f"final model {self.number + 1}"
+
+    @property
     def shape(self) -> tuple[int, int, str]:
         """That of the configuration's tail."""
         return self.configuration.unfreeze_depth, self.configuration.head_width, self.optimizer

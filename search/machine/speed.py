@@ -34,6 +34,8 @@ _ARITHMETIC = ("trunk", "evaluate", "localise")
 """Kinds that follow the rate of matrix products, as training at a depth beyond 0 does."""
 _EVERYWHERE = ("start", "probe", "audit", "report")
 """Kinds that cost the same whatever the backbone and its precision."""
+_FORECAST = 2
+"""Raise it with the figures of the reference machine in `search.plan.forecast`: older records are of other ones."""
 _LEAST, _MOST = 0.02, 50.0
 _BUSY = 1.15
 
@@ -171,7 +173,7 @@ def _machine() -> list[str]:
         tensorflow = version("tensorflow")
     except PackageNotFoundError:
         tensorflow = "none"
-    return [processor_name(), f"{cores()} cores", tensorflow]
+    return [processor_name(), f"{cores()} cores", tensorflow, f"forecast {_FORECAST}"]
 
 
 def cores() -> int:

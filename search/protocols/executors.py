@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from search.job import Job
+from search.run_folder.session import note_workers
 from search.trials.worker import Worker
 from search.tuner.executors.base import Executor
 from search.tuner.executors.in_process import InProcessExecutor
@@ -30,15 +31,15 @@ def executors(job: Job, *, deterministic: bool, say: Callable[[str], None]) -> I
     if job.worker_count == 1 and job.ray_address is None:
         yield InProcessExecutor
         return
-    logs = job.directory.worker_logs
+    logs, note = job.directory.worker_logs, partial(note_workers, job.directory.path)
     if job.ray_address is None:
-        with WorkerProcesses(job.places, logs, deterministic=deterministic, say=say) as processes:
+        with WorkerProcesses(job.places, logs, deterministic=deterministic, say=say, note=note) as processes:
             yield partial(ProcessExecutor, processes=processes)
         return
     cluster = RayCluster(job.ray_address, say)
     try:
         places = cluster.places(job.worker_count)
-        with WorkerProcesses(places, logs, deterministic=deterministic, say=say, host=cluster) as processes:
+        with WorkerProcesses(places, logs, deterministic=deterministic, say=say, host=cluster, note=note) as processes:
             yield partial(ProcessExecutor, processes=processes)
     finally:
         cluster.leave()

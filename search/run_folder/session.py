@@ -1,10 +1,11 @@
 """The note of who is at work in a run's folder, and how the last one ended.
 
 ``.session.json``: ``pid``, ``host``, ``since`` (ISO 8601) of the process that works or worked last, ``waiting_for`` (in
-words, "" where it waits for no other process), where it ended in an exception ``ended`` (ISO 8601), ``error`` (one
-line) and ``interrupted`` (whether the user ended it), and ``crc32`` (8 hex digits of the rest as JSON with sorted
-keys). A process that ended well takes it away; one that was killed leaves it without ``ended``. Whether anybody is at
-work is not read from it: the lock says that, and it ends with its process.
+words, "" where it waits for no other process), ``workers`` (by name what each worker process does, in words, where
+there are any), where it ended in an exception ``ended`` (ISO 8601), ``error`` (one line) and ``interrupted`` (whether
+the user ended it), and ``crc32`` (8 hex digits of the rest as JSON with sorted keys). A process that ended well takes
+it away; one that was killed leaves it without ``ended``. Whether anybody is at work is not read from it: the lock says
+that, and it ends with its process.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import json
 import os
 import platform
 import zlib
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -38,6 +41,7 @@ class Session:
         host: The host's name.
         since: When it began, ISO 8601.
         waiting_for: The other process that it waits for, in words.
+        workers: What each of its worker processes does, in words ("" for nothing), by its name.
         ended: When it ended in an exception, or None.
         error: What ended it, in one line.
         interrupted: Whether that was Ctrl-C or SIGTERM.
@@ -47,6 +51,7 @@ class Session:
     host: str
     since: Moment
     waiting_for: str = ""
+    workers: dict[str, str] = field(default_factory=dict)
     ended: Moment | None = None
     error: str | None = None
     interrupted: bool = False
@@ -61,10 +66,19 @@ def begin_session(folder: Path) -> Session:
 
 def note_waiting(folder: Path, words: str) -> None:
     """Write down what this process waits for in a folder that it owns; "" for nothing."""
+    _note(folder, waiting_for=words)
+
+
+def note_workers(folder: Path, workers: Mapping[str, str]) -> None:
+    """Write down what the worker processes of this process do, in words, by their names."""
+    _note(folder, workers=dict(workers))
+
+
+def _note(folder: Path, **changes: Any) -> None:
     session = read_session(folder)
     if session is not None and is_ours(session):
         with suppress(OSError):  # for people alone
-            _write(folder, replace(session, waiting_for=words))
+            _write(folder, replace(session, **changes))
 
 
 def end_session(folder: Path, session: Session, error: BaseException | None) -> None:

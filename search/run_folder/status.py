@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,6 +84,7 @@ class RunStatus:
         host: Its host.
         since: When that process began, ISO 8601.
         waiting_for: The other process that it waits for, in words, while it is at work.
+        workers: What each of its worker processes does, in words, by its name, while it is at work.
         error: What ended it, where it failed; what is damaged or missing.
         progress: How much of the plan is done, or None while it starts.
         best: The leading trial, or None.
@@ -107,6 +108,7 @@ class RunStatus:
     host: str | None = None
     since: str | None = None
     waiting_for: str | None = None
+    workers: dict[str, str] = field(default_factory=dict)
     error: str | None = None
     progress: Progress | None = None
     best: BestSoFar | None = None
@@ -154,6 +156,7 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
     records = [record for search in searches.values() for record in search]
     progress, extent = _progress(manifest, records), run_extent(run)
     is_open = state in ("running", "interrupted", "failed")
+    workers = session.workers if session and state == "running" else {}
     until = (now or datetime.datetime.now(datetime.UTC)) if state == "running" else None
     return RunStatus(
         name=run.name,
@@ -165,12 +168,15 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
         created=manifest.created,
         finished=manifest.finished,
         waiting_for=_waiting_for(session) if state == "running" else None,
+        workers=workers,
         error=missing or (session.error if state == "failed" and session else None),
         progress=progress,
         best=_best(searches.get(run.path.name, ()), manifest),
         cut_short=extent if extent and extent.ended_by else None,
         seconds_spent=sum(record.seconds for record in records),
-        seconds_left=_seconds_left(run, manifest, progress, searches, now=until) if is_open else None,
+        seconds_left=(
+            _seconds_left(run, manifest, progress, searches, now=until, workers=len(workers) or 1) if is_open else None
+        ),
         resume=command_to_resume(manifest.argv) if is_open and state != "running" and manifest.argv else None,
         report=str(run.report_file) if run.report_file.is_file() else None,
         **(_process(session) if is_open else {}),
@@ -242,6 +248,7 @@ def _seconds_left(
     searches: Mapping[str, Sequence[TrialRecord]],
     *,
     now: datetime.datetime | None,
+    workers: int,
 ) -> float | None:
     """What is left of all searches, by the trials that have ended, and of what follows them, as it was expected.
 
@@ -261,7 +268,9 @@ def _seconds_left(
         config, costs = load_config(run.config_file), CostModel()
         plan, unbegun = plan_run(config), [()] * progress.searches
         # All have told their costs before the first is asked.
-        clocks = [search_clock(config, plan, costs, search) for search in (*searches.values(), *unbegun)]
+        clocks = [
+            search_clock(config, plan, costs, search, workers=workers) for search in (*searches.values(), *unbegun)
+        ]
     except (UserError, KeyError, ValueError):  # the last two: records of another space than config.toml's
         return None
     # A search that has ended by the time starts no other trial.

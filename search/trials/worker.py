@@ -114,6 +114,10 @@ class Work(Protocol):
     """Something that a worker can be given to do, as a whole."""
 
     @property
+    def name(self) -> str:
+        """What it is, in a few words."""
+
+    @property
     def shape(self) -> tuple[int, int, str]:
         """Unfreeze depth, head width and optimizer ("" for the search's) of the tail that it needs."""
 
@@ -145,6 +149,11 @@ class FoldWork:
     assignment: Assignment
     configuration: Configuration
     fold: int
+
+    @property
+    def name(self) -> str:
+        """Trial and fold."""
+        return f"trial {self.assignment.trial}, fold {self.fold + 1}"
 
     @property
     def shape(self) -> tuple[int, int, str]:

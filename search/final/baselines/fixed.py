@@ -65,6 +65,11 @@ class FixedFoldWork:
     fold: int
 
     @property
+    def name(self) -> str:
+        """Which fold."""
+        return f"fixed configuration, fold {self.fold + 1}"
+
+    @property
     def shape(self) -> tuple[int, int, str]:
         """That of the configuration's tail."""
         return self.configuration.unfreeze_depth, self.configuration.head_width, OPTIMIZER

@@ -124,6 +124,7 @@ class WorkerProcesses:
         deterministic: As `search.machine.libraries.start_tensorflow` takes it.
         say: Told in a line of each process that was lost.
         host: Where they are started.
+        note: Told what each does, in words, by its name, whenever that changes.
     """
 
     def __init__(
@@ -134,8 +135,9 @@ class WorkerProcesses:
         deterministic: bool,
         say: Callable[[str], None],
         host: Host | None = None,
+        note: Callable[[Mapping[str, str]], None] = lambda workers: None,
     ) -> None:
-        self._logs, self.say, self.host = logs, say, host or ThisHost()
+        self._logs, self.say, self.host, self.note = logs, say, host or ThisHost(), note
         self.all = [
             _Seat(self.host, place, logs / f"worker-{number}.log", deterministic)
             for number, place in enumerate(places, 1)
@@ -202,9 +204,14 @@ class ProcessExecutor:
         return self._results.popleft()
 
     def _give(self) -> None:
+        given = False
         for number, seat in enumerate(self._processes.all):
             if seat.task is None and self._dispatch.waiting and seat.taken():
                 seat.give(self._dispatch.give(number), self._worker)
+                given = True
+        if given:
+            seats = self._processes.all
+            self._processes.note({seat.place.name: seat.task.work.name if seat.task else "" for seat in seats})
 
     def _hear(self, number: int, seat: _Seat, message: Message) -> None:
         task = seat.task
@@ -224,7 +231,7 @@ class ProcessExecutor:
 
     def _lost(self, number: int, seat: _Seat, task: Task, reason: str) -> None:
         if task.losses + 1 < MOST_LOSSES:
-            self._processes.say(f"{seat.place.name} was lost, {reason}; what it had is given to another")
+            self._processes.say(f"{seat.place.name} was lost, {reason}; {task.work.name} is given to another")
             self._dispatch.again(task, number)
             return
         self._dispatch.lost(number)

@@ -202,7 +202,7 @@ def test_an_error_that_every_fold_would_meet_ends_the_search_in_its_own_words(en
     from search.tuner.executors.base import carry_out
 
     class Gone:
-        shape = (0, 16, "")
+        name, shape = "what is gone", (0, 16, "")
 
         def __reduce__(self):
             return open_the_missing, ()
