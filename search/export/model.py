@@ -120,12 +120,19 @@ def predict_images(model: keras.Model, images: NDArray[np.uint8], rows: NDArray[
     Returns:
         float64 [len(rows), classes], rows sum to 1.
     """
-    batches = [
-        model.predict_on_batch(images[rows[start : start + _HELD_OUT_BATCH]][..., None].astype(np.float32))
-        for start in range(0, len(rows), _HELD_OUT_BATCH)
-    ]
+    batches = []
+    for start in range(0, len(rows), _HELD_OUT_BATCH):
+        part = images[rows[start : start + _HELD_OUT_BATCH]]
+        batches.append(model.predict_on_batch(_pixels(part, _HELD_OUT_BATCH))[: len(part)])
     probabilities = np.concatenate(batches).astype(np.float64)
     return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def _pixels(images: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
+    """Images as the model takes them, filled up to a whole batch: always of one shape, the graph is traced once."""
+    pixels = np.zeros((batch, *images.shape[1:], 1), np.float32)
+    pixels[: len(images), ..., 0] = images
+    return pixels
 
 
 def with_fast_norms(model: keras.Model) -> keras.Model:
@@ -216,8 +223,5 @@ class ExportedModel:
         return found[0], found[1:]
 
     def _batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        # Always of one shape, so that the graph is traced once.
-        pixels = np.zeros((BATCH, *images.shape[1:], 1), np.float32)
-        pixels[: len(images), ..., 0] = images
-        said = self._said.predict_on_batch(pixels)
+        said = self._said.predict_on_batch(_pixels(images, BATCH))
         return np.stack(said if isinstance(said, list) else [said])[:, : len(images)]

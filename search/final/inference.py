@@ -6,8 +6,9 @@ not run again for each. Arithmetic is float32 whatever the search used, as in th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 import keras
 import numpy as np
@@ -33,6 +34,33 @@ def network_pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.repeat(scaled[..., None], 3, axis=-1)
 
 
+class SharedTrunk:
+    """The frozen part for all networks of a run, built and traced once, when one of them is first given images.
+
+    Args:
+        architecture: The backbone's.
+        weights: Its pretrained weights.
+        depths: All boundaries that will be asked for.
+        image_size: Side of the prepared images in pixels.
+    """
+
+    def __init__(
+        self, architecture: BitArchitecture, weights: BitWeights, depths: Iterable[int], image_size: int
+    ) -> None:
+        self.depths = tuple(sorted(set(depths)))
+        self._built = cache(partial(frozen_trunk, architecture, weights, self.depths, image_size=image_size))
+
+    def to(self, depths: Sequence[int]) -> Trunk:
+        """From pixels to some of the boundaries."""
+        places = [self.depths.index(depth) for depth in depths]
+
+        def run(pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+            values = self._built()(pixels)
+            return [values[place] for place in places]
+
+        return run
+
+
 @dataclass(frozen=True)
 class FinalNetwork:
     """The network of a configuration, for whatever was trained of it.
@@ -44,6 +72,7 @@ class FinalNetwork:
         image_size: Side S of the prepared images in pixels.
         head_width: Units of the head's hidden layer; 0 for a linear head.
         n_classes: Number of classes.
+        shared: The frozen part that it shares with other networks; its own without one.
     """
 
     architecture: BitArchitecture
@@ -52,9 +81,12 @@ class FinalNetwork:
     image_size: int
     head_width: int
     n_classes: int
+    shared: SharedTrunk | None = None
 
     def trunk(self, depths: Sequence[int]) -> Trunk:
         """From pixels to the boundaries of some depths."""
+        if self.shared is not None and set(depths) <= set(self.shared.depths):
+            return self.shared.to(depths)
         return frozen_trunk(self.architecture, self.weights, depths, image_size=self.image_size)
 
     def tail(self, depth: int) -> keras.Model:

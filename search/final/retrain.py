@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from search.bit.resolve import Backbone
 from search.boundary.trunk import pooled_features
 from search.errors import RunError
 from search.files.tensors import Arrays
-from search.final.inference import FinalNetwork
+from search.final.inference import FinalNetwork, SharedTrunk
 from search.final.kept import FinalStore, Form
 from search.plan.execution import SearchOutcome
 from search.plan.space import Configuration
@@ -201,9 +201,19 @@ class Searched:
 
     def network(self, image_size: int) -> FinalNetwork:
         """The winner's network, for prepared images of so many pixels a side."""
-        architecture, weights, winner = self.backbone.architecture, self.backbone.weights, self.outcome.configuration
-        classes = len(self.data.class_names)
-        return FinalNetwork(architecture, weights, winner.unfreeze_depth, image_size, winner.head_width, classes)
+        winner = self.outcome.configuration
+        return self.network_of(winner.unfreeze_depth, winner.head_width, image_size)
+
+    def network_of(self, unfreeze_depth: int, head_width: int, image_size: int) -> FinalNetwork:
+        """Another configuration's network; all of them share their frozen part."""
+        architecture, weights, classes = self.backbone.architecture, self.backbone.weights, len(self.data.class_names)
+        depths = {0, self.outcome.configuration.unfreeze_depth, max(self.data.banks)}
+        shared = self._trunks.setdefault(image_size, SharedTrunk(architecture, weights, depths, image_size))
+        return FinalNetwork(architecture, weights, unfreeze_depth, image_size, head_width, classes, shared)
+
+    @cached_property
+    def _trunks(self) -> dict[int, SharedTrunk]:
+        return {}
 
     def pooled_features(self) -> NDArray[np.float32]:
         """View 0 of each development image through the pretrained backbone, float32 [images, channels]."""

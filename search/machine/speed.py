@@ -15,7 +15,7 @@ import os
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -93,11 +93,18 @@ class _Told:
 
     backbone: str
     precision: str
+    image_size: int
     factors: dict[str, float]
 
 
 def this_machine(
-    cache: Path, backbone: str, precision: str | None, *, on_gpu: bool = False, gflops: float | None = None
+    cache: Path,
+    backbone: str,
+    precision: str | None,
+    image_size: int,
+    *,
+    on_gpu: bool = False,
+    gflops: float | None = None,
 ) -> Speed:
     """The speed of this machine.
 
@@ -105,6 +112,8 @@ def this_machine(
         cache: The cache folder.
         backbone: Its name; another one's arithmetic tells nothing.
         precision: Likewise; None where it is not chosen yet: that of the last run with this backbone.
+        image_size: Side of its images in pixels: runs of another size tell of kinds that no run of this one has told
+            of, for small images cost more than their arithmetic.
         on_gpu: Whether the arithmetic is known to be done on a GPU, of which nothing is measured before a run.
         gflops: Rate of matrix products, instead of measuring it and asking runs.
     """
@@ -113,20 +122,33 @@ def this_machine(
     runs = _read(cache)
     precision = precision or next((run.precision for run in reversed(runs) if run.backbone == backbone), None)
     same = [run for run in runs if (run.backbone, run.precision) == (backbone, precision)]
-    found: dict[str, list[float]] = {}
-    # Those of the same arithmetic stand last: of what costs the same everywhere they count first.
-    for run in [*(run for run in runs if run not in same), *same]:
-        for kind, factor in run.factors.items():
-            if run in same or kind in _EVERYWHERE:
-                found.setdefault(kind, []).append(factor)
-    factors = {kind: statistics.median(told[-_RUNS_ASKED:]) for kind, told in found.items()}
+    everywhere = [
+        replace(run, factors={kind: factor for kind, factor in run.factors.items() if kind in _EVERYWHERE})
+        for run in runs
+    ]
+    # Whoever is nearer to this run counts alone.
+    factors = _medians(everywhere) | _medians(same) | _medians([run for run in same if run.image_size == image_size])
     asked = min(len(same), _RUNS_ASKED)
     rate = REFERENCE_GFLOPS if same else _GPU_GFLOPS if on_gpu else matrix_product_gflops()
     return Speed(rate, factors, asked, precision)
 
 
+def _medians(runs: Sequence[_Told]) -> dict[str, float]:
+    """Kind to the median factor of the last runs that tell of it."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        for kind, factor in run.factors.items():
+            found.setdefault(kind, []).append(factor)
+    return {kind: statistics.median(told[-_RUNS_ASKED:]) for kind, told in found.items()}
+
+
 def record_run(
-    cache: Path, backbone: str, precision: str, took: Mapping[str, float], expected: Mapping[str, float]
+    cache: Path,
+    backbone: str,
+    precision: str,
+    image_size: int,
+    took: Mapping[str, float],
+    expected: Mapping[str, float],
 ) -> None:
     """Write down what a run's kinds took, beside what they take on the reference machine.
 
@@ -134,6 +156,7 @@ def record_run(
         cache: The cache folder.
         backbone: Its name.
         precision: The run's.
+        image_size: Side of its images in pixels.
         took: Kind to seconds, of a machine without others at work.
         expected: Kind to seconds on the reference machine.
     """
@@ -143,7 +166,7 @@ def record_run(
         if expected.get(kind, 0.0) > 0 and seconds > 0
     }
     if factors:
-        kept = [*_read(cache), _Told(backbone, precision, factors)][-_RUNS_KEPT:]
+        kept = [*_read(cache), _Told(backbone, precision, image_size, factors)][-_RUNS_KEPT:]
         content = {"machine": _machine(), "runs": [asdict(run) for run in kept]}
         with contextlib.suppress(OSError):  # a finished run does not fail for want of room for this
             write_atomic(cache / _FILE, json.dumps(content, indent=1) + "\n")
@@ -159,6 +182,7 @@ def _read(cache: Path) -> list[_Told]:
             _Told(
                 str(run["backbone"]),
                 str(run["precision"]),
+                int(run["image_size"]),
                 {str(kind): float(factor) for kind, factor in run["factors"].items() if _LEAST <= factor <= _MOST},
             )
             for run in content["runs"]

@@ -48,9 +48,8 @@ def speed_here(
         gflops: See there.
     """
     configured = None if config.search.precision == "auto" else config.search.precision
-    return this_machine(
-        cache_directory(config), config.backbone.name, precision or configured, on_gpu=on_gpu, gflops=gflops
-    )
+    name, size = config.backbone.name, config.preparation.image_size
+    return this_machine(cache_directory(config), name, precision or configured, size, on_gpu=on_gpu, gflops=gflops)
 
 
 def expected_precision(config: Config, speed: Speed) -> str:

@@ -188,7 +188,8 @@ def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> FinalMo
         model = carry_out(cohort, progress, executor_of)
     took, expected = progress.clock.taught
     precision = job.directory.read_manifest().precision.name or ""
-    record_run(cache_directory(config), config.backbone.name, precision, took, expected)
+    size = config.preparation.image_size
+    record_run(cache_directory(config), config.backbone.name, precision, size, took, expected)
     return model
 
 

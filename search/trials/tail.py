@@ -31,7 +31,7 @@ from search.trials.steps import CompiledSteps, ParameterGroup
 State = dict[str, NDArray[Any]]
 """Every variable of a tail, its optimizer and its random generator, by a name unique in the tail."""
 _STEP_BYTES = 256 * 2**20
-_INFERENCE_BATCH = 64
+_INFERENCE_BATCH, _INFERENCE_BYTES = 64, 256 * 2**20
 
 
 def build_optimizer(name: str, learning_rate: float) -> keras.Optimizer:
@@ -52,6 +52,15 @@ def build_optimizer(name: str, learning_rate: float) -> keras.Optimizer:
         case "adamw":
             return keras.optimizers.AdamW(learning_rate, weight_decay=0.004)
     raise ValueError(f"Expected optimizer 'sgd', 'adam' or 'adamw'. Received: name={name!r}")
+
+
+def inference_batch(boundary: tuple[int, ...]) -> int:
+    """Images that are validated at a time: 64, or fewer where their boundary values in float32 would take 256 MB.
+
+    Large images need several times that within the tail. It follows from the shape alone, for bits may depend on it.
+    """
+    most = _INFERENCE_BYTES // (4 * math.prod(boundary))
+    return min(_INFERENCE_BATCH, 1 << max(0, most.bit_length() - 1))
 
 
 class TailTrainer:
@@ -177,11 +186,9 @@ class TailTrainer:
 
     def logits(self, bank: BoundaryValues, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Logits of stored views in inference mode, float32 [len(rows), classes]."""
+        batch = inference_batch(bank.shape[1:])
         with self._arithmetic():
-            batches = [
-                self._steps.logits(bank[rows[start : start + _INFERENCE_BATCH]])
-                for start in range(0, len(rows), _INFERENCE_BATCH)
-            ]
+            batches = [self._steps.logits(bank[rows[start : start + batch]]) for start in range(0, len(rows), batch)]
         return np.concatenate(batches)
 
     @contextmanager

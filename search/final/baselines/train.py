@@ -28,7 +28,6 @@ from search.errors import RunError
 from search.final.baselines.baseline import Baseline, Baselines
 from search.final.baselines.fixed import fixed_configuration, train_fixed
 from search.final.baselines.probe import LinearProbe, ProbeData, fit_probe, inner_parts, pack, unpack
-from search.final.inference import FinalNetwork
 from search.final.kept import FinalStore, Form, as_json, in_threads
 from search.final.retrain import Searched
 from search.machine.failures import first_line, is_out_of_memory
@@ -82,7 +81,7 @@ def _linear_probe(
     by_patients = store.kept(
         "by-patients", as_json(tuple[dict[str, Any], ...]), partial(_by_patients, given, data, folds), seed
     )
-    network = FinalNetwork(backbone.architecture, backbone.weights, 0, _side(cohort), 0, classes)
+    network = searched.network_of(0, 0, _side(cohort))
     result = _result(
         LINEAR_PROBE,
         f"a logistic regression on the {features.shape[1]} features of the frozen backbone, its penalty by inner folds",
@@ -139,7 +138,7 @@ def _fixed(
     *,
     seeds: int,
 ) -> Baseline | None:
-    data, backbone, configuration = searched.data, searched.backbone, fixed_configuration(searched)
+    data, configuration = searched.data, fixed_configuration(searched)
     try:
         models = train_fixed(searched, store, seeds=seeds, moved=moved)
     except Exception as error:
@@ -149,7 +148,7 @@ def _fixed(
         progress.note(f"the {FIXED_CONFIGURATION} is left out: {first_line(error)}")
         return None
     depth, classes = configuration.unfreeze_depth, len(data.class_names)
-    network = FinalNetwork(backbone.architecture, backbone.weights, depth, _side(cohort), 0, classes)
+    network = searched.network_of(depth, 0, _side(cohort))
     result = _result(
         FIXED_CONFIGURATION,
         f"written down before any run: a linear head from zero, unfreeze depth {depth}, peak rate "

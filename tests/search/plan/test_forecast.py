@@ -63,21 +63,21 @@ def test_a_machine_is_as_fast_as_its_own_runs_have_told(tmp_path):
     took = {"trunk": 2 * reference.seconds("trunk"), "depth 1": 3.0, "report": 5.0}
     expected = {"trunk": reference.seconds("trunk"), "depth 1": 1.0, "report": 10.0}
     for _ in range(3):
-        record_run(tmp_path, "bit-m-r50x1", "float32", took, expected)
-    speed = this_machine(tmp_path, "bit-m-r50x1", None)
+        record_run(tmp_path, "bit-m-r50x1", "float32", 224, took, expected)
+    speed = this_machine(tmp_path, "bit-m-r50x1", None, 224)
     assert (speed.precision, speed.runs) == ("float32", 3)
     assert (speed.factor("trunk"), speed.factor("depth 1"), speed.factor("report")) == (2, 3, 0.5)
     assert speed.factor("depth 7") == 3, "of a depth that none has told, the nearest one's"
     assert reference.on(speed).seconds("trunk") == pytest.approx(2 * reference.seconds("trunk"))
     # Another precision's arithmetic tells nothing, but its report takes as long.
-    other = this_machine(tmp_path, "bit-m-r50x1", "bfloat16")
+    other = this_machine(tmp_path, "bit-m-r50x1", "bfloat16", 224)
     assert other.runs == 0
     assert other.factor("report") == 0.5
     assert other.factor("trunk") == pytest.approx(REFERENCE_GFLOPS / other.gflops)
 
 
 def test_what_another_machine_or_nobody_can_read_has_told_counts_for_nothing(tmp_path):
-    record_run(tmp_path, "bit-small", "float32", {"trunk": 9.0}, {"trunk": 1.0})
+    record_run(tmp_path, "bit-small", "float32", 224, {"trunk": 9.0}, {"trunk": 1.0})
     file = tmp_path / "speed.json"
     content = json.loads(file.read_text())
     for damaged in (
@@ -87,24 +87,24 @@ def test_what_another_machine_or_nobody_can_read_has_told_counts_for_nothing(tmp
         json.dumps(content | {"runs": [{"factors": 3}]}),
     ):
         file.write_text(damaged)
-        assert this_machine(tmp_path, "bit-small", None).runs == 0
+        assert this_machine(tmp_path, "bit-small", None, 224).runs == 0
     file.write_text(json.dumps(content))
-    assert this_machine(tmp_path, "bit-small", None).factor("trunk") == 9
+    assert this_machine(tmp_path, "bit-small", None, 224).factor("trunk") == 9
 
 
 def test_a_gpu_is_guessed_and_only_its_arithmetic_until_a_run_has_told(tmp_path):
-    guessed = this_machine(tmp_path, "bit-m-r50x1", None, on_gpu=True)
+    guessed = this_machine(tmp_path, "bit-m-r50x1", None, 224, on_gpu=True)
     assert "GPU" in guessed.basis
     assert guessed.factor("depth 3") < 0.1
     assert guessed.factor("report") == guessed.factor("depth 0") == 1
-    record_run(tmp_path, "bit-m-r50x1", "float32", {"depth 3": 0.5}, {"depth 3": 1.0})
-    assert this_machine(tmp_path, "bit-m-r50x1", None, on_gpu=True).factor("depth 3") == 0.5
+    record_run(tmp_path, "bit-m-r50x1", "float32", 224, {"depth 3": 0.5}, {"depth 3": 1.0})
+    assert this_machine(tmp_path, "bit-m-r50x1", None, 224, on_gpu=True).factor("depth 3") == 0.5
 
 
 def test_a_cache_that_takes_nothing_more_fails_no_finished_run(tmp_path):
     (tmp_path / "file").write_text("")
-    record_run(tmp_path / "file", "bit-small", "float32", {"trunk": 9.0}, {"trunk": 1.0})
-    assert this_machine(tmp_path / "file", "bit-small", None).runs == 0
+    record_run(tmp_path / "file", "bit-small", "float32", 224, {"trunk": 9.0}, {"trunk": 1.0})
+    assert this_machine(tmp_path / "file", "bit-small", None, 224).runs == 0
 
 
 def test_others_at_work_make_a_job_longer_and_a_quiet_machine_does_not():
