@@ -12,7 +12,6 @@ from search.trials.worker import Worker
 from search.tuner.executors.base import Executor
 from search.tuner.executors.in_process import InProcessExecutor
 from search.tuner.executors.processes import ProcessExecutor, WorkerProcesses
-from search.tuner.executors.ray import RayCluster
 
 
 @contextmanager
@@ -23,23 +22,10 @@ def executors(job: Job, *, deterministic: bool, say: Callable[[str], None]) -> I
         job: Says how many workers there are, and where.
         deterministic: As `search.machine.libraries.start_tensorflow` takes it.
         say: Told in a line of each process that was lost.
-
-    Raises:
-        ConfigError: If a cluster has no room for them.
-        RunError: If there is no such cluster.
     """
-    if job.worker_count == 1 and job.ray_address is None:
+    if len(job.places) == 1:
         yield InProcessExecutor
         return
     logs, note = job.directory.worker_logs, partial(note_workers, job.directory.path)
-    if job.ray_address is None:
-        with WorkerProcesses(job.places, logs, deterministic=deterministic, say=say, note=note) as processes:
-            yield partial(ProcessExecutor, processes=processes)
-        return
-    cluster = RayCluster(job.ray_address, say)
-    try:
-        places = cluster.places(job.worker_count)
-        with WorkerProcesses(places, logs, deterministic=deterministic, say=say, host=cluster, note=note) as processes:
-            yield partial(ProcessExecutor, processes=processes)
-    finally:
-        cluster.leave()
+    with WorkerProcesses(job.places, logs, deterministic=deterministic, say=say, note=note) as processes:
+        yield partial(ProcessExecutor, processes=processes)
