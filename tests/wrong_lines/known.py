@@ -135,11 +135,11 @@ KNOWN = (
     WrongLine("BankStore._fill", "np.abs(part).max() > FLOAT16_LIMIT", "part.max() > FLOAT16_LIMIT"),
     # Retraining and what the run hands over.
     WrongLine("Searched.epochs", "winner.objective_epoch", "winner.epochs - 1"),
-    WrongLine("finish", "seeds=config.retrain.seeds", "seeds=1"),
-    WrongLine("finish", "seeds=config.retrain.seeds", "seeds=config.retrain.seeds + 1"),
-    WrongLine("retrain", 'everything, epoch, "final", number)', 'everything, epoch, "final", 0)'),
-    WrongLine("retrain", 'settings.seed, "final", number,', 'settings.seed, "final", 0,'),
-    WrongLine("retrain", "np.arange(len(data.labels))", "data.folds[0][0]"),
+    WrongLine("_finish", "seeds=config.retrain.seeds", "seeds=1"),
+    WrongLine("_finish", "seeds=config.retrain.seeds", "seeds=config.retrain.seeds + 1"),
+    WrongLine("train_final", 'everything, epoch, "final", number)', 'everything, epoch, "final", 0)'),
+    WrongLine("train_final", 'settings.seed, "final", number,', 'settings.seed, "final", 0,'),
+    WrongLine("train_final", "np.arange(len(data.labels))", "data.folds[0][0]"),
     WrongLine("prepared_input", "1 / 127.5, offset=-1.0", "1 / 128, offset=-1.0"),
     WrongLine(
         "_KerasLayers.norm_relu",
