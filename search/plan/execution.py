@@ -215,17 +215,20 @@ class TimeBound:
         return started > 0 and self.deadline is not None and time.monotonic() > self.deadline
 
 
-def time_bound(minutes: float | None, finished: Sequence[TrialRecord], *, trials: int | None = None) -> TimeBound:
+def time_bound(
+    minutes: float | None, finished: Sequence[TrialRecord], *, trials: int | None = None, workers: int = 1
+) -> TimeBound:
     """The bound of a search that begins or goes on.
 
     Args:
         minutes: ``search.max_minutes``.
         finished: Trials of an earlier part; the time that they took is spent.
         trials: How many there were when the search ended, if it has.
+        workers: How many train at a time, before as now: so many trials took their time beside each other.
     """
     if minutes is None:
         return TimeBound(trials=trials)
-    return TimeBound(time.monotonic() + 60 * minutes - sum(record.seconds for record in finished), trials)
+    return TimeBound(time.monotonic() + 60 * minutes - sum(record.seconds for record in finished) / workers, trials)
 
 
 class SearchListener(Protocol):

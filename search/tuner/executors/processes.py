@@ -7,14 +7,12 @@ states of the others are files that it has not touched.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from search.errors import RunError
 from search.machine.child import Child, Message, arrived
 from search.machine.places import WorkerPlace
 from search.trials.worker import Work, Worker
@@ -23,9 +21,6 @@ from search.tuner.executors.dispatch import MOST_LOSSES, Dispatch, Task
 
 SILENT_SECONDS = 300.0
 """A process that says nothing and uses no processor time for so long is taken for hung; an epoch may take longer."""
-
-NO_WORKER_SECONDS = 600.0
-"""Where no process can be started for so long, the search ends; it goes on when the command is given again."""
 
 _LOOK_SECONDS = 1.0
 
@@ -54,8 +49,8 @@ class RemoteProcess(Protocol):
 class Host(Protocol):
     """Where processes are started."""
 
-    def start(self, place: WorkerPlace, log: Path) -> RemoteProcess | None:
-        """Start one; None where there is no room for it now."""
+    def start(self, place: WorkerPlace, log: Path) -> RemoteProcess:
+        """Start one."""
 
     def arrived(self, processes: Sequence[Any], seconds: float) -> None:
         """Return when one of them has said something or has ended, or after so long."""
@@ -83,17 +78,10 @@ class _Seat:
         self._number = -1
         self._opened: Worker | None = None
 
-    def taken(self) -> bool:
-        """Whether a process is there, or could be started."""
-        if self.child is None:
-            self.child, self._opened = self._host.start(self.place, self.log), None
-            if self.child is not None:
-                self.child.call(remote_worker.start, self.place.threads, self._deterministic)
-        return self.child is not None
-
     def give(self, task: Task, worker: Worker) -> None:
         if self.child is None:
-            return
+            self.child, self._opened = self._host.start(self.place, self.log), None
+            self.child.call(remote_worker.start, self.place.threads, self._deterministic)
         if self._opened is not worker:
             self.child.call(remote_worker.open_worker, worker)
             self._opened = worker
@@ -183,21 +171,10 @@ class ProcessExecutor:
 
     def next_result(self) -> tuple[Work, Any]:
         """Keep all processes at work until one has a result."""
-        last_at_work = time.monotonic()
         while not self._results:
             self._give()
             busy = [seat.child for seat in self._processes.all if seat.task is not None]
-            if busy:
-                last_at_work = time.monotonic()
-                self._processes.host.arrived(busy, _LOOK_SECONDS)
-            elif time.monotonic() - last_at_work > NO_WORKER_SECONDS:
-                raise RunError(
-                    expected="a worker to go on with",
-                    found=f"no room for one in {NO_WORKER_SECONDS:.0f} s",
-                    remedy="Give the command again when there is; finished parts are kept.",
-                )
-            else:
-                time.sleep(_LOOK_SECONDS)
+            self._processes.host.arrived(busy, _LOOK_SECONDS)
             for number, seat in enumerate(self._processes.all):
                 for message in seat.messages():
                     self._hear(number, seat, message)
@@ -206,7 +183,7 @@ class ProcessExecutor:
     def _give(self) -> None:
         given = False
         for number, seat in enumerate(self._processes.all):
-            if seat.task is None and self._dispatch.waiting and seat.taken():
+            if seat.task is None and self._dispatch.waiting:
                 seat.give(self._dispatch.give(number), self._worker)
                 given = True
         if given:
