@@ -21,7 +21,8 @@ from search.config.schema import Config, cache_directory
 from search.errors import UserError
 from search.machine.failures import nearest_folder
 from search.machine.libraries import device_description, start_tensorflow, versions
-from search.machine.places import gpus
+from search.machine.places import Gpu, gpus
+from search.plan.device_memory import describe_peaks, expected_peaks, what_fits
 from search.text import size_text
 
 # Banks of all default depths at 448 px, checkpoints and the imported weights together stay below this.
@@ -58,6 +59,7 @@ def examine(config: Config) -> tuple[Check, ...]:
     return (
         *_versions(),
         _devices(),
+        examine_memory(config, gpus()),
         _folder("weights cache", weights_cache()),
         _folder("images and banks", cache),
         *_hub_cache(),
@@ -65,6 +67,25 @@ def examine(config: Config) -> tuple[Check, ...]:
         examine_data(config.data.path, config.data.info, config.data.classes),
         *examine_disks(config.output.runs, cache),
     )
+
+
+def examine_memory(config: Config, listed: Sequence[Gpu]) -> Check:
+    """What training is expected to need of the device's memory, beside what the smallest GPU has.
+
+    Args:
+        config: The configuration.
+        listed: GPUs of this machine; without any nothing is lacking.
+    """
+    asked = config.search.precision
+    precision = "float32" if asked == "auto" else asked  # what needs most
+    found = f"{describe_peaks(expected_peaks(config, precision))} while training at {config.preparation.image_size} px"
+    if not listed:
+        return Check("device memory", "ok", found)
+    least = min(gpu.memory_bytes for gpu in listed)
+    found += f", of {size_text(least)}"
+    if (change := what_fits(config, least, precision)) is None:
+        return Check("device memory", "ok", found)
+    return Check("device memory", "note", found, f"Expected to fit: {change}")
 
 
 def examine_weights(weights: str, backbone: str, cache: Path) -> Check:

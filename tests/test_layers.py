@@ -65,7 +65,7 @@ LAYERS = {
 TARGETS = {
     "rooms of search": 25,
     "floors of search": 11,
-    "arrows of search": 120,
+    "arrows of search": 122,  # sizes of device memory are of the plan, and have words
     "rooms of mammo_data": 15,
     "floors of mammo_data": 7,
     "rooms of reports": 10,
@@ -79,7 +79,7 @@ TARGETS = {
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 20_700,  # 14,000 when the house was rebuilt; what people send, what a search is worth, runs, means
+    "code lines": 20_900,  # several machines, and the memory of a device
     "circles": 0,
     "README bytes": 10_000,
 }

@@ -14,6 +14,7 @@ from search.bit.family import architecture_of
 from search.boundary.plan import BankPlan, describe_banks
 from search.config.schema import Config
 from search.machine.speed import slowdown
+from search.plan.device_memory import describe_peaks, expected_peaks
 from search.plan.forecast import Forecast
 from search.plan.hyperband import HyperbandPlan
 from search.protocols.expected_banks import checkpoint_bytes, checkpoint_peak
@@ -38,6 +39,7 @@ class ExpectedCost:
         development_images: Images that the search reads; of the nested protocol the last one, which reads all.
         banks: Views and stored values.
         checkpoint_bytes: Largest size of the checkpoints that exist at a time.
+        memory_bytes: Unfreeze depth to what training at it is expected to need of the device's memory at most.
         time: Seconds of each part on this machine, when it is quiet.
         precision: The precision that the run is expected to choose.
         basis: What times are judged by, in words.
@@ -50,6 +52,7 @@ class ExpectedCost:
     development_images: int
     banks: BankPlan
     checkpoint_bytes: int
+    memory_bytes: Mapping[int, int]
     time: Forecast
     precision: str
     basis: str
@@ -67,6 +70,7 @@ class ExpectedCost:
             "bank_bytes": {str(depth): size for depth, size in self.banks.bytes.items()},
             "recomputed_depths": self.banks.recomputed,
             "checkpoint_bytes": self.checkpoint_bytes,
+            "memory_bytes": {str(depth): size for depth, size in self.memory_bytes.items()},
             "seconds": self.time.seconds(),
             "parts": _by_part(self.time),
             "precision": self.precision,
@@ -81,6 +85,7 @@ class ExpectedCost:
         lines = [
             f"{images}: {describe_banks(self.banks)}",
             f"checkpoints: at most {size_text(self.checkpoint_bytes)} at a time",
+            f"memory of the device while training: about {describe_peaks(self.memory_bytes)}",
             f"time: {self.text_of_time}",
         ]
         if self.shorter:
@@ -108,6 +113,7 @@ def expected_cost(
     """
     speed = speed_here(config, gflops=gflops)
     time, banks = table_forecast(config, plan, table, speed)
+    precision = expected_precision(config, speed)
     busy = 1.0 if gflops is not None else slowdown()
     return ExpectedCost(
         searches=time.searches,
@@ -116,8 +122,9 @@ def expected_cost(
         checkpoint_bytes=checkpoint_peak(plan)
         * (config.search.folds or config.split.folds)
         * checkpoint_bytes(architecture_of(config.backbone.name), config, len(table.class_names)),
+        memory_bytes=expected_peaks(config, precision),
         time=time,
-        precision=expected_precision(config, speed),
+        precision=precision,
         basis=speed.basis,
         text_of_time=describe_forecast(time, speed, busy=busy),
         busy=busy,

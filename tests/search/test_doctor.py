@@ -11,7 +11,9 @@ import pytest
 
 from search.bit.architecture import R50X1, SMALL
 from search.bit.weights import BitWeights, random_weights, write_stored
-from search.doctor import examine_data, examine_disks, examine_weights
+from search.config.reading import load_config
+from search.doctor import examine_data, examine_disks, examine_memory, examine_weights
+from search.machine.places import Gpu
 from tests.support.command_line import typed
 from tests.support.json_answers import assert_described
 
@@ -51,6 +53,24 @@ def test_the_order_of_classes_that_the_settings_state_is_a_runs(workspace, capsy
     (workspace / "own" / "cases.csv").write_text("image,patient,label\na.png,p1,mass\nb.png,p2,cyst\n")
     (workspace / "tuner_config.toml").write_text('[data]\npath = "own"\nclasses = ["cyst", "mass"]\n')
     assert checks_of(typed(capsys, "doctor", "--json"))["data"]["found"].startswith("2 images of 2 women")
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "size", "remedy"),
+    [
+        (16, 448, ""),
+        (1.5, 448, "--set search.batch_size=16"),
+        (0.5, 896, "--set space.unfreeze_depth=[0]"),
+        (0.2, 448, "a smaller --image-size"),
+    ],
+)
+def test_a_gpu_whose_memory_is_too_small_is_told_with_the_setting_that_fits(gigabytes, size, remedy):
+    config = load_config(None, {"preparation.image_size": size})
+    check = examine_memory(config, [Gpu(0, "NVIDIA T4", int(gigabytes * 1e9))])
+    assert check.state == ("note" if remedy else "ok")
+    assert f"while training at {size} px" in check.found
+    assert check.remedy.removeprefix("Expected to fit: ") == remedy
+    assert examine_memory(config, []).state == "ok", "without a GPU nothing is compared"
 
 
 def test_all_is_well_where_weights_and_data_are_there(workspace, phantom, capsys):
