@@ -85,55 +85,20 @@ def engine_side(
     ``give`` is called with the views and the trials' data when all is over.
     """
     from search.bit.architecture import R50X1
-    from search.bit.weights import random_weights
-    from search.boundary.banks import boundary_shapes, boundary_values
-    from search.boundary.plan import plan_banks
-    from search.boundary.views import stored_views
     from search.machine.libraries import start_tensorflow
     from search.protocols.expected_banks import checkpoint_peak
-    from search.trials.data import TrainingSettings, development_data
-    from search.trials.worker import TrainerPool
     from search.tuner.search import run_search
 
     start_tensorflow(deterministic=True)
     films, split = prepared_films(setting, workspace)
-    config, table = setting.config(depths), films.table
-    plan, configurations = planned(setting, depths, one_run_a_depth)
-    # Known configurations are tried first, in their order: these are the ones that the other side tries.
-    config = config.model_copy(update={"space": _space_of(config.space, configurations)})
-    weights, (trunk, tail) = random_weights(R50X1, 0), setting.policies
-    banks = plan_banks(
-        table.labels[split.development_rows(table)],
-        len(table.class_names),
-        boundary_shapes(R50X1, depths, setting.side),
-        base_views=setting.views,
-        most_views=setting.most_views,
-        max_bytes=10**12,
-    )
+    config, plan = config_and_plan(setting, depths, one_run_a_depth)
     folder = workspace / "engine"
     with Usage(folder) as usage:
         start = time.perf_counter()
-        views = stored_views(films, split, banks, seed=SEED, augmentation=config.augmentation.settings())
-        values = boundary_values(
-            views,
-            banks,
-            architecture=R50X1,
-            weights=weights,
-            cache=workspace / "banks",
-            max_bytes=10**12,
-            dtype=trunk,
-        )
-        data = development_data(values, views.offsets, films, split, folds=FOLDS)
+        views, banks, data = filled_banks(setting, config, films, split, depths, workspace)
         filled = time.perf_counter() - start
-        training = max(len(part) for part, _ in data.folds)
-        settings = TrainingSettings(
-            seed=SEED,
-            batch_size=config.search.batch_size,
-            steps_per_epoch=-(-training // config.search.batch_size),
-            full_epochs=plan.max_epochs,
-        )
-        pool = TrainerPool(R50X1, weights, data, optimizer=config.search.optimizer, dtype=tail)
-        clocks = Clocks(pool, folder, tail)
+        settings, pool = settings_and_trainers(setting, config, plan, data)
+        clocks = Clocks(pool, folder, setting.policies[1])
         outcome = run_search(plan, config, data, settings, trainers=clocks, run_directory=folder, listener=clocks)
         wall = time.perf_counter() - start - sum(products.seconds for products in clocks.products.values())
     if give:
@@ -170,10 +135,65 @@ def engine_side(
     }
 
 
-def _space_of(space: Any, configurations: tuple[Any, ...]) -> Any:
+def config_and_plan(setting: Setting, depths: tuple[int, ...], one_run_a_depth: int | None) -> tuple[Any, Any]:
+    """The configuration, whose known configurations are those that the other side tries, in their order; the plan."""
     from search.config.schema import KnownConfiguration
 
-    return space.model_copy(update={"known": tuple(KnownConfiguration(**asdict(each)) for each in configurations)})
+    plan, configurations = planned(setting, depths, one_run_a_depth)
+    config = setting.config(depths)
+    known = tuple(KnownConfiguration(**asdict(each)) for each in configurations)
+    return config.model_copy(update={"space": config.space.model_copy(update={"known": known})}), plan
+
+
+def filled_banks(
+    setting: Setting, config: Any, films: Any, split: Any, depths: tuple[int, ...], workspace: Path
+) -> tuple[Any, Any, Any]:
+    """The stored views, the plan of the banks, and the trials' data."""
+    from search.bit.architecture import R50X1
+    from search.bit.weights import random_weights
+    from search.boundary.banks import boundary_shapes, boundary_values
+    from search.boundary.plan import plan_banks
+    from search.boundary.views import stored_views
+    from search.trials.data import development_data
+
+    table = films.table
+    banks = plan_banks(
+        table.labels[split.development_rows(table)],
+        len(table.class_names),
+        boundary_shapes(R50X1, depths, setting.side),
+        base_views=setting.views,
+        most_views=setting.most_views,
+        max_bytes=10**12,
+    )
+    views = stored_views(films, split, banks, seed=SEED, augmentation=config.augmentation.settings())
+    values = boundary_values(
+        views,
+        banks,
+        architecture=R50X1,
+        weights=random_weights(R50X1, 0),
+        cache=workspace / "banks",
+        max_bytes=10**12,
+        dtype=setting.policies[0],
+    )
+    return views, banks, development_data(values, views.offsets, films, split, folds=FOLDS)
+
+
+def settings_and_trainers(setting: Setting, config: Any, plan: Any, data: Any) -> tuple[Any, Any]:
+    """What is constant over the trials, and their compiled tails."""
+    from search.bit.architecture import R50X1
+    from search.bit.weights import random_weights
+    from search.trials.data import TrainingSettings
+    from search.trials.worker import TrainerPool
+
+    training = max(len(part) for part, _ in data.folds)
+    settings = TrainingSettings(
+        seed=SEED,
+        batch_size=config.search.batch_size,
+        steps_per_epoch=-(-training // config.search.batch_size),
+        full_epochs=plan.max_epochs,
+    )
+    weights, tail = random_weights(R50X1, 0), setting.policies[1]
+    return settings, TrainerPool(R50X1, weights, data, optimizer=config.search.optimizer, dtype=tail)
 
 
 def _of_depth(clocks: Clocks, depth: int, flop: tuple[int, ...], images: int) -> dict[str, float]:
