@@ -27,6 +27,7 @@ class Job:
         accept_device: Let another GPU go on with the run.
         workers: Processes that train; one is this process, None one, or as many as GPUs are named.
         device: "auto", "cpu", "gpu" or "gpu:0,2".
+        ray_address: Address of the Ray cluster that they work on; None for this machine.
         demo: Synthetic data; every output says so.
         argv: The command line, for the manifest.
         detail: How much is shown while it works: "quiet" nothing, "verbose" a line an epoch and what libraries log.
@@ -40,6 +41,7 @@ class Job:
     accept_device: bool = False
     workers: int | None = None
     device: str = "auto"
+    ray_address: str | None = None
     demo: bool = False
     argv: tuple[str, ...] = ()
     detail: Detail = "normal"
@@ -75,7 +77,12 @@ class Job:
         Raises:
             ConfigError: If there are fewer devices than were asked for.
         """
-        return worker_places(self.workers, self.device)
+        return worker_places(self.workers if self.ray_address is None else 1, self.device)
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers train at a time."""
+        return len(self.places) if self.ray_address is None else self.workers or 1
 
     def outer(self, fold: int) -> Job:
         """The search of an outer fold, from 0, as a job of its own."""

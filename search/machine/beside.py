@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from search.machine.child import Child, Message, arrived
-from search.machine.speed import cores
+from search.machine.environment import cores
 
 Result = TypeVar("Result")
 

@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
@@ -100,15 +100,22 @@ class Child:
             The number of the call.
         """
         number, self._calls = self._calls, self._calls + 1
-        work = bytes(ForkingPickler.dumps((function, arguments)))
+        self.send(call_frame(number, function, arguments))
+        return number
+
+    def send(self, frame: bytes) -> None:
+        """Pass on a `call_frame`."""
         self._sign_of_life = time.monotonic()
         with contextlib.suppress(OSError):  # it has gone, which the next messages say
-            self._connection.send_bytes(ForkingPickler.dumps((number, work)))
-        return number
+            self._connection.send_bytes(frame)
 
     def messages(self) -> list[Message]:
         """What has arrived; the last is "lost" where it has ended."""
-        found: list[Message] = []
+        return [message_of(frame) for frame in self.frames()]
+
+    def frames(self) -> list[bytes]:
+        """What has arrived, as `message_of` takes it."""
+        found: list[bytes] = []
         if self.lost is not None:
             return found
         try:
@@ -120,12 +127,11 @@ class Child:
                         continue
                     self._used = used
                 else:
-                    number, kind, value = pickle.loads(frame)  # noqa: S301  # from our own child
-                    found.append(Message(number, kind, _rebuilt(*value) if kind == "failed" else value))
+                    found.append(frame)
                 self._sign_of_life = time.monotonic()
         except (EOFError, OSError):
             self.lost = self._how_it_ended()
-            found.append(Message(-1, "lost", self.lost))
+            found.append(bytes(ForkingPickler.dumps((-1, "lost", self.lost))))
         return found
 
     def end(self) -> None:
@@ -144,6 +150,18 @@ class Child:
         if code == -signal.SIGKILL:
             return "killed, as the system does when memory runs out"
         return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+
+
+def call_frame(number: int, function: Callable[..., Any], arguments: Sequence[Any]) -> bytes:
+    """A call as it is sent."""
+    work = bytes(ForkingPickler.dumps((function, tuple(arguments))))
+    return bytes(ForkingPickler.dumps((number, work)))
+
+
+def message_of(frame: bytes) -> Message:
+    """What a child has sent."""
+    number, kind, value = pickle.loads(frame)  # noqa: S301  # from our own child
+    return Message(number, kind, _rebuilt(*value) if kind == "failed" else value)
 
 
 def arrived(children: Iterable[Child], seconds: float) -> None:

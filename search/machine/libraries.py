@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import TextIO
 
 from search.errors import UserError
-from search.machine.environment import FOR_TENSORFLOW, RAISE_LIMIT, require_address_space
+from search.machine.environment import (
+    FOR_TENSORFLOW,
+    RAISE_LIMIT,
+    cores,
+    require_address_space,
+    settle_libraries,
+)
 
 PACKAGES = (
     *("mammo-search", "tensorflow", "keras", "keras-tuner", "tensorflow-hub"),
@@ -76,15 +82,16 @@ def start_tensorflow(*, deterministic: bool, threads: int | None = None) -> None
 
     Args:
         deterministic: Ask for operations whose result does not depend on the order of threads.
-        threads: Threads of an operation; one a core without it.
+        threads: Threads of an operation, one a core without it. On some processors bits depend on their number (oneDNN
+            and Eigen divide some sums among them), on the cores that they run on never.
 
     Raises:
-        UserError: TensorFlow can't be loaded here, or Keras already runs on something else.
+        UserError: TensorFlow can't be loaded here, or something in this process has started it otherwise.
     """
     # Info and warnings of the C++ runtime, for what is logged after its start.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    settle_libraries()
     require_address_space(FOR_TENSORFLOW, "TensorFlow")
     try:
         import keras
@@ -104,11 +111,24 @@ def start_tensorflow(*, deterministic: bool, threads: int | None = None) -> None
     tf.get_logger().setLevel("ERROR")
     # float32 means float32; a GPU would round it to ten bits in products.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    if threads is not None:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    if threads is not None and threads != arithmetic_threads():
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        except RuntimeError:
+            raise UserError(
+                expected=f"TensorFlow with {threads} threads, as the run began, for bits may depend on their number",
+                found=f"{arithmetic_threads()}, which this process has begun with",
+                remedy="Go on in a new process, before anything else in it uses TensorFlow.",
+            ) from None
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def arithmetic_threads() -> int:
+    """Threads of one operation in this process; starts TensorFlow."""
+    import tensorflow as tf
+
+    return tf.config.threading.get_intra_op_parallelism_threads() or cores()
 
 
 def _cannot_load(error: ImportError) -> UserError:
@@ -154,16 +174,16 @@ def device_description() -> str:
 
     if visible := tf.config.list_physical_devices("GPU"):
         return str(tf.config.experimental.get_device_details(visible[0]).get("device_name", "GPU"))
-    cores = os.cpu_count()
-    return f"CPU ({cores} core{'s' if cores != 1 else ''})"
+    there = os.cpu_count()
+    return f"CPU ({there} core{'s' if there != 1 else ''})"
 
 
 def arithmetic() -> str:
     """What frozen features are computed with, for another library or kind of device gives other bits: "tensorflow
-    2.21.0, keras 3.15.1, CPU", for a GPU its model and the versions of CUDA and cuDNN."""
+    2.21.0, keras 3.15.1, CPU with 2 threads", for a GPU its model and the versions of CUDA and cuDNN."""
     here, device = versions(), device_description()
-    # Cores don't count: with op determinism the bits don't depend on the number of threads.
-    kind = "CPU" if device.startswith("CPU") else f"{device}, {_gpu_libraries()}"
+    is_cpu = device.startswith("CPU")
+    kind = f"CPU with {arithmetic_threads()} threads" if is_cpu else f"{device}, {_gpu_libraries()}"
     return f"tensorflow {here['tensorflow']}, keras {here['keras']}, {kind}"
 
 

@@ -11,9 +11,10 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from search.errors import ConfigError
-from search.machine.speed import cores
+from search.machine.environment import cores
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _ASKED = re.compile(r"gpu:(\d+(?:,\d+)*)")
@@ -40,13 +41,15 @@ class WorkerPlace:
 
     Attributes:
         name: In words, for example "worker 1" or "worker 1 (GPU 0)".
-        threads: Of its arithmetic on the CPU.
+        cores: How many cores it has.
         environment: Variables that its process is started with.
+        pinned: Which cores of this machine, where it is to use no other.
     """
 
     name: str
-    threads: int
+    cores: int
     environment: Mapping[str, str] = field(default_factory=dict)
+    pinned: tuple[int, ...] = ()
 
 
 def gpus() -> tuple[Gpu, ...]:
@@ -122,14 +125,24 @@ def worker_places(workers: int | None, device: str = "auto") -> tuple[WorkerPlac
             found=str(workers),
             remedy="Ask for fewer.",
         )
-    threads = max(1, cores() // workers)
+    share = max(1, cores() // workers)
     if not chosen:
         hidden = {_VISIBLE: "-1"} if device == "cpu" else {}
-        return tuple(WorkerPlace(f"worker {number}", threads, hidden) for number in range(1, workers + 1))
+        parts = _parts_of_cores(workers)
+        return tuple(WorkerPlace(f"worker {n}", share, hidden, part) for n, part in enumerate(parts, start=1))
     return tuple(
-        WorkerPlace(f"worker {number} (GPU {gpu.number})", threads, _shown(gpu))
+        WorkerPlace(f"worker {number} (GPU {gpu.number})", share, _shown(gpu))
         for number, gpu in enumerate(chosen[:workers], start=1)
     )
+
+
+def _parts_of_cores(workers: int) -> tuple[tuple[int, ...], ...]:
+    """The numbers of this process's cores, divided; nothing where it is alone, or where the system can't pin."""
+    if workers == 1 or not hasattr(os, "sched_getaffinity"):
+        return ((),) * workers
+    numbers = sorted(os.sched_getaffinity(0))
+    bounds = [len(numbers) * part // workers for part in range(workers + 1)]
+    return tuple(tuple(numbers[start:end]) for start, end in pairwise(bounds))
 
 
 def use_first(places: Sequence[WorkerPlace]) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from search.files.atomic import write_atomic
+from search.machine.environment import cores
 from search.machine.libraries import processor_name
 
 REFERENCE_GFLOPS = 200.0
@@ -198,11 +199,6 @@ def _machine() -> list[str]:
     except PackageNotFoundError:
         tensorflow = "none"
     return [processor_name(), f"{cores()} cores", tensorflow, f"forecast {_FORECAST}"]
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from search.job import Job
@@ -12,20 +12,38 @@ from search.trials.worker import Worker
 from search.tuner.executors.base import Executor
 from search.tuner.executors.in_process import InProcessExecutor
 from search.tuner.executors.processes import ProcessExecutor, WorkerProcesses
+from search.tuner.executors.ray import RayCluster
 
 
 @contextmanager
-def executors(job: Job, *, deterministic: bool, say: Callable[[str], None]) -> Iterator[Callable[[Worker], Executor]]:
+def executors(job: Job, *, threads: int, say: Callable[[str], None]) -> Iterator[Callable[[Worker], Executor]]:
     """Inside the block, a function that makes the executor of a search.
 
     Args:
         job: Says how many workers there are, and where.
-        deterministic: As `search.machine.libraries.start_tensorflow` takes it.
+        threads: Of an operation, whatever the cores that a worker has: bits may depend on them.
         say: Told in a line of each process that was lost.
+
+    Raises:
+        ConfigError: If a cluster has no room for them.
+        RunError: If there is no such cluster.
     """
-    if len(job.places) == 1:
+    if job.worker_count == 1 and job.ray_address is None:
         yield InProcessExecutor
         return
-    logs, note = job.directory.worker_logs, partial(note_workers, job.directory.path)
-    with WorkerProcesses(job.places, logs, deterministic=deterministic, say=say, note=note) as processes:
-        yield partial(ProcessExecutor, processes=processes)
+    with ExitStack() as stack:
+        places, host = job.places, None
+        if job.ray_address is not None:
+            host = RayCluster(job.ray_address, say)
+            stack.callback(host.leave)
+            places = host.places(job.worker_count)
+        processes = WorkerProcesses(
+            places,
+            job.directory.worker_logs,
+            threads=threads,
+            deterministic=job.config.search.deterministic,
+            say=say,
+            host=host,
+            note=partial(note_workers, job.directory.path),
+        )
+        yield partial(ProcessExecutor, processes=stack.enter_context(processes))

@@ -140,10 +140,10 @@ def search_trials(
     finished = finished_trials(directory, progress)
     require_planned(finished, job.plan, config)
     here = progress.clock.here
-    if len(job.places) > 1:
+    if job.worker_count > 1:
         progress.clock.whole = False  # what several take, each with a part of the cores, teaches nothing of one
     clock = search_clock(
-        config, job.plan, CostModel(here.epochs), finished, builds=here.builds, workers=len(job.places)
+        config, job.plan, CostModel(here.epochs), finished, builds=here.builds, workers=job.worker_count
     )
 
     def seen(worker: Worker) -> Executor:

@@ -10,7 +10,7 @@ from reports.trials import OBJECTIVE_CURVE
 from search.bit.resolve import Backbone
 from search.cohort import Cohort
 from search.job import Job
-from search.machine.libraries import git_commit, processor_name, versions
+from search.machine.libraries import arithmetic_threads, git_commit, processor_name, versions
 from search.plan.protocol import plan_fingerprint, plan_table
 from search.run_folder.lifecycle import RESULTS_VERSION, result_settings
 from search.run_folder.manifest import Manifest, PlannedTotals, Precision
@@ -71,4 +71,5 @@ def run_manifest(job: Job, backbone: Backbone, cohort: Cohort, outer: Split | No
         weights_verification=weights.verification,
         precision=Precision(name=precision.name, reason=precision.reason, deviation=precision.deviation),
         device=backbone.device,
+        threads=arithmetic_threads(),
     )

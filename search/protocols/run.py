@@ -23,6 +23,7 @@ from search.cohort import NOTICE, holdout_split, job_source, prepare_films, requ
 from search.config.schema import Config, cache_directory
 from search.files.atomic import write_atomic
 from search.job import Job
+from search.machine.environment import cores
 from search.machine.failures import machine_failures_in_one_line, require_room
 from search.machine.libraries import library_noise_in, start_tensorflow
 from search.machine.places import use_first
@@ -175,8 +176,9 @@ def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> FinalMo
     cohort = search_data(prepare_films(admission.source, config, progress), admission.split, config, progress)
     admission.require_scorable(config, cohort.prepared.table)
     use_first(job.places)
+    threads = _threads(job)
     with progress.station("starting", brief=True):
-        start_tensorflow(deterministic=config.search.deterministic)
+        start_tensorflow(deterministic=config.search.deterministic, threads=threads)
     from search.protocols.executors import executors
     from search.protocols.holdout import run_holdout
     from search.protocols.nested.protocol import run_nested
@@ -184,13 +186,19 @@ def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> FinalMo
     carry_out: Callable[..., FinalModel] = partial(run_holdout, job)
     if admission.outer:
         carry_out = partial(run_nested, job, admission.outer)
-    with executors(job, deterministic=config.search.deterministic, say=progress.note) as executor_of:
+    with executors(job, threads=threads, say=progress.note) as executor_of:
         model = carry_out(cohort, progress, executor_of)
     took, expected = progress.clock.taught
     precision = job.directory.read_manifest().precision.name or ""
     size = config.preparation.image_size
     record_run(cache_directory(config), config.backbone.name, precision, size, took, expected)
     return model
+
+
+def _threads(job: Job) -> int:
+    """Threads of an operation: those that the run began with, wherever it goes on; of a new one as many as cores."""
+    begun = job.directory.read_manifest().threads if job.directory.has_manifest else None
+    return begun or cores()
 
 
 def audit_data(

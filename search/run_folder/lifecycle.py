@@ -22,7 +22,7 @@ from search.run_folder.manifest import ComputedOn, Manifest
 from search.run_folder.trial_log import read_records
 from search.text import printable
 
-RESULTS_VERSION = 4
+RESULTS_VERSION = 5
 """Raise it with every change to the code that changes the results of a search; of its plan a run has a fingerprint."""
 _FREE_SECTIONS = {"output", "cache", "report"}
 _FREE_SETTINGS = {
@@ -217,7 +217,7 @@ def _conditions(manifest: Manifest) -> tuple[dict[str, Any], ...]:
     if manifest.precision.name is not None:
         computed_with["precision"] = manifest.precision.name
     if manifest.device:
-        # Cores don't count: with op determinism the bits don't depend on the number of threads.
+        # Cores don't count: on any number of them a run goes on with as many threads as it began with.
         computed_with["device"] = manifest.device if _is_gpu(manifest.device) else "CPU"
     return (
         manifest.fingerprints,

@@ -155,6 +155,7 @@ class Manifest(_Part):
         device: What it computes on, in words; the last one where that has changed.
         processor: Its processor; likewise.
         devices: Where either has changed all of them in their order, the first one included, else empty.
+        threads: Of its operations, which bits may depend on; None where an older version has not written them down.
         host: Its host.
         outputs: SHA-256 (hex) of each file in ``best/``, once complete.
         records: The same of config.toml, splits and trials.jsonl.
@@ -190,6 +191,7 @@ class Manifest(_Part):
     device: str = ""
     processor: str = ""
     devices: tuple[ComputedOn, ...] = ()
+    threads: Annotated[Count, Field(ge=1)] | None = None
     host: str = ""
     outputs: dict[str, str] = {}
     records: dict[str, str] = {}

@@ -127,7 +127,9 @@ def carry_out(workers: int, costs: dict[int, float], build: float, seed: int, sl
     host, began = Sleepers(costs, build, clock, seed), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         places = [WorkerPlace(str(number), 1) for number in range(workers)]
-        with WorkerProcesses(places, Path(folder) / "logs", deterministic=True, say=print, host=host) as processes:
+        with WorkerProcesses(
+            places, Path(folder) / "logs", threads=1, deterministic=True, say=print, host=host
+        ) as processes:
             outcome = run_search(
                 plan,
                 config,

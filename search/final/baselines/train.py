@@ -30,8 +30,8 @@ from search.final.baselines.fixed import fixed_configuration, train_fixed
 from search.final.baselines.probe import LinearProbe, ProbeData, fit_probe, inner_parts, pack, unpack
 from search.final.kept import FinalStore, Form, as_json, in_threads
 from search.final.retrain import Searched
+from search.machine.environment import cores
 from search.machine.failures import first_line, is_out_of_memory
-from search.machine.speed import cores
 from search.screen.progress import RunProgress
 from search.trials.cross_validation import DivergedError
 from search.trials.data import TrialData, training_shares

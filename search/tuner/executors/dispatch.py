@@ -57,7 +57,7 @@ class Dispatch(Generic[Name]):
 
         def preference(task: Task) -> tuple[int, int, float]:
             shape = task.work.shape
-            if task.losses:
+            if task.losses:  # whoever is free gets it next
                 return 0, task.number, 0.0
             if shape in own:
                 return 1, task.number, 0.0
@@ -68,12 +68,6 @@ class Dispatch(Generic[Name]):
         self.waiting.remove(task)
         own.add(task.work.shape)
         return task
-
-    def again(self, task: Task, worker: Name) -> None:
-        """Take back what a lost worker had; whoever is free gets it next."""
-        task.losses += 1
-        self.lost(worker)
-        self.waiting.append(task)
 
     def lost(self, worker: Name) -> None:
         """A worker was lost: the one in its place has built nothing."""

@@ -5,7 +5,8 @@ It starts TensorFlow once and keeps its compiled graphs for as long as it lives,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from search.machine.libraries import start_tensorflow
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 _opened: list[Worker] = []
 
 
-def start(told: Callable[[Any], None], threads: int, deterministic: bool) -> None:
-    """Start TensorFlow with so many threads."""
+def start(told: Callable[[Any], None], pinned: Sequence[int], threads: int, deterministic: bool) -> None:
+    """Start TensorFlow with so many threads, on these cores alone where any are named."""
+    if pinned and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, pinned)
     start_tensorflow(deterministic=deterministic, threads=threads)
 
 

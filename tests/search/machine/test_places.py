@@ -5,8 +5,8 @@ import os
 import pytest
 
 from search.errors import ConfigError
+from search.machine.environment import cores
 from search.machine.places import gpus, worker_places
-from search.machine.speed import cores
 
 BOX = "0, NVIDIA A100-SXM4-40GB, 40960\n1, NVIDIA A100-SXM4-40GB, 40960\n2, NVIDIA T4, 15360\n"
 
@@ -39,7 +39,7 @@ def test_a_driver_that_lists_none_leaves_the_cores(listed, text, code):
     listed(text, code)
     assert gpus() == ()
     (place,) = worker_places(None)
-    assert (place.threads, place.environment) == (cores(), {})
+    assert (place.cores, place.environment) == (cores(), {})
 
 
 @pytest.mark.parametrize(

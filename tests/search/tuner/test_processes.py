@@ -1,4 +1,4 @@
-"""Worker processes: the same files as in one process, whatever their number and threads, and whoever is lost."""
+"""Worker processes: the same files as in one process, whatever their number and cores, and whoever is lost."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ import pytest
 
 from search.config.reading import load_config
 from search.errors import RunError
+from search.machine.environment import cores
 from search.machine.places import WorkerPlace
 from search.plan.protocol import plan_search
 from search.run_folder.trial_log import read_records
@@ -72,11 +73,13 @@ def expected(search, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory):
-    """Two workers with one thread and with two, which all tests of this file share."""
+    """Two workers, one on one core and one on all, which all tests of this file share."""
     from search.tuner.executors.processes import WorkerProcesses
 
-    places, said = [WorkerPlace("worker 1", 1), WorkerPlace("worker 2", 2)], []
-    with WorkerProcesses(places, tmp_path_factory.mktemp("logs"), deterministic=True, say=said.append) as started:
+    one = tuple(os.sched_getaffinity(0))[:1] if hasattr(os, "sched_getaffinity") else ()
+    places, said = [WorkerPlace("worker 1", 1, pinned=one), WorkerPlace("worker 2", cores())], []
+    settings = {"threads": cores(), "deterministic": True, "say": said.append}
+    with WorkerProcesses(places, tmp_path_factory.mktemp("logs"), **settings) as started:
         started.said = said
         yield started
 
