@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import io
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Sequence
 from itertools import count, takewhile
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -118,6 +120,8 @@ def _serve(folder: str, host: str, port: int | None) -> str:
     Raises:
         ConfigError: If nothing can listen there.
     """
+    # TensorBoard's own switch: it needs nothing of TensorFlow here, whose start takes seconds and writes to the screen.
+    sys.modules["tensorboard.compat.notf"] = ModuleType("tensorboard.compat.notf")
     from tensorboard import default, program
 
     arguments = ["mammo-search", "--logdir", folder, "--host", host]

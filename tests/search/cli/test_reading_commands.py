@@ -12,6 +12,7 @@ import urllib.request
 import pytest
 
 from reports.trials import best_first
+from search.run_folder.directory import RunDirectory
 from tests.conftest import ROOT
 from tests.support.json_answers import assert_described
 
@@ -202,9 +203,14 @@ def test_tensorboard_serves_the_run_on_loopback_until_ctrl_c(tensorboard, finish
     for group, record in zip(groups, best_first(records), strict=True):
         assert group["hparams"]["unfreeze_depth"].strip() == str(record.hyperparameters["unfreeze_depth"])
         assert group["hparams"]["learning_rate"] == record.hyperparameters["learning_rate"]
+    with urllib.request.urlopen(f"{address}data/plugins_listing", timeout=30) as answer:
+        pages = {name for name, plugin in json.load(answer).items() if plugin["enabled"]}
+    assert pages == {"timeseries", "scalars", "images", "text", "hparams"}
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 0
-    assert "Traceback" not in process.stderr.read()
+    said = process.stderr.read().splitlines()
+    assert all(line.startswith("mammo-search: ") for line in said), said
+    assert f"mammo-search: the trials as a table, best first: {address}#hparams" in said
 
 
 def test_tensorboard_shows_several_runs_beside_each_other(workspace, finished, tmp_path):
@@ -220,6 +226,19 @@ def test_tensorboard_shows_several_runs_beside_each_other(workspace, finished, t
     answer = ask(tmp_path, "tensorboard", "first", "runs/first")
     assert answer.returncode == 2
     assert "runs of different names" in answer.stderr
+
+
+@pytest.mark.slow
+def test_tensorboard_follows_a_search_that_goes_on(workspace, finished, tmp_path):
+    shutil.copytree(workspace / "runs/first", tmp_path / "runs" / "first")
+    directory, records = RunDirectory(tmp_path / "runs" / "first"), finished[1].outcome.records
+    lines = directory.trials_file.read_bytes().splitlines(keepends=True)
+    directory.write_manifest(directory.read_manifest().model_copy(update={"status": "running", "finished": None}))
+    directory.trials_file.write_bytes(b"".join(lines[:-1]))
+    with served(tmp_path, "first") as (_, address):
+        assert_shown(address, {trial_name(record) for record in records[:-1]})
+        directory.trials_file.write_bytes(b"".join(lines))
+        assert_shown(address, {trial_name(records[-1])})
 
 
 def trial_name(record):
