@@ -109,7 +109,12 @@ def ranks(records: Sequence[TrialRecord]) -> dict[int, int]:
 
 def best_first(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """All trials; those of one epoch count together, the largest first, the best first in them, failed ones last."""
-    return sorted(records, key=lambda r: (r.objective is None, -r.epochs, -(r.objective or 0.0), r.trial))
+    return sorted(records, key=standing)
+
+
+def standing(record: TrialRecord) -> tuple[bool, int, float, int]:
+    """The key of this order, which every table of trials has."""
+    return record.objective is None, -record.epochs, -(record.objective or 0.0), record.trial
 
 
 def best_trial(records: Sequence[TrialRecord]) -> TrialRecord:

@@ -1,59 +1,104 @@
-"""The search in TensorBoard: curves of every trial and fold, and an HParams table with the lineage.
+"""The search in TensorBoard: curves of every trial and fold, and an HParams table, best first.
 
 Layout, one TensorBoard run a directory:
 
-    DIR/                         the HParams experiment: which hyperparameters and metrics there are
-    DIR/trial_0003/              one session: hyperparameters, lineage, status; mean curves over the folds, objective,
-                                 best epoch, seconds; the curves of each fold under tags like val_macro_auc/fold_1
-    DIR/final/                   the exported model: figures as images, a summary as text
+    DIR/trial 03, 30 epochs, depth 1, …/   a trial: objective and means over folds as curves/val_macro_auc, those
+                                           of a fold as folds/val_macro_auc/fold_1; its row of the table
+    DIR/final/                             the exported model: figures as images, held-out metrics, a summary as text
 
-Folds are tags and not runs of their own, for TensorBoard's pages of images, texts and scalars come up empty where there
-are more than 40 runs, and the default search has 38. Steps are epochs, from 1. Event files have a fixed name and are
-replaced whole, so that writing twice does not show every point twice. Only TensorBoard's own protos and record writer
-are used; TensorFlow is not imported.
+A trial has the same number in every table and log. In the name of its run its hyperparameters follow, for the page of
+curves shows nothing but names. That page opens the first two groups of tags by name, curves and figures, and the first
+curve is the objective. Folds are tags and not runs of their own, for the pages of images and texts come up empty where
+there are more than 40 runs, and the default search has 38. What describes the whole table lies in the best trial's
+run: a run of its own would be one without curves.
+
+TensorBoard can be told neither an order of rows nor how to show a number. It sorts rows by name and shows every number
+to five digits. So the name of a row has spaces before it, which a browser doesn't show, the more the better the trial
+is; and a whole number is text, with spaces before it that make 64 stand before 128.
+
+Steps are epochs, from 1. Event files have a fixed name and are replaced whole, so that writing twice doesn't show
+every point twice. Only TensorBoard's own protos and record writer are used; TensorFlow is not imported.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import statistics
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from reports.errors import ReportError
 from reports.files import write_atomically
-from reports.trials import TrialRecord
+from reports.page.words import hyperparameter_text, reading_order, short_name, value_of
+from reports.trials import TrialRecord, standing
 
 EVENT_FILE = "events.out.tfevents.0000000000.mammo-search"
+FINAL = "final"
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 """Channels by a PNG file's colour type (ISO/IEC 15948, table 11.1)."""
 
-LINEAGE = {
-    "lineage/status": "completed or failed",
-    "lineage/configuration": "Number of the configuration; trials of a promotion share it",
-    "lineage/bracket": "Bracket in the order of the plan, from 0",
-    "lineage/rung": "Rung in the bracket, from 0",
-    "lineage/epochs": "Epochs trained when the trial ended",
-    "lineage/initial_epoch": "Epochs already trained by the parent",
-    "lineage/parent": "The trial that this one continues",
+FACTS = {
+    "best_epoch": "Best epoch of the mean curve",
+    "status": "completed or failed",
+    "configuration": "Number of the configuration; trials of a promotion share it",
+    "bracket": "Bracket in the order of the plan, from 0",
+    "rung": "Rung in the bracket, from 0",
+    "initial_epoch": "Epochs already trained by the parent",
+    "parent": "The trial that this one continues",
+    "backbone_learning_rate": "Peak learning rate of the unfrozen backbone",
 }
+"""What the table has of a trial beside its hyperparameters and its epochs."""
+
+BUDGET = "budget"
+"""The epochs' name among the columns, which stand in the order of their names: before those of hyperparameters."""
 
 METRICS = {
-    "objective": "Objective: mean over the folds at the end of the trial (selected, optimistic)",
-    "best_epoch": "Best epoch of the mean curve",
-    "backbone_learning_rate": "Peak learning rate of the unfrozen backbone",
+    "curves/objective": "Objective: mean over the folds at the end of the trial (selected, optimistic)",
+    "curves/val_balanced_accuracy": "Validation balanced accuracy, mean over the folds",
+    "curves/val_loss": "Validation loss, mean over the folds",
+    "curves/train_loss": "Training loss, mean over the folds",
     "seconds": "Wall time of the trial in seconds",
-    "val_macro_auc": "Validation macro one-vs-rest AUC, mean over the folds",
-    "val_balanced_accuracy": "Validation balanced accuracy, mean over the folds",
-    "val_loss": "Validation loss, mean over the folds",
-    "loss": "Training loss, mean over the folds",
+    "curves/val_macro_auc": "Validation macro one-vs-rest AUC, mean over the folds",
 }
+"""In the table's order; the first five are shown."""
+
+_MOST_COLUMNS = 5  # of hyperparameters; others are shown when they are asked for
+
+_LONGEST_NAME = 200  # bytes of a folder's name may be 255
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A trial under its name, which has the search's before it, and what the table has of it."""
+
+    record: TrialRecord
+    name: str
+    values: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """The name of its run."""
+        values = self.record.hyperparameters
+        # Text and unknown names are left out: what others have written must not lead to another folder.
+        shown = [
+            name
+            for name in reading_order(values)
+            if name.isascii() and name.isidentifier() and not isinstance(values[name], str)
+        ]
+        parts = [
+            self.name,
+            f"{self.record.epochs} epochs",
+            *(f"{short_name(name)} {hyperparameter_text(values[name])}" for name in shown),
+        ]
+        return ", ".join(parts)[:_LONGEST_NAME]
 
 
 def write_trials(
@@ -67,89 +112,147 @@ def write_trials(
         class_names: Ordered class names; they stand in the experiment's description. Empty where not known.
         note: What "the search was", if there is something to say, for the same place.
     """
-    _write_experiment({"": records}, directory, class_names=class_names, note=note)
-    for record in records:
-        _write_trial(record, directory)
+    write_searches({"": records}, directory, class_names=class_names, note=note)
 
 
-def write_searches(searches: Mapping[str, Sequence[TrialRecord]], directory: Path) -> None:
-    """Writes several searches into one folder, each below its name, with one HParams table for all.
+def write_searches(
+    searches: Mapping[str, Sequence[TrialRecord]], directory: Path, *, class_names: Sequence[str] = (), note: str = ""
+) -> None:
+    """Writes several searches into one folder, with one HParams table for all, replacing what an earlier call wrote.
 
     Args:
-        searches: Name to trials.
-        directory: TensorBoard's ``--logdir``, empty.
+        searches: Name to trials; it stands before their names, as a folder.
+        directory: TensorBoard's ``--logdir``.
+        class_names: As for one search.
+        note: As for one search.
     """
-    _write_experiment(searches, directory, class_names=())
-    for name, records in searches.items():
-        for record in records:
-            _write_trial(record, directory / name, search=name)
+    rows = [row for search, records in searches.items() for row in _rows(search, records)]
+    rows.sort(key=lambda row: standing(row.record))
+    shown = _whole_numbers_as_text([row.values for row in rows])
+    for place, (row, values) in enumerate(zip(rows, shown, strict=True)):
+        events = _trial_events(row, values, spaces=len(rows) - 1 - place)
+        if place == 0:
+            events.insert(0, _experiment_event(rows, shown, class_names=class_names, note=note))
+        _write_events(directory / row.folder, events)
+    _delete_others(directory, {directory / row.folder for row in rows})
 
 
-def _write_experiment(
-    searches: Mapping[str, Sequence[TrialRecord]], directory: Path, *, class_names: Sequence[str], note: str = ""
-) -> None:
-    """Writes the HParams configuration: columns, their types and the values or ranges that occur, for its filters."""
+def _rows(search: str, records: Sequence[TrialRecord]) -> list[_Row]:
+    digits = max(2, *(len(str(record.trial)) for record in records)) if records else 2
+    before = f"{search}/" if search else ""
+
+    def named(trial: int) -> str:
+        return f"{before}trial {trial:0{digits}d}"
+
+    rows = []
+    for record in records:
+        facts = {name: getattr(record, name) for name in FACTS}
+        facts["parent"] = "none" if record.parent is None else named(record.parent)
+        known = {f"trial/{name}": value for name, value in facts.items() if value is not None}
+        rows.append(_Row(record, named(record.trial), {BUDGET: record.epochs, **record.hyperparameters, **known}))
+    return rows
+
+
+def _whole_numbers_as_text(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    columns: dict[str, list[Any]] = {}
+    for row in rows:
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+    widths = {
+        name: max(len(str(value)) for value in column)
+        for name, column in columns.items()
+        if all(isinstance(value, int) for value in column)
+    }
+    return [
+        {name: f"{value:>{widths[name]}}" if name in widths else value for name, value in row.items()} for row in rows
+    ]
+
+
+def _experiment_event(
+    rows: Sequence[_Row], shown: Sequence[Mapping[str, Any]], *, class_names: Sequence[str], note: str
+) -> Any:
+    """The HParams configuration: columns, their types and the values or ranges that occur, for its filters."""
     from tensorboard.plugins.hparams import api_pb2, metadata
 
-    values: dict[str, list[Any]] = {}
-    for search, trials in searches.items():
-        for record in trials:
-            for name, value in _session_values(record, search).items():
-                values.setdefault(name, []).append(value)
-    records = [record for trials in searches.values() for record in trials]
+    columns: dict[str, list[Any]] = {}
+    for values in shown:
+        for name, value in values.items():
+            columns.setdefault(name, []).append(value)
+    searched = {name for row in rows for name in row.record.hyperparameters if len(set(columns[name])) > 1}
+    first = {BUDGET, *reading_order(searched)[: _MOST_COLUMNS - 1]}
+    created = min(_seconds(row.record.started) for row in rows)
     experiment = api_pb2.Experiment(
-        description=f"mammo-search: {len(records)} trials"
+        description=f"mammo-search: {len(rows)} trials"
         f"{'; classes ' if class_names else ''}{', '.join(class_names)}. "
         f"{f'The search was {note}. ' if note else ''}"
         "Objectives are cross-validated, selected and therefore optimistic.",
-        hparam_infos=[_hparam_info(name, column) for name, column in values.items()],
+        hparam_infos=[_hparam_info(name, column, first=name in first) for name, column in columns.items()],
         metric_infos=[
             api_pb2.MetricInfo(
                 name=api_pb2.MetricName(tag=tag),
-                display_name=tag,
+                display_name=tag.removeprefix("curves/"),
                 description=text,
-                dataset_type=api_pb2.DATASET_TRAINING if tag == "loss" else api_pb2.DATASET_VALIDATION,
+                dataset_type=api_pb2.DATASET_TRAINING if tag == "curves/train_loss" else api_pb2.DATASET_VALIDATION,
             )
             for tag, text in METRICS.items()
         ],
-        time_created_secs=min((_seconds(record.started) for record in records), default=0.0),
+        time_created_secs=created,
     )
-    _write_events(
-        directory, [_plugin_event(metadata.EXPERIMENT_TAG, experiment.time_created_secs, experiment=experiment)]
-    )
+    return _plugin_event(metadata.EXPERIMENT_TAG, created, experiment=experiment)
 
 
-def _write_trial(record: TrialRecord, directory: Path, *, search: str = "") -> None:
-    """Writes one trial's session and curves; a failed one has a session with its status and no curves."""
+def _trial_events(row: _Row, values: Mapping[str, Any], *, spaces: int) -> list[Any]:
+    """A trial's session and curves; a failed one has a session with its status and no curves."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
+    record = row.record
     start = _seconds(record.started)
     end = start + record.seconds
-    session = plugin_data_pb2.SessionStartInfo(group_name=_session_name(record.trial, search), start_time_secs=start)
-    for name, value in _session_values(record, search).items():
+    session = plugin_data_pb2.SessionStartInfo(group_name=" " * spaces + row.name, start_time_secs=start)
+    for name, value in values.items():
         kind = "string_value" if isinstance(value, str) else "number_value"
         setattr(session.hparams[name], kind, value)
     status = api_pb2.STATUS_SUCCESS if record.status == "completed" else api_pb2.STATUS_FAILURE
     events = [_plugin_event(metadata.SESSION_START_INFO_TAG, start, session_start_info=session)]
-    for tag, folds in record.curves.items():
-        events += _curve_events(tag, [statistics.fmean(column) for column in zip(*folds, strict=True)], start, end)
+    for curve, folds in record.curves.items():
+        tag = "train_loss" if curve == "loss" else curve
+        events += _curve_events(
+            f"curves/{tag}", [statistics.fmean(column) for column in zip(*folds, strict=True)], start, end
+        )
         for number, fold in enumerate(folds, start=1):
-            events += _curve_events(f"{tag}/fold_{number}", fold, start, end)
-    for tag in ("objective", "best_epoch", "backbone_learning_rate", "seconds"):
-        if (result := getattr(record, tag)) is not None:
-            events.append(_scalar_event(tag, float(result), record.epochs, end))
+            events += _curve_events(f"folds/{tag}/fold_{number}", fold, start, end)
+    for tag, result in (("curves/objective", record.objective), ("seconds", record.seconds)):
+        if result is not None:
+            events.append(_scalar_event(tag, result, record.epochs, end))
     finish = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=end)
     events.append(_plugin_event(metadata.SESSION_END_INFO_TAG, end, session_end_info=finish))
-    _write_events(directory / f"trial_{record.trial:04d}", events)
+    return events
 
 
-def write_final(figures: Mapping[str, Path], text: str, directory: Path, *, created: str = "") -> None:
-    """Writes the figures and a summary of the exported model.
+def _delete_others(directory: Path, written: set[Path]) -> None:
+    """Delete the runs of trials that an earlier call, or an earlier version, has written and this one has not."""
+    for path in list(directory.rglob(EVENT_FILE)):
+        if path.parent not in written and path.parent.name != FINAL:
+            path.unlink()
+            with contextlib.suppress(OSError):  # there is something else in it
+                path.parent.rmdir()
+
+
+def write_final(
+    figures: Mapping[str, Path],
+    text: str,
+    directory: Path,
+    *,
+    metrics: Mapping[str, Any] | None = None,
+    created: str = "",
+) -> None:
+    """Writes metrics, figures and a summary of the exported model.
 
     Args:
         figures: Name to PNG file, for example from `reports.figures.write_figures`.
         text: Markdown, for example the model card.
         directory: TensorBoard's ``--logdir``.
+        metrics: Name to an entry of metrics.json; one that is not defined is left out.
         created: When the model was evaluated, ISO 8601 with time zone.
 
     Raises:
@@ -160,6 +263,9 @@ def write_final(figures: Mapping[str, Path], text: str, directory: Path, *, crea
 
     when = _seconds(created)
     events = [event_pb2.Event(wall_time=when, step=0, summary=text_pb("summary", text))]
+    for name, metric in (metrics or {}).items():
+        if (value := value_of(metric)) is not None:
+            events.append(_scalar_event(f"held_out/{name}", value, 0, when))
     for name, path in figures.items():
         content = path.read_bytes()
         if not content.startswith(PNG_SIGNATURE):
@@ -167,28 +273,18 @@ def write_final(figures: Mapping[str, Path], text: str, directory: Path, *, crea
         width, height = struct.unpack(">II", content[16:24])
         channels = PNG_CHANNELS.get(content[25], 4)
         image = summary_pb2.Summary.Image(width=width, height=height, colorspace=channels, encoded_image_string=content)
-        value = summary_pb2.Summary.Value(tag=name, image=image)
-        events.append(event_pb2.Event(wall_time=when, step=0, summary=summary_pb2.Summary(value=[value])))
-    _write_events(directory / "final", events)
+        picture = summary_pb2.Summary.Value(tag=f"figures/{name}", image=image)
+        events.append(event_pb2.Event(wall_time=when, step=0, summary=summary_pb2.Summary(value=[picture])))
+    _write_events(directory / FINAL, events)
 
 
-def _session_values(record: TrialRecord, search: str) -> dict[str, int | float | str]:
-    lineage = {name: getattr(record, name.removeprefix("lineage/")) for name in LINEAGE}
-    parent = "none" if record.parent is None else _session_name(record.parent, search)
-    return {**record.hyperparameters, **lineage, "lineage/parent": parent}
-
-
-def _session_name(trial: int, search: str) -> str:
-    """With zeros in front, for TensorBoard sorts its table as text; sessions of one name it takes for repetitions."""
-    return f"{search} trial {trial:03d}".lstrip()
-
-
-def _hparam_info(name: str, column: Sequence[Any]) -> Any:
+def _hparam_info(name: str, column: Sequence[Any], *, first: bool) -> Any:
     from tensorboard.plugins.hparams import api_pb2
 
-    info = api_pb2.HParamInfo(name=name, display_name=name, description=LINEAGE.get(name, ""))
-    # TensorBoard puts these first, and shows the first five columns by itself: what was searched, not the lineage.
-    info.differs = name not in LINEAGE
+    fact = name.removeprefix("trial/")
+    text = "Epochs trained: objectives compare between equal ones only" if name == BUDGET else FACTS.get(fact, "")
+    info = api_pb2.HParamInfo(name=name, display_name="epochs" if name == BUDGET else fact, description=text)
+    info.differs = first  # what TensorBoard calls so it puts first
     if all(isinstance(value, int | float) for value in column):
         info.type = api_pb2.DATA_TYPE_FLOAT64
         distinct = sorted({float(value) for value in column})

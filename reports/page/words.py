@@ -5,11 +5,14 @@ One text of each, on the page and on the screen; a verdict makes no medical clai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from reports.trials import TrialRecord, objective_sd
+
 _NAMED_RUNS = 5
+_SHORT_NAMES = {"unfreeze_depth": "depth", "head_width": "width", "learning_rate": "lr"}
 
 
 def value_of(metric: Any) -> float | None:
@@ -122,6 +125,30 @@ def hyperparameter_text(value: float | str | None) -> str:
     if value is None:
         return "–"
     return f"{value:.3g}".replace("e-0", "e-") if isinstance(value, float) else str(value)
+
+
+def short_name(hyperparameter: str) -> str:
+    """What a hyperparameter is called where there is little room."""
+    return _SHORT_NAMES.get(hyperparameter, hyperparameter)
+
+
+def reading_order(hyperparameters: Iterable[str]) -> list[str]:
+    """Names of hyperparameters in the order of every table: depth, width and learning rate first."""
+    order = list(_SHORT_NAMES)
+    return sorted(hyperparameters, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+
+def epochs_text(initial_epoch: int, epochs: int) -> str:
+    """The epochs that a trial trains: "4" from the beginning, "4-10" where it goes on."""
+    return f"{initial_epoch}-{epochs}" if initial_epoch else str(epochs)
+
+
+def objective_text(record: TrialRecord) -> str:
+    """A trial's objective with the standard deviation over the folds: "0.584 ±0.031"; "" without an objective."""
+    if record.objective is None:
+        return ""
+    deviation = objective_sd(record)
+    return f"{record.objective:.3f}" + (f" ±{deviation:.3f}" if deviation is not None else "")
 
 
 def readings_text(times: int, others: Mapping[str, Any] | None) -> str:

@@ -1,7 +1,8 @@
 """The export of a search to a file that optuna and optuna-dashboard open.
 
-It holds the studies that `reports.search_plots.optuna_study` describes: the whole search in optuna's own terms, and one
-study a budget.
+Scores compare within one budget (epochs trained) only, so there is one study a budget: that of the full budget has the
+run's name, the others say theirs. Each has all trials in their order, so that a trial has the search's own number in
+all of them: complete where it ended at that budget, pruned where it ended at another, failed where it failed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def export_studies(
     name: str,
     full_epochs: int | None = None,
 ) -> tuple[str, ...]:
-    """Write studies that optuna and optuna-dashboard open: the whole search, and one a budget.
+    """Write studies that optuna and optuna-dashboard open, one a budget.
 
     Args:
         records: All trials.
@@ -49,7 +50,7 @@ def export_studies(
         full_epochs: The full budget of the plan; None where it is not known: the most epochs of any trial.
 
     Returns:
-        The names of the studies, the whole search's first.
+        The names of the studies, that of the full budget first.
 
     Raises:
         MissingOptunaError: If optuna is not installed.
@@ -58,20 +59,17 @@ def export_studies(
     """
     with quiet_optuna() as optuna, _storage(optuna, path) as (storage, add_trials):
         space = covering(dimensions, records)
-        contents: dict[str, tuple[int | None, list[Any]]] = {
-            name: (None, _whole_search(optuna, records, space, full_epochs))
-        }
-        for epochs in budgets(records):
-            trials = [_trial(optuna, record, space) for record in comparable_trials(records, epochs)]
-            contents[f"{name}, trials of {epochs} epochs"] = epochs, trials
-        for study_name, (budget, trials) in contents.items():
+        full = full_epochs or max((record.epochs for record in records), default=0)
+        others = [epochs for epochs in budgets(records) if epochs != full]
+        names = {full: name} | {epochs: f"{name}, trials of {epochs} epochs" for epochs in others}
+        for epochs, study_name in names.items():
             study = optuna.create_study(storage=storage, study_name=study_name, direction="maximize")
             study.set_metric_names([OBJECTIVE_CURVE])
             study.set_user_attr("run_name", name)
-            if budget is not None:
-                study.set_user_attr("epochs", budget)
-            add_trials(study, trials)
-    return tuple(contents)
+            study.set_user_attr("epochs", epochs)
+            in_order = sorted(records, key=lambda record: record.trial)
+            add_trials(study, [_trial(optuna, record, space, epochs) for record in in_order])
+    return tuple(names.values())
 
 
 @contextmanager
@@ -91,38 +89,20 @@ def _storage(optuna: Any, path: Path) -> Iterator[tuple[Any, Callable[[Any, list
         )
 
 
-def _whole_search(
-    optuna: Any, records: Sequence[TrialRecord], space: Sequence[Dimension], full_epochs: int | None
-) -> list[Any]:
-    """A trial a configuration, by its last one."""
-    full = full_epochs or max((record.epochs for record in records), default=0)
-    by_configuration: dict[int, list[TrialRecord]] = {}
-    for record in sorted(records, key=lambda record: record.trial):
-        by_configuration.setdefault(record.configuration, []).append(record)
-    trials = []
-    for of_configuration in by_configuration.values():
-        last = of_configuration[-1]
-        if last.status == "failed" or not comparable_trials([last], last.epochs):
-            state = optuna.trial.TrialState.FAIL
-        else:
-            state = optuna.trial.TrialState.COMPLETE if last.epochs == full else optuna.trial.TrialState.PRUNED
-        trials.append(_trial(optuna, last, space, state=state, first=of_configuration[0]))
-    return trials
-
-
-def _trial(
-    optuna: Any, record: TrialRecord, space: Sequence[Dimension], *, state: Any = None, first: TrialRecord | None = None
-) -> Any:
-    complete = optuna.trial.TrialState.COMPLETE
+def _trial(optuna: Any, record: TrialRecord, space: Sequence[Dimension], budget: int) -> Any:
+    states = optuna.trial.TrialState
+    state = states.COMPLETE if record.epochs == budget else states.PRUNED
+    if not comparable_trials([record], record.epochs):
+        state = states.FAIL
     trial = optuna_trial(
         record,
         space,
         exported_distribution,
-        state=state or complete,
-        value=record.objective if state in (None, complete) else None,
+        state=state,
+        value=record.objective if state == states.COMPLETE else None,
         intermediate_values=_mean_curve(record),
     )
-    trial.datetime_start = _local_time((first or record).started) or trial.datetime_start
+    trial.datetime_start = _local_time(record.started) or trial.datetime_start
     if record.started:
         trial.datetime_complete = _local_time(record.started) + timedelta(seconds=record.seconds)  # type: ignore[operator]
     return trial

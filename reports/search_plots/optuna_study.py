@@ -1,10 +1,8 @@
 """Studies of optuna's made of a search's trials: what its plots, its importances and its dashboard read.
 
-Scores compare within one budget (epochs trained) only. So there is one study a budget, holding the completed trials
-that ended there; and one of the whole search in optuna's own terms of Hyperband, where a trial is a configuration with
-its mean curve as intermediate values: complete where it reached the full budget, pruned where it did not,
-failed where it failed. Nothing of optuna samples, and no score is changed. A search's dimensions become optuna's
-distributions in three ways: as they were searched, to be plotted, and to be weighed.
+Scores compare within one budget (epochs trained) only, so a study here holds the completed trials that ended at one;
+the export's hold the others as well. Nothing of optuna samples, and no score is changed. A search's dimensions become
+optuna's distributions in three ways: as they were searched, to be plotted, and to be weighed.
 
 User attributes of a trial: ``trial``, ``configuration``, ``bracket``, ``rung``, ``parent``, ``initial_epoch``,
 ``epochs``, ``best_epoch``, ``objective_sd``, ``error``; of a study: ``run_name``, ``epochs``.

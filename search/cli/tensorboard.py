@@ -1,5 +1,6 @@
-"""mammo-search tensorboard: TensorBoard on a run's events, on this machine alone.
+"""mammo-search tensorboard: TensorBoard on the searches of runs, on this machine alone.
 
+What it shows is written anew into a folder that is there for as long as it is shown, and follows searches that go on.
 Ctrl-C and SIGTERM end it with exit code 0: that is how a viewer is closed, and nothing is cut short. stdout carries the
 address, alone in its line.
 """
@@ -9,23 +10,28 @@ from __future__ import annotations
 import contextlib
 import io
 import signal
+import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import count, takewhile
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
 
-from reports.page.tensorboard import write_searches, write_trials
+from reports.page.tensorboard import FINAL, write_searches
+from reports.trials import TrialRecord
 from search.cli.settings import run_argument
 from search.cli.trials import no_trial_yet
-from search.errors import ConfigError
+from search.errors import ConfigError, UserError
 from search.run_folder.directory import RunDirectory
 from search.run_folder.lookup import find_run
-from search.run_folder.trial_log import read_records
+from search.run_folder.trial_log import recorded
 from search.screen.output import complain, show
+
+_LOOK_AGAIN_SECONDS = 5.0  # as TensorBoard itself does
 
 
 def tensorboard(
@@ -49,54 +55,53 @@ def tensorboard(
             found=", ".join(runs or ()),
             remedy="Name each once, or copy its folder.",
         )
-    with _together(directories) as events:
-        url = _serve(events, host, port)
+    with tempfile.TemporaryDirectory(prefix="mammo-search-") as folder:
+        shown = write_events(directories, Path(folder))
+        url = _serve(folder, host, port)
         ended = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, frame: ended.set())
         show(url)
         complain(f"TensorBoard on {', '.join(str(directory.path) for directory in directories)}; Ctrl-C ends it")
-        for directory in directories:
-            if outer := [search.name for search in outer_searches(directory)]:
-                complain(f"other searches of this nested run: mammo-search tensorboard {outer[0]}, … {outer[-1]}")
+        complain(f"the trials as a table, best first: {url}#hparams")
         # With a timeout, for a wait without one hears no signal on some systems.
-        while not ended.wait(timeout=1.0):
-            pass
+        while not ended.wait(timeout=_LOOK_AGAIN_SECONDS):
+            # What can't be read now was readable before, and stays as it is shown.
+            with contextlib.suppress(UserError):
+                shown = write_events(directories, Path(folder), shown=shown)
     complain("TensorBoard has ended")
 
 
-@contextlib.contextmanager
-def _together(directories: Sequence[RunDirectory]) -> Iterator[Path]:
-    """The folder of a run's events; of several runs one that is there for as long as they are shown."""
-    if len(directories) == 1:
-        yield events_of(directories[0])
-        return
-    with tempfile.TemporaryDirectory(prefix="mammo-search-") as folder:
-        events = {directory.name: events_of(directory) for directory in directories}
-        write_searches(
-            {name: read_records(place.with_name("trials.jsonl")) for name, place in events.items()}, Path(folder)
-        )
-        for name, place in events.items():
-            if (place / "final").is_dir():
-                Path(folder, name, "final").symlink_to((place / "final").resolve(), target_is_directory=True)
-        yield Path(folder)
+def write_events(directories: Sequence[RunDirectory], folder: Path, *, shown: int = 0) -> int:
+    """Write what TensorBoard shows of runs: every search that has trials, of a nested run those of its folds as well.
 
+    Args:
+        directories: The runs' folders.
+        folder: TensorBoard's ``--logdir``.
+        shown: How many trials are there already; with no others it is left as it is.
 
-def events_of(directory: RunDirectory) -> Path:
-    """The folder of a run's events: of one search, for TensorBoard would take those of several for repetitions.
-
-    The events of a search that goes on are written from its trials.jsonl, as far as it is. Of a nested run it is the
-    last search, on all patients, or the outer one that is at work.
+    Returns:
+        How many trials are there now.
 
     Raises:
-        RunError: If no trial of the search has ended yet, or trials.jsonl is damaged.
+        RunError: If no trial of a run has ended yet, or trials.jsonl is damaged.
     """
-    for search in (directory, *reversed(outer_searches(directory))):
-        if search.trials_file.is_file() and not search.is_complete:
-            write_trials(read_records(search.trials_file), search.tensorboard, class_names=())
-        if any(search.tensorboard.rglob("events.out.tfevents.*")):
-            return search.tensorboard
-    raise no_trial_yet(directory)
+    searches: dict[str, tuple[RunDirectory, tuple[TrialRecord, ...]]] = {}
+    for directory in directories:
+        found = [(search, recorded(search)) for search in (directory, *outer_searches(directory))]
+        if not any(records for _, records in found):
+            raise no_trial_yet(directory)
+        searches |= {search.name: (search, records) for search, records in found if records}
+    if len(directories) == 1 and not outer_searches(directories[0]):  # whose name would say nothing
+        searches = {"": searches[directories[0].name]}
+    trials = sum(len(records) for _, records in searches.values())
+    if trials != shown:
+        write_searches({name: records for name, (_, records) in searches.items()}, folder)
+    for name, (search, _) in searches.items():
+        final, link = search.tensorboard / FINAL, folder / name / FINAL
+        if final.is_dir() and not link.is_symlink():
+            link.symlink_to(final.resolve(), target_is_directory=True)
+    return trials
 
 
 def outer_searches(directory: RunDirectory) -> list[RunDirectory]:
@@ -104,7 +109,7 @@ def outer_searches(directory: RunDirectory) -> list[RunDirectory]:
     return list(takewhile(lambda search: search.has_manifest, map(directory.outer, count())))
 
 
-def _serve(folder: Path, host: str, port: int | None) -> str:
+def _serve(folder: str, host: str, port: int | None) -> str:
     """Start TensorBoard in this process; gives its address.
 
     Args:
@@ -115,9 +120,11 @@ def _serve(folder: Path, host: str, port: int | None) -> str:
     Raises:
         ConfigError: If nothing can listen there.
     """
+    # TensorBoard's own switch: it needs nothing of TensorFlow here, whose start takes seconds and writes to the screen.
+    sys.modules["tensorboard.compat.notf"] = ModuleType("tensorboard.compat.notf")
     from tensorboard import default, program
 
-    arguments = ["mammo-search", "--logdir", str(folder), "--host", host]
+    arguments = ["mammo-search", "--logdir", folder, "--host", host]
     board = program.TensorBoard(default.get_plugins())
     board.configure(argv=arguments if port is None else [*arguments, "--port", str(port)])
     try:

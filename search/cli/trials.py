@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import reports
-from reports.page.words import hyperparameter_text
+from reports.page.words import epochs_text, hyperparameter_text, objective_text, reading_order, short_name
 from reports.search_plots.optuna_export import JOURNAL_SUFFIXES, SQLITE_SUFFIXES, export_studies
 from reports.search_plots.optuna_study import require_optuna
 from reports.trials import OBJECTIVE_CURVE, TrialRecord, best_first, fold_objectives, objective_sd, ranked, ranks
@@ -33,7 +33,6 @@ FULL_WIDTH, FULLER_WIDTH = 100, 114
 _BACKBONE_RATE = "backbone lr"
 _NOT_LISTED = {"curves", "build_seconds", "diverged_epoch", "attempt"}
 _NEEDED_LEAST = ("b/r", "best", "time")
-SHORT_NAMES = {"unfreeze_depth": "depth", "head_width": "width", "learning_rate": "lr"}
 Order = Literal["objective", "trial", "seconds"]
 
 
@@ -181,18 +180,17 @@ def table_of(
 
 def _columns(rank: dict[int, int], records: Sequence[TrialRecord]) -> dict[str, Callable[[TrialRecord], str]]:
     """Name of each column to its text of a trial."""
-    order, parents = list(SHORT_NAMES), _parents(records)
-    drawn = {name for record in records for name in record.hyperparameters}
-    names = sorted(drawn, key=lambda name: (order.index(name) if name in order else len(order), name))
+    parents = _parents(records)
+    names = reading_order({name for record in records for name in record.hyperparameters})
     return {
         "rank": lambda record: str(rank.get(record.trial, "")),
         "trial": lambda record: str(record.trial),
         "from": lambda record: "<".join(map(str, lineage(record, parents))),
         "b/r": lambda record: f"{record.bracket}/{record.rung}",
-        "epochs": lambda r: f"{r.initial_epoch}-{r.epochs}" if r.initial_epoch else str(r.epochs),
-        "macro AUC": _score,
+        "epochs": lambda record: epochs_text(record.initial_epoch, record.epochs),
+        "macro AUC": lambda record: objective_text(record) or "failed",
         "best": lambda record: str(record.best_epoch or ""),
-        **{SHORT_NAMES.get(name, name): partial(_hyperparameter, name) for name in names},
+        **{short_name(name): partial(_hyperparameter, name) for name in names},
         _BACKBONE_RATE: lambda record: hyperparameter_text(record.backbone_learning_rate or ""),
         "time": lambda record: short_duration(record.seconds),
     }
@@ -200,13 +198,6 @@ def _columns(rank: dict[int, int], records: Sequence[TrialRecord]) -> dict[str, 
 
 def _hyperparameter(name: str, record: TrialRecord) -> str:
     return hyperparameter_text(record.hyperparameters.get(name, ""))
-
-
-def _score(record: TrialRecord) -> str:
-    if record.objective is None:
-        return "failed"
-    deviation = objective_sd(record)
-    return f"{record.objective:.3f}" + (f" ±{deviation:.3f}" if deviation is not None else "")
 
 
 def _caption(folds: int, *, narrow: bool) -> str:

@@ -75,7 +75,8 @@ class FinalModel:
 
     def _selected(self) -> str:
         winner = self.outcome.winner
-        return f"macro AUC {winner.objective:.3f} after {winner.objective_epoch} epochs (selected, optimistic)"
+        scored = f"macro AUC {winner.objective:.3f} after {winner.objective_epoch} epochs (selected, optimistic)"
+        return f"trial {winner.trial}: {scored}"
 
     def _areas(self, mean: str = "") -> str:
         metrics, noun = self.metrics, "crops" if self.metrics["mode"] == "roi" else "images"

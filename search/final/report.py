@@ -38,6 +38,7 @@ from reports.errors import ReportError
 from reports.evaluation.subgroups import abnormality
 from reports.page.report import render_model_card
 from reports.page.tensorboard import write_final, write_trials
+from reports.page.words import metric_titles
 from reports.search_plots.optuna_study import has_optuna
 from reports.search_plots.space import Dimension
 from reports.trials import TrialRecord
@@ -123,7 +124,8 @@ class RunReport:
         names, note = self.metrics["class_names"], str(summary.extent or "")
         write_trials(self.outcome.records, directory.tensorboard, class_names=names, note=note)
         card = render_model_card(summary, metadata=False)
-        write_final(dict(pictures), card, directory.tensorboard, created=summary.created)
+        held_out = {name: self.metrics.get(name) for name in metric_titles(self.metrics)}
+        write_final(dict(pictures), card, directory.tensorboard, metrics=held_out, created=summary.created)
 
     def summary(self, figures: Mapping[str, Path], *, seconds: float) -> RunSummary:
         """Gather what the page prints."""

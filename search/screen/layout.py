@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import TrialRecord
-from reports.trials import fold_objectives
+from reports.page.words import epochs_text, hyperparameter_text, objective_text, short_name
+from reports.trials import best_first, ranks
 from search.plan.clock import SearchClock
 from search.plan.execution import Assignment
-from search.text import duration, rounded
+from search.text import duration, rounded, short_duration
 
 # Rows of the screen that the table leaves to the header above it and to what stands below it.
 _ROWS_AROUND = 14
@@ -44,8 +44,8 @@ class Station:
     first: int = 0
 
     def seconds_left(self, now: float) -> float | None:
-        """As fast as until now; None before a hundredth is done."""
-        if not self.total or self.done * 100 < self.total:
+        """As fast as until now; None before a twentieth is done, for what comes first has graphs to make."""
+        if not self.total or self.done * 20 < self.total:
             return None
         return (now - self.began) / self.done * (self.total - self.done)
 
@@ -97,7 +97,7 @@ def layout(
 
 
 def trials_table(board: SearchClock, *, rows: int, width: int, now: float = 0.0, flying: bool = True) -> Table:
-    """The best trials so far, the last ones and the one in flight.
+    """Trials in the order of `mammo-search trials`, those in flight below.
 
     Args:
         board: The search.
@@ -109,24 +109,38 @@ def trials_table(board: SearchClock, *, rows: int, width: int, now: float = 0.0,
     columns = [title for title, least in _COLUMNS.items() if width >= least]
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for title in columns:
-        table.add_column(title, justify="left" if title == "state" else "right", no_wrap=True)
+        table.add_column(title, justify="left" if title in _AT_THE_LEFT else "right", no_wrap=True)
     in_flight = list(board.running.values())[: max(1, rows - 2)] if flying else []
     free = max(0, rows - len(in_flight))
-    best = best_trials(board.records)[: min(5, max(1, free // 2)) if flying else rows]
-    shown = {record.trial for record in best}
-    last = [record for record in board.records if record.trial not in shown][-(free - len(best)) :] if flying else []
-    listed = [
-        (record, "done" if place else "best", "green" if place else "bold green") for place, record in enumerate(best)
-    ]
-    for record in last if free > len(best) else []:
-        listed.append((record, "failed", "red") if record.status == "failed" else (record, "done", ""))
-    for record, state, style in listed:
+    rank = ranks(board.records)
+    for record in shown_trials(board.records, free, newest=free // 2 if flying else 0):
+        failed, best = record.status == "failed", rank.get(record.trial) == 1
+        state, style = ("failed", "red") if failed else ("best", "bold green") if best else ("done", "")
         row = _row(record, state, record.hyperparameters, record.seconds)
         table.add_row(*(row[title] for title in columns), style=style)
     for flight in in_flight:
         row = _row(flight.assignment, "running", vars(flight.configuration), max(0.0, now - flight.began))
         table.add_row(*(row[title] for title in columns), style="cyan")
     return table
+
+
+def shown_trials(records: Sequence[TrialRecord], rows: int, *, newest: int) -> list[TrialRecord]:
+    """Trials for a number of rows, in the order of every table: the best ones, and the last ones that have ended.
+
+    Where there is no room for all, those go first that were promoted, for the trials that continue them say more.
+
+    Args:
+        records: All trials, in the order in which they ended.
+        rows: At most so many.
+        newest: How many rows are kept for the last ones.
+    """
+    if len(records) > rows:
+        continued = {record.parent for record in records}
+        records = [record for record in records if record.trial not in continued]
+    best = best_first(records)[: max(0, rows - newest)]
+    taken = {record.trial for record in best}
+    last = [record for record in records if record.trial not in taken][-newest:] if newest else []
+    return best_first([*best, *last])
 
 
 def counts_line(board: SearchClock) -> Text:
@@ -142,17 +156,6 @@ def counts_line(board: SearchClock) -> Text:
         if count:
             line.append(f", {count} {state}", style=style)
     return line
-
-
-def best_trials(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Completed trials: those of the largest epoch count first, as the winner is chosen.
-
-    Of trials that one configuration was promoted through, the last stands for all.
-    """
-    completed = [record for record in records if record.status == "completed"]
-    continued = {record.parent for record in completed}
-    scored = [record for record in completed if record.objective is not None and record.trial not in continued]
-    return sorted(scored, key=lambda record: (-record.epochs, -(record.objective or 0.0), record.trial))
 
 
 def _search_bars(bars: Table, board: SearchClock, now: float) -> None:
@@ -190,46 +193,35 @@ def _left(seconds: float | None) -> str:
     return "" if seconds is None else f"{duration(seconds)} left"
 
 
-# Title and the width of a terminal from which a column is shown; all but the state stand at the right.
+# Title and the width of a terminal from which a column is shown.
 _COLUMNS = {
     "trial": 0,
     "state": 0,
-    "bracket": 0,
-    "rung": 0,
+    "b/r": 0,
     "epochs": 0,
-    "AUC": 0,
-    "± folds": 0,
+    "macro AUC": 0,
     "depth": 0,
-    "width": 70,
-    "dropout": 100,
-    "l2": 100,
-    "lr": 78,
-    "time": 76,
+    "width": 64,
+    "lr": 72,
+    "dropout": 90,
+    "l2": 90,
+    "time": 78,
 }
+_AT_THE_LEFT = ("state", "b/r")
 
 
 def _row(trial: TrialRecord | Assignment, state: str, values: Mapping[str, Any], seconds: float) -> dict[str, str]:
     """What stands in each column."""
-    auc, _, spread = objective_text(trial).partition(" ± ") if isinstance(trial, TrialRecord) else ("", "", "")
-    return {
+    empty = dict.fromkeys(_COLUMNS, "")
+    return empty | {
         "trial": str(trial.trial),
         "state": state,
-        "bracket": str(trial.bracket),
-        "rung": str(trial.rung),
-        "epochs": f"{trial.initial_epoch}→{trial.epochs}",
-        "AUC": auc,
-        "± folds": spread,
-        "depth": str(values.get("unfreeze_depth", "")),
-        "width": str(values.get("head_width", "")),
-        "dropout": _number(values.get("dropout")),
-        "l2": _number(values.get("l2")),
-        "lr": _number(values.get("learning_rate")),
-        "time": duration(seconds),
+        "b/r": f"{trial.bracket}/{trial.rung}",
+        "epochs": epochs_text(trial.initial_epoch, trial.epochs),
+        "macro AUC": objective_text(trial) if isinstance(trial, TrialRecord) else "",
+        **{short_name(name): hyperparameter_text(value) for name, value in values.items()},
+        "time": short_duration(seconds),
     }
-
-
-def _number(value: Any) -> str:
-    return f"{value:.2g}" if isinstance(value, int | float) else ""
 
 
 def trial_line(record: TrialRecord, planned: int) -> str:
@@ -239,21 +231,15 @@ def trial_line(record: TrialRecord, planned: int) -> str:
         record: The trial.
         planned: How many the plan has.
     """
-    values, backbone = record.hyperparameters, record.backbone_learning_rate
-    result = f"failed: {record.error}" if record.status == "failed" else f"AUC {objective_text(record) or 'n/a':13}"
+    values, rate = record.hyperparameters, record.backbone_learning_rate
+    dropout, l2, lr = (hyperparameter_text(values[name]) for name in ("dropout", "l2", "learning_rate"))
+    backbone = hyperparameter_text(rate) if rate else "frozen"
+    result = f"failed: {record.error}" if record.status == "failed" else f"AUC {objective_text(record) or 'n/a':12}"
     width = len(str(planned))
     return (
         f"trial {record.trial:>{width}}  {record.trial + 1:>{width}}/{planned}  "
         f"bracket {record.bracket} rung {record.rung}  "
-        f"epochs {record.initial_epoch:>2}→{record.epochs:<2}  {result}  depth {values['unfreeze_depth']}  "
-        f"width {values['head_width']:<4}  dropout {values['dropout']:<5.3g}  l2 {values['l2']:<8.2g}  "
-        f"lr {values['learning_rate']:<8.2g}  backbone {_number(backbone) or 'frozen':<8}  {record.seconds:6.1f} s"
+        f"epochs {epochs_text(record.initial_epoch, record.epochs):<5}  {result}  depth {values['unfreeze_depth']}  "
+        f"width {values['head_width']:<4}  dropout {dropout:<6}  l2 {l2:<8}  lr {lr:<8}  backbone {backbone:<8}  "
+        f"{record.seconds:6.1f} s"
     )
-
-
-def objective_text(record: TrialRecord) -> str:
-    """The objective, with the standard deviation over the folds where there are several; "" without an objective."""
-    if record.objective is None:
-        return ""
-    folds = [value for value in fold_objectives(record) if value == value]
-    return f"{record.objective:.3f}" + (f" ± {statistics.stdev(folds):.3f}" if len(folds) > 1 else "")

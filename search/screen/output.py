@@ -63,7 +63,7 @@ def _printable_console() -> type[Console]:
 def bar(
     description: str, *, size: bool = False, console: Console | None = None
 ) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for the length of the block, on a terminal alone.
+    """A progress bar for the length of the block, where one can be drawn over.
 
     Args:
         description: What goes on.
@@ -78,9 +78,23 @@ def bar(
     console = console or messages()
     amount = DownloadColumn() if size else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), amount, TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(*columns, console=console, transient=True, disable=not redraws(console)) as bars:
         task = bars.add_task(description, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total or None)
+
+
+def redraws(console: Console) -> bool:
+    """Whether what is shown may be drawn over: on a terminal, not where each drawing stays as lines of its own.
+
+    The latter are files, terminals that can't move a cursor, the cells of notebooks and the logs of builds; the last
+    two may look like a terminal.
+    """
+    keeps = (
+        os.environ.get("CI", "").lower() not in ("", "0", "false")
+        or "JPY_PARENT_PID" in os.environ
+        or any(name.startswith("COLAB_") for name in os.environ)
+    )
+    return console.is_terminal and console.file.isatty() and not console.is_dumb_terminal and not keeps
 
 
 def terminal_size(stream: Any) -> tuple[int, int]:

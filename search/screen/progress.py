@@ -1,8 +1,8 @@
 """The progress of a run, shown on stderr and in its log.
 
-On a terminal a table of trials and two bars are kept up to date below what has been said; elsewhere each trial is a
-line.
-The log has the lines in any case, with their times, among what the libraries write into it.
+On a terminal a table of trials and two bars are kept up to date below what has been said. Elsewhere, in a file, a
+notebook or the log of a build, each trial is a line; between lines there is one a minute that says how far it is. The
+log has the lines in any case, with their times, among what the libraries write into it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from search.plan.execution import Assignment
 from search.plan.job_clock import JobClock
 from search.plan.space import Configuration
 from search.screen.layout import Station, layout, trial_line, trials_table
-from search.screen.output import following
+from search.screen.output import following, redraws
 from search.text import duration, rounded
 
 Detail = Literal["quiet", "normal", "verbose"]
@@ -56,10 +56,9 @@ class RunProgress:
         self.console = console
         self._log = log
         self._detail = detail if log is not None or detail != "verbose" else "normal"
-        self._live = (
-            detail == "normal" and console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
-        )
-        self.clock = JobClock(time.monotonic())
+        self._live = detail == "normal" and redraws(console)
+        self._said_at = time.monotonic()
+        self.clock = JobClock(self._said_at)
         self._board: SearchClock | None = None
         self._stations: list[Station] = []
         self._waiting_since = 0.0
@@ -129,17 +128,13 @@ class RunProgress:
             unit: How much of what the callback is told is shown as one, for example 1,000,000 bytes.
         """
         station = Station(name, time.monotonic())
-        said_at = station.began
 
         def moved(done: int, total: int) -> None:
-            nonlocal said_at
             done, total = done // unit, total // unit
             with self._lock:
                 station.first = done if station.total is None else station.first
                 station.done, station.total = done, total
-            now = time.monotonic()
-            if not self._live and now - said_at >= _LINE_EVERY_SECONDS and done < total:
-                said_at = now
+            if done < total and self._is_long_ago(now := time.monotonic()):
                 left = station.seconds_left(now)
                 self.say(f"{name}  {done}/{total}" + (f", {duration(left)} left" if left is not None else ""))
 
@@ -149,8 +144,11 @@ class RunProgress:
             yield moved
             seconds = time.monotonic() - station.began
             self.clock.part_ended(name, seconds, first=station.first, total=station.total)
-            if seconds >= _WORTH_SAYING_SECONDS and not brief:
+            worth_saying = not brief and seconds >= _WORTH_SAYING_SECONDS
+            if worth_saying and (self._live or seconds >= _LINE_EVERY_SECONDS):
                 self.fact(name, duration(seconds))
+            elif worth_saying:
+                self._record(f"{name:{_LABEL_WIDTH - 1}} {duration(seconds)}")
         finally:
             with self._lock:
                 self._stations.remove(station)
@@ -195,6 +193,13 @@ class RunProgress:
                 f"trial {trial}  {trial + 1}/{board.plan.trials}  fold {fold + 1}/{board.folds}  "
                 f"epoch {epoch}/{board.running[trial].assignment.epochs}"
             )
+        elif board is not None and trial in board.running and self._is_long_ago(now := time.monotonic()):
+            left = self.clock.seconds_left(now)
+            self.say(
+                f"trial {trial}  fold {fold + 1}/{board.folds}  "
+                f"epoch {epoch}/{board.running[trial].assignment.epochs}"
+                + (f", about {rounded(left)} left of the whole run" if left is not None else "")
+            )
 
     def trial_ended(self, record: TrialRecord) -> None:
         """A trial is finished."""
@@ -213,7 +218,12 @@ class RunProgress:
             with self._log.open("a", encoding="utf-8") as file:
                 file.writelines(f"{stamp}  {part}\n" for part in line.splitlines())
 
+    def _is_long_ago(self, now: float) -> bool:
+        """Whether nothing has been said for so long, where nothing else shows that it goes on."""
+        return not self._live and now - self._said_at >= _LINE_EVERY_SECONDS
+
     def _print(self, line: RenderableType) -> None:
+        self._said_at = time.monotonic()
         if self._live:
             self.console.print(line, highlight=False)
         elif self._detail == "normal":

@@ -41,7 +41,8 @@ class Terminal:
         self.screen = pyte.HistoryScreen(columns, rows, history=2000)
         self._stream = pyte.ByteStream(self.screen)
         self.output = b""
-        variables = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+        others = ("COLUMNS", "LINES", "NO_COLOR", "CI", "JPY_PARENT_PID")
+        variables = {name: value for name, value in os.environ.items() if name not in others}
         variables["TERM"] = "xterm-256color"
         for name, value in (environment or {}).items():
             variables.pop(name, None)

@@ -79,7 +79,7 @@ def test_the_summary_keeps_it_and_one_of_an_older_version_is_read_without(cut: R
 
 def test_tensorboard_says_it_where_it_describes_the_search(cut: RunSummary, tmp_path: Path) -> None:
     write_trials(cut.trials[:1], tmp_path, class_names=(), note=SAID)
-    (file,) = tmp_path.glob("events.out.*")
+    (file,) = tmp_path.rglob("events.out.*")
     assert f"The search was {SAID}.".encode() in file.read_bytes()
 
 

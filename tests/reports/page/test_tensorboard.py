@@ -20,25 +20,30 @@ import pytest
 from reports.errors import ReportError
 from reports.figures.overlays import Overlay, write_overlay
 from reports.figures.write import write_figures
-from reports.page.tensorboard import write_final, write_trials
+from reports.page.tensorboard import EVENT_FILE, write_final, write_trials
+from reports.trials import best_first
 from tests.support.simulated import CLASS_NAMES, simulated_predictions, simulated_trials
 
 DEADLINE_SECONDS = 180
-OVERLAY_TAG = "localisation/malignant-right-1-mdb001"
+OVERLAY = "localisation/malignant-right-1-mdb001"
 
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("tensorboard")
     write_trials(simulated_trials(), directory, class_names=CLASS_NAMES)
-    # Twice, as a resumed search does: nothing may appear twice.
+    # Twice, as a resumed search does, and after an earlier version: nothing may appear twice.
+    for older in (directory / EVENT_FILE, directory / "trial_0003" / EVENT_FILE):
+        older.parent.mkdir(exist_ok=True)
+        older.write_bytes(b"")
     write_trials(simulated_trials(), directory, class_names=CLASS_NAMES)
     pictures = tmp_path_factory.mktemp("figures")
     figures = write_figures(simulated_predictions(), None, pictures)
     ramp = np.linspace(0, 1, 48 * 48, dtype=np.float32).reshape(48, 48)
     overlay = Overlay("mdb001: malignant", "", (255 * ramp).astype(np.uint8), ramp, ((20.0, 20.0, 8.0),))
-    figures[OVERLAY_TAG] = write_overlay(overlay, pictures / "overlay.png")
-    write_final(figures, "# The exported model", directory)
+    figures[OVERLAY] = write_overlay(overlay, pictures / "overlay.png")
+    metrics = {"macro_ovr_auc": {"value": 0.75, "lower": 0.5, "upper": 0.9}, "brier": None}
+    write_final(figures, "# The exported model", directory, metrics=metrics)
     return directory
 
 
@@ -104,14 +109,24 @@ def until(question: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
 
 def test_tensorboard_shows_every_fold_and_every_session(address: str) -> None:
     records = simulated_trials()
-    expected = {f"trial_{record.trial:04d}" for record in records}
-    tags = until(lambda: ask(f"{address}/data/plugin/scalars/tags"), lambda found: expected <= set(found))
-    folds = {f"{curve}/fold_{number}" for curve in records[3].curves for number in range(1, 6)}
-    assert set(tags["trial_0003"]) == {*records[3].curves, *folds, "objective", "best_epoch", "seconds"}
-    # With more runs its pages of images and texts come up empty.
-    assert len(ask(f"{address}/data/runs")) <= 40
+    tags = until(lambda: ask(f"{address}/data/plugin/scalars/tags"), lambda found: len(found) == len(records) + 1)
+    # With more than 40 its pages of images and texts come up empty; each has something to draw.
+    assert set(ask(f"{address}/data/runs")) == set(tags)
+    assert all(tags.values())
+    assert set(tags["final"]) == {"held_out/macro_ovr_auc"}
+    (run,) = [name for name in tags if name.startswith("trial 03, ")]
+    width, rate = records[3].hyperparameters["dense_width"], records[3].hyperparameters["learning_rate"]
+    assert run.startswith(f"trial 03, 4 epochs, depth {records[3].hyperparameters['unfreeze_depth']}, lr {rate:.3g}")
+    assert f", dense_width {width}, dropout " in run
+    curves = {"train_loss", *records[3].curves} - {"loss"}
+    folds = {f"folds/{curve}/fold_{number}" for curve in curves for number in range(1, 6)}
+    assert set(tags[run]) == {*(f"curves/{curve}" for curve in (*curves, "objective")), *folds, "seconds"}
+    # The page of curves shows them in the order of their names, and opens the first two groups.
+    assert min(tags[run]) == "curves/objective"
+    groups = {tag.split("/")[0] for tag in (*tags[run], *tags["final"], "figures/roc")}
+    assert sorted(groups)[:2] == ["curves", "figures"]
 
-    query = urllib.parse.urlencode({"run": "trial_0003", "tag": "val_macro_auc/fold_3"})
+    query = urllib.parse.urlencode({"run": run, "tag": "folds/val_macro_auc/fold_3"})
     points = ask(f"{address}/data/plugin/scalars/scalars?{query}")
     assert [step for _, step, _ in points] == [1, 2, 3, 4]
     assert [value for *_, value in points] == pytest.approx(records[3].curves["val_macro_auc"][2], abs=1e-6)
@@ -121,10 +136,14 @@ def test_tensorboard_shows_every_fold_and_every_session(address: str) -> None:
         lambda found: bool(found.get("hparamInfos")),
     )
     names = [info["name"] for info in experiment["hparamInfos"]]
-    assert names[:5] == ["dense_width", "dropout", "l2", "learning_rate", "unfreeze_depth"]
-    assert {"lineage/bracket", "lineage/rung", "lineage/epochs", "lineage/parent", "lineage/status"} <= set(names)
+    # Five are shown, in the order of their names; l2 is behind them.
+    assert names[:5] == ["budget", "dense_width", "dropout", "learning_rate", "unfreeze_depth"]
+    assert [info["displayName"] for info in experiment["hparamInfos"]].index("epochs") == 0
+    assert {f"trial/{name}" for name in ("bracket", "rung", "parent", "status")} <= set(names)
     metrics = [{"tag": info["name"]["tag"], "group": ""} for info in experiment["metricInfos"]]
-    assert {"objective", "val_macro_auc", "seconds"} <= {metric["tag"] for metric in metrics}
+    assert metrics[0]["tag"] == "curves/objective"
+    widths = next(info for info in experiment["hparamInfos"] if info["name"] == "dense_width")["domainDiscrete"]
+    assert [int(width) for width in widths] == sorted({record.hyperparameters["dense_width"] for record in records})
 
     groups = until(
         lambda: ask(
@@ -139,20 +158,24 @@ def test_tensorboard_shows_every_fold_and_every_session(address: str) -> None:
         ),
         lambda found: found.get("totalSize") == len(records),
     )["sessionGroups"]
-    by_name = {group["name"]: group for group in groups}
-    winner = by_name["trial 021"]
-    assert winner["hparams"]["lineage/parent"] == f"trial {records[21].parent:03d}"
-    assert winner["hparams"]["lineage/epochs"] == 30
+    # The page asks for no order: best first at the full budget, then those of fewer epochs, failed ones last.
+    shown = [group["name"].strip() for group in groups]
+    assert shown == [f"trial {record.trial:02d}" for record in best_first(records)]
+    by_number = {int(name.removeprefix("trial ")): group for name, group in zip(shown, groups, strict=True)}
+    winner, record = by_number[21], records[21]
+    assert winner["hparams"]["trial/parent"] == f"trial {record.parent:02d}"
+    for name, value in (("budget", 30), ("trial/best_epoch", record.best_epoch)):
+        assert winner["hparams"][name].strip() == str(value), "a number would be shown as 30.000"
     values = {value["name"]["tag"]: value["value"] for value in winner["metricValues"]}
-    assert values["objective"] == pytest.approx(records[21].objective, abs=1e-6)
-    assert by_name["trial 007"]["hparams"]["lineage/status"] == "failed"
-    assert by_name["trial 007"]["sessions"][0]["status"] == "STATUS_FAILURE"
+    assert values["curves/objective"] == pytest.approx(records[21].objective, abs=1e-6)
+    assert by_number[7]["hparams"]["trial/status"] == "failed"
+    assert by_number[7]["sessions"][0]["status"] == "STATUS_FAILURE"
 
 
 def test_tensorboard_shows_the_final_model(address: str) -> None:
     images = until(lambda: ask(f"{address}/data/plugin/images/tags"), lambda found: "final" in found)
-    assert set(images["final"]) == {"roc", "confusion_matrix", "class_metrics", OVERLAY_TAG}
-    for tag in ("roc", OVERLAY_TAG):
+    assert set(images["final"]) == {f"figures/{name}" for name in ("roc", "confusion_matrix", "class_metrics", OVERLAY)}
+    for tag in ("figures/roc", f"figures/{OVERLAY}"):
         query = urllib.parse.urlencode({"run": "final", "tag": tag, "sample": 0})
         (entry,) = ask(f"{address}/data/plugin/images/images?{query}")
         picture = f"{address}/data/plugin/images/individualImage?{entry['query']}"

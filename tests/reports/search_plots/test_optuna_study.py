@@ -49,24 +49,25 @@ def test_the_exported_file_is_opened_by_optuna_with_every_score_in_its_place(tmp
         else optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
     )
     assert set(optuna.get_all_study_names(storage)) == set(names)
-    assert names == ("demo", "demo, trials of 30 epochs", "demo, trials of 10 epochs", "demo, trials of 4 epochs")
-    whole = optuna.load_study(study_name="demo", storage=storage)
-    states = [trial.state.name for trial in whole.trials]
-    assert (states.count("COMPLETE"), states.count("PRUNED"), states.count("FAIL")) == (10, 17, 1)
-    assert whole.best_value == max(r.objective or 0 for r in trials if r.epochs == 30)
-    by_run = {record.trial: record for record in trials}
-    for trial in whole.trials:
-        record = by_run[trial.user_attrs["trial"]]
-        assert trial.params == record.hyperparameters
-        assert len(trial.intermediate_values) == (record.epochs if record.curves else 0)
-        assert trial.value == (record.objective if record.epochs == 30 else None)
+    assert names == ("demo", "demo, trials of 10 epochs", "demo, trials of 4 epochs")
+    for study_name, budget in zip(names, (30, 10, 4), strict=True):
+        study = optuna.load_study(study_name=study_name, storage=storage)
+        assert (study.user_attrs["run_name"], study.user_attrs["epochs"]) == ("demo", budget)
+        assert study.best_value == max(r.objective or 0 for r in trials if r.epochs == budget)
+        # Whoever reads "trial 21" there finds trial 21.
+        assert [trial.number for trial in study.trials] == [record.trial for record in trials]
+        for trial, record in zip(study.trials, trials, strict=True):
+            ended = "COMPLETE" if record.epochs == budget else "PRUNED"
+            assert trial.state.name == ("FAIL" if record.trial == 7 else ended)
+            assert trial.value == (record.objective if trial.state.name == "COMPLETE" else None)
+            assert trial.params == record.hyperparameters
+            assert trial.user_attrs["trial"] == record.trial
+            assert len(trial.intermediate_values) == (record.epochs if record.curves else 0)
     # Cut short below the full budget of the plan, none is complete.
     export_studies(trials[:15], SPACE, tmp_path / "cut.log", name="cut", full_epochs=30)
     cut = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(tmp_path / "cut.log")))
     states = [trial.state.name for trial in optuna.load_study(study_name="cut", storage=cut).trials]
     assert (states.count("COMPLETE"), states.count("PRUNED")) == (0, 14)
-    low = optuna.load_study(study_name=names[3], storage=storage)
-    assert {trial.user_attrs["epochs"] for trial in low.trials} == {4}
 
 
 def test_undefined_scores_unknown_hyperparameters_and_values_outside_the_space_are_exported(tmp_path: Path) -> None:

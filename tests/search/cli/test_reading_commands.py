@@ -11,6 +11,8 @@ import urllib.request
 
 import pytest
 
+from reports.trials import best_first
+from search.run_folder.directory import RunDirectory
 from tests.conftest import ROOT
 from tests.support.json_answers import assert_described
 
@@ -192,22 +194,33 @@ def served(workspace, *runs):
 def test_tensorboard_serves_the_run_on_loopback_until_ctrl_c(tensorboard, finished):
     process, address = tensorboard
     assert address.startswith("http://127.0.0.1:")
-    expected = {f"trial_{record.trial:04d}" for record in finished[1].outcome.records}
-    assert_shown(address, expected)
-    assert len(session_groups(address)) == len(expected)
+    records = finished[1].outcome.records
+    runs = assert_shown(address, {trial_name(record) for record in records} | {"final"})
+    assert len(runs) == len(records) + 1, "a run that is neither a trial nor the final model"
+    # As the HParams page asks, without an order: the first is the winner, and whole numbers have no decimals.
+    groups = session_groups(address)
+    assert [group["name"].strip() for group in groups] == [trial_name(record) for record in best_first(records)]
+    for group, record in zip(groups, best_first(records), strict=True):
+        assert group["hparams"]["unfreeze_depth"].strip() == str(record.hyperparameters["unfreeze_depth"])
+        assert group["hparams"]["learning_rate"] == record.hyperparameters["learning_rate"]
+    with urllib.request.urlopen(f"{address}data/plugins_listing", timeout=30) as answer:
+        pages = {name for name, plugin in json.load(answer).items() if plugin["enabled"]}
+    assert pages == {"timeseries", "scalars", "images", "text", "hparams"}
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 0
-    assert "Traceback" not in process.stderr.read()
+    said = process.stderr.read().splitlines()
+    assert all(line.startswith("mammo-search: ") for line in said), said
+    assert f"mammo-search: the trials as a table, best first: {address}#hparams" in said
 
 
 def test_tensorboard_shows_several_runs_beside_each_other(workspace, finished, tmp_path):
     for name in ("first", "second"):
         shutil.copytree(workspace / "runs/first", tmp_path / "runs" / name)
-    trials = [f"trial_{record.trial:04d}" for record in finished[1].outcome.records]
+    trials = [trial_name(record) for record in best_first(finished[1].outcome.records)]
     with served(tmp_path, "first", "second") as (process, address):
         assert_shown(address, {f"{run}/{trial}" for run in ("first", "second") for trial in (*trials, "final")})
-        names = {group["sessions"][0]["name"] for group in session_groups(address)}
-        assert names == {f"{run}/{trial}" for run in ("first", "second") for trial in trials}
+        names = [group["name"].strip() for group in session_groups(address)]
+        assert names == [f"{run}/{trial}" for trial in trials for run in ("first", "second")]
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
     answer = ask(tmp_path, "tensorboard", "first", "runs/first")
@@ -215,18 +228,43 @@ def test_tensorboard_shows_several_runs_beside_each_other(workspace, finished, t
     assert "runs of different names" in answer.stderr
 
 
+@pytest.mark.slow
+def test_tensorboard_follows_a_search_that_goes_on(workspace, finished, tmp_path):
+    shutil.copytree(workspace / "runs/first", tmp_path / "runs" / "first")
+    directory, records = RunDirectory(tmp_path / "runs" / "first"), finished[1].outcome.records
+    lines = directory.trials_file.read_bytes().splitlines(keepends=True)
+    directory.write_manifest(directory.read_manifest().model_copy(update={"status": "running", "finished": None}))
+    directory.trials_file.write_bytes(b"".join(lines[:-1]))
+    with served(tmp_path, "first") as (_, address):
+        assert_shown(address, {trial_name(record) for record in records[:-1]})
+        directory.trials_file.write_bytes(b"".join(lines))
+        assert_shown(address, {trial_name(records[-1])})
+
+
+def trial_name(record):
+    return f"trial {record.trial:02d}"
+
+
 def assert_shown(address, expected):
-    """TensorBoard reads events in the background."""
+    """Its runs by their names up to the hyperparameters; TensorBoard reads events in the background."""
     runs: set[str] = set()
     end = time.monotonic() + 60
     while not expected <= runs and time.monotonic() < end:
         with urllib.request.urlopen(f"{address}data/runs", timeout=30) as answer:
-            runs = set(json.load(answer))
+            runs = {run.split(",")[0] for run in json.load(answer)}
     assert expected <= runs
+    return runs
 
 
 def session_groups(address):
-    body = json.dumps({"experimentName": "", "colParams": [], "sliceSize": 100, "allowedStatuses": ["STATUS_SUCCESS"]})
+    body = json.dumps(
+        {
+            "experimentName": "",
+            "colParams": [],
+            "sliceSize": 100,
+            "allowedStatuses": ["STATUS_SUCCESS", "STATUS_FAILURE"],
+        }
+    )
     request = urllib.request.Request(
         f"{address}data/plugin/hparams/session_groups", body.encode(), {"Content-Type": "application/json"}
     )

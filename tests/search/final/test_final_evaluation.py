@@ -425,8 +425,11 @@ def test_tensorboard_and_the_model_card_have_the_final_model(finished, best):
     events = EventAccumulator(str(finished[1].directory.tensorboard / "final"))
     events.Reload()
     images = set(events.Tags()["images"])
-    assert {"roc", "confusion_matrix"} <= images
-    assert any(tag.startswith("localisation/") for tag in images)
+    assert {"figures/roc", "figures/confusion_matrix"} <= images
+    assert any(tag.startswith("figures/localisation/") for tag in images)
+    metrics = json.loads((best / "metrics.json").read_text())
+    (shown,) = (event.tensor_proto.float_val[0] for event in events.Tensors("held_out/macro_ovr_auc"))
+    assert shown == pytest.approx(metrics["macro_ovr_auc"]["value"], abs=1e-6)
     card = (best / "model_card.md").read_text()
     assert "author" in card
     assert "Subgroups" in card or "subgroups" in card

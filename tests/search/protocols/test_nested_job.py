@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from search.protocols.nested.split import final_split, outer_split
 from search.protocols.run import run_job
 from search.run_folder.directory import RunDirectory, open_run_directory
 from search.run_folder.ledger import logged, readings
-from search.run_folder.trial_log import read_records
+from search.run_folder.trial_log import read_records, recorded
 from search.screen.output import messages
 from search.screen.progress import RunProgress
 from tests.durability.test_killed_runs import start, wait_for
@@ -196,16 +197,28 @@ def test_nested_runs_are_compared_on_the_same_outer_folds(nested, tmp_path):
         compare_runs([result.directory, result.directory.outer(0)])
 
 
-def test_tensorboard_shows_one_search_at_a_time(nested, tmp_path):
-    """Their runs have equal numbers, and its HParams page takes equal names for repetitions."""
-    from search.cli.tensorboard import events_of, outer_searches
+def test_tensorboard_shows_all_searches_of_a_nested_run_beside_each_other(nested, tmp_path):
+    """Their trials have equal numbers, and the HParams page takes equal names for repetitions."""
+    from search.cli.tensorboard import write_events
 
     directory = nested[1].directory
-    assert events_of(directory) == directory.tensorboard
-    assert [search.name for search in outer_searches(directory)] == ["nested/outer-1", "nested/outer-2"]
-    going_on = RunDirectory(shutil.copytree(directory.path, tmp_path / "nested"))
-    shutil.rmtree(going_on.tensorboard)
-    assert events_of(going_on) == going_on.outer(1).tensorboard
+    searches = [directory, directory.outer(0), directory.outer(1)]
+    records = {search.name: recorded(search) for search in searches}
+    assert list(records) == ["nested", "nested/outer-1", "nested/outer-2"]
+    assert write_events([directory], tmp_path / "all") == sum(map(len, records.values()))
+    shown = {path.parent.relative_to(tmp_path / "all") for path in (tmp_path / "all").rglob("events*")}
+    for name, trials in records.items():
+        assert sum(path.parent == Path(name) and path.name.startswith("trial ") for path in shown) == len(trials)
+        assert (tmp_path / "all" / name / "final").is_dir()
+    # One of them alone needs no name.
+    write_events([directory.outer(0)], tmp_path / "one")
+    assert {path.name.split(",")[0] for path in (tmp_path / "one").iterdir()} >= {"trial 00", "final"}
+    going_on = RunDirectory(shutil.copytree(directory.path, tmp_path / "going-on"))
+    going_on.update_manifest(status="running")
+    going_on.trials_file.unlink()
+    write_events([going_on], tmp_path / "early")
+    assert not list((tmp_path / "early" / "going-on").glob("trial *"))
+    assert list((tmp_path / "early" / "going-on" / "outer-2").glob("trial *"))
 
 
 @pytest.mark.slow

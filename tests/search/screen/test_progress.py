@@ -7,10 +7,11 @@ import sys
 import pytest
 from rich.console import Console
 
+from reports.trials import best_first
 from search.plan.clock import SearchClock
 from search.plan.execution import Assignment
 from search.plan.hyperband import plan_hyperband
-from search.screen.layout import Station, layout
+from search.screen.layout import Station, layout, trials_table
 from search.screen.output import messages
 from search.screen.progress import RunProgress
 from tests.conftest import ROOT
@@ -44,11 +45,11 @@ def test_a_terminal_shows_the_trials_two_bars_and_the_time_left(staged, columns,
     assert lines[0] == "mammo-search"
     assert "data      320 images of 160 patients" in text
     heads = next(line for line in lines if line.startswith("trial state")).split()
-    assert heads[2:5] == ["bracket", "rung", "epochs"]
+    assert heads[2:6] == ["b/r", "epochs", "macro", "AUC"]
     assert ("dropout" in heads) == (columns == 120)
     best = [line for line in lines if " best " in line]
-    assert re.search(r"^ *8 best +0 +2 +6→18 +0\.580 +0\.010 ", best[0])
-    (running,) = [line for line in lines if " running " in line and "→" in line]
+    assert re.search(r"^ *8 best +0/2 +6-18 +0\.580 ±0\.010 ", best[0])
+    (running,) = [line for line in lines if re.match(r" *\d+ running ", line)]
     assert running.split()[0] == "11"
     assert "11 done, 1 failed, 1 running, 3 to come" in text
     assert re.search(r"^search .*epoch \d+/98 +\d+ s left$", text, re.MULTILINE)
@@ -87,12 +88,24 @@ def test_no_color_is_respected(staged):
     assert not terminal.colours
 
 
-@pytest.mark.slow
-def test_a_dumb_terminal_gets_lines(staged):
-    terminal = staged(pause=0.001, TERM="dumb")
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param({"TERM": "dumb"}, marks=pytest.mark.slow),
+        {"JPY_PARENT_PID": "1"},
+        pytest.param({"COLAB_RELEASE_TAG": "release"}, marks=pytest.mark.slow),
+        pytest.param({"CI": "true"}, marks=pytest.mark.slow),
+    ],
+    ids=lambda place: next(iter(place)),
+)
+def test_where_drawings_would_pile_up_each_trial_is_a_line(staged, place):
+    """A cell of a notebook gives its program a terminal, too."""
+    terminal = staged(pause=0.001, **place)
     terminal.wait()
     assert len(re.findall(r"^trial +\d+ +\d+/15 ", terminal.everything, re.MULTILINE)) == 16
-    assert b"\x1b[" not in terminal.output
+    moved = re.search(rb"\x1b\[[\d;?]*[A-HJKhl]", terminal.output)
+    assert not moved, "the cursor was moved, or a line erased"
+    assert terminal.output.count(b"\n") == 16 + 4
 
 
 @pytest.mark.parametrize(("detail", "trials", "epochs"), [("quiet", 0, 0), ("normal", 16, 0), ("verbose", 16, 300)])
@@ -130,6 +143,50 @@ def test_nothing_outgrows_the_terminal(columns, rows, runs):
     assert len(shown) < max(rows, 7)
     for line in shown:
         assert sum(segment.cell_length for segment in line) <= columns
+
+
+def test_the_table_has_the_order_of_the_trials_command_down_to_its_last_row():
+    assignments = [Assignment(trial, trial, 2, 0, None, 0, 4) for trial in range(9)]
+    assignments += [
+        Assignment(9, 5, 2, 1, 5, 4, 10),
+        Assignment(10, 7, 2, 1, 7, 4, 10),
+        Assignment(11, 7, 2, 2, 10, 10, 30),
+    ]
+    records = [staged_search.record(each.trial, each, staged_search.configuration(each.trial)) for each in assignments]
+    board = SearchClock(plan_hyperband(40), 5, records)
+    order = [record.trial for record in best_first(records)]
+    assert order == [11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 0, 1]
+    assert trials_of(board, rows=14) == order
+    # In less room: the best, and the last to end; those that another goes on from are left out first.
+    assert trials_of(board, rows=7) == [11, 9, 8, 6, 4, 3, 2]
+    assert trials_of(board, rows=5, flying=False) == [11, 9, 8, 6, 4]
+    board.begin(12, Assignment(12, 8, 2, 1, 8, 4, 10), staged_search.configuration(8), 0.0)
+    assert trials_of(board, rows=14) == [*order, 12]
+
+
+def trials_of(board, *, rows, flying=True):
+    table = trials_table(board, rows=rows, width=120, flying=flying)
+    return [int(str(cell)) for cell in table.columns[0].cells]
+
+
+def test_a_long_trial_says_once_a_minute_how_far_it_is(monkeypatch):
+    stream, now = io.StringIO(), 0.0
+    monkeypatch.setattr("search.screen.progress.time.monotonic", lambda: now)
+    board = SearchClock(plan_hyperband(40), 5, [])
+    assignment, chosen = Assignment(0, 0, 0, 0, None, 0, 30), staged_search.configuration(0)
+    with RunProgress(messages(stream)).shown() as progress, progress.search(board):
+        progress.trial_begins(0, assignment, chosen)
+        for fold in range(2):
+            for epoch in range(1, 31):
+                now += 5.0
+                progress.epoch_ended(0, fold, epoch)
+        progress.trial_ended(staged_search.record(0, assignment, chosen))
+    lines = stream.getvalue().splitlines()
+    assert [line.split(",")[0] for line in lines[:5]] == [
+        *(f"trial 0  fold 1/5  epoch {epoch}/30" for epoch in (12, 24)),
+        *(f"trial 0  fold 2/5  epoch {epoch}/30" for epoch in (6, 18, 30)),
+    ]
+    assert len(lines) == 5 + 2
 
 
 def test_a_long_station_says_where_it_is_in_a_file(monkeypatch):
