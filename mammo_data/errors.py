@@ -35,6 +35,10 @@ class DataError(Exception):
         self.remedy = remedy
         super().__init__(" ".join(f"Expected {expected}; found {found}. {remedy}".split()))
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows."""
+        return [f"{type(self).__name__}: {self}"]
+
     @classmethod
     def of_all(cls, errors: Sequence[DataError]) -> DataError:
         """One error for several, not none: a line each, the first `MOST_LINES` of them and how many more there are."""

@@ -18,3 +18,7 @@ class ReportError(Exception):
 
     def __init__(self, *, expected: str, found: str, remedy: str) -> None:
         super().__init__(" ".join(f"Expected {expected}; found {found}. {remedy}".split()))
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows."""
+        return [f"{type(self).__name__}: {self}"]

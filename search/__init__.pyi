@@ -3,12 +3,14 @@ from .config.schema import Config as Config
 from .errors import UserError as UserError
 from .export.metadata import find_model as find_model
 from .export.model import ExportedModel as ExportedModel
+from .final.final_model import FinalModel as FinalModel
 from .hypermodel import MammoHyperModel as MammoHyperModel
 from .job import Job as Job
 from .plan.hyperband import HyperbandPlan as HyperbandPlan
 from .plan.hyperband import plan_hyperband as plan_hyperband
 from .predict.evaluate import evaluate_model as evaluate_model
 from .predict.films import predict_files as predict_files
+from .protocols.call import run as run
 from .protocols.run import run_job as run_job
 from .run_folder.lookup import find_run as find_run
 from .run_folder.trial_log import read_records as read_records

@@ -25,15 +25,7 @@ from mammo_data.split_table import patients_listed
 from mammo_data.truth.cases_csv import require_each_class
 from mammo_data.truth.patient_key import patient_key, spelled
 from search.config.reading import load_config
-from search.config.schema import (
-    BackboneSection,
-    Config,
-    PreparationSection,
-    SearchSection,
-    SpaceSection,
-    SplitSection,
-    cache_directory,
-)
+from search.config.schema import Config, cache_directory
 from search.errors import ConfigError, RunError
 from search.run_folder.directory import RunDirectory
 from search.screen.progress import RunProgress
@@ -242,34 +234,3 @@ def split_from_file(file: Path, table: CaseTable) -> Split:
             remedy="Use the split.csv of a run on the same data, or leave --split out.",
         )
     return split
-
-
-def demo_config() -> Config:
-    """The configuration of ``run --demo``; flags and a file given with --config still change it.
-
-    Its weights are random: there is nothing pretrained that a small rate would save, and much to learn. Three folds,
-    two units at most and 12 epochs let it end within two minutes.
-    """
-    space = SpaceSection()
-    rates = space.learning_rate.model_copy(update={"max": 2e-2})
-    return Config(
-        space=space.model_copy(update={"learning_rate": rates, "unfreeze_depth": (0, 1, 2)}),
-        preparation=PreparationSection(image_size=96),
-        split=SplitSection(folds=3),
-        backbone=BackboneSection(name="bit-small", weights="random"),
-        search=SearchSection(max_trials=24, max_epochs=12, precision="float32", backbone_lr_cap=100),
-    )
-
-
-def require_no_data(data: Path | None, info: Path | None) -> None:
-    """Refuse data that a demonstration would leave aside.
-
-    Args:
-        data: --data, if it was given.
-        info: --info, if it was given.
-
-    Raises:
-        ConfigError: If either was.
-    """
-    if data or info:
-        raise ConfigError(expected="--demo or --data", found="both", remedy="Leave one out: --demo draws its films.")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from search.bit.sources import cache_directory as weights_cache
 from search.bit.weights import SUFFIX
 from search.config.schema import Config, cache_directory
 from search.errors import UserError
+from search.machine.environment import stand_in_home
 from search.machine.failures import nearest_folder
 from search.machine.libraries import device_description, start_tensorflow, versions
 from search.machine.places import Gpu, gpus
@@ -29,6 +33,23 @@ from search.text import size_text
 COMFORTABLE_FREE_BYTES = 10 * 2**30
 # The weights as they come and as they are stored, prepared images, and the models of a run that keeps no bank.
 NEEDED_FREE_BYTES = 2**30
+
+EXTRAS = {
+    "dicom": (("pydicom", "gdcm", "pylibjpeg", "openjpeg", "jpeg_ls"), "DICOM films"),
+    "onnx": (("tf2onnx", "onnx", "onnxruntime"), "export --format onnx"),
+    "plots": (("optuna",), "trials --plot, --export-optuna"),
+}
+"""Extra to its modules, and what they are for."""
+
+COMPRESSIONS = {
+    "run lengths": "RLELossless",
+    "JPEG": "JPEGBaseline8Bit",
+    "lossless JPEG": "JPEGLosslessSV1",
+    "JPEG-LS": "JPEGLSLossless",
+    "JPEG 2000": "JPEG2000Lossless",
+    "HTJ2K": "HTJ2KLossless",
+}
+"""What archives send, to the name of its transfer syntax in pydicom."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +79,11 @@ def examine(config: Config) -> tuple[Check, ...]:
     cache = cache_directory(config)
     return (
         *_versions(),
+        *_extras(),
+        *_decoders(),
         _devices(),
         examine_memory(config, gpus()),
+        _home(),
         _folder("weights cache", weights_cache()),
         _folder("images and banks", cache),
         *_hub_cache(),
@@ -165,19 +189,78 @@ def _versions() -> tuple[Check, ...]:
     )
 
 
+def _extras() -> tuple[Check, ...]:
+    checks = []
+    for extra, (modules, purpose) in EXTRAS.items():
+        lacking = [module for module in modules if find_spec(module) is None]
+        found = f"{', '.join(lacking)} not installed" if lacking else "installed"
+        remedy = f"If you need it: uv sync --extra {extra}, or pip install 'mammo-search[{extra}]'." if lacking else ""
+        checks.append(Check(f"extra {extra}", "note" if lacking else "ok", f"{found}; for {purpose}", remedy))
+    return tuple(checks)
+
+
+def _decoders() -> tuple[Check, ...]:
+    """What DICOM films may be compressed with, by what can be loaded here; nothing without pydicom."""
+    try:
+        from pydicom import pixels, uid
+    except ImportError:
+        return ()
+    with warnings.catch_warnings(action="ignore"):  # of the types that gdcm's wrapper makes
+        there = {name: pixels.get_decoder(getattr(uid, syntax)).is_available for name, syntax in COMPRESSIONS.items()}
+    readable = ", ".join(name for name in there if there[name])
+    if all(there.values()):
+        return (Check("decoders", "ok", f"of DICOM films: {readable}"),)
+    lacking = ", ".join(name for name in there if not there[name])
+    remedy = "Such films need: uv sync --extra dicom, or pip install 'mammo-search[dicom]'."
+    return (Check("decoders", "note", f"of DICOM films: {readable or 'none'}; lacking: {lacking}", remedy),)
+
+
 def _devices() -> Check:
 
     start_tensorflow(deterministic=False)
+    import tensorflow as tf
+
     device, listed = device_description(), gpus()
     there = ", ".join(f"GPU {gpu.number} {gpu.name} with {size_text(gpu.memory_bytes)}" for gpu in listed)
     if not device.startswith("CPU"):
         return Check("devices", "ok", there or device)
     tiles = ", bfloat16" if has_bfloat16_instructions() else ""
-    if listed or shutil.which("nvidia-smi"):
-        remedy = "Install mammo-search[gpu], and look at what nvidia-smi says."
-        found = f"{device}{tiles}; TensorFlow does not see {there or 'the GPU'}"
-        return Check("devices", "note", found, remedy)
-    return Check("devices", "ok", f"{device}{tiles}; no GPU")
+    if not (listed or shutil.which("nvidia-smi") or Path("/dev/nvidiactl").exists()):
+        return Check("devices", "ok", f"{device}{tiles}; no GPU")
+    reason, remedy = unseen_gpu(
+        os.environ.get("CUDA_VISIBLE_DEVICES"),
+        listed=bool(listed),
+        with_cuda=tf.test.is_built_with_cuda(),
+        libraries=any(name.startswith("nvidia-cudnn") for name in packages_distributions().get("nvidia", ())),
+    )
+    return Check("devices", "note", f"{device}{tiles}; TensorFlow does not see {there or 'the GPU'}: {reason}", remedy)
+
+
+def unseen_gpu(visible: str | None, *, listed: bool, with_cuda: bool, libraries: bool) -> tuple[str, str]:
+    """Why TensorFlow does not see a GPU that seems to be there, and what to do.
+
+    Args:
+        visible: CUDA_VISIBLE_DEVICES, None where it is not set.
+        listed: Whether nvidia-smi lists one.
+        with_cuda: Whether TensorFlow is built with CUDA.
+        libraries: Whether the extra's libraries of CUDA are installed.
+    """
+    if visible is not None and not listed:
+        return f"CUDA_VISIBLE_DEVICES is {visible!r}", "Unset it, or name the GPU's number."
+    if not listed:
+        return "nvidia-smi lists none", "Load NVIDIA's driver; start a container with --gpus all."
+    if not with_cuda:
+        return "it is built without CUDA", "Install TensorFlow for Linux on x86-64: other builds have no GPU."
+    if not libraries:
+        return "CUDA's libraries are not installed", "Run: uv sync --extra gpu, or pip install 'mammo-search[gpu]'."
+    return "its driver may be too old for these libraries", "Update NVIDIA's driver; nvidia-smi says which CUDA it has."
+
+
+def _home() -> Check:
+    home = Path.home()
+    if home == stand_in_home():
+        return Check("home", "note", f"none is known, {home} stands in for it", "Set HOME to a folder that stays.")
+    return Check("home", "ok", str(home))
 
 
 def _folder(subject: str, folder: Path) -> Check:

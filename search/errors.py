@@ -20,6 +20,10 @@ class UserError(Exception):
         self.remedy = remedy
         super().__init__(" ".join(f"Expected {expected}; found {found}. {remedy}".split()))
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(UserError):
     """A setting, a flag or the configuration file is wrong."""

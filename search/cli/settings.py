@@ -1,6 +1,6 @@
 """Options that commands share, and from a command's options to the configuration.
 
-The defaults, the file over them, options and --set over the file.
+What they mean is said by `search.config.reading.resolve`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from search.cli.completion import complete_run, complete_setting
-from search.config.reading import DEFAULT_FILE, load_config
+from search.config.reading import resolve
 from search.config.schema import Config
 from search.errors import ConfigError
 
@@ -46,58 +46,24 @@ AtSensitivity = Annotated[float | None, typer.Option(help="Own point: of this se
 AtSpecificity = Annotated[float | None, typer.Option(help="Own point: of this specificity.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
-_SETTINGS = {
-    "max_trials": "search.max_trials",
-    "max_minutes": "search.max_minutes",
-    "data": "data.path",
-    "info": "data.info",
-    "mode": "data.mode",
-    "protocol": "split.protocol",
-    "backbone": "backbone.name",
-    "weights": "backbone.weights",
-    "image_size": "preparation.image_size",
-    "folds": "search.folds",
-    "split": "split.file",
-    "seed": "search.seed",
-    "embed_images": "report.embed_images",
-}
-"""A parameter of a command to the setting that it is; its option is named like it."""
-
 
 def resolve_settings(given: Mapping[str, Any]) -> Config:
     """The configuration of a command.
 
     Args:
         given: The command's parameters by name (`typer.Context.params`): those that are settings, None or False where
-            they were not given; ``assignments``, what --set was given; ``config``, the file, by default
-            ./tuner_config.toml where it is; ``demo``, whether the demonstration's settings stand in place of the
-            defaults, and of ./tuner_config.toml.
+            they were not given; ``assignments``, what --set was given; ``config``, the file; ``demo``.
 
     Raises:
         ConfigError: If anything is wrong with them; each line names the option or the line of the file.
     """
-    base = None
-    if given.get("demo"):
-        from search.cohort import demo_config, require_no_data
+    assignments = dict(parse_assignment(text) for text in given.get("assignments") or ())
+    return resolve(given, assignments, file=given.get("config"), demo=bool(given.get("demo")), spelled=_flag)
 
-        require_no_data(given["data"], given["info"])
-        base = demo_config()
-    named = {name: given.get(name) for name in _SETTINGS}
-    # A flag that was not given is False; 0 is a value.
-    options = {_SETTINGS[name]: name for name, value in named.items() if value is not None and value is not False}
-    values: dict[str, Any] = {path: named[name] for path, name in options.items()}
-    origins = {path: "--" + name.replace("_", "-") for path, name in options.items()}
-    for assignment in given.get("assignments") or ():
-        path, value = parse_assignment(assignment)
-        if path in options:
-            raise ConfigError(
-                expected=f"one value for {path}", found=f"{origins[path]} and --set {path}", remedy="Leave one out."
-            )
-        values[path], origins[path] = value, "--set"
-    file = given.get("config")
-    if file is None and base is None and DEFAULT_FILE.is_file():
-        file = DEFAULT_FILE
-    return load_config(file, values, base=base, origins=origins)
+
+def _flag(parameter: str) -> str:
+    """A parameter's option, which is named like it."""
+    return "--" + parameter.replace("_", "-")
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -98,9 +98,10 @@ def _where(
     parts = tuple(str(part) for part in location)
     for dotted, origin in origins.items():
         given = tuple(dotted.split("."))
-        # A check of a whole table names the keys that it compares.
-        named = parts and parts == given[: len(parts)] and re.search(rf"\b{re.escape(given[-1])}\b", message)
-        if named or given == parts[: len(given)]:
+        # A check of a whole table names the keys that it compares; a table that the file lacks is the flag's own.
+        within = bool(parts) and parts == given[: len(parts)]
+        blamed = location not in lines or re.search(rf"\b{re.escape(given[-1])}\b", message)
+        if (within and blamed) or given == parts[: len(given)]:
             return origin, 0
     for length in range(len(location), 0, -1):
         if line := lines.get(location[:length]):

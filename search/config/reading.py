@@ -1,22 +1,83 @@
-"""Reading a configuration: defaults, the file over them, and what the command line gave over the file."""
+"""Reading a configuration: defaults, the file over them, and what a command or a call gave over the file."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from search.config.mistakes import error_lines
-from search.config.schema import Config
+from search.config.schema import Config, demo_config
 from search.errors import ConfigError
 
 DEFAULT_FILE = Path("tuner_config.toml")
 
 _LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
+
+SETTINGS = {
+    "max_trials": "search.max_trials",
+    "max_minutes": "search.max_minutes",
+    "data": "data.path",
+    "info": "data.info",
+    "mode": "data.mode",
+    "protocol": "split.protocol",
+    "backbone": "backbone.name",
+    "weights": "backbone.weights",
+    "image_size": "preparation.image_size",
+    "folds": "search.folds",
+    "split": "split.file",
+    "seed": "search.seed",
+    "embed_images": "report.embed_images",
+}
+"""An option of a command, and a keyword of `search.run`, to the setting that it is."""
+
+
+def resolve(
+    options: Mapping[str, Any],
+    assignments: Mapping[str, Any],
+    *,
+    file: Path | None = None,
+    demo: bool = False,
+    spelled: Callable[[str], str] = str,
+) -> Config:
+    """The configuration that was asked for: the defaults, the file over them, options and assignments over the file.
+
+    Args:
+        options: Names of `SETTINGS` to values, None or False where they were not given; others are left aside.
+        assignments: Values by dotted path.
+        file: The file; by default ./tuner_config.toml where it is.
+        demo: Whether the demonstration's settings stand in place of the defaults, and of ./tuner_config.toml.
+        spelled: How the user writes an option, for example "--max-trials"; assignments are its "set".
+
+    Raises:
+        ConfigError: If anything is wrong with them; each line names the option or the line of the file.
+    """
+    if demo and (options.get("data") or options.get("info")):
+        raise ConfigError(
+            expected=f"{spelled('demo')} or {spelled('data')}",
+            found="both",
+            remedy=f"Leave one out: {spelled('demo')} draws its films.",
+        )
+    # A flag that was not given is False; 0 is a value.
+    named = {name: options.get(name) for name in SETTINGS}
+    given = {name: value for name, value in named.items() if value is not None and value is not False}
+    values = {SETTINGS[name]: value for name, value in given.items()}
+    origins = {SETTINGS[name]: spelled(name) for name in given}
+    for path in assignments:
+        if path in values:
+            raise ConfigError(
+                expected=f"one value for {path}",
+                found=f"{origins[path]} and {spelled('set')} {path}",
+                remedy="Leave one out.",
+            )
+        origins[path] = spelled("set")
+    if file is None and not demo and DEFAULT_FILE.is_file():
+        file = DEFAULT_FILE
+    return load_config(file, {**values, **assignments}, base=demo_config() if demo else None, origins=origins)
 
 
 def load_config(

@@ -287,3 +287,20 @@ class Config(Section):
 def cache_directory(config: Config) -> Path:
     """Where prepared images, banks and synthetic data are kept."""
     return config.output.cache or Path(platformdirs.user_cache_dir("mammo-search"))
+
+
+def demo_config() -> Config:
+    """The configuration of ``run --demo``; flags and a file given with --config still change it.
+
+    Its weights are random: there is nothing pretrained that a small rate would save, and much to learn. Three folds,
+    two units at most and 12 epochs let it end within two minutes.
+    """
+    space = SpaceSection()
+    rates = space.learning_rate.model_copy(update={"max": 2e-2})
+    return Config(
+        space=space.model_copy(update={"learning_rate": rates, "unfreeze_depth": (0, 1, 2)}),
+        preparation=PreparationSection(image_size=96),
+        split=SplitSection(folds=3),
+        backbone=BackboneSection(name="bit-small", weights="random"),
+        search=SearchSection(max_trials=24, max_epochs=12, precision="float32", backbone_lr_cap=100),
+    )

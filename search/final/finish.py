@@ -24,7 +24,6 @@ from search.files.atomic import write_atomic
 from search.files.digests import content_checksum
 from search.files.tensors import Arrays
 from search.final.baselines.train import train_baselines
-from search.final.final_model import FinalModel
 from search.final.finalists import read_finalists
 from search.final.held_out import held_out, read_under_other_splits, write_predictions
 from search.final.inference import FinalNetwork
@@ -39,7 +38,6 @@ from search.plan.cost import CostModel
 from search.plan.forecast import forecast, search_sizes
 from search.plan.job_clock import JobClock
 from search.plan.space import recorded_dimensions
-from search.run_folder.extent import run_extent
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
 from search.trials.checkpoints import keep_only
@@ -94,7 +92,7 @@ def finish(
     *,
     clock: float,
     probes: Callable[[], tuple[Probe, ...]] | None = None,
-) -> FinalModel:
+) -> None:
     """Retrain, export, evaluate and report.
 
     Args:
@@ -106,7 +104,7 @@ def finish(
         probes: Gives the shortcut probe, where it is shared with other searches on the same images.
     """
     with Beside(job.directory.log_file) as beside:
-        return _finish(job, cohort, searched, progress, beside, clock=clock, probes=probes)
+        _finish(job, cohort, searched, progress, beside, clock=clock, probes=probes)
 
 
 def _finish(
@@ -118,7 +116,7 @@ def _finish(
     *,
     clock: float,
     probes: Callable[[], tuple[Probe, ...]] | None,
-) -> FinalModel:
+) -> None:
     config, directory, outcome = job.config, job.directory, searched.outcome
     seed, store = config.split.seed, FinalStore(directory, progress.say)
     # Neither needs a model, or TensorFlow: they are made while this process has it at work.
@@ -164,7 +162,6 @@ def _finish(
     complete(directory)
     store.forget()
     keep_only(directory.checkpoints, ())
-    return FinalModel(directory, job.demo, metrics, outcome, run_extent(directory))
 
 
 def _nested_seconds(job: Job, cohort: Cohort, searched: Searched, clock: JobClock) -> float:

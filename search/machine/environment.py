@@ -16,7 +16,7 @@ from pathlib import Path
 from search.errors import UserError
 
 # TensorFlow asks for oneDNN by itself with AVX-512 alone; on other processors (AMD's Zen 3) a step took twice as long.
-_SETTINGS = {"KERAS_BACKEND": "tensorflow", "MPLBACKEND": "Agg", "TF_ENABLE_ONEDNN_OPTS": "1"}
+_SETTINGS = {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "1"}
 # Other projects' switches: an older Keras, another compiler or a flag that ends TensorFlow, films that OpenCV refuses.
 _SWITCHES = (
     *("TF_USE_LEGACY_KERAS", "TF_XLA_FLAGS"),
@@ -61,14 +61,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def settle_environment() -> str | None:
+def settle_environment(*, figures: str | None = "Agg") -> str | None:
     """Set what the program's libraries read, for this process and its children.
+
+    Args:
+        figures: The backend of figures that others draw through pyplot; None leaves it.
 
     Returns:
         A line for the user where something could not be had as usual, else None.
     """
     open_closed_streams()
     settle_libraries()
+    if figures is not None:
+        os.environ["MPLBACKEND"] = figures
     for name in _SWITCHES:
         os.environ.pop(name, None)
     if address_space() < FOR_TENSORFLOW:
@@ -76,16 +81,20 @@ def settle_environment() -> str | None:
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
     if _home_is_known():
         return None
-    home = Path(tempfile.gettempdir()) / f"mammo-search-{os.getuid() if hasattr(os, 'getuid') else 'home'}"
-    os.environ["HOME"] = str(home)
+    os.environ["HOME"] = str(home := stand_in_home())
     if Path(os.environ.get(_CACHE, "")).is_absolute():
         return None
     return f"no home folder is known; weights and prepared images are kept in {home / '.cache'} (set HOME or {_CACHE})"
 
 
 def settle_libraries() -> None:
-    """Set what TensorFlow, Keras and Matplotlib read when they are loaded."""
+    """Set what TensorFlow and Keras read when they are loaded."""
     os.environ.update(_SETTINGS)
+
+
+def stand_in_home() -> Path:
+    """The home folder where none is known: a temporary one."""
+    return Path(tempfile.gettempdir()) / f"mammo-search-{os.getuid() if hasattr(os, 'getuid') else 'home'}"
 
 
 def _home_is_known() -> bool:

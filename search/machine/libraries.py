@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
@@ -77,6 +78,12 @@ def quiet_libraries() -> Iterator[TextIO]:
         yield terminal
 
 
+@cache
+def loaded_before() -> bool:
+    """Whether TensorFlow was loaded in this process before this program first asked for it."""
+    return "tensorflow" in sys.modules
+
+
 def start_tensorflow(*, deterministic: bool, threads: int | None = None) -> None:
     """Import TensorFlow quietly and set what has to be set before the first operation.
 
@@ -88,6 +95,7 @@ def start_tensorflow(*, deterministic: bool, threads: int | None = None) -> None
     Raises:
         UserError: TensorFlow can't be loaded here, or something in this process has started it otherwise.
     """
+    loaded_before()
     # Info and warnings of the C++ runtime, for what is logged after its start.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
 
-from reports.trials import TrialRecord
+from reports.trials import TrialRecord, best_trial
 from search.plan.hyperband import HyperbandPlan
 from search.plan.space import Configuration
 
@@ -259,3 +259,13 @@ class SearchOutcome:
     winner: TrialRecord
     configuration: Configuration
     cut_short: bool = False
+
+    @classmethod
+    def of(cls, records: Sequence[TrialRecord], *, cut_short: bool = False) -> SearchOutcome:
+        """The outcome of a search with these trials.
+
+        Raises:
+            ReportError: If none of them completed.
+        """
+        winner = best_trial(records)
+        return cls(tuple(records), winner, Configuration.from_values(winner.hyperparameters), cut_short)

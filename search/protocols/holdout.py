@@ -17,7 +17,6 @@ from search.bit.precision_probe import bfloat16_gain
 from search.bit.resolve import Backbone, backbone_weights
 from search.cohort import Cohort
 from search.config.schema import Config, cache_directory
-from search.final.final_model import FinalModel
 from search.final.finish import finish
 from search.final.retrain import Searched
 from search.job import Job
@@ -44,7 +43,7 @@ from search.tuner.search import run_search
 
 def run_holdout(
     job: Job, cohort: Cohort, progress: RunProgress, executor_of: Callable[[Worker], Executor] = InProcessExecutor
-) -> FinalModel:
+) -> None:
     """Search on the development patients, retrain, export, and evaluate on the held-out ones.
 
     Args:
@@ -62,7 +61,7 @@ def run_holdout(
     clock = time.perf_counter()
     data = own_banks(job, backbone, cohort, progress)
     searched = search_trials(job, backbone, data, trainer_pool(job.config, backbone, data), progress, executor_of)
-    return finish(job, cohort, searched, progress, clock=clock)
+    finish(job, cohort, searched, progress, clock=clock)
 
 
 def begin(job: Job, manifest: Manifest, split: Split, films: CaseTable, progress: RunProgress) -> Manifest:

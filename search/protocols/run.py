@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mammo_data import CaseTable, DataError, ImageSource, Split, load_cases
 from mammo_data.splits import require_every_class
@@ -22,6 +21,7 @@ from search.bit.resolve import import_folder
 from search.cohort import NOTICE, holdout_split, job_source, prepare_films, require_sound, search_data
 from search.config.schema import Config, cache_directory
 from search.files.atomic import write_atomic
+from search.final.final_model import FinalModel, read_final_model
 from search.job import Job
 from search.machine.environment import cores
 from search.machine.failures import machine_failures_in_one_line, require_room
@@ -41,9 +41,6 @@ from search.screen.output import messages
 from search.screen.progress import RunProgress
 from search.text import VERSION
 from search.trials.data import require_scorable
-
-if TYPE_CHECKING:
-    from search.final.final_model import FinalModel
 
 
 @dataclass(frozen=True)
@@ -74,15 +71,21 @@ class Admission:
             require_scorable(table, split, folds=config.search.folds or config.split.folds)
 
 
-def admit(job: Job) -> Admission:
+def admit(job: Job, *, complete: bool = False) -> Admission:
     """Refuse a job that can't begin or go on; nothing is changed but that a demonstration's films are drawn.
+
+    Args:
+        job: What was asked for.
+        complete: A run that is complete will do, if it is of what was asked for.
 
     Raises:
         DataError: If the films, their table or the split are not as they have to be.
         UserError: If names, plan, weights, folders or a run that is there are not as they have to be.
     """
     config, _, _ = job.config, job.plan, job.places
-    directory = check_run_directory(config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume)
+    directory = check_run_directory(
+        config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume, complete=complete
+    )
     require_room(directory.path, setting="output.runs")
     require_room(cache_directory(config), setting="output.cache")
     if (imports := import_folder(config.backbone.name, config.backbone.weights)) is not None:
@@ -122,6 +125,20 @@ def dry_run(job: Job) -> tuple[str, ExpectedCost | None]:
         return "\n".join([f"classes   {_classes(table)}", *table.remarks, cost.as_text()]), cost
 
 
+def completed(job: Job) -> FinalModel | None:
+    """What the run that a job asks for has found, if it is complete and is not to be replaced.
+
+    Raises:
+        DataError: As `admit`.
+        UserError: As `admit`, or if the run has changed since.
+    """
+    if job.fresh or not job.directory.is_complete:
+        return None
+    with _refusals_in_one_line(job):
+        admit(job, complete=True)
+        return read_final_model(job.directory)
+
+
 def run_job(job: Job) -> FinalModel:
     """Do the whole job.
 
@@ -139,7 +156,8 @@ def run_job(job: Job) -> FinalModel:
                 RunProgress(messages(terminal), log=directory.log_file, detail=job.detail).shown() as progress,
                 heard_by(listener_of(directory, progress)),
             ):
-                return _carry_out(job, admission, progress)
+                _carry_out(job, admission, progress)
+            return read_final_model(directory)
 
 
 def listener_of(directory: RunDirectory, progress: RunProgress) -> Listener:
@@ -160,7 +178,7 @@ def _classes(table: CaseTable) -> str:
     return f"{', '.join(table.class_names)}; primary endpoint: {table.primary_endpoint}"
 
 
-def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> FinalModel:
+def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> None:
     config = job.config
     progress.say(f"[bold]mammo-search {VERSION}[/bold]")
     if job.demo:
@@ -183,16 +201,15 @@ def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> FinalMo
     from search.protocols.holdout import run_holdout
     from search.protocols.nested.protocol import run_nested
 
-    carry_out: Callable[..., FinalModel] = partial(run_holdout, job)
+    carry_out: Callable[..., None] = partial(run_holdout, job)
     if admission.outer:
         carry_out = partial(run_nested, job, admission.outer)
     with executors(job, threads=threads, say=progress.note) as executor_of:
-        model = carry_out(cohort, progress, executor_of)
+        carry_out(cohort, progress, executor_of)
     took, expected = progress.clock.taught
     precision = job.directory.read_manifest().precision.name or ""
     size = config.preparation.image_size
     record_run(cache_directory(config), config.backbone.name, precision, size, took, expected)
-    return model
 
 
 def _threads(job: Job) -> int:

@@ -199,7 +199,9 @@ def require_run_name(name: str) -> None:
         )
 
 
-def check_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: bool = False) -> RunDirectory:
+def check_run_directory(
+    runs: Path, name: str, *, fresh: bool = False, resume: bool = False, complete: bool = False
+) -> RunDirectory:
     """The folder of a run that can begin or go on there; nothing is changed.
 
     Args:
@@ -207,6 +209,7 @@ def check_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: b
         name: Name of the run: letters, digits, ".", "_" and "-".
         fresh: A run of that name is going to be deleted.
         resume: Insist that there is an unfinished run of that name.
+        complete: A complete run will do, too.
 
     Raises:
         ConfigError: If the name can't be a folder's.
@@ -230,7 +233,7 @@ def check_run_directory(runs: Path, name: str, *, fresh: bool = False, resume: b
         raise RunError(
             expected=f"an unfinished run in {directory.path}", found="none", remedy="Leave --resume out to begin one."
         )
-    if directory.is_complete:
+    if not complete and directory.is_complete:
         raise RunError(
             expected="a run that is not finished",
             found=f"a complete one in {directory.path}",

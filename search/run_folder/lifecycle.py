@@ -80,8 +80,10 @@ def require_unchanged(directory: RunDirectory, manifest: Manifest, *, accept_dev
     if is_another_gpu and accept_device:
         before = before.but(device=now.device)
     changed = changes(before.settings, now.settings)
-    for known, recorded in zip(_conditions(now), _conditions(before), strict=True):
-        changed += changes({name: recorded.get(name) for name in known}, known)
+    # What is there is what was asked for, whatever would compute it now.
+    for conditions in (_made_of,) if before.status == "complete" else (_made_of, _computed_with):
+        for known, recorded in zip(conditions(now), conditions(before), strict=True):
+            changed += changes({name: recorded.get(name) for name in known}, known)
     if changed:
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         raise RunError(
@@ -208,20 +210,18 @@ def checked_config(directory: RunDirectory) -> Path:
     return directory.config_file
 
 
-def _conditions(manifest: Manifest) -> tuple[dict[str, Any], ...]:
-    """Beside the settings what a run has to go on with, as far as it is known, in the order in which it is told.
+def _made_of(manifest: Manifest) -> tuple[dict[str, Any], ...]:
+    """Beside the settings what a run has to go on with, as far as it is known, in the order in which it is told."""
+    return manifest.fingerprints, manifest.objective
 
-    Another library or kind of device gives other bits.
-    """
+
+def _computed_with(manifest: Manifest) -> tuple[dict[str, Any], ...]:
+    """What follows: another library or kind of device gives other bits."""
     computed_with: dict[str, Any] = {}
     if manifest.precision.name is not None:
         computed_with["precision"] = manifest.precision.name
     if manifest.device:
         # Cores don't count: on any number of them a run goes on with as many threads as it began with.
         computed_with["device"] = manifest.device if _is_gpu(manifest.device) else "CPU"
-    return (
-        manifest.fingerprints,
-        manifest.objective,
-        {"results_version": manifest.results_version},
-        computed_with | {package: manifest.versions.get(package) for package in _COMPUTED_WITH},
-    )
+    computed_with |= {package: manifest.versions.get(package) for package in _COMPUTED_WITH}
+    return {"results_version": manifest.results_version}, computed_with

@@ -8,12 +8,12 @@ from pathlib import Path
 import keras
 import keras_tuner
 
-from reports.trials import TrialRecord, best_trial
+from reports.trials import TrialRecord
 from search.config.schema import Config
 from search.machine.failures import machine_failures_in_one_line
 from search.plan.execution import SearchListener, SearchOutcome, TimeBound, time_bound
 from search.plan.hyperband import HyperbandPlan
-from search.plan.space import Configuration, declare_space, draw_configurations, known_configurations
+from search.plan.space import declare_space, draw_configurations, known_configurations
 from search.trials.data import TrainingSettings, TrialData
 from search.trials.worker import TrainerPool, Worker
 from search.tuner.bayesian import BayesianOracle
@@ -76,10 +76,7 @@ def run_search(
             attempt=max((record.attempt for record in finished), default=0) + (len(kept) < len(finished)),
         )
         tuner.search()
-    winner = best_trial(tuner.records)
-    configuration = Configuration.from_values(winner.hyperparameters)
-    cut_short = bound.is_reached(len(tuner.records)) and oracle.coming() != "done"
-    return SearchOutcome(tuple(tuner.records), winner, configuration, cut_short)
+    return SearchOutcome.of(tuner.records, cut_short=bound.is_reached(len(tuner.records)) and oracle.coming() != "done")
 
 
 def build_oracle(

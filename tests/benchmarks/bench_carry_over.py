@@ -106,8 +106,9 @@ def one_set(folder: Path, seed: int, *, women: int, trials: int, keep: Path | No
 def searched(folder: Path, seed: int, *, trials: int) -> FinalModel:
     """The run "set" in a folder, on a phantom of its own."""
     from mammo_data import write_phantom
-    from search.cohort import FILM_SIZE, PATIENTS, demo_config
+    from search.cohort import FILM_SIZE, PATIENTS
     from search.config.reading import load_config
+    from search.config.schema import demo_config
     from search.job import Job
     from search.protocols.run import run_job
 

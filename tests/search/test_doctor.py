@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections import namedtuple
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pytest
 from search.bit.architecture import R50X1, SMALL
 from search.bit.weights import BitWeights, random_weights, write_stored
 from search.config.reading import load_config
-from search.doctor import examine_data, examine_disks, examine_memory, examine_weights
+from search.doctor import EXTRAS, examine_data, examine_disks, examine_memory, examine_weights, unseen_gpu
 from search.machine.places import Gpu
+from tests.conftest import ROOT
 from tests.support.command_line import typed
 from tests.support.json_answers import assert_described
+from tests.support.readmes import FRONT_PAGE
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def checks_of(answer) -> dict[str, dict[str, str]]:
 
 
 def test_each_lack_is_named_with_what_to_do_and_the_configuration_is_the_runs(workspace, capsys):
-    (workspace / "tuner_config.toml").write_text('[backbone]\nname = "bit-s-r101x1"\n[data]\npath = "films"\n')
+    (workspace / "tuner_config.toml").write_text('[backbone]\nname = "bit-s-r101x1"\n[data]\npath = "mine"\n')
     answer = typed(capsys, "doctor", "--json")
     assert answer.code == 3
     assert_described("doctor", json.loads(answer.out))
@@ -38,12 +41,14 @@ def test_each_lack_is_named_with_what_to_do_and_the_configuration_is_the_runs(wo
     assert checks["weights"]["state"] == checks["data"]["state"] == "lack"
     assert "bit-s-r101x1 is not on this machine" in checks["weights"]["found"]
     assert "mammo-search weights fetch --backbone bit-s-r101x1" in checks["weights"]["remedy"]
-    assert "films" in checks["data"]["found"]
+    assert "mine" in checks["data"]["found"]
     assert checks["data"]["remedy"]
     assert checks["tensorflow"]["state"] == checks["devices"]["state"] == "ok"
     assert str(workspace / "cache") in checks["weights cache"]["found"]
-    assert "films" not in typed(capsys, "doctor", "--data", "elsewhere").out, "a flag beats the file"
+    assert "mine" not in typed(capsys, "doctor", "--data", "elsewhere").out, "a flag beats the file"
     assert not (workspace / "cache" / "mammo-search").exists(), "nothing is made"
+    assert all(checks[f"extra {extra}"]["state"] == "ok" for extra in EXTRAS), checks
+    assert checks["home"]["state"] == "ok"
 
 
 def test_the_order_of_classes_that_the_settings_state_is_a_runs(workspace, capsys):
@@ -141,3 +146,25 @@ def test_a_disk_that_is_nearly_full_is_told_once(free, state, tmp_path, monkeypa
     (check,) = examine_disks(tmp_path / "runs", tmp_path / "cache")
     assert (check.state, bool(check.remedy)) == (state, state != "ok")
     assert str(tmp_path) in check.found
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen", "words"),
+    [
+        ("-1", {}, ("CUDA_VISIBLE_DEVICES is '-1'", "Unset it")),
+        (None, {}, ("nvidia-smi lists none", "--gpus all")),
+        (None, {"listed": True}, ("built without CUDA", "Linux")),
+        ("0", {"listed": True, "with_cuda": True}, ("CUDA's libraries are not installed", "uv sync --extra gpu")),
+        (None, {"listed": True, "with_cuda": True, "libraries": True}, ("too old", "Update NVIDIA's driver")),
+    ],
+)
+def test_a_gpu_that_tensorflow_does_not_see_is_told_with_the_reason(visible, seen, words):
+    found = unseen_gpu(visible, **{"listed": False, "with_cuda": False, "libraries": False} | seen)
+    assert all(word in text for word, text in zip(words, found, strict=True)), found
+
+
+def test_every_extra_but_the_gpu_s_is_looked_at_and_on_the_front_page():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(EXTRAS) == set(extras) - {"gpu"}
+    page = FRONT_PAGE.read_text(encoding="utf-8")
+    assert not [extra for extra in extras if f"| `{extra}` |" not in page]

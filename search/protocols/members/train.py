@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo_data import DataError
-from reports import Predictions, best_trial, softmax
+from reports import Predictions, softmax
 from search.cohort import finished_cohort
 from search.errors import RunError
 from search.files.tensors import Arrays
@@ -25,7 +25,6 @@ from search.final.kept import FinalStore, Form
 from search.final.retrain import Searched
 from search.job import Job
 from search.plan.execution import SearchOutcome
-from search.plan.space import Configuration
 from search.protocols.banks import own_banks
 from search.protocols.holdout import resolve_backbone, trainer_pool, training_settings
 from search.protocols.members.request import films_gone
@@ -65,9 +64,7 @@ def searched_again(run: RunDirectory, progress: RunProgress) -> tuple[Searched, 
             found=f"changes: {', '.join(changed)}",
             remedy="Restore it, or export --model single.",
         )
-    records = read_records(run.check_output(run.trials_file))
-    winner = best_trial(records)
-    outcome = SearchOutcome(records, winner, Configuration.from_values(winner.hyperparameters))
+    outcome = SearchOutcome.of(read_records(run.check_output(run.trials_file)))
     # One bank, at the winner's depth: the others may be gone, and would take as long as those of a search.
     space = config.space.model_copy(update={"unfreeze_depth": (outcome.configuration.unfreeze_depth,), "known": ()})
     alone = Job(config.model_copy(update={"space": space}), place=run, demo=manifest.demo)
@@ -75,7 +72,7 @@ def searched_again(run: RunDirectory, progress: RunProgress) -> tuple[Searched, 
     trainers, settings = trainer_pool(config, backbone, data), training_settings(config, job.plan, data)
     executor = InProcessExecutor(Worker(data, settings, trainers, run.path))
     searched = Searched(backbone, data, settings, outcome, trainers, executor)
-    return searched, read_out_of_fold(run.path / "oof", winner, records, data.class_names)
+    return searched, read_out_of_fold(run.path / "oof", outcome.winner, outcome.records, data.class_names)
 
 
 def out_of_fold_of_seeds(

@@ -28,7 +28,7 @@ from search.job import Job
 from search.protocols.banks import SharedBanks, folds_used, own_banks, shared_banks, views_of_searches
 from search.protocols.holdout import begin, resolve_backbone, search_trials, trainer_pool
 from search.protocols.manifest import run_manifest
-from search.protocols.nested.outcome import NestedModel, finish_nested
+from search.protocols.nested.outcome import finish_nested
 from search.protocols.nested.outer import check_outer
 from search.protocols.nested.split import inner_split
 from search.run_folder.manifest import Manifest, OuterFold
@@ -46,7 +46,7 @@ def run_nested(
     everyone: Cohort,
     progress: RunProgress,
     executor_of: Callable[[Worker], Executor] = InProcessExecutor,
-) -> NestedModel:
+) -> None:
     """Search within each outer fold and on all patients, and report on both.
 
     Args:
@@ -64,7 +64,7 @@ def run_nested(
     for fold in range(len(outer.folds)):
         run.search_outer(fold)
     searched = run.search_everyone()
-    return finish_nested(job, everyone, outer, searched, run.store, progress, clock=clock, probes=run.probes)
+    finish_nested(job, everyone, outer, searched, run.store, progress, clock=clock, probes=run.probes)
 
 
 class NestedRun:

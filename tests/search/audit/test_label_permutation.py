@@ -8,7 +8,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from search.audit.permutation import PERMUTATIONS, RIDGE, permutation_test
-from search.cohort import demo_config, job_source
+from search.cohort import job_source
+from search.config.schema import demo_config
 
 
 @pytest.fixture(scope="module")
