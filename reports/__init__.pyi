@@ -70,8 +70,7 @@ from .page.words import readings_text as readings_text
 from .page.words import short_duration as short_duration
 from .predictions import Predictions as Predictions
 from .search_plots.optuna_export import export_studies as export_studies
-from .search_plots.plots import write_optuna_plots as write_optuna_plots
-from .search_plots.plots import write_plain_plots as write_plain_plots
+from .search_plots.plots import write_search_plots as write_search_plots
 from .search_plots.space import Dimension as Dimension
 from .search_plots.space import observed_space as observed_space
 from .trials import TrialRecord as TrialRecord

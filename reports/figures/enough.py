@@ -18,7 +18,7 @@ def draw_enough(enough: Mapping[str, Any]) -> Figure:
     Args:
         enough: The section of that name of metrics.json (`reports.evaluation.baselines`).
     """
-    figure = new_figure(7.6, 3.9)
+    figure = new_figure(3.5)
     left, right = figure.subplots(1, 2, sharey=True)
     _draw(left, enough["by_trials"], "trials", CONTRAST, why="no full-budget trial")
     dress(left, title="Best trial so far", x="full-budget trials", y="macro AUC, out of fold")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_NAME = 14
+"""Letters of a run's name in a line."""
+
 
 def draw_subgroups(results: tuple[SubgroupResult, ...], *, of: str = "the held-out patients") -> Figure:
     """One line a slice: AUC, interval, positives and negatives; suppressed slices are listed without a value.
@@ -21,13 +25,16 @@ def draw_subgroups(results: tuple[SubgroupResult, ...], *, of: str = "the held-o
         results: From `reports.evaluation.subgroups.subgroup_results`, at least one.
         of: Whose subgroups they are, for the axis.
     """
-    figure = new_figure(7.6, 1.5 + 0.4 * len(results))
+    figure = new_figure(1.5 + 0.5 * len(results))
     axes = figure.subplots()
     for place, result in enumerate(reversed(results)):
         _draw_interval(axes, place, vars(result.auc), ACCENT, missing="too few cases")
+        name = f"{slice_title(result.group, result.level)}  ({result.positives} + {result.negatives})"
+        # Above its line: beside it, the longest would take half of the figure.
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        axes.text(0, place + 0.2, name, ha="left", va="bottom", fontsize=TICK, color=INK, bbox=ground)
     _frame(axes, len(results), title="AUC by subgroup", x=f"AUC of {of}, 95 % interval")
-    names = [f"{slice_title(r.group, r.level)}  ({r.positives} + {r.negatives})" for r in reversed(results)]
-    axes.set_yticks(range(len(results)), names, fontsize=TICK, color=INK)
+    axes.set_yticks([])
     note = "In brackets: positives + negatives. Tissue: worst class versus rest; all others: abnormal versus normal."
     write_note(figure, note)
     return figure
@@ -40,7 +47,7 @@ def draw_outer_folds(folds: Sequence[OuterFold], metrics: Mapping[str, Any]) -> 
         folds: The outer folds.
         metrics: From `reports.evaluation.nested.nested_metrics`.
     """
-    figure = new_figure(7.2, 2.0 + 0.5 * len(folds))
+    figure = new_figure(2.0 + 0.48 * len(folds))
     panels = figure.subplots(1, 2, sharey=True)
     endpoint = str(metrics["primary_endpoint"])
     titles = (f"{endpoint[:1].upper()}{endpoint[1:]}", "Macro one-vs-rest")
@@ -68,7 +75,7 @@ def draw_comparison(runs: Sequence[tuple[str, Mapping[str, Any]]], less: Sequenc
         runs: Name and metrics.json of each, at least two.
         less: Of each but the first one: metric to interval of its difference.
     """
-    figure = new_figure(9.0, 2.6 + 1.0 * len(runs))
+    figure = new_figure(2.6 + 1.1 * len(runs))
     panels = figure.subplots(2, 2, sharey=True)
     endpoint = str(runs[0][1]["primary_endpoint"])
     titles = {"primary_auc": f"{endpoint[:1].upper()}{endpoint[1:]}", "macro_ovr_auc": "Macro one-vs-rest"}
@@ -78,9 +85,11 @@ def draw_comparison(runs: Sequence[tuple[str, Mapping[str, Any]]], less: Sequenc
         for place, difference in enumerate(reversed(less)):
             _draw_interval(right, place, difference[key], CONTRAST, missing="not defined")
         _frame(left, len(runs), title=title, x="AUC")
-        left.set_yticks(range(len(runs)), [name for name, _ in reversed(runs)], fontsize=TICK, color=INK)
+        left.set_yticks(
+            range(len(runs)), [textwrap.fill(name, _NAME) for name, _ in reversed(runs)], fontsize=TICK, color=INK
+        )
         right.axvline(0, color=FAINT, linewidth=1.0)
-        dress(right, title=f"less {runs[0][0]}", x="difference in AUC", y="", grid="x")
+        dress(right, title="less the first", x="difference in AUC", y="", grid="x")
         right.tick_params(axis="y", length=0)
         right.spines["left"].set_visible(False)
         most = max(
@@ -88,7 +97,9 @@ def draw_comparison(runs: Sequence[tuple[str, Mapping[str, Any]]], less: Sequenc
         )
         right.set_xlim(-max(0.05, 1.1 * most), max(0.05, 1.1 * most))
     write_note(
-        figure, "95 % intervals over patients. With 0 inside it, an interval of a difference tells nothing apart."
+        figure,
+        f"95 % intervals over patients; the first run is {runs[0][0]}. With 0 inside it, an interval of a difference "
+        "tells nothing apart.",
     )
     return figure
 

@@ -6,6 +6,7 @@ Drawn with Pillow, for a run has some twenty of them and a matplotlib figure tak
 from __future__ import annotations
 
 import io
+import textwrap
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 
 SIDE = 480
 """Pixels of each of the two pictures."""
-_BORDER, _CAPTION = 12, 66
+_BORDER = 12
+_TITLE, _NOTE = 28, 27
+"""Pixels of type: at half a page, 8 cm, 6 points high."""
+_LINE = 36
+_LETTERS = {_TITLE: 48, _NOTE: 58}
+"""In a line, on average."""
 _MOST_OPAQUE = 0.55
 _CIRCLE = (0, 230, 255)
 _INK, _FAINT = (27, 37, 48), (91, 104, 117)
@@ -53,7 +59,9 @@ def draw_overlay(overlay: Overlay) -> Image:
     """The two pictures side by side under their title."""
     from PIL import Image, ImageDraw
 
-    canvas = Image.new("RGB", (2 * SIDE + 3 * _BORDER, SIDE + _CAPTION + _BORDER), "white")
+    title, note = textwrap.wrap(overlay.title, _LETTERS[_TITLE]), textwrap.wrap(overlay.note, _LETTERS[_NOTE])
+    caption = 2 * _BORDER + (len(title) + len(note)) * _LINE
+    canvas = Image.new("RGB", (2 * SIDE + 3 * _BORDER, SIDE + caption + _BORDER), "white")
     grey = np.repeat(overlay.image[..., None], 3, axis=-1).astype(np.float32)
     # As opaque as the evidence is strong: where there is none, the breast is seen as it is.
     opacity = (_MOST_OPAQUE * overlay.cam)[..., None]
@@ -68,10 +76,11 @@ def draw_overlay(overlay: Overlay) -> Image:
             # Coordinates name pixel centres, hence the half.
             across, down, half = (x + 0.5) * scale, (y + 0.5) * scale, max(radius * scale, 2.0)
             drawing.ellipse((across - half, down - half, across + half, down + half), outline=_CIRCLE, width=2)
-        canvas.paste(picture, (_BORDER + position * (SIDE + _BORDER), _CAPTION))
+        canvas.paste(picture, (_BORDER + position * (SIDE + _BORDER), caption))
     text = ImageDraw.Draw(canvas)
-    text.text((_BORDER, 10), overlay.title, font=_font(20, bold=True), fill=_INK)
-    text.text((_BORDER, 38), overlay.note, font=_font(16), fill=_FAINT)
+    lines = [(line, _font(_TITLE, bold=True), _INK) for line in title] + [(line, _font(_NOTE), _FAINT) for line in note]
+    for row, (line, font, ink) in enumerate(lines):
+        text.text((_BORDER, _BORDER + row * _LINE), line, font=font, fill=ink)
     return canvas
 
 

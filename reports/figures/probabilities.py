@@ -15,7 +15,7 @@ from reports.figures.style import (
     LABEL,
     class_colour,
     dress,
-    framed_legend,
+    legend,
     new_figure,
     write_note,
 )
@@ -34,21 +34,20 @@ def draw_reliability(predictions: Predictions, corrected: Predictions | None) ->
         corrected: After prior and temperature, or None.
     """
     names = predictions.class_names
-    figure = new_figure(6.4, 0.9 + 2.75 * len(names))
+    figure = new_figure(1.4 + 2.1 * len(names))
     panels = np.atleast_1d(figure.subplots(len(names), sharex=True))
     for index, (axes, name) in enumerate(zip(panels, names, strict=True)):
-        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2, linestyle=":", label="perfect: observed = predicted")
         _draw_bins(axes, predictions, index, FAINT if corrected else class_colour(index), "as exported", filled=False)
         if corrected:
             _draw_bins(axes, corrected, index, class_colour(index), "corrected", filled=True)
         count = int((predictions.labels == index).sum())
         dress(axes, title=f"{name} (n = {count} of {len(predictions)})", x="", y="observed share")
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.04, 1.04))
-        if index == 0:
-            framed_legend(axes, "upper left")
     panels[-1].set_xlabel("predicted probability", fontsize=LABEL, color=INK)
-    note = "Ten bins of equal width; a larger mark is more images; bars: 95 % Wilson limits"
+    note = "Ten bins of equal width; a larger mark is more images; bars: 95 % limits"
     write_note(figure, note)
+    legend(figure, panels[0].get_legend_handles_labels()[0], above=True, columns=1 + bool(corrected))
     return figure
 
 
@@ -81,7 +80,7 @@ def draw_decision_curve(curve: DecisionCurve, *, endpoint: str) -> Figure:
         curve: From `reports.decisions.decision_curve.decision_curve`.
         endpoint: What counts as positive, for the title.
     """
-    figure = new_figure(6.8, 4.9)
+    figure = new_figure(4.4)
     axes = figure.subplots()
     axes.fill_between(
         curve.thresholds, curve.lower, curve.upper, color=ACCENT, alpha=0.18, linewidth=0, label="95 % band, patients"
@@ -93,5 +92,5 @@ def draw_decision_curve(curve: DecisionCurve, *, endpoint: str) -> Figure:
     # "Recall all" falls without end; the part that no one would choose is cut off.
     axes.set(ylim=(-0.35 * highest, 1.1 * highest), xlim=(0, float(curve.thresholds[-1])))
     dress(axes, title=f"Decision curve: {endpoint}", x="threshold probability", y="net benefit per image")
-    framed_legend(axes, "upper right")
+    legend(figure)
     return figure

@@ -14,7 +14,7 @@ from reports.figures.style import (
     FAINT,
     class_colour,
     dress,
-    framed_legend,
+    legend,
     new_figure,
     not_defined,
 )
@@ -35,7 +35,7 @@ def draw_roc(predictions: Predictions) -> Figure:
     Args:
         predictions: The cases; a class without cases gets a legend entry and no curve.
     """
-    figure = new_figure(6.4, 5.8)
+    figure = new_figure(5.9)
     axes = figure.subplots()
     ones = np.ones((1, len(predictions)))
     drawn = 0
@@ -60,8 +60,8 @@ def draw_roc(predictions: Predictions) -> Figure:
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":", label="chance: AUC 0.50")
     if not drawn:
         not_defined(axes, "all cases are of one class")
-    _frame(axes, f"Each class against the rest: {len(predictions)} images, {predictions.n_patients} patients")
-    framed_legend(axes, "lower right")
+    _frame(axes, f"Each class against the rest, {len(predictions)} images")
+    legend(figure, columns=1)
     return figure
 
 
@@ -72,7 +72,7 @@ def draw_outer_roc(predictions: Predictions, outer_folds: NDArray[np.integer]) -
         predictions: Outer predictions of all patients.
         outer_folds: Outer fold of each case, int [n].
     """
-    figure = new_figure(6.4, 5.8)
+    figure = new_figure(5.5)
     axes = figure.subplots()
     heights = []
     for fold in np.unique(outer_folds):
@@ -83,13 +83,14 @@ def draw_outer_roc(predictions: Predictions, outer_folds: NDArray[np.integer]) -
         false, true = ranking.curve()
         axes.plot(false[0], true[0], color=ACCENT, linewidth=1, alpha=0.45)
         heights.append(np.interp(_GRID, false[0], true[0]))
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":", label="chance")
     if heights:
         label = f"mean of {len(heights)} outer folds"
         axes.plot(np.r_[0, _GRID], np.r_[0, np.mean(heights, axis=0)], color=CONTRAST, linewidth=2.4, label=label)
-        framed_legend(axes, "lower right")
+        axes.plot([], [], color=ACCENT, linewidth=1, alpha=0.45, label="one fold")
     else:
         not_defined(axes, "no fold has cases of both kinds")
+    legend(figure, columns=3)
     _frame(axes, f"{predictions.class_names[-1].capitalize()} versus rest, within outer folds")
     return figure
 

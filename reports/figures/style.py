@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from reports.files import write_atomically
 
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DOTS_PER_INCH = 150
+WIDTH = 4.9
+"""Inches of every figure; 980 pixels at 200 dpi."""
 
-TITLE, LABEL, TICK, NOTE = 13.0, 11.5, 10.5, 9.5
-"""Type sizes in points; the smallest is still readable when a 150 dpi figure fills a phone's width."""
+DOTS_PER_INCH = 200
 
-_LETTERS_PER_INCH = 13
+TITLE, LABEL, TICK, NOTE = 12.0, 11.0, 10.0, 9.5
+"""Type sizes in points at `WIDTH`; at half a page, 8 cm, the smallest is still 6 points high."""
+
+_LETTERS_PER_INCH = 12
 """Of a note, on average."""
 
 INK, FAINT, GRID = "#1b2530", "#5b6875", "#dfe4e8"
@@ -43,17 +46,16 @@ def class_colour(index: int) -> str:
     return CLASS_COLOURS[index % len(CLASS_COLOURS)]
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure with room made for its labels.
+def new_figure(height: float) -> Figure:
+    """An empty figure, `WIDTH` wide, with room made for its labels.
 
     Args:
-        width: In inches; at 150 dpi 6.4 inches are 960 pixels.
         height: In inches.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -71,15 +73,23 @@ def dress(axes: Axes, *, title: str, x: str, y: str, grid: str | None = "both") 
         axes.set_axisbelow(True)
 
 
-def framed_legend(axes: Axes, place: Literal["upper left", "upper right", "lower right"]) -> None:
-    """A legend on the curves' own ground, over whatever runs there."""
-    axes.legend(loc=place, fontsize=NOTE + 0.5, frameon=True, framealpha=0.9, edgecolor="none")
+def legend(figure: Figure, handles: Sequence[Any] | None = None, *, above: bool = False, columns: int = 2) -> None:
+    """A legend outside of all axes, where it covers nothing.
+
+    Args:
+        figure: Its axes have labelled artists.
+        handles: What to list; None for all labelled artists.
+        above: At the top, for a figure that has a note at its foot.
+        columns: How many entries stand side by side.
+    """
+    place: Any = f"outside {'upper' if above else 'lower'} center"
+    shown = {} if handles is None else {"handles": handles}
+    figure.legend(loc=place, ncols=columns, fontsize=NOTE, frameon=False, **shown)
 
 
 def write_note(figure: Figure, text: str) -> None:
     """A line below all axes, or as many as the figure's width asks for."""
-    letters = int(figure.get_figwidth() * _LETTERS_PER_INCH)
-    figure.supxlabel(textwrap.fill(text, letters), fontsize=NOTE, color=FAINT)
+    figure.supxlabel(textwrap.fill(text, int(WIDTH * _LETTERS_PER_INCH)), fontsize=NOTE, color=FAINT)
 
 
 def not_defined(axes: Axes, why: str) -> None:
@@ -89,7 +99,7 @@ def not_defined(axes: Axes, why: str) -> None:
 
 
 def save(figure: Figure, path: Path, *, colours: int | None = None) -> Path:
-    """Writes a PNG at 150 dpi; the same figure gives the same bytes.
+    """Writes a PNG of `DOTS_PER_INCH`; the same figure gives the same bytes.
 
     Args:
         figure: From `new_figure`.

@@ -14,9 +14,10 @@ from reports.figures.style import (
     CONTRAST,
     FAINT,
     INK,
+    LABEL,
     NOTE,
     dress,
-    framed_legend,
+    legend,
     new_figure,
     write_note,
 )
@@ -49,22 +50,22 @@ def draw_training_curves(record: TrialRecord) -> Figure:
         for title, lines in PANELS
         if any(record.curves.get(name) for name, *_ in lines)
     ]
-    figure = new_figure(6.8, 1.0 + 2.35 * len(panels))
+    figure = new_figure(1.3 + 1.75 * len(panels))
     folds = max(len(curve) for curve in record.curves.values())
-    for axes, (title, lines) in zip(np.atleast_1d(figure.subplots(len(panels), sharex=True)), panels, strict=True):
+    all_axes = np.atleast_1d(figure.subplots(len(panels), sharex=True))
+    for axes, (title, lines) in zip(all_axes, panels, strict=True):
         for name, label, colour in lines:
             _draw_curve(axes, record.curves[name], label, colour)
         if record.objective is not None:
             axes.axvline(record.objective_epoch, color=FAINT, linestyle=":", linewidth=1.4, zorder=1)
         dress(axes, title=title, x="", y="")
-        if len(lines) > 1:
-            framed_legend(axes, "upper right")
     axes.set_xlim(0.5, record.epochs + 0.5)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlabel("epoch", fontsize=11.5, color=INK)
+    axes.set_xlabel("epoch", fontsize=LABEL, color=INK)
     about = f"mean of {folds} folds, band from the lowest to the highest fold" if folds > 1 else "one validation fold"
     scored = "" if record.objective is None else f"; dotted: epoch {record.objective_epoch}, which the score is of"
     write_note(figure, f"Trial {record.trial}: {about}{scored}")
+    legend(figure, all_axes[0].get_legend_handles_labels()[0], above=True)
     return figure
 
 
@@ -95,19 +96,13 @@ def draw_learning_curves(records: Sequence[TrialRecord]) -> Figure:
     kinds = sorted(set(start.values()))
     ends = sorted({record.epochs for record in drawn})
     winner = best_trial(records) if ranked(records) else None
-    columns = min(len(kinds), 3)
-    rows = -(-len(kinds) // columns)
-    figure = new_figure(max(6.4, 3.1 * columns), 1.3 + 2.9 * rows)
-    panels = np.atleast_1d(figure.subplots(rows, columns, sharey=True, sharex=True, squeeze=False)).ravel()
-    for axes, kind in zip(panels, kinds, strict=False):
+    figure = new_figure(1.9 + 1.9 * len(kinds))
+    panels = np.atleast_1d(figure.subplots(len(kinds), sharey=True, sharex=True))
+    for axes, kind in zip(panels, kinds, strict=True):
         _draw_brackets(axes, [record for record in drawn if start[record.bracket] == kind], ends, winner)
         dress(axes, title=f"First rung: {kind} epoch{'s' if kind != 1 else ''}", x="", y="")
-    for axes in panels[len(kinds) :]:
-        axes.set_visible(False)
-    for axes in panels[::columns]:
-        axes.set_ylabel("macro AUC, mean of folds", fontsize=11, color=INK)
-    for axes in panels[max(0, len(kinds) - columns) : len(kinds)]:
-        axes.set_xlabel("epoch", fontsize=11, color=INK)
+        axes.set_ylabel("macro AUC", fontsize=LABEL, color=INK)
+    axes.set_xlabel("epoch", fontsize=LABEL, color=INK)
     handles = [
         Line2D([], [], color=_length_colour(ends, epochs), linewidth=2, label=f"trained for {epochs} epochs")
         for epochs in ends
@@ -115,9 +110,8 @@ def draw_learning_curves(records: Sequence[TrialRecord]) -> Figure:
     if winner is not None:
         handles.append(Line2D([], [], color=CONTRAST, linewidth=2.6, label=f"winner, trial {winner.trial}"))
     handles.append(Line2D([], [], color=FAINT, linestyle=":", label="end of a rung"))
-    # Four entries in a row are wider than a figure of two panels, which would cut them off.
-    across = min(len(handles), 4 if columns > 2 else 2)
-    figure.legend(handles=handles, loc="outside lower center", ncols=across, fontsize=NOTE, frameon=False)
+    legend(figure, handles, above=True)
+    write_note(figure, "Mean of the folds. Trials of different budgets are one quantity at one epoch alone")
     return figure
 
 
@@ -164,7 +158,7 @@ def draw_timeline(records: Sequence[TrialRecord]) -> Figure:
     unit, name = (1, "seconds") if seconds < 200 else (60, "minutes") if seconds < 3 * 3600 else (3600, "hours")
     brackets = sorted({record.bracket for record in trials})
     colours = {bracket: _BRACKET_COLOURS[bracket % len(_BRACKET_COLOURS)] for bracket in brackets}
-    figure = new_figure(7.2, max(3.2, 1.6 + 0.16 * len(trials)))
+    figure = new_figure(max(3.2, 1.6 + 0.15 * len(trials)))
     axes = figure.subplots()
     for row, (start, record) in enumerate(zip(starts, trials, strict=True)):
         failed, colour = record.status == "failed", colours[record.bracket]
@@ -180,11 +174,11 @@ def draw_timeline(records: Sequence[TrialRecord]) -> Figure:
         )
     dress(axes, title=f"Timeline: {len(trials)} trials", x=f"{name} since the first start", y="trial", grid="x")
     axes.set_ylim(len(trials) - 0.4, -0.6)
-    step = max(1, -(-len(trials) // 20))
+    step = max(1, -(-len(trials) // 16))
     axes.set_yticks(range(0, len(trials), step), [str(trials[row].trial) for row in range(0, len(trials), step)])
     axes.tick_params(axis="y", labelsize=NOTE)
     handles = [Patch(facecolor=colour, label=f"bracket {bracket}") for bracket, colour in colours.items()]
     if any(record.status == "failed" for record in trials):
         handles.append(Patch(facecolor="white", edgecolor=FAINT, hatch="////", label="failed"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=NOTE, frameon=False)
+    legend(figure, handles, columns=3)
     return figure

@@ -18,9 +18,17 @@ from typing import Any
 from reports.evaluation.confident_cases import ConfidentCase
 from reports.evaluation.subgroups import slice_title, tissue
 from reports.files import write_atomically
-from reports.page.report_figures import REPORT_FIGURES, SEARCH_FIGURES, embedded, embedded_figures
+from reports.page.answer import auc_in_words, behind_it, checks, conclusions, headline
+from reports.page.report_figures import (
+    REPORT_FIGURES,
+    SEARCH_FIGURES,
+    embedded,
+    embedded_figures,
+    importance_words,
+)
 from reports.page.run_summary import RunSummary
 from reports.page.words import (
+    HYPERPARAMETERS,
     calibration_verdict,
     duration,
     hyperparameter_text,
@@ -32,7 +40,6 @@ from reports.page.words import (
     moment,
     number,
     outer_convergence,
-    primary_verdict,
     range_text,
     readings_text,
     short_duration,
@@ -65,20 +72,30 @@ _CARD_METRICS = {
 
 OTHER_METRICS = (
     # key, name, how to read it, and what a model that knows nothing would score: a key of `chance` below, or "".
-    ("accuracy", "Accuracy", "0 to 1; the majority class alone gives {majority}", "majority"),
-    ("balanced_accuracy", "Balanced accuracy", "mean recall; chance is {chance}", "chance"),
-    ("macro_f1", "Macro F1", "mean F1 of the classes", ""),
-    ("matthews", "Matthews correlation", "−1 to 1; chance is 0", ""),
-    ("quadratic_kappa", "Quadratic kappa", "−1 to 1; chance is 0; classes taken as ordered", ""),
-    ("average_precision", "Average precision, {worst}", "chance is their share, {prevalence}", "prevalence"),
-    ("partial_auc", "Partial AUC, {worst}", "specificity 90 % and more, McClish; chance is 0.50", "half"),
+    ("accuracy", "Accuracy", "share given the right class; the most frequent class alone gives {majority}", "majority"),
+    ("balanced_accuracy", "Balanced accuracy", "recall, averaged over the classes; chance is {chance}", "chance"),
+    ("macro_f1", "Macro F1", "F1 (below), averaged over the classes; 1 is perfect", ""),
+    ("matthews", "Matthews correlation", "of the given with the right class, −1 to 1; chance is 0", ""),
+    ("quadratic_kappa", "Quadratic kappa", "agreement beyond chance, −1 to 1; a miss by two classes counts four", ""),
+    (
+        "average_precision",
+        "Average precision, {worst}",
+        "precision over all thresholds; chance is {prevalence}",
+        "prevalence",
+    ),
+    ("partial_auc", "Partial AUC, {worst}", "at specificities of 90 % and more, rescaled; chance is 0.50", "half"),
     ("sensitivity_at_90_specificity", "Sensitivity at 90 % specificity", "{worst}; threshold from these images", "10"),
     ("sensitivity_at_95_specificity", "Sensitivity at 95 % specificity", "{worst}; threshold from these images", "5"),
-    ("brier", "Brier score", "0 to 2; lower is better", ""),
-    ("log_loss", "Log loss", "nats; lower is better", ""),
-    ("classwise_ece", "Class-wise calibration error", "0 to 1; lower is better", ""),
-    ("calibration_intercept", "Calibration in the large, {worst}", "in log odds; 0 is right, below 0 too high", ""),
-    ("calibration_slope", "Calibration slope, {worst}", "1 is right, below 1 too sure", ""),
+    ("brier", "Brier score", "squared error of the probabilities, 0 to 2; lower is better", ""),
+    ("log_loss", "Log loss", "−ln of what the right class was given (nats), averaged; lower is better", ""),
+    ("classwise_ece", "Class-wise calibration error", "gap of predicted and observed shares; lower is better", ""),
+    (
+        "calibration_intercept",
+        "Calibration in the large, {worst}",
+        "0 is right, below 0 too high; in log odds, ln p/(1−p)",
+        "",
+    ),
+    ("calibration_slope", "Calibration slope, {worst}", "1 is right, below 1 too sure: too near 0 and 1", ""),
 )
 
 
@@ -120,14 +137,20 @@ def render_report(summary: RunSummary) -> str:
         .render(
             run=summary,
             metrics=metrics,
+            headline_words=headline(summary),
+            behind_it=behind_it(summary),
+            auc_in_words=auc_in_words(metrics),
+            conclusions=conclusions(metrics),
+            checks=checks(summary),
             headline=_headline(metrics),
-            verdict=primary_verdict(metrics),
             left_out=intervals_leave_out(metrics),
             made_how=intervals_made_how(metrics),
             other_metrics=_other_metrics(metrics),
             figures=embedded_figures(summary.figures, REPORT_FIGURES),
             search_figures=embedded_figures(summary.search_figures, SEARCH_FIGURES),
             trials=_trial_rows(summary.trials),
+            importance_words=importance_words(summary.trials, summary.search_figures),
+            meanings=HYPERPARAMETERS,
             hyperparameter_names=sorted({name for record in summary.trials for name in record.hyperparameters}),
             winner=summary.winner,
             folds=len(fold_objectives(summary.winner)) if summary.winner else 0,
@@ -137,7 +160,6 @@ def render_report(summary: RunSummary) -> str:
             pictures=[_picture(seen.case, seen.picture) for seen in summary.cases if seen.picture],
             localisation_verdict=localisation_verdict(metrics),
             calibration_verdict=calibration_verdict(metrics),
-            outer_convergence=outer_convergence(metrics),
             worth_verdict=worth_verdict(metrics),
             enough_words=enough_words(metrics),
         )

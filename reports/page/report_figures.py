@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from reports.trials import TrialRecord
 
 REPORT_FIGURES = {
     "outer_folds": ("Outer folds", "AUC of each fold's model on the fold's own patients, and the mean over folds."),
     "outer_roc": ("ROC curves of the outer folds", "The primary endpoint within each outer fold, and the mean curve."),
-    "roc": ("ROC curves", "How well each class is told apart from the other two, whatever the threshold."),
+    "roc": (
+        "ROC curves",
+        "Sensitivity against false alarms at every threshold, of each class against the others; the area is the AUC.",
+    ),
     "confusion_matrix": ("Confusion matrix", "Which class was taken for which, when the most probable one is chosen."),
     "class_metrics": ("Class metrics", "Precision, recall, F1 and specificity of each class."),
-    "decision_curve": ("Decision curve", "Net benefit against recalling all women and recalling none."),
+    "decision_curve": (
+        "Decision curve",
+        "Net benefit (found, less false alarms weighed by the odds of the threshold) against recalling all and none.",
+    ),
     "training_curves": (
         "Training curves of the winning trial",
         "Cross-validation inside the search, on the patients that it had.",
@@ -34,11 +43,14 @@ REPORT_FIGURES = {
 SEARCH_FIGURES = {
     "learning_curves": (
         "Learning curves",
-        "Mean over the folds; a panel for each kind of bracket. At one epoch, all lines are the same quantity.",
+        "Mean over the folds, a panel a kind of bracket. Trials of different budgets compare at one epoch alone.",
     ),
     "timeline": ("Timeline", "When each trial was at work; the paler, the lower its rung."),
     "history": ("History", "Objectives in the order of the trials of one epoch count, and the best so far."),
-    "parallel_coordinates": ("Parallel coordinates", "A line a trial; the darker, the better."),
+    "parallel_coordinates": (
+        "Parallel coordinates",
+        "A line a trial over the whole range that was searched; the darker, the better, and the best in wine.",
+    ),
     "slice": ("Slices", "The objective against each hyperparameter, over its whole range; the best trial in wine."),
     "rank": ("Ranks", "Pairs of hyperparameters, each trial coloured by its rank."),
     "importance": (
@@ -48,12 +60,13 @@ SEARCH_FIGURES = {
     ),
 }
 
-WIDE_FIGURES = {"learning_curves", "parallel_coordinates"}
-"""Too wide for half a page."""
+FEWEST_WEIGHED = 10
+"""Trials of one budget, below which importances say nothing: with two trials a hyperparameter a forest takes what the
+best one has for causes."""
 
 
 def embedded_figures(figures: Mapping[str, Path], captions: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
-    """What the page prints of each figure: name, title, caption, source (a ``data:`` address) and wide.
+    """What the page prints of each figure: name, title, caption and source (a ``data:`` address).
 
     Args:
         figures: Figure name to PNG file.
@@ -70,9 +83,27 @@ def embedded_figures(figures: Mapping[str, Path], captions: Mapping[str, tuple[s
     shown = []
     for name in sorted(figures, key=lambda name: order.index(kinds[name]) if kinds[name] in order else len(order)):
         title, caption = captions.get(kinds[name], (name.replace("_", " ").capitalize(), ""))
-        figure = {"name": name, "title": title, "caption": caption, "source": embedded(figures[name])}
-        shown.append(figure | {"wide": kinds[name] in WIDE_FIGURES})
+        shown.append({"name": name, "title": title, "caption": caption, "source": embedded(figures[name])})
     return shown
+
+
+def importance_words(trials: Sequence[TrialRecord], figures: Mapping[str, Path]) -> str:
+    """Why a search has no picture of importances; "" where it has one.
+
+    Args:
+        trials: All trials.
+        figures: Its figures by name.
+    """
+    counts = Counter(record.epochs for record in trials if record.objective is not None)
+    if "importance" in figures or not counts:
+        return ""
+    ((epochs, most),) = counts.most_common(1)
+    if most < FEWEST_WEIGHED:
+        return (
+            f"Which hyperparameter mattered can't be said: that takes {FEWEST_WEIGHED} trials of one budget, and at "
+            f"most {most} have the same ({epochs} epochs)."
+        )
+    return "Which hyperparameter mattered was not asked: that needs optuna, and scores that differ."
 
 
 def embedded(path: Path) -> str:

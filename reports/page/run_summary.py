@@ -201,6 +201,8 @@ class RunSummary:
         optimizer_steps: Steps of the final training, 0 where unknown.
         model_file: Name of the exported model.
         device: What it ran on, in words.
+        precision: The arithmetic and why that, in words; this and what follows is "" where nobody has written it down.
+        bank: How many views of the images were stored, and how much that takes.
         seconds: Wall time of the whole run.
         extent: How far the searches came; None where an older version has not written it down.
         outer_folds: Those of a nested run; the metrics are means over them then (`reports.evaluation.nested`), while
@@ -240,6 +242,8 @@ class RunSummary:
     optimizer_steps: int = 0
     model_file: str = "bit_mammography_final.keras"
     device: str = ""
+    precision: str = ""
+    bank: str = ""
     seconds: float = 0.0
     extent: SearchExtent | None = None
     outer_folds: tuple[OuterFold, ...] = ()

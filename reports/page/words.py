@@ -14,6 +14,15 @@ from reports.trials import TrialRecord, objective_sd
 _NAMED_RUNS = 5
 _SHORT_NAMES = {"unfreeze_depth": "depth", "head_width": "width", "learning_rate": "lr"}
 
+HYPERPARAMETERS = {
+    "unfreeze_depth": "blocks (residual units) at the end of the network that are trained; 0 is the head alone",
+    "head_width": "units of the layer between the network and its answer",
+    "dropout": "share of the head's units that are switched off by chance in training",
+    "l2": "penalty on large weights",
+    "learning_rate": "how far a training step goes at most",
+}
+"""What the hyperparameters of a search are, in a few words."""
+
 
 def value_of(metric: Any) -> float | None:
     """The point estimate of an entry of metrics.json, with or without limits."""

@@ -13,13 +13,15 @@ of scores shuffled between the trials: a share below the 95 % quantile of those 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.figures.style import ACCENT, CLASS_COLOURS, INK, NOTE, dress, new_figure
+from reports.figures.style import ACCENT, CLASS_COLOURS, INK, NOTE, dress, legend, new_figure
+from reports.page.report_figures import FEWEST_WEIGHED
 from reports.search_plots.optuna_study import comparable_trials, quiet_optuna, study_at
 from reports.search_plots.space import Dimension
 from reports.trials import TrialRecord
@@ -28,15 +30,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FANOVA, PED_ANOVA = "fANOVA", "PED-ANOVA"
-FEWEST_TRIALS = 10
-"""Below, there is nothing to say: with two trials a hyperparameter a forest takes what the best one has for causes."""
-
 MOST_TRIALS = 120
 """Of more, so many spread evenly over the search are asked. The forest is fitted once for each shuffle, and its cost
 grows faster than its trials: 12 s on two cores for 100, 32 s for 200, 80 s for 400."""
 
 _TREES = 24
 _GOOD_TRIALS = 5
+_LETTERS = 46
+"""In a line below the bars."""
 _METHOD_COLOURS = (ACCENT, CLASS_COLOURS[1])
 
 
@@ -102,7 +103,7 @@ def compare_importances(
         seed: Of the forest and of the shuffles.
 
     Returns:
-        None where fewer than `FEWEST_TRIALS` trials can be compared, all scores are the same, or no two values of any
+        None where fewer than `FEWEST_WEIGHED` trials can be compared, all scores are the same, or no two values of any
         hyperparameter were tried.
 
     Raises:
@@ -111,7 +112,7 @@ def compare_importances(
     trials = comparable_trials(records, epochs)
     asked = [trials[place] for place in np.linspace(0, len(trials) - 1, min(len(trials), MOST_TRIALS)).astype(int)]
     scores = np.array([record.objective for record in asked], dtype=np.float64)
-    if len(scores) < FEWEST_TRIALS or np.ptp(scores) == 0:
+    if len(scores) < FEWEST_WEIGHED or np.ptp(scores) == 0:
         return None
     true = _shares(asked, epochs, dimensions, scores, seed)
     if not next(iter(true.values())):
@@ -139,7 +140,7 @@ def _shares(
     records: Sequence[TrialRecord], epochs: int, dimensions: Sequence[Dimension], scores: np.ndarray, seed: int
 ) -> dict[str, dict[str, float]]:
     """Method to hyperparameter to share."""
-    study = study_at(records, epochs, dimensions, ordinal=True, objectives=[float(score) for score in scores])
+    study = study_at(records, epochs, dimensions, objectives=[float(score) for score in scores])
     with quiet_optuna() as optuna:
         good = min(0.5, max(0.1, _GOOD_TRIALS / len(scores)))
         evaluators = {
@@ -162,7 +163,7 @@ def draw_importance(comparisons: Sequence[ImportanceComparison]) -> Figure:
     from matplotlib.lines import Line2D
 
     rows = max(len(comparison.order) for comparison in comparisons)
-    figure = new_figure(7.2, 1.0 + (1.1 + 0.42 * rows) * len(comparisons))
+    figure = new_figure(0.7 + (1.6 + 0.36 * rows) * len(comparisons))
     for axes, comparison in zip(np.atleast_1d(figure.subplots(len(comparisons))), comparisons, strict=True):
         names = comparison.order
         height = 0.8 / len(comparison.methods)
@@ -179,10 +180,10 @@ def draw_importance(comparisons: Sequence[ImportanceComparison]) -> Figure:
         axes.set_xlim(0, 1)
         axes.set_xlabel(f"share of the importance\n{_words(comparison)}", fontsize=NOTE, color=INK, loc="left")
         axes.tick_params(axis="y", length=0)
-    handles, labels = axes.get_legend_handles_labels()
-    handles.append(Line2D([], [], color=INK, linewidth=1.6, marker="|", linestyle="", markersize=11))
-    labels.append("95 % of shuffled scores stay below")
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=NOTE + 0.5, frameon=False)
+    mark = Line2D(
+        [], [], color=INK, marker="|", linestyle="", markersize=11, label="95 % of shuffled scores stay below"
+    )
+    legend(figure, [*axes.get_legend_handles_labels()[0], mark])
     return figure
 
 
@@ -192,4 +193,5 @@ def _words(comparison: ImportanceComparison) -> str:
     if above:
         found = f"Beyond chance in both methods: {', '.join(name.replace('_', ' ') for name in above)}"
     first = f"both put {order[0].replace('_', ' ')} first" if comparison.same_first else "they differ in what is first"
-    return f"{found}.\nDisagreement of the methods {comparison.disagreement:.2f} (0 none, 1 total); {first}."
+    difference = f"Disagreement of the methods {comparison.disagreement:.2f} (0 none, 1 total); {first}."
+    return "\n".join(textwrap.fill(text, _LETTERS) for text in (f"{found}.", difference))

@@ -2,7 +2,7 @@
 
 Scores compare within one budget (epochs trained) only, so a study here holds the completed trials that ended at one;
 the export's hold the others as well. Nothing of optuna samples, and no score is changed. A search's dimensions become
-optuna's distributions in three ways: as they were searched, to be plotted, and to be weighed.
+optuna's distributions in two ways: as they were searched, and to be weighed.
 
 User attributes of a trial: ``trial``, ``configuration``, ``bracket``, ``rung``, ``parent``, ``initial_epoch``,
 ``epochs``, ``best_epoch``, ``objective_sd``, ``error``; of a study: ``run_name``, ``epochs``.
@@ -32,7 +32,7 @@ class MissingOptunaError(ReportError):
 
     def __init__(self) -> None:
         super().__init__(
-            expected="optuna, for plots of a search and for its dashboard",
+            expected="optuna, for importances and for its dashboard",
             found="it is not installed",
             remedy="Install it: uv sync --extra plots (or: pip install optuna).",
         )
@@ -91,17 +91,16 @@ def study_at(
     epochs: int,
     dimensions: Sequence[Dimension],
     *,
-    ordinal: bool = False,
     objectives: Sequence[float] | None = None,
 ) -> optuna.Study:
-    """The comparable trials of one budget as a study in memory; optuna numbers them from 0, in their order.
+    """The comparable trials of one budget as a study in memory, for importances; optuna numbers them from 0, in order.
+
+    Each hyperparameter is a number on the scale it was drawn on: log10 of a log-scaled one, the position of a choice.
 
     Args:
         records: All trials.
         epochs: The budget.
         dimensions: The space; a hyperparameter with one value only is left out.
-        ordinal: Give each hyperparameter as a number on the scale it was drawn on: log10 of a log-scaled one, the
-            position of a choice. For importances, which weigh a range evenly.
         objectives: Scores to put in the place of the trials' own; as many as there are comparable trials.
     """
     with quiet_optuna() as optuna:
@@ -109,9 +108,8 @@ def study_at(
         trials = comparable_trials(records, epochs)
         scores = objectives if objectives is not None else [record.objective for record in trials]
         space = [dimension for dimension in covering(dimensions, records) if not dimension.is_fixed]
-        distribution = ordinal_distribution if ordinal else plotted_distribution
         for record, score in zip(trials, scores, strict=True):
-            study.add_trial(optuna_trial(record, space, distribution, value=score))
+            study.add_trial(optuna_trial(record, space, ordinal_distribution, value=score))
     return study
 
 
@@ -123,7 +121,7 @@ def optuna_trial(
     Args:
         record: The trial.
         space: The hyperparameters to give, those that the trial lacks left out.
-        distribution: One of the three below.
+        distribution: One of the two below.
         **others: What `optuna.create_trial` takes beside them.
     """
     import optuna
@@ -149,15 +147,6 @@ def exported_distribution(dimension: Dimension) -> Any:
     if dimension.choices:
         return optuna.distributions.CategoricalDistribution(dimension.choices)
     return optuna.distributions.FloatDistribution(dimension.low, dimension.high, log=dimension.log)
-
-
-def plotted_distribution(dimension: Dimension) -> Any:
-    """Whole numbers as numbers: optuna's plots would put categories on a linear axis, or sort them as text."""
-    import optuna
-
-    if dimension.choices and all(isinstance(choice, int) for choice in dimension.choices):
-        return optuna.distributions.IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
-    return exported_distribution(dimension)
 
 
 def ordinal_distribution(dimension: Dimension) -> Any:

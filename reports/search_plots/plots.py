@@ -1,8 +1,8 @@
 """Pictures of a search, as PNG files.
 
-Two need matplotlib alone and cover all trials, for they show each at its own epochs: learning curves by rung, and the
-timeline. The others are optuna's (history, parallel coordinates, slices, ranks) and the importances; each shows trials
-of one budget only, because an objective after 4 epochs and one after 30 are different quantities.
+Two cover all trials, for they show each at its own epochs: learning curves by rung, and the timeline. The others
+(history, parallel coordinates, slices, ranks, and the importances) show trials of one budget only, because an objective
+after 4 epochs and one after 30 are different quantities. The importances alone need optuna.
 
 Files: learning_curves.png, timeline.png, importance.png, and at each budget with enough trials history_E_epochs.png,
 parallel_coordinates_E_epochs.png, slice_E_epochs.png, rank_E_epochs.png.
@@ -10,22 +10,16 @@ parallel_coordinates_E_epochs.png, slice_E_epochs.png, rank_E_epochs.png.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reports.figures.style import save, save_all
 from reports.figures.trials import draw_learning_curves, draw_timeline
-from reports.search_plots.importance import FEWEST_TRIALS as FEWEST_TO_ASK
+from reports.page.report_figures import FEWEST_WEIGHED
+from reports.search_plots.budget_figures import draw_history, draw_parallel_coordinates, draw_rank, draw_slice
 from reports.search_plots.importance import compare_importances, draw_importance
-from reports.search_plots.optuna_figures import (
-    draw_history,
-    draw_parallel_coordinates,
-    draw_rank,
-    draw_slice,
-    optuna_plots,
-)
-from reports.search_plots.optuna_study import budgets, comparable_trials, require_optuna, study_at
+from reports.search_plots.optuna_study import budgets, comparable_trials, has_optuna
 from reports.search_plots.space import Dimension, covering
 from reports.trials import TrialRecord
 
@@ -41,8 +35,29 @@ _COLOURS = 128
 """Enough for lines, points and their smooth edges."""
 
 
+def write_search_plots(
+    records: Sequence[TrialRecord], dimensions: Sequence[Dimension], directory: Path, *, every_budget: bool = False
+) -> dict[str, Path]:
+    """Draw all that is known of a search; importances only where optuna is installed.
+
+    Args:
+        records: All trials.
+        dimensions: The space.
+        directory: Where the PNG files go.
+        every_budget: All budgets with at least `FEWEST_TRIALS` trials; else the largest of them alone.
+
+    Returns:
+        Name to file, as the functions below name them.
+    """
+    files = write_plain_plots(records, directory)
+    shown = budgets(records, at_least=FEWEST_TRIALS)
+    for epochs in shown if every_budget else shown[:1]:
+        files |= write_budget_plots(records, dimensions, epochs, directory)
+    return files | (write_importance_plot(records, dimensions, directory) if has_optuna() else {})
+
+
 def write_plain_plots(records: Sequence[TrialRecord], directory: Path) -> dict[str, Path]:
-    """Draw what matplotlib alone can.
+    """Draw what covers all trials.
 
     Args:
         records: All trials.
@@ -59,35 +74,10 @@ def write_plain_plots(records: Sequence[TrialRecord], directory: Path) -> dict[s
     return save_all(figures, directory, colours=_COLOURS)
 
 
-def write_optuna_plots(
-    records: Sequence[TrialRecord], dimensions: Sequence[Dimension], directory: Path, *, every_budget: bool = False
-) -> dict[str, Path]:
-    """Draw what optuna is needed for: the importances, and the plots of a budget.
-
-    Args:
-        records: All trials.
-        dimensions: The space.
-        directory: Where the PNG files go.
-        every_budget: All budgets with at least `FEWEST_TRIALS` trials; else the largest of them alone.
-
-    Returns:
-        Name to file, as `write_budget_plots` and `write_importance_plot` name them.
-
-    Raises:
-        MissingOptunaError: If optuna is not installed.
-    """
-    require_optuna()
-    shown = budgets(records, at_least=FEWEST_TRIALS)
-    files: dict[str, Path] = {}
-    for epochs in shown if every_budget else shown[:1]:
-        files |= write_budget_plots(records, dimensions, epochs, directory)
-    return files | write_importance_plot(records, dimensions, directory)
-
-
 def write_budget_plots(
     records: Sequence[TrialRecord], dimensions: Sequence[Dimension], epochs: int, directory: Path
 ) -> dict[str, Path]:
-    """Draw optuna's plots of the trials of one budget.
+    """Draw the trials of one budget.
 
     Args:
         records: All trials; those of other budgets are left out.
@@ -98,29 +88,25 @@ def write_budget_plots(
     Returns:
         Name to file: history_E_epochs, parallel_coordinates_E_epochs, slice_E_epochs, rank_E_epochs; none where fewer
         than `FEWEST_TRIALS` trials can be compared or no hyperparameter has two values.
-
-    Raises:
-        MissingOptunaError: If optuna is not installed.
     """
     trials = comparable_trials(records, epochs)
-    space = [dimension for dimension in covering(dimensions, records) if not dimension.is_fixed]
+    space = [
+        dimension
+        for dimension in covering(dimensions, records)
+        if not dimension.is_fixed and all(dimension.name in record.hyperparameters for record in trials)
+    ]
     if len(trials) < FEWEST_TRIALS or not space:
         return {}
-    study = study_at(records, epochs, space)
     about = f"{len(trials)} trials of {epochs} epochs"
-    drawings: dict[str, Callable[[Any], Figure]] = {
-        "history": lambda plots: draw_history(plots, study, [record.trial for record in trials], about),
-        "parallel_coordinates": lambda plots: draw_parallel_coordinates(plots, study, space, about),
-        "slice": lambda plots: draw_slice(plots, study, space, about),
+    figures = {
+        "history": draw_history(trials, about),
+        "parallel_coordinates": draw_parallel_coordinates(trials, space, about),
+        "slice": draw_slice(trials, space, about),
     }
     if len(space) > 1:
-        drawings["rank"] = lambda plots: draw_rank(plots, study, space, about)
-    files = {}
-    for kind, draw in drawings.items():
-        name = f"{kind}_{epochs}_epochs"
-        with optuna_plots() as plots:
-            files[name] = save(draw(plots), directory / f"{name}.png", colours=_COLOURS)
-    return files
+        figures["rank"] = draw_rank(trials, space, about)
+    named = {f"{kind}_{epochs}_epochs": figure for kind, figure in figures.items()}
+    return save_all(named, directory, colours=_COLOURS)
 
 
 def write_importance_plot(
@@ -134,7 +120,7 @@ def write_importance_plot(
     Raises:
         MissingOptunaError: If optuna is not installed.
     """
-    shown = budgets(records, at_least=FEWEST_TO_ASK)[:_PANELS]
+    shown = budgets(records, at_least=FEWEST_WEIGHED)[:_PANELS]
     found = [compare_importances(records, epochs, dimensions) for epochs in shown]
     comparisons = [comparison for comparison in found if comparison is not None]
     if not comparisons:

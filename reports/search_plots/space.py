@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from reports.trials import Hyperparameter, TrialRecord
 
@@ -38,6 +40,29 @@ class Dimension:
     def is_fixed(self) -> bool:
         """Whether there is only one value: nothing to compare."""
         return len(self.choices) == 1 or (not self.choices and self.low == self.high)
+
+    def position(self, value: Hyperparameter) -> float:
+        """Where a value lies in the whole range, 0 to 1, on the scale it was drawn on; choices stand evenly."""
+        if self.choices:
+            return self.choices.index(value) / max(1, len(self.choices) - 1)
+        low, high, place = (math.log10(each) if self.log else each for each in (self.low, self.high, float(value)))
+        return (place - low) / (high - low)
+
+    def ticks(self, most: int = 5) -> list[tuple[float, str]]:
+        """Positions to mark on its axis, with their labels: choices, decades of a log scale, ends and middle of others.
+
+        Args:
+            most: So many choices or decades at most, 2 or more.
+        """
+        if self.choices:
+            return [(self.position(value), str(value)) for value in _thinned(self.choices, most)]
+        middle = (self.low + self.high) / 2
+        if not self.log:
+            return [(self.position(value), f"{value:.3g}") for value in (self.low, middle, self.high)]
+        decades = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
+        if len(decades) < 2:
+            return [(self.position(value), f"{value:.2g}") for value in (self.low, self.high)]
+        return [(self.position(10.0**decade), f"1e{decade}") for decade in _thinned(decades, most)]
 
     @classmethod
     def of_choices(cls, name: str, choices: Sequence[Hyperparameter]) -> Dimension:
@@ -88,3 +113,7 @@ def _widened(dimension: Dimension, observed: Dimension) -> Dimension:
         return merged if merged.is_text else replace(merged, log=dimension.log and merged.low > 0)
     low, high = min(dimension.low, observed.low), max(dimension.high, observed.high)
     return replace(dimension, low=low, high=high, log=dimension.log and low > 0)
+
+
+def _thinned(values: Sequence[Any], most: int) -> Sequence[Any]:
+    return values[:: -(-len(values) // most)]

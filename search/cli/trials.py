@@ -40,7 +40,9 @@ def trials(
     run: RunArgument = None,
     sort: Annotated[Order, typer.Option(help="objective, trial or seconds.", metavar="ORDER")] = "objective",
     best: Annotated[int | None, typer.Option(help="Only the N best of the most epochs.", metavar="N", min=1)] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw the search as PNG files.")] = False,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw the search as PNG files (importances need optuna).")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for --plot (default: best/figures/search).")] = None,
     export_optuna: Annotated[
         Path | None, typer.Option(help="For optuna-dashboard: .db or .log.", metavar="FILE")
@@ -252,12 +254,8 @@ def draw_search(directory: RunDirectory, records: Sequence[TrialRecord], out: Pa
 
     Raises:
         RunError: If no trial has ended.
-        MissingOptunaError: If optuna is not installed.
     """
-    require_optuna()
-    dimensions = _dimensions(directory, records)
-    plain = reports.write_plain_plots(records, out)
-    return plain | reports.write_optuna_plots(records, dimensions, out, every_budget=True)
+    return reports.write_search_plots(records, _dimensions(directory, records), out, every_budget=True)
 
 
 def write_optuna(directory: RunDirectory, records: Sequence[TrialRecord], path: Path) -> tuple[str, ...]:

@@ -29,9 +29,8 @@ from reports import (
     write_evaluation_figures,
     write_figures,
     write_model_card,
-    write_optuna_plots,
-    write_plain_plots,
     write_report,
+    write_search_plots,
     write_summary,
 )
 from reports.errors import ReportError
@@ -39,7 +38,6 @@ from reports.evaluation.subgroups import abnormality
 from reports.page.report import render_model_card
 from reports.page.tensorboard import write_final, write_trials
 from reports.page.words import metric_titles
-from reports.search_plots.optuna_study import has_optuna
 from reports.search_plots.space import Dimension
 from reports.trials import TrialRecord
 from search.audit.audit import LeakAudit
@@ -175,6 +173,8 @@ class RunReport:
             optimizer_steps=self.outcome.winner.objective_epoch * self.settings.steps_per_epoch,
             model_file=directory.model_file.name,
             device=devices_in_words(manifest),
+            precision=f"{manifest.precision.name} ({manifest.precision.reason})" if manifest.precision.name else "",
+            bank=manifest.bank,
             seconds=seconds,
             extent=run_extent(directory, search_ended=True),
         )
@@ -225,7 +225,7 @@ class RunReport:
 
 
 def draw_search(records: Sequence[TrialRecord], dimensions: Sequence[Dimension], figures: Path) -> dict[str, Path]:
-    """Draw the figures of a search: of the largest budget alone, and without optuna fewer kinds of them.
+    """Draw the figures of a search, those of one budget for the largest alone.
 
     ``mammo-search trials --plot`` draws all.
 
@@ -237,9 +237,7 @@ def draw_search(records: Sequence[TrialRecord], dimensions: Sequence[Dimension],
     Returns:
         Name to PNG file.
     """
-    folder = figures / "search"
-    drawn = write_plain_plots(records, folder)
-    return drawn | write_optuna_plots(records, dimensions, folder) if has_optuna() else drawn
+    return write_search_plots(records, dimensions, figures / "search")
 
 
 def _in_words(finding: Finding) -> str:

@@ -165,7 +165,10 @@ def run_trunk(
         table: All images.
         progress: Shows how far it is.
     """
-    progress.fact("views", describe_banks(bank_plan))
+    bank = describe_banks(bank_plan)
+    progress.fact("views", bank)
+    if not job.directory.is_complete:
+        job.directory.update_manifest(bank=bank)
     _say_time(job, backbone, bank_plan, sizes, table, progress)
     with progress.station("trunk") as moved:
         return boundary_values(

@@ -140,6 +140,7 @@ class Manifest(_Part):
         results_version: Of the code.
         views_per_class: Stored views of an image of each class; None until they are decided.
         views_of_searches: In a nested run the same by search; None for crops, whose searches decide for themselves.
+        bank: Views and stored values in words; "" until they are decided, and in outer searches that share a bank.
         outer: In an outer search its place.
         expected: Part of the job to its seconds, as they were believed before the search; empty where nobody has
             written them down.
@@ -177,6 +178,7 @@ class Manifest(_Part):
     results_version: int
     views_per_class: Views | None
     views_of_searches: dict[str, Views] | None = None
+    bank: str = ""
     outer: OuterFold | None = None
     expected: dict[str, Annotated[float, Field(ge=0, le=1e10)]] = {}
     ended_after: Annotated[Count, Field(ge=1)] | None = None

@@ -9,6 +9,7 @@ import base64
 import fcntl
 import json
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -49,6 +50,8 @@ class Visit:
         content_width: Of the page; larger than the window where it overflows.
         cut: Tags of elements that reach over the window's right edge without an ancestor that scrolls.
         sideways: Captions of tables that one has to scroll to read.
+        bottoms: Of the elements that were asked for, where they end, in CSS pixels from the top.
+        printed: Pages of paper (A4), where that was asked for.
     """
 
     requests: list[str] = field(default_factory=list)
@@ -57,6 +60,8 @@ class Visit:
     content_width: int = 0
     cut: list[str] = field(default_factory=list)
     sideways: list[str] = field(default_factory=list)
+    bottoms: list[float] = field(default_factory=list)
+    printed: int = 0
 
 
 class Browser:
@@ -67,8 +72,26 @@ class Browser:
         self._buffer = b""
         self._sent = 0
 
-    def visit(self, page: Path, *, width: int, height: int, screenshot: Path | None = None) -> Visit:
-        """Open a file at a window size."""
+    def visit(
+        self,
+        page: Path,
+        *,
+        width: int,
+        height: int,
+        ends: str = "",
+        on_paper: bool = False,
+        screenshot: Path | None = None,
+    ) -> Visit:
+        """Open a file at a window size.
+
+        Args:
+            page: The file.
+            width: Of the window in CSS pixels.
+            height: Likewise.
+            ends: A CSS selector of elements whose lower edges are wanted.
+            on_paper: Whether to print it, too.
+            screenshot: Where a picture of the whole page goes.
+        """
         visit = Visit()
         target = self._ask("Target.createTarget", url="about:blank")["targetId"]
         session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -85,6 +108,15 @@ class Browser:
                 break
         measured = self._ask("Runtime.evaluate", session=session, expression=_MEASURE, returnByValue=True, visit=visit)
         visit.width, visit.content_width, visit.cut, visit.sideways = measured["result"]["value"]
+        if ends:
+            where = (
+                f"[...document.querySelectorAll({json.dumps(ends)})].map((one) => one.getBoundingClientRect().bottom)"
+            )
+            found = self._ask("Runtime.evaluate", session=session, expression=where, returnByValue=True, visit=visit)
+            visit.bottoms = found["result"]["value"]
+        if on_paper:
+            printed = self._ask("Page.printToPDF", session=session, paperWidth=8.27, paperHeight=11.69, visit=visit)
+            visit.printed = len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed["data"])))
         if screenshot:
             shot = self._ask("Page.captureScreenshot", session=session, captureBeyondViewport=True, visit=visit)
             screenshot.write_bytes(base64.b64decode(shot["data"]))

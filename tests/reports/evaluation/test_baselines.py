@@ -118,8 +118,11 @@ def test_page_and_card_show_winner_and_baselines_and_leave_out_what_an_older_run
     for each in words:
         assert each.replace("'", "&#39;") in page
         assert each in card
-    assert "worth it?" not in render_report(summary)
-    assert "worth it?" not in render_model_card(summary)
+    older = {name: value for name, value in summary.metrics.items() if name not in found}
+    alone = replace(summary, metrics=older)
+    assert "worth it?" not in render_report(alone)
+    assert "This run has trained none." in render_report(alone)
+    assert "worth it?" not in render_model_card(alone)
 
 
 def test_nested_differences_are_means_over_the_folds_on_resamples_within_them() -> None:

@@ -201,7 +201,7 @@ def page(summary):
 def test_the_page_says_that_it_estimates_the_procedure_and_not_the_model(page):
     assert "2/3 of the patients" in page
     assert "the figures above are not its own" in page
-    assert "Mean over 3 outer folds" in page
+    assert "mean over 3 outer folds" in page
     assert "held-out patients" not in page
     assert page.count('href="../outer-') == 3
     assert all(

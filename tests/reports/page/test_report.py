@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from reports.page.answer import checks, headline
 from reports.page.report import render_model_card, render_report, write_report
 from reports.page.run_summary import RunSummary
 from tests.support.example import example_summary, unhappy_summary
 
-SECTIONS = ("asked", "answer", "honest", "figures", "search", "errors", "reproduce")
+SECTIONS = ("answer", "honest", "asked", "settings", "reproduce", "more")
+FOLDED = ("performance", "worth", "probabilities", "thresholds", "women", "subgroups", "localisation", "checks")
+FOLDED += ("figures", "search", "errors", "files")
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "line", "circle"}
 
@@ -63,21 +66,60 @@ def test_the_report_is_one_file_that_asks_the_network_for_nothing(summary: RunSu
     assert "default-src 'none'" in html
 
 
-def test_the_sections_come_in_the_order_a_reader_asks(summary: RunSummary) -> None:
+def test_the_sections_come_in_the_order_a_reader_asks_and_the_rest_is_folded(summary: RunSummary) -> None:
     html = render_report(summary)
     places = [html.index(f'<section id="{name}">') for name in SECTIONS]
+    places += [html.index(f'<details id="{name}">') for name in FOLDED]
     assert places == sorted(places)
     assert html.index('id="errors"') > html.index('id="figure-timeline"') > html.index('id="search"')
+    assert "open" not in re.findall(r"<details[^>]*>", html)
 
 
-def test_the_answer_stands_with_its_interval_and_its_numbers(summary: RunSummary) -> None:
-    text = Reader(render_report(summary)).text
-    primary = summary.metrics["primary_auc"]
-    assert f"95 % interval [{primary['lower']:.2f}, {primary['upper']:.2f}]" in text
-    malignant = summary.metrics["class_counts"]["malignant"]
-    assert f"80 images ({malignant} malignant) of 40 held-out patients." in text
-    assert "Held-out patients evaluated once ." in text
+def test_the_answer_is_one_plain_sentence_with_the_interval_and_the_baselines_below(summary: RunSummary) -> None:
+    html = render_report(summary)
+    head, _, _ = html.partition("</h1>")
+    point, *_ = summary.metrics["by_patient"]["operating_points"]
+    said = (
+        f"Of {point['positives']} women with cancer, {point['true_positives']} were found, with "
+        f"{point['false_positives']} false alarms among {point['negatives']} others."
+    )
+    assert Reader(head.rpartition("<h1>")[2]).text == said
+    assert (point["endpoint"], point["target_specificity"]) == (summary.metrics["primary_endpoint"], 0.9)
+    table = html[html.index('<table class="cards leading">') :].partition("</table>")[0]
+    shown = [summary.metrics["primary_auc"], *(each["metrics"]["primary_auc"] for each in summary.metrics["baselines"])]
+    limits = [f"{auc['value']:.2f} [{auc['lower']:.2f}, {auc['upper']:.2f}]" for auc in shown]
+    text = Reader(f"{table}</table>").text
+    assert [text.index(each) for each in limits] == sorted(text.index(each) for each in limits)
+    text = Reader(html).text
+    assert "Held-out patients evaluated once." in text
     assert "selected, optimistic" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"positives": 1, "true_positives": 1}, "Of 1 woman with cancer, 1 was found, with "),
+        ({"true_positives": 0, "false_positives": 0}, "women with cancer, 0 were found, with 0 false alarms among"),
+        ({"positives": 0}, "of 100 pairs the image with cancer scores higher than the one without."),
+    ],
+)
+def test_the_sentence_is_right_for_one_and_for_none(summary: RunSummary, changes: dict[str, int], said: str) -> None:
+    first, *others = summary.metrics["by_patient"]["operating_points"]
+    women = {**summary.metrics["by_patient"], "operating_points": [first | changes, *others]}
+    assert said in headline(replace(summary, metrics={**summary.metrics, "by_patient": women}))
+
+
+def test_baselines_that_did_better_and_leaks_speak_against_the_answer(summary: RunSummary) -> None:
+    states = [check.state for check in checks(summary)]
+    assert "fail" in states  # the shortcut probe's
+    first, *others = summary.metrics["baselines"]
+    worse = {"primary_auc": {"value": -0.2, "lower": -0.3, "upper": -0.1}}
+    beaten = {**summary.metrics, "baselines": [first | {"difference": first["difference"] | worse}, *others]}
+    page = replace(summary, metrics=beaten)
+    (check,) = [check for check in checks(page) if "baseline" in check.text]
+    assert check.state == "fail"
+    assert "no, the linear probe did better" in check.text
+    assert '<td data-column="Is the winner better?">no, worse</td>' in render_report(page)
 
 
 def test_the_page_says_whether_the_winner_has_converged_and_what_the_primary_endpoint_would_have_named(
@@ -104,12 +146,12 @@ def test_an_older_run_s_page_says_nothing_of_convergence(summary: RunSummary) ->
     assert summary.command in text
     assert "file number alone gives abnormal AUC 0.66" in text
     assert "Labels shuffled between patients 100 times" in text
-    assert "Corrected for the choice of trial (BBC-CV, 30 candidates)" in text
+    assert "Corrected for the choice of trial (BBC-CV, a bootstrap that chooses anew among 30 candidates" in text
     assert "Can the probabilities be taken at their word?" in text
     assert "Operating points" in text
     assert "too few cases" in text
     assert "The mean of the winner's 3 fold models" in text
-    assert "--protocol nested , about 21 min" in text
+    assert "--protocol nested evaluates the procedure on every patient: about 21 min" in text
     assert "Does it look at the lesions?" in text
 
 

@@ -27,7 +27,15 @@ def pages(embedding: RunSummary, tmp_path_factory: pytest.TempPathFactory) -> li
     folder = tmp_path_factory.mktemp("pages")
     long = replace(embedding, name="a" * 90, command=f"mammo-search run --data {'/long' * 40}")
     summaries = {"happy": embedding, "unhappy": unhappy_summary(embedding), "long": long}
-    return [write_report(summary, folder / f"{name}.html") for name, summary in summaries.items()]
+    files = [write_report(summary, folder / f"{name}.html") for name, summary in summaries.items()]
+    return files + [unfolded(file) for file in files]
+
+
+def unfolded(page: Path) -> Path:
+    """The same page with its box ticked, so that all of it is laid out."""
+    ticked = page.with_stem(f"{page.stem}-unfolded")
+    ticked.write_text(page.read_text().replace('id="all"', 'id="all" checked'))
+    return ticked
 
 
 @pytest.mark.parametrize("device", WIDTHS)
@@ -41,6 +49,25 @@ def test_the_report_is_quiet_asks_for_nothing_and_fits(browser: Browser, pages: 
         assert visit.content_width <= visit.width, page.name
         assert visit.cut == [], page.name
         assert visit.sideways == [], (page.name, visit.sideways)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_answer_the_winner_and_its_baselines_are_on_the_first_screen(
+    browser: Browser, pages: list[Path], width: int, height: int
+) -> None:
+    visit = browser.visit(pages[0], width=width, height=height, ends="h1, .leading tr")
+    assert len(visit.bottoms) == 6  # the sentence, the table's head, the winner, three baselines
+    assert max(visit.bottoms) <= height
+
+
+def test_folded_the_report_prints_on_two_pages_and_ticked_with_all_that_is_in_it(
+    browser: Browser, pages: list[Path]
+) -> None:
+    folded = browser.visit(pages[0], width=1280, height=800, on_paper=True)
+    assert folded.printed == 2
+    ticked = browser.visit(unfolded(pages[0]), width=1280, height=800, ends="details figure", on_paper=True)
+    assert ticked.printed > 6
+    assert min(ticked.bottoms) > 800
 
 
 def test_the_check_sees_what_it_is_for(browser: Browser, tmp_path: Path) -> None:

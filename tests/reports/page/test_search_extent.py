@@ -111,7 +111,7 @@ def test_readings_under_other_splits_stand_beside_the_count(
     run = replace(summary, metrics=metrics, holdout_readings=readings)
     html, card = render_report(run), render_model_card(run)
     text = Reader(html).text
-    assert f"Held-out patients evaluated {said} ." in text
+    assert f"Held-out patients evaluated {said}." in text
     assert f"evaluated {said}. In brackets" in card
     assert f"patients held out of everything else, evaluated {said} |" in card
     chosen = bool(others and others["splits"])

@@ -5,20 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
+from reports.figures.classification import draw_class_metrics, draw_confusion_matrix
+from reports.figures.probabilities import draw_reliability
+from reports.figures.roc import draw_roc
+from reports.figures.style import CONTRAST
 from reports.figures.trials import draw_learning_curves, draw_timeline
+from reports.search_plots.budget_figures import draw_history, draw_parallel_coordinates, draw_rank, draw_slice
 from reports.search_plots.importance import compare_importances, draw_importance
-from reports.search_plots.optuna_figures import (
-    draw_history,
-    draw_parallel_coordinates,
-    draw_rank,
-    draw_slice,
-    optuna_plots,
-)
-from reports.search_plots.optuna_study import comparable_trials, study_at
-from reports.search_plots.plots import write_budget_plots, write_importance_plot, write_optuna_plots, write_plain_plots
+from reports.search_plots.optuna_study import comparable_trials
+from reports.search_plots.plots import write_budget_plots, write_importance_plot, write_plain_plots, write_search_plots
+from reports.search_plots.space import Dimension
+from reports.trials import TrialRecord
 from tests.support.comparing import size_of
-from tests.support.simulated import SPACE, simulated_trials
+from tests.support.simulated import SPACE, simulated_predictions, simulated_trials
 
 MOST_BYTES = 150_000
 TRIALS = simulated_trials()
@@ -50,52 +52,76 @@ def test_files_are_small_pngs_the_same_bytes_twice_and_named_by_their_budget(tmp
         assert path.read_bytes() == second[name].read_bytes()
 
 
-def test_the_slices_show_each_hyperparameter_under_its_own_name_at_one_budget() -> None:
+def test_the_slices_show_each_hyperparameter_under_its_own_name_over_its_whole_range() -> None:
     runs = comparable_trials(TRIALS, 10)
-    with optuna_plots() as plots:
-        figure = draw_slice(plots, study_at(TRIALS, 10, SPACE), SPACE, "13 trials of 10 epochs")
-        for dimension in SPACE:
-            axes = axes_named(figure, dimension.name.replace("_", " "))
-            drawn = np.asarray(axes.collections[0].get_offsets())
-            expected = [(float(r.hyperparameters[dimension.name]), r.objective) for r in runs]
-            np.testing.assert_allclose(sorted(map(tuple, drawn)), sorted(expected))
-            low, high = axes.get_xlim()
-            assert low <= dimension.low < dimension.high <= high
-    assert len(figure.axes) == len(SPACE)
+    figure = draw_slice(runs, SPACE, "13 trials of 10 epochs")
+    best = max(runs, key=lambda record: record.objective)
+    for dimension in SPACE:
+        axes = axes_named(figure, dimension.name.replace("_", " "))
+        drawn, won = (np.asarray(points.get_offsets()) for points in axes.collections)
+        expected = [(place_of(dimension, r), r.objective) for r in runs]
+        np.testing.assert_allclose(sorted(map(tuple, drawn)), sorted(expected))
+        np.testing.assert_allclose(won, [(place_of(dimension, best), best.objective)])
+        low, high = axes.get_xlim()
+        assert low < 0 < 1 < high
+    rate = axes_named(figure, "learning rate")
+    assert [label.get_text() for label in rate.get_xticklabels()] == ["1e-4", "1e-3", "1e-2", "1e-1"]
+    np.testing.assert_allclose(rate.get_xticks(), [0, 1 / 3, 2 / 3, 1])
 
 
-def test_parallel_coordinates_scale_each_line_to_its_own_axis() -> None:
+def place_of(dimension: Dimension, record: TrialRecord) -> float:
+    """Where a value lies in what was searched, not in what trials have covered."""
+    value = record.hyperparameters[dimension.name]
+    if dimension.choices:
+        return dimension.choices.index(value) / (len(dimension.choices) - 1)
+    low, high, value = np.array([dimension.low, dimension.high, value], dtype=np.float64)
+    if dimension.log:
+        low, high, value = np.log(low), np.log(high), np.log(value)
+    return float((value - low) / (high - low))
+
+
+def test_parallel_coordinates_span_the_space_and_the_best_trial_has_a_colour_of_its_own() -> None:
     runs = comparable_trials(TRIALS, 30)
-    with optuna_plots() as plots:
-        figure = draw_parallel_coordinates(plots, study_at(TRIALS, 30, SPACE), SPACE, "10 trials of 30 epochs")
-        main, _, *scales = figure.axes
-        names = [label.get_text().replace(" ", "_") for label in main.get_xticklabels()]
-        assert sorted(names[1:]) == sorted(dimension.name for dimension in SPACE)
-        low, high = main.get_ylim()
-        lines = main.collections[0].get_segments()
-        for place, (name, axes) in enumerate(zip(names[1:], scales, strict=True), start=1):
-            bottom, top = axes.get_ylim()
-            shown = sorted((line[place][1] - low) / (high - low) for line in lines)
-            values = np.array([float(record.hyperparameters[name]) for record in runs])
-            if axes.get_yscale() == "log":
-                bottom, top, values = np.log(bottom), np.log(top), np.log(values)
-            np.testing.assert_allclose(shown, sorted((values - bottom) / (top - bottom)), atol=1e-9)
+    (axes,) = draw_parallel_coordinates(runs, SPACE, "10 trials of 30 epochs").axes
+    names = [label.get_text().replace("\n", "_") for label in axes.get_xticklabels()]
+    assert names == ["objective", *(dimension.name for dimension in SPACE)]
+    lines = [line for line in axes.lines if len(line.get_ydata()) == len(names)]
+    scores = np.array([record.objective for record in runs])
+    for line, record in zip(lines, runs, strict=True):
+        heights = [(record.objective - scores.min()) / np.ptp(scores), *(place_of(each, record) for each in SPACE)]
+        np.testing.assert_allclose(line.get_ydata(), heights, atol=1e-12)
+        assert (to_hex(line.get_color()) == CONTRAST) == (record.objective == scores.max())
 
 
 def test_ranks_show_each_pair_once_and_the_history_numbers_the_trials() -> None:
     runs = comparable_trials(TRIALS, 30)
-    study = study_at(TRIALS, 30, SPACE)
-    with optuna_plots() as plots:
-        figure = draw_rank(plots, study, SPACE, "10 trials of 30 epochs")
-        assert len(figure.axes) == len(SPACE) * (len(SPACE) - 1) // 2 + 1
-        bottom_left = next(a for a in figure.axes if a.get_xlabel() and a.get_ylabel())
-        x, y = bottom_left.get_xlabel().replace(" ", "_"), bottom_left.get_ylabel().replace(" ", "_")
-        drawn = np.asarray(bottom_left.collections[0].get_offsets())
-        np.testing.assert_allclose(drawn, [(r.hyperparameters[x], r.hyperparameters[y]) for r in runs])
-        history = draw_history(plots, study, [record.trial for record in runs], "10 trials of 30 epochs")
-        (axes,) = history.axes
-        assert [label.get_text() for label in axes.get_xticklabels()] == [str(record.trial) for record in runs]
-        np.testing.assert_allclose(axes.lines[0].get_ydata(), np.maximum.accumulate([r.objective for r in runs]))
+    figure = draw_rank(runs, SPACE, "10 trials of 30 epochs")
+    assert len(figure.axes) == len(SPACE) * (len(SPACE) - 1) // 2 + 1
+    bottom_left = next(a for a in figure.axes if a.get_xlabel() and a.get_ylabel())
+    x, y = (
+        next(each for each in SPACE if each.name == name.replace("\n", "_"))
+        for name in (bottom_left.get_xlabel(), bottom_left.get_ylabel())
+    )
+    drawn = np.asarray(bottom_left.collections[0].get_offsets())
+    worst_first = sorted(runs, key=lambda record: record.objective)
+    np.testing.assert_allclose(drawn, [(place_of(x, r), place_of(y, r)) for r in worst_first])
+    np.testing.assert_allclose(bottom_left.collections[0].get_array(), np.linspace(0, 1, len(runs)))
+    (axes,) = draw_history(runs, "10 trials of 30 epochs").axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == [str(record.trial) for record in runs]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), np.maximum.accumulate([r.objective for r in runs]))
+
+
+def test_no_letter_is_smaller_than_six_points_where_a_figure_fills_half_a_page() -> None:
+    trials = comparable_trials(TRIALS, 30)
+    table = simulated_predictions()
+    figures = [draw(trials, SPACE, "10 trials") for draw in (draw_parallel_coordinates, draw_slice, draw_rank)]
+    figures += [draw_history(trials, "10 trials"), draw_learning_curves(TRIALS), draw_timeline(TRIALS)]
+    figures += [draw_importance([compare_importances(TRIALS, 30, SPACE, shuffles=1)]), draw_roc(table)]
+    figures += [draw_confusion_matrix(table), draw_class_metrics(table), draw_reliability(table, table)]
+    for figure in figures:
+        shown = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+        smallest = min(text.get_fontsize() for text in shown)
+        assert smallest * (8 / 2.54) / figure.get_figwidth() >= 6
 
 
 def test_learning_curves_have_a_panel_a_kind_of_bracket_and_a_line_a_configuration() -> None:
@@ -125,7 +151,7 @@ def test_the_importances_have_a_panel_a_budget_with_their_number_of_trials() -> 
 
 def test_too_little_draws_less_and_never_fails(tmp_path: Path) -> None:
     few = TRIALS[:3]
-    assert write_optuna_plots(few, SPACE, tmp_path) == {}
+    assert list(write_search_plots(few, SPACE, tmp_path)) == ["learning_curves", "timeline"]
     assert write_importance_plot((), SPACE, tmp_path) == {}
     assert write_plain_plots((), tmp_path) == {}
     assert list(write_plain_plots([replace(TRIALS[7], started="")], tmp_path)) == []
@@ -138,23 +164,3 @@ def test_too_little_draws_less_and_never_fails(tmp_path: Path) -> None:
     ]
     text = [replace(r, hyperparameters={"a": "xyz"[r.trial % 3], "b": r.trial % 2}) for r in TRIALS[:6]]
     assert len(write_budget_plots(text, (), 4, tmp_path)) == 4
-
-
-def test_drawing_leaves_pyplot_as_it_was() -> None:
-    import matplotlib
-    from matplotlib import pyplot
-
-    backend = matplotlib.get_backend()
-    pyplot.switch_backend("svg")
-    mine = pyplot.figure()
-    try:
-        before = dict(matplotlib.rcParams)
-        with optuna_plots() as plots:
-            draw_slice(plots, study_at(TRIALS, 30, SPACE), SPACE, "10 trials of 30 epochs")
-            assert matplotlib.get_backend() == "agg"
-        assert dict(matplotlib.rcParams) == before
-        assert pyplot.get_fignums() == [mine.number]
-        assert matplotlib.get_backend() == "svg"
-    finally:
-        pyplot.close(mine)
-        pyplot.switch_backend(backend)
