@@ -79,7 +79,7 @@ TARGETS = {
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 20_700,  # 14,000 when the house was rebuilt; what people send, what a search is worth, runs, means
+    "code lines": 20_760,  # 14,000 when the house was rebuilt; what people send, what a search is worth, runs, ends
     "circles": 0,
     "README bytes": 10_000,
 }

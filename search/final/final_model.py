@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from reports import SearchExtent, readings_text
+from reports import SearchExtent, best_trial, readings_text
+from reports.page.words import outer_convergence
 from reports.page.worth import worth_verdict
 from search.cohort import NOTICE, ROI_NOTICE
 from search.plan.execution import SearchOutcome
+from search.plan.space import Configuration
 from search.run_folder.directory import RunDirectory
+from search.run_folder.extent import run_extent
+from search.run_folder.metrics import read_metrics
+from search.run_folder.trial_log import recorded
 from search.text import duration, interval_text
 
 
@@ -85,3 +90,45 @@ class FinalModel:
             f"{metrics['class_counts'][worst]} {worst} among {metrics['n']} {noun}; "
             f"macro AUC {interval_text(metrics['macro_ovr_auc'])}"
         )
+
+
+@dataclass(frozen=True)
+class NestedModel(FinalModel):
+    """The result of a nested run.
+
+    Attributes:
+        directory: The run's folder.
+        demo: Whether it is a demonstration.
+        metrics: Means over the outer folds, each measured on patients that its search had not seen.
+        outcome: What the search on all patients found.
+        extent: How far its searches came.
+    """
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as a JSON-able dict."""
+        return super().as_json() | {"protocol": "nested", "estimates": self.metrics["estimates"]}
+
+    def _lines(self) -> list[tuple[str, str]]:
+        return [
+            ("nested estimate", self._areas(f", mean over {len(self.metrics['outer_folds'])} outer folds")),
+            ("", self.metrics["estimates"]),
+            *(("", note) for note in self.metrics["notes"]),
+            ("final configuration", self._configuration()),
+            ("cross-validated", self._selected()),
+            ("convergence", self.metrics["convergence"]["sentence"]),
+            ("", outer_convergence(self.metrics)),
+        ]
+
+
+def result_of(run: RunDirectory) -> FinalModel:
+    """The result of a complete run, from its files.
+
+    Raises:
+        RunError: If one of them is missing or has changed.
+    """
+    manifest, records = run.read_manifest(), recorded(run)
+    run.check_output(run.best / "metrics.json")
+    winner = best_trial(records)
+    outcome = SearchOutcome(records, winner, Configuration.from_values(winner.hyperparameters))
+    kind = NestedModel if manifest.protocol == "nested" and manifest.outer is None else FinalModel
+    return kind(run, manifest.demo, read_metrics(run), outcome, run_extent(run))

@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 from mammo_data import Split
 from reports import AuditResult, Evaluation, OuterFold, evaluate_nested, write_nested_figures
 from reports.evaluation.nested import nested_baselines
-from reports.page.words import outer_convergence
 from search.audit.audit import LeakAudit, audit
 from search.audit.shortcuts import Probe
 from search.cohort import Cohort
 from search.export.describe import write_run_metadata
 from search.files.atomic import write_atomic
-from search.final.final_model import FinalModel
+from search.final.final_model import NestedModel
 from search.final.finalists import read_finalists
 from search.final.finish import kept_probes
 from search.final.held_out import case_attributes, radius_cuts, read_under_other_splits, write_predictions
@@ -32,34 +31,6 @@ from search.protocols.nested.outer import OuterPredictions, outer_predictions, r
 from search.run_folder.extent import run_extent
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
-
-
-@dataclass(frozen=True)
-class NestedModel(FinalModel):
-    """The result of a nested run.
-
-    Attributes:
-        directory: The run's folder.
-        demo: Whether it is a demonstration.
-        metrics: Means over the outer folds, each measured on patients that its search had not seen.
-        outcome: What the search on all patients found.
-        extent: How far its searches came.
-    """
-
-    def as_json(self) -> dict[str, Any]:
-        """The answer as a JSON-able dict."""
-        return super().as_json() | {"protocol": "nested", "estimates": self.metrics["estimates"]}
-
-    def _lines(self) -> list[tuple[str, str]]:
-        return [
-            ("nested estimate", self._areas(f", mean over {len(self.metrics['outer_folds'])} outer folds")),
-            ("", self.metrics["estimates"]),
-            *(("", note) for note in self.metrics["notes"]),
-            ("final configuration", self._configuration()),
-            ("cross-validated", self._selected()),
-            ("convergence", self.metrics["convergence"]["sentence"]),
-            ("", outer_convergence(self.metrics)),
-        ]
 
 
 def finish_nested(

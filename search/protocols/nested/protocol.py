@@ -21,6 +21,7 @@ from search.audit.shortcuts import Probe
 from search.bit.resolve import Backbone
 from search.cohort import Cohort, search_data
 from search.files.atomic import replacing
+from search.final.final_model import NestedModel
 from search.final.finish import finish, kept_probes, retrain_and_export
 from search.final.kept import FinalStore
 from search.final.retrain import Searched
@@ -28,7 +29,7 @@ from search.job import Job
 from search.protocols.banks import SharedBanks, folds_used, own_banks, shared_banks, views_of_searches
 from search.protocols.holdout import begin, resolve_backbone, search_trials, trainer_pool
 from search.protocols.manifest import run_manifest
-from search.protocols.nested.outcome import NestedModel, finish_nested
+from search.protocols.nested.outcome import finish_nested
 from search.protocols.nested.outer import check_outer
 from search.protocols.nested.split import inner_split
 from search.run_folder.manifest import Manifest, OuterFold
