@@ -7,6 +7,7 @@ from .checks.duplicates import duplicate_pairs as duplicate_pairs
 from .checks.integrity import check as check
 from .checks.integrity_report import IntegrityReport as IntegrityReport
 from .checks.preview import contact_sheet as contact_sheet
+from .checks.preview import crop_sheet as crop_sheet
 from .checks.preview import write_contact_sheet as write_contact_sheet
 from .checks.shortcuts import Shortcut as Shortcut
 from .checks.shortcuts import grouped_scores as grouped_scores

@@ -28,6 +28,7 @@ from search.config.reading import load_config
 from search.config.schema import Config, cache_directory
 from search.errors import ConfigError, RunError
 from search.run_folder.directory import RunDirectory
+from search.run_folder.lookup import cache_folder
 from search.screen.progress import RunProgress
 
 ROI_NOTICE = (
@@ -180,6 +181,15 @@ def finished_config(run: RunDirectory) -> Config:
     if (cache_directory(config) / "prepared").is_dir():
         return config
     return config.model_copy(update={"output": config.output.model_copy(update={"cache": None})})
+
+
+def cache_for(run: RunDirectory | None) -> Path:
+    """Where films are prepared for a run's model: as ./tuner_config.toml says, else where the run did it.
+
+    Raises:
+        UserError: If one of these files is damaged.
+    """
+    return cache_folder() or cache_directory(finished_config(run) if run is not None else Config())
 
 
 def finished_cohort(run: RunDirectory, progress: RunProgress) -> tuple[Config, Cohort]:

@@ -48,3 +48,17 @@ class RunError(UserError):
     """A run's folder is not in the state that a command needs."""
 
     exit_code = 1
+
+
+class InterruptionError(UserError):
+    """The user, or the system, has ended a command.
+
+    Args:
+        said: What is left of it, in one line.
+    """
+
+    exit_code = 130
+
+    def __init__(self, said: str) -> None:
+        super().__init__(expected="to finish", found="an interruption", remedy="Type it again.")
+        self.args = (said,)

@@ -41,7 +41,7 @@ class Problem:
     blocks: bool = True
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.subject}: {self.detail}"
+        return f"{'' if self.blocks else 'note: '}{self.kind}: {self.subject}: {self.detail}"
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,11 @@ class IntegrityReport:
     unused_bits: tuple[str, ...]
     problems: tuple[Problem, ...]
 
+    @property
+    def blocking(self) -> tuple[Problem, ...]:
+        """The problems for which a run refuses the set; the others are notes."""
+        return tuple(problem for problem in self.problems if problem.blocks)
+
     def as_json(self) -> dict[str, Any]:
         """The report as one JSON document."""
         return asdict(self) | {
@@ -102,11 +107,14 @@ class IntegrityReport:
             f"{INSIDE:.0%} on the breast; not to be located: {unlocatable}",
         ]
         if self.mias:
-            lines.append(f"{self.matching_checksums} of {mias_facts.IMAGES} images have the {mias_facts.CHECKSUM_NOTE}")
+            all_match = self.matching_checksums == mias_facts.IMAGES
+            # How far the known ones are to be trusted is of interest where one differs.
+            known = "known SHA-256" if all_match else mias_facts.CHECKSUM_NOTE
+            lines.append(f"{self.matching_checksums} of {mias_facts.IMAGES} images have the {known}")
         if self.unused_bits:
             lines.append(f"grey levels by the film's own range, not by the stated bits: {_some(self.unused_bits)}")
-        count = len(self.problems)
-        lines.append(f"{count} problem{'s' if count > 1 else ''}" if count else "no problems")
+        blocking, notes = len(self.blocking), len(self.problems) - len(self.blocking)
+        lines.append("; ".join([_counted(blocking, "problem"), *([_counted(notes, "note")] if notes else [])]))
         return "\n".join(lines)
 
     def require_sound(self) -> None:
@@ -115,9 +123,8 @@ class IntegrityReport:
         Raises:
             DataError: There are problems, each in a line, that would make a search on it wrong.
         """
-        blocking = [problem for problem in self.problems if problem.blocks]
         # No number of copies hides the films that can't be used at all.
-        blocking.sort(key=lambda problem: problem.kind in _ACCEPTABLE)
+        blocking = sorted(self.blocking, key=lambda problem: problem.kind in _ACCEPTABLE)
         more = f" and {len(blocking) - 1} more problem{'s' if len(blocking) > 2 else ''}" if blocking[1:] else ""
         known = ", or, if you know better, accept it with --set data.accept_problems=true"
         if blocking:
@@ -130,6 +137,10 @@ class IntegrityReport:
             if more:
                 error.args = ("\n".join([*map(str, blocking[:MOST_LINES]), str(error)]),)
             raise error
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -67,7 +67,9 @@ class H5Source(ImageSource):
         require_room(width, height, 1, 8, str(path))
         wrong = [name for name, values in columns.items() if len(values) != rows]
         if wrong:
-            raise _unusable(path, f"{len(columns[wrong[0]])} values of {wrong[0]} for {rows} scans")
+            raise _unusable(
+                path, f"{len(columns[wrong[0]])} values of {wrong[0]} for {rows} scan{'' if rows == 1 else 's'}"
+            )
         self._rows: dict[str, list[int]] = {}
         for row, reference in enumerate(columns["REFNUM"]):
             name = film_name(f"{reference}.pgm")

@@ -5,7 +5,7 @@ An image that can't be read is an error beside its name, in its place; the image
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -27,7 +27,8 @@ class ImageFile:
     """One encoded image, or why there is none.
 
     Attributes:
-        name: Its path as the user gave it; in a folder or archive, its path there.
+        name: Its path as the user gave it; in a folder or archive its path there, behind that of the folder or archive
+            where others were named as well.
         data: The encoded bytes, or the error.
     """
 
@@ -35,26 +36,32 @@ class ImageFile:
     data: bytes | DataError
 
 
-def image_files(paths: Iterable[Path]) -> Iterator[ImageFile]:
-    """All images that paths name, one after the other, in a fixed order.
+def image_files(given: Iterable[Path | ImageFile]) -> Iterator[ImageFile]:
+    """All images that were named, one after the other, in a fixed order.
 
     Of a folder those with an image's suffix, at any depth, and DICOM files without one; of an archive the same, nested
     archives included. Hidden files, truth tables and other texts are passed over. A file that is named itself is an
     image whatever its suffix.
 
     Args:
-        paths: Files, folders and archives.
+        given: Files, folders, archives, and images that were read already.
 
     Yields:
         The images; an unreadable one, a folder without any, or a damaged archive as an error.
     """
-    for path in paths:
-        is_archive = path.is_file() and kind_of_file(path.name) != "h5" and is_archive_file(path)
+    named = tuple(given)
+    for path in named:
+        if isinstance(path, ImageFile):
+            yield path
+            continue
+        is_archive = _is_archive(path)
         if not path.is_dir() and not is_archive:
             yield ImageFile(str(path), _read(path))
             continue
+        # Of several folders images may have one name.
+        before = f"{path}/" if named[1:] else ""
         found = None
-        for found in _of_archive(path) if is_archive else _of_folder(path):
+        for found in _of_archive(path, before) if is_archive else _of_folder(path, before):
             yield found
         if found is None:
             yield ImageFile(
@@ -65,6 +72,17 @@ def image_files(paths: Iterable[Path]) -> Iterator[ImageFile]:
                     remedy="Name the folder or archive that holds them.",
                 ),
             )
+
+
+def count_images(given: Sequence[Path | ImageFile]) -> int | None:
+    """How many `image_files` gives of what was named; None where an archive would have to be read for that."""
+    # By the suffix: a list may be long, and whoever asks does not wait.
+    others = [path for path in given if isinstance(path, Path) and path.suffix.lower() not in IMAGE_SUFFIXES]
+    if any(map(_is_archive, others)):
+        return None
+    folders = [path for path in others if path.is_dir()]
+    # A folder without any is a row as well.
+    return len(given) - len(folders) + sum(max(1, len(list(_names_in(folder)))) for folder in folders)
 
 
 def paths_or_image(stream: IO[bytes]) -> tuple[Path, ...] | bytes:
@@ -89,20 +107,29 @@ def paths_or_image(stream: IO[bytes]) -> tuple[Path, ...] | bytes:
     return paths
 
 
-def _of_folder(folder: Path) -> Iterator[ImageFile]:
+def _is_archive(path: Path) -> bool:
+    return path.is_file() and kind_of_file(path.name) != "h5" and is_archive_file(path)
+
+
+def _of_folder(folder: Path, before: str) -> Iterator[ImageFile]:
+    for name in _names_in(folder):
+        yield ImageFile(before + name, _read(folder / name))
+
+
+def _names_in(folder: Path) -> Iterator[str]:
     for name in files_below(folder):
         path = folder / name
         if _may_be_image(name) and path.is_file() and (path.suffix or is_dicom(first_bytes(path, 132))):
-            yield ImageFile(name, _read(path))
+            yield name
 
 
-def _of_archive(path: Path) -> Iterator[ImageFile]:
+def _of_archive(path: Path, before: str) -> Iterator[ImageFile]:
     try:
         for member in archive_members(path):
             if _may_be_image(member.path):
                 data = member.read()
                 if PurePosixPath(member.path).suffix or is_dicom(data):
-                    yield ImageFile(member.path, data)
+                    yield ImageFile(before + member.path, data)
     except DataError as error:
         yield ImageFile(str(path), error)
 

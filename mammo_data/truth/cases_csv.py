@@ -271,10 +271,11 @@ def _in_classes(
     for line in lines:
         numbers.setdefault(line["label"], []).append(line.number)
     classes = order_classes(numbers, location, stated)
-    if not (2 if complete else 1) <= len(classes.names) <= MOST_CLASSES:
+    count = len(classes.names)
+    if not (2 if complete else 1) <= count <= MOST_CLASSES:
         raise DataError(
             expected=f"2 to {MOST_CLASSES} classes",
-            found=f"{len(classes.names)} different labels in {location}",
+            found=f"{'one label' if count == 1 else f'{count} different labels'} in {location}",
             remedy="Correct the label column.",
         )
     named = [replace(line, cells={**line.cells, "label": classes.of_word[line["label"]]}) for line in lines]

@@ -25,10 +25,10 @@ _LONGEST_VALUE = 40
 def compare(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN", help="Two runs or more; the first is the measure.", autocompletion=complete_run),
+        typer.Argument(metavar="RUN", help="Two or more, each compared with the first.", autocompletion=complete_run),
     ],
     unpaired: Annotated[bool, typer.Option("--unpaired", help="Runs on other women, too: wider intervals.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Also draw it, as this PNG.", metavar="FILE")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw it into this PNG.", metavar="FILE")] = None,
     json: Json = False,
 ) -> None:
     """Compare complete runs on the same held-out women.
@@ -43,7 +43,7 @@ def compare(
         raise ConfigError(
             expected="two runs or more, each once",
             found=", ".join(runs),
-            remedy="Name the run that is the measure, then others.",
+            remedy="Name the run to compare with first, then the others.",
         )
     if plot and plot.suffix != ".png":
         raise ConfigError(expected="a .png file for --plot", found=str(plot), remedy="Change its ending.")

@@ -1,4 +1,4 @@
-"""Offers of the shell behind the Tab key: names of runs, and paths of settings.
+"""Offers of the shell behind the Tab key: names of runs, paths of settings, and the words that a setting may be.
 
 Each Tab starts a new process, so nothing here imports more than it needs, and whatever goes wrong offers nothing: a
 shell shows no errors while it completes.
@@ -6,16 +6,23 @@ shell shows no errors while it completes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from search.bit.family import DEFAULT_BACKBONE, FAMILY
 from search.config.schema import Config
 from search.errors import UserError
 from search.run_folder.lookup import all_runs
 
+Offer = Callable[[str], list[str]]
+"""From what was typed to what may be meant."""
+SOURCES = ("auto", *FAMILY[DEFAULT_BACKBONE].places)
+"""Words that stand for a source of weights; a shell offers files where none of them is meant."""
 
-def complete_run(incomplete: str) -> list[str]:
+
+def complete_name(incomplete: str) -> list[str]:
     """Names of the runs that begin with what was typed, the one last worked on first."""
     try:
         return [run.name for run in all_runs() if run.name.startswith(incomplete)]
@@ -23,9 +30,43 @@ def complete_run(incomplete: str) -> list[str]:
         return []
 
 
+def complete_run(incomplete: str) -> list[str]:
+    """`complete_name`, and outer searches as well once it is clear of which run."""
+    names = complete_name(incomplete)
+    meant = names if len(names) == 1 else [incomplete.partition("/")[0]]
+    try:
+        outer = [search.name for run in all_runs() if run.name in meant for search in run.outer_searches]
+    except (UserError, OSError):
+        return names
+    return names + [name for name in outer if name.startswith(incomplete)]
+
+
 def complete_setting(incomplete: str) -> list[str]:
-    """Paths of settings that begin with what was typed, each with its "=" behind it."""
+    """Paths of settings that begin with what was typed, each with its "="; behind that the words that it may be."""
+    path, sign, value = incomplete.partition("=")
+    if sign:
+        return [f"{path}={word}" for word in complete_word(path)(value)]
     return [f"{path}=" for path in _setting_paths(Config(), "") if path.startswith(incomplete)]
+
+
+def complete_word(path: str) -> Offer:
+    """Offers the words that a setting may be; none where it is no choice."""
+    annotation: Any = Config
+    for part in path.split("."):
+        is_table = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        field = annotation.model_fields.get(part) if is_table else None
+        annotation = field and field.annotation
+    words = ("true", "false") if annotation is bool else get_args(annotation)
+    return one_of(*(word for word in words if isinstance(word, str)))
+
+
+def one_of(*words: str) -> Offer:
+    """Offers some words."""
+
+    def offer(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return offer
 
 
 def _setting_paths(model: BaseModel, prefix: str) -> Iterator[str]:

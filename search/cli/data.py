@@ -17,14 +17,12 @@ DEFAULT_FOLDER = Path("data/images")
 PROBLEMS_FOUND = 3
 DataArgument = Annotated[
     Path | None,
-    typer.Argument(
-        metavar="DATA", help="Folder, archive or HDF5 file of the images.", show_default=str(DEFAULT_FOLDER)
-    ),
+    typer.Argument(metavar="DATA", help="Folder, archive or HDF5 file.", show_default=str(DEFAULT_FOLDER)),
 ]
 
 
 def fetch(
-    to: Annotated[Path, typer.Option(help="Folder that the films go to.")] = DEFAULT_FOLDER,
+    to: Annotated[Path, typer.Option(help="Folder for the films.")] = DEFAULT_FOLDER,
     url: Annotated[str | None, typer.Option(help="Address of all-mias.tar.gz (default: the known mirrors).")] = None,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", help="Give up after so long without a byte.", min=0.01)
@@ -37,13 +35,13 @@ def fetch(
 
     Example: mammo-search data fetch
     """
-    from mammo_data.fetch.download import CHECKSUM_NOTE, LICENCE_NOTICE, fetch_mias
+    from mammo_data.fetch.download import LICENCE_NOTICE, fetch_mias
 
     messages().out(LICENCE_NOTICE, highlight=False)
     with bar("download", size=True) as moved:
         fetched = fetch_mias(to, urls=(url,) if url else (), timeout=timeout, progress=moved)
     what = f"fetched from {fetched.url}" if fetched.downloaded else "all there already"
-    text = f"{fetched.directory}: {fetched.files} files, each with its {CHECKSUM_NOTE}; {what}"
+    text = f"{fetched.directory}: {fetched.files} files, each with its known SHA-256; {what}"
     show_json(fetched.as_json()) if json else show(text)
 
 
@@ -57,16 +55,20 @@ def check(
 ) -> None:
     """Look for missing, damaged, altered, duplicate or mislabelled films.
 
-    Each problem is a line, and the exit code is 3 if there is any.
+    Each problem and note is a line; the exit code is 3 if a run would refuse the set.
 
     Example: mammo-search data check all-mias.tar.gz
     """
-    source = _source(context)
+    from search.cohort import job_source
+
+    # The films that a run with the same flags and settings would take, its order of the classes with them.
+    source = job_source(settings.resolve_settings(context.params))
     with bar("check") as moved:
         report = mammo_data.check(source, progress=moved)
     show_json(report.as_json()) if json else show(report.as_text())
     if report.problems:
-        complain("\n".join(str(problem) for problem in report.problems))
+        complain("\n".join(map(str, report.problems)))
+    if report.blocking:
         raise typer.Exit(PROBLEMS_FOUND)
 
 
@@ -74,25 +76,38 @@ def preview(
     context: typer.Context,
     data: DataArgument = None,
     info: Info = None,
-    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("contact_sheet.png"),
-    image: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="An image to show, repeatable (default: all).")
-    ] = None,
+    mode: Mode = None,
+    config: ConfigFile = None,
+    assignments: Assignments = None,
+    out: Annotated[Path, typer.Option(help="PNG to write [contact_sheet.png].", show_default=False)] = Path(
+        "contact_sheet.png"
+    ),
+    image: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A film to show, repeatable [all].")] = None,
     side: Annotated[int, typer.Option(metavar="N", help="Side of a thumbnail in pixels.", min=32, max=2048)] = 192,
-    columns: Annotated[int, typer.Option(metavar="N", help="Thumbnails in a row.", min=1, max=100)] = 14,
+    columns: Annotated[
+        int, typer.Option(metavar="N", help="Films in a row [14].", show_default=False, min=1, max=100)
+    ] = 14,
 ) -> None:
     """Draw a contact sheet: outlines of the breast, crop boxes, circles.
 
-    What is no film is named, a line each, and the exit code is 3 then.
+    With --mode roi it shows crops. The exit code is 3 if something is no film.
 
     Example: mammo-search data preview all-mias.tar.gz --image mdb001 --side 600
     """
-    source = _source(context)
-    table = mammo_data.load_cases(source)
-    with bar("preview") as moved:
-        sheet, refused = mammo_data.contact_sheet(
-            source, table, image_ids=image, side=side, columns=columns, progress=moved
-        )
+    from search.cohort import job_source
+    from search.protocols.run import crops_of
+
+    resolved = settings.resolve_settings(context.params)
+    refused: tuple[DataError, ...] = ()
+    if resolved.data.mode == "roi":
+        sheet = mammo_data.crop_sheet(crops_of(resolved), image_ids=image, side=side, columns=columns)
+    else:
+        source = job_source(resolved)
+        table = mammo_data.load_cases(source)
+        with bar("preview") as moved:
+            sheet, refused = mammo_data.contact_sheet(
+                source, table, image_ids=image, side=side, columns=columns, progress=moved
+            )
     show(str(mammo_data.write_contact_sheet(sheet, out)))
     if refused:
         complain(str(DataError.of_all(refused)))
@@ -129,7 +144,7 @@ def audit(
     output: Annotated[Path | None, typer.Option(help="Also write audit.json here.")] = None,
     json: Json = False,
 ) -> None:
-    """Ask what leaks between the sides of a split.
+    """Check whether anything leaks between the sides of a split.
 
     The exit code is 3 if anything leaks.
 
@@ -142,10 +157,3 @@ def audit(
     show_json(found.as_dict()) if json else show(found.as_text())
     if found.leaks:
         raise typer.Exit(PROBLEMS_FOUND)
-
-
-def _source(context: typer.Context) -> mammo_data.ImageSource:
-    """The films that a run with the same flags and settings would take, its order of the classes with them."""
-    from search.cohort import job_source
-
-    return job_source(settings.resolve_settings(context.params))

@@ -20,7 +20,7 @@ def evaluate(
     leave_out_known: Annotated[
         bool, typer.Option("--leave-out-known", help="Leave out the model's own patients.")
     ] = False,
-    predictions: Annotated[Path | None, typer.Option(help="Also write the probabilities.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Also write the probabilities, as CSV.")] = None,
     threshold: Threshold = None,
     at_sensitivity: AtSensitivity = None,
     at_specificity: AtSpecificity = None,
@@ -40,6 +40,10 @@ def evaluate(
             expected="--data with --info or --leave-out-known", found="no --data", remedy="Add it, or leave them out."
         )
     file = find_model_at(model, threshold, at_sensitivity, at_specificity)
+    if data is None:
+        file.require_held_out_patients()
+    else:
+        file.metadata.require_whole_images()
     with quiet_libraries() as terminal:
         start_tensorflow(deterministic=True)
         from search.predict.evaluate import evaluate_model

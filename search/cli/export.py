@@ -30,8 +30,8 @@ def export(
 ) -> None:
     """Write a run's model as Keras file, SavedModel or ONNX.
 
-    Input: prepared images, float32 [n, size, size, 1] in 0 … 255. Compared with Keras on 16. NAME.json beside it says
-    preparation, classes, thresholds. A mean of seeds is trained on the run's films, once; --model single is there.
+    It takes prepared images, float32 [n, size, size, 1] in 0 … 255; NAME.json beside it says how to prepare them, and
+    has classes and thresholds. It is compared with Keras on 16 images. A mean of several models is trained first, once.
 
     Example: mammo-search export demo --format onnx --out model.onnx
     """

@@ -21,15 +21,17 @@ def init(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="File to write, or the folder to write it into.")] = Path(
         "tuner_config.toml"
     ),
+    advanced: Annotated[bool, typer.Option("--all", help="Every setting, advanced ones too.")] = False,
     run: Annotated[
         str | None,
         typer.Option("--from", metavar="RUN", help="Take a run's settings.", autocompletion=complete_run),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write tuner_config.toml, every setting with what it does.
+    """Write tuner_config.toml, with what each setting does.
 
-    `mammo-search run` reads it from the current folder by itself.
+    Without --all it has what people change. `mammo-search run` reads it from the
+    current folder by itself.
 
     Example: mammo-search init --from demo again.toml
     """
@@ -38,10 +40,12 @@ def init(
         from search.run_folder.lifecycle import checked_config
 
         directory = find_run(run)
-        config = load_config(checked_config(directory))
-        if directory.read_manifest().demo:
+        config, manifest = load_config(checked_config(directory)), directory.read_manifest()
+        if manifest.outer is not None:
+            heading = f"# Settings of {manifest.outer}; with them mammo-search run does all of its searches.\n"
+        if manifest.demo:
             # Its films are drawn, not read from data.path.
-            heading = "# Settings of a demonstration: mammo-search run --demo --config FILE takes them.\n"
+            heading += "# Settings of a demonstration: mammo-search run --demo --config FILE takes them.\n"
     file = path / NAME if path.is_dir() else path
     if file.exists() and not force:
         raise ConfigError(
@@ -52,7 +56,7 @@ def init(
             expected="an existing folder", found=str(file.parent), remedy="Make it, or name another file."
         )
     try:
-        write_atomic(file, heading + commented_toml(config))
+        write_atomic(file, heading + commented_toml(config, advanced=advanced))
     except OSError as error:
         raise ConfigError(
             expected="a file that can be written", found=f"{file}: {error.strerror}", remedy="Name another file."

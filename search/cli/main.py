@@ -1,6 +1,6 @@
 """The command line's entry point: the table of commands, and errors as one line and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 data or weights, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 usage or settings, 3 data or weights, 4 some films failed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from search.cli.status import status
 from search.cli.tensorboard import tensorboard
 from search.cli.trials import trials
 from search.cli.weights import depths, fetch_weights, list_weights, verify
-from search.errors import UserError
+from search.errors import InterruptionError, UserError
 from search.machine.environment import (
     FOR_ARRAYS,
     FOR_FILMS,
@@ -38,12 +38,21 @@ from search.machine.environment import (
     silence_stdout,
 )
 from search.machine.failures import first_line, is_out_of_memory
-from search.run_folder.interruption import ignore_interruptions
+from search.run_folder.interruption import ignore_interruptions, interrupted_once
 from search.screen.output import complain, show
 from search.text import VERSION, program
 
 INTERRUPTED = 130
 _WITHOUT_FILMS = ("init", "status")
+_PLAIN = {
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "expected a whole number",
+    "Input should be a valid number, unable to parse string as a number": "expected a number",
+    "Input should be greater than or equal to": "expected at least",
+    "Input should be less than or equal to": "expected at most",
+    "Input should be": "expected",
+}
+"""Words of the parser's libraries to those that are said."""
 COMMANDS = (run, init, status, trials, tensorboard, compare, export, evaluate, predict, report, doctor)
 DATA_COMMANDS = (fetch, check, preview, phantom, audit)
 WEIGHTS_COMMANDS = (fetch_weights, verify, depths, list_weights)
@@ -68,6 +77,13 @@ class _Command(_BareFlags, TyperCommand):
 
 class _Group(_BareFlags, TyperGroup):
     """A group of commands with such a help."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Do what was typed; of Ctrl-C typer would make an exit code without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise InterruptionError("interrupted") from None
 
 
 def _group(help: str, commands: Iterable[Callable[..., None]], **others: Any) -> typer.Typer:
@@ -125,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     listener = Listener(f"mammo-search {given[0]}" if given else "", waits=complain, notes=complain)
     try:
         # Not standalone: its handling of Ctrl-C and of errors is the part that is done differently here.
-        with heard_by(listener):
+        with interrupted_once(), heard_by(listener):
             code = app([word for word in given if word != "--debug"], prog_name="mammo-search", standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
         complain("interrupted")
@@ -153,6 +169,8 @@ def _show_error(error: Exception) -> int:
             error.show()  # type: ignore[attr-defined]
             return code
         text = " ".join(error.format_message().split())
+        for words, plain in _PLAIN.items():
+            text = text.replace(words, plain)
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "mammo-search"
         text = f"{text}{'' if text.endswith(('.', '?')) else '.'} See: {command} --help"
@@ -162,7 +180,9 @@ def _show_error(error: Exception) -> int:
         where = f"{error.filename}: " if error.filename else ""
         text = f"Expected files that can be read and written; found {where}{error.strerror}. {_remedy(error)}"
     else:
-        text = f"unexpected {type(error).__name__}: {text} (the same with --debug shows where; please report it)"
+        text = (
+            f"unexpected {type(error).__name__}: {text}. Add --debug to see where it comes from, and please report it."
+        )
     complain(text)
     return code
 

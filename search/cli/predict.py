@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +12,9 @@ import mammo_data
 from search.cli.settings import AtSensitivity, AtSpecificity, Threshold, run_argument
 from search.machine.libraries import quiet_libraries, start_tensorflow
 from search.screen.output import messages
+
+ALL_FAILED, SOME_FAILED = 3, 4
+"""Exit codes where images could not be predicted."""
 
 
 def predict(
@@ -33,38 +35,32 @@ def predict(
 ) -> None:
     """Predict films: probabilities and decisions.
 
-    On standard input (-) an image, or paths. What is no film is told in its row.
+    With - an image, or paths, from stdin. Exit code 4 if some fail, 3 if all do.
 
     Example: mammo-search predict demo films/ --out predictions.csv
     """
     from search.predict.own_point import find_model_at
 
+    if json and format not in (None, "jsonl"):
+        raise typer.BadParameter("expected --json or --format; found both")
     usual = "table" if out is None and sys.stdout.isatty() else "csv"
     kind = "jsonl" if json else format or usual
-    files, file = _files(images), find_model_at(model, threshold, at_sensitivity, at_specificity)
+    # Standard input first and at once: what is wrong with it is said before anything heavy starts.
+    given, file = _given(images), find_model_at(model, threshold, at_sensitivity, at_specificity)
     file.metadata.require_whole_images()
     with quiet_libraries() as terminal:
         start_tensorflow(deterministic=False)
         from search.predict.predict import predict_to_rows
 
-        all_failed = predict_to_rows(file, files, messages(terminal), format=kind, out=out, cam=cam)
-    if all_failed:
-        raise typer.Exit(3)
+        predicted, failed = predict_to_rows(file, given, messages(terminal), format=kind, out=out, cam=cam)
+    if failed:
+        raise typer.Exit(SOME_FAILED if predicted else ALL_FAILED)
 
 
-def _files(images: list[str]) -> Iterator[mammo_data.ImageFile]:
+def _given(images: list[str]) -> list[Path | mammo_data.ImageFile]:
+    """What was named, with what standard input holds in the place of "-"."""
     from mammo_data.sources.image_files import paths_or_image
 
-    # Standard input first and at once: what is wrong with it is said before anything heavy starts.
-    given = paths_or_image(sys.stdin.buffer) if "-" in images else b""
-
-    def named() -> Iterator[mammo_data.ImageFile]:
-        for image in images:
-            if image != "-":
-                yield from mammo_data.image_files([Path(image)])
-            elif isinstance(given, bytes):
-                yield mammo_data.ImageFile("-", given)
-            else:
-                yield from mammo_data.image_files(given)
-
-    return named()
+    read = paths_or_image(sys.stdin.buffer) if "-" in images else ()
+    piped = [mammo_data.ImageFile("-", read)] if isinstance(read, bytes) else read
+    return [each for image in images for each in (piped if image == "-" else [Path(image)])]

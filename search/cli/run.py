@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from search.cli import settings
-from search.cli.completion import complete_run
+from search.cli.completion import complete_name, one_of
 from search.cli.settings import Assignments, ConfigFile, Demo, ImageSize, Info, Json, Mode, SplitFile, Weights
 from search.errors import ConfigError, UserError
 from search.run_folder.directory import RunDirectory
@@ -17,35 +17,39 @@ from search.run_folder.lookup import find_run
 from search.screen.output import messages, show, show_json
 from search.text import program
 
+_DEVICES = one_of("auto", "cpu", "gpu")
+
 
 def run(
     context: typer.Context,
-    max_trials: Annotated[int | None, typer.Option(help="Bound on the trials; all are planned first.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Start no trial later than this.")] = None,
+    max_trials: Annotated[int | None, typer.Option(help="At most so many trials; planned first.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Start no trial after so many minutes.")] = None,
     data: settings.Data = None,
     info: Info = None,
     mode: Mode = None,
-    protocol: Annotated[str | None, typer.Option(help="holdout, or nested: everybody, longer.")] = None,
+    protocol: settings.Protocol = None,
     demo: Demo = False,
     config: ConfigFile = None,
     assignments: Assignments = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run.", autocompletion=complete_run)] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Insist on an unfinished run.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Replace a run of that name.")] = False,
-    accept_device: Annotated[bool, typer.Option("--accept-device", help="Go on with it on another GPU.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, gpu or gpu:0,2.", show_default=False)] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Processes that train, a GPU each.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run.", autocompletion=complete_name)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Only go on with a run; begin none.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete a run of that name first.")] = False,
+    accept_device: Annotated[bool, typer.Option("--accept-device", help="Go on, though on another GPU.")] = False,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, gpu or gpu:0,2 [auto].", show_default=False, autocompletion=_DEVICES)
+    ] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Training processes, a GPU each.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="They work on this Ray cluster.")] = None,
     backbone: settings.Backbone = None,
     weights: Weights = None,
     image_size: ImageSize = None,
-    folds: Annotated[int | None, typer.Option(help="Folds a trial is validated on.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds that each trial is validated on.")] = None,
     split: SplitFile = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
-    embed_images: Annotated[bool, typer.Option("--embed-images", help="Show images in the report.")] = False,
+    embed_images: Annotated[bool, typer.Option("--embed-images", help="Put held-out images into the report.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The answer and errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line an epoch, and the log.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the answer, and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also a line an epoch, and the log.")] = False,
     json: Json = False,
 ) -> None:
     """Search, retrain, evaluate and export; typed again, it goes on.

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from search.cli.completion import complete_run, complete_setting
+from search.cli.completion import SOURCES, complete_run, complete_setting, complete_word, one_of
 from search.config.reading import resolve
 from search.config.schema import Config
 from search.errors import ConfigError
@@ -27,23 +27,28 @@ def run_argument(help: str, metavar: str = "RUN") -> Any:
 RunArgument = Annotated[str | None, run_argument("Name of a run, or its folder; default: the newest.")]
 """The RUN of a command that takes the newest run where none is named."""
 Data = Annotated[Path | None, typer.Option(help="Folder or archive of the images.")]
-Info = Annotated[Path | None, typer.Option(help="Info.txt, if it lies elsewhere.")]
-Mode = Annotated[str | None, typer.Option(help="whole images, or roi: crops (easier).")]
-Demo = Annotated[bool, typer.Option("--demo", help="Synthetic data, small backbone; offline.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings [./tuner_config.toml].")]
+Info = Annotated[Path | None, typer.Option(help="Info.txt, if it is elsewhere.")]
+_MODES, _PROTOCOLS, _NAMES = map(complete_word, ("data.mode", "split.protocol", "backbone.name"))
+_SOURCES = one_of(*SOURCES, "random")
+Mode = Annotated[str | None, typer.Option(help="whole, or roi: crops, an easier task.", autocompletion=_MODES)]
+Demo = Annotated[bool, typer.Option("--demo", help="Synthetic films, small network; offline.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file [./tuner_config.toml].")]
 Assignments = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Any other: space.dropout.max=0.6", autocompletion=complete_setting
+        "--set", metavar="KEY=VALUE", help="Another setting: space.dropout.max=0.6", autocompletion=complete_setting
     ),
 ]
-Backbone = Annotated[str | None, typer.Option(help="bit-m-r50x1, bit-s-r50x1, bit-m-r101x1, …")]
-Weights = Annotated[str | None, typer.Option(help="auto, tf-hub, npz, …, random or file.")]
+Backbone = Annotated[str | None, typer.Option(help="bit-m-r50x1, bit-s-r50x1, …", autocompletion=_NAMES)]
+Weights = Annotated[str | None, typer.Option(help="auto, tf-hub, npz, …, random or a file.", autocompletion=_SOURCES)]
 ImageSize = Annotated[int | None, typer.Option(help="Side of prepared images in pixels.")]
-SplitFile = Annotated[Path | None, typer.Option(help="Use this split.csv; draw none.")]
-Threshold = Annotated[float | None, typer.Option(help="Own point: from this probability on.")]
-AtSensitivity = Annotated[float | None, typer.Option(help="Own point: of this sensitivity.")]
-AtSpecificity = Annotated[float | None, typer.Option(help="Own point: of this specificity.")]
+SplitFile = Annotated[Path | None, typer.Option(help="Use this split.csv instead of drawing.")]
+Threshold = Annotated[float | None, typer.Option(help="Your own point: this probability.")]
+AtSensitivity = Annotated[float | None, typer.Option(help="Your own point: this sensitivity.")]
+AtSpecificity = Annotated[float | None, typer.Option(help="Your own point: this specificity.")]
+Protocol = Annotated[
+    str | None, typer.Option(help="holdout, or nested: tests on everybody.", autocompletion=_PROTOCOLS)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 
@@ -83,7 +88,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise ConfigError(
             expected="the path of a setting, as --set search.max_trials=40",
             found=repr(text),
-            remedy="Put its section before it; `mammo-search init` writes a file with all of them.",
+            remedy="Put its section before it; `mammo-search init --all` writes a file with all of them.",
         )
     try:
         table = tomllib.loads(f"value = {written}")

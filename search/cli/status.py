@@ -55,8 +55,10 @@ def status_text(status: RunStatus) -> str:
     """One run as lines of text."""
     best = status.best
     ended = f", completed {_clock(status.finished)}" if status.finished else ""
+    about = [str(status.outer)] if status.outer else []
+    about += ["demonstration on synthetic images"] if status.demo else []
     lines = (
-        ("run", f"{status.path}{'  (demonstration on synthetic images)' if status.demo else ''}"),
+        ("run", f"{status.path}  ({'; '.join(about)})" if about else status.path),
         ("state", _state(status)),
         ("error", status.error),
         ("began", status.created and f"{_clock(status.created)}{ended}"),

@@ -39,15 +39,17 @@ Order = Literal["objective", "trial", "seconds"]
 def trials(
     run: RunArgument = None,
     sort: Annotated[Order, typer.Option(help="objective, trial or seconds.", metavar="ORDER")] = "objective",
-    best: Annotated[int | None, typer.Option(help="Only the N best of the most epochs.", metavar="N", min=1)] = None,
+    best: Annotated[
+        int | None, typer.Option(help="Only the N best trials of the most epochs.", metavar="N", min=1)
+    ] = None,
     plot: Annotated[
         bool, typer.Option("--plot", help="Draw the search as PNG files (importances need optuna).")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for --plot (default: best/figures/search).")] = None,
     export_optuna: Annotated[
-        Path | None, typer.Option(help="For optuna-dashboard: .db or .log.", metavar="FILE")
+        Path | None, typer.Option(help="A file for optuna-dashboard, .db or .log.", metavar="FILE")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write them, a row each.", metavar="FILE")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the trials as CSV, a row each.", metavar="FILE")] = None,
     json: Json = False,
 ) -> None:
     """List the trials of a search, best first.
@@ -74,7 +76,8 @@ def trials(
         show(str(path))
     if export_optuna:
         address = f"sqlite:///{export_optuna}" if export_optuna.suffix in SQLITE_SUFFIXES else str(export_optuna)
-        show(f"{export_optuna}: {len(studies)} studies; look at them with: optuna-dashboard {address}")
+        count = f"{len(studies)} stud{'y' if len(studies) == 1 else 'ies'}"
+        show(f"{export_optuna}: {count}; look at it with: optuna-dashboard {address}")
 
 
 def listed(records: Sequence[TrialRecord], *, sort: Order, best: int | None) -> tuple[TrialRecord, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.bit.family import FAMILY, architecture_of, backbone_source
+from search.cli.completion import SOURCES, complete_word, one_of
 from search.cli.settings import Json
 from search.machine.libraries import quiet_libraries
 from search.screen.output import bar, messages, show, show_json
@@ -15,12 +16,13 @@ from search.screen.output import bar, messages, show, show_json
 if TYPE_CHECKING:
     from search.bit.weights import BitWeights
 
-Backbone = Annotated[str, typer.Option(help="bit-m-r50x1, bit-s-r50x1, bit-m-r101x1 or bit-s-r101x1.")]
+_NAMES, _FROM = complete_word("backbone.name"), one_of(*SOURCES)
+Backbone = Annotated[str, typer.Option(help="bit-m-r50x1, bit-s-r50x1, bit-m-r101x1, …", autocompletion=_NAMES)]
 
 
 def fetch_weights(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="auto, tf-hub, kaggle, npz, timm, address or file.")
+        str, typer.Argument(metavar="SOURCE", help="auto, tf-hub, npz, …, address or file.", autocompletion=_FROM)
     ] = "auto",
     backbone: Backbone = "bit-m-r50x1",
     output: Annotated[Path | None, typer.Option(help="Also write a .safetensors file.")] = None,
@@ -61,7 +63,7 @@ def verify(
 
 
 def depths(
-    backbone: Annotated[str, typer.Option(help="bit-m-r50x1, bit-m-r101x1, …, bit-small.")] = "bit-m-r50x1",
+    backbone: Backbone = "bit-m-r50x1",
     json: Json = False,
 ) -> None:
     """Show what each unfreeze depth trains: first unit, parameters.

@@ -9,6 +9,8 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from datetime import date, time
+from pathlib import PurePath
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -18,10 +20,26 @@ from pydantic_core import ErrorDetails
 from search.config.schema import Config
 
 Location = tuple[int | str, ...]
-_LIMIT = re.compile(r"^Input should be (?=greater|less)")
 # A check that spans settings has no place of its own; its message begins with the setting that it blames.
 _BLAMED = re.compile(r"([a-z0-9_]+(?:\.[a-z0-9_]+)+): ")
-_NONE = {"missing": "a value", "too_short": "at least one"}
+_WORDS = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list, such as [1, 2]"),
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "a table"),
+    "string_type": "a text in quotes",
+    "path_type": "a path in quotes",
+    "finite_number": "a finite number",
+    "literal_error": "{expected}",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "missing": "a value",
+    "too_short": "at least one",
+}
+"""What was expected, by pydantic's type of the mistake."""
 _MOST_LINES = 2_000
 
 
@@ -44,7 +62,9 @@ def error_lines(error: ValidationError, *, file: str | None, text: str, origins:
         # A list whose items are all wrong counts as empty as well.
         if item["type"] == "too_short" and any(other["loc"][:-1] == item["loc"] for other in items):
             continue
-        location, message = item["loc"], _message(item)
+        location, message = item["loc"], plain_message(item)
+        if item["type"] == "extra_forbidden":
+            message += nearest(location)
         if len(location) < 2 and (blamed := _BLAMED.match(message)):
             location = tuple(blamed[1].split("."))
             message = message[blamed.end() :]
@@ -68,26 +88,29 @@ def nearest(location: Location) -> str:
     return f"; known are {', '.join(known)}"
 
 
-def _message(item: ErrorDetails) -> str:
+def plain_message(item: ErrorDetails) -> str:
+    """What pydantic found, as it is said to a person: what was expected, and what was found."""
     if item["type"] == "extra_forbidden":
-        return f"unknown key{nearest(item['loc'])}"
-    if item["type"] in _NONE:
-        return f"expected {_NONE[item['type']]}; found none"
-    if item["type"] in ("model_type", "model_attributes_type"):
-        return f"expected a table; found {_shown(item['input'])}"
-    message = _LIMIT.sub("expected a value ", item["msg"]).removeprefix("Value error, ")
-    message = message.replace("Input should be ", "expected ")
-    message = message[0].lower() + message[1:]
-    if isinstance(item["input"], dict | BaseModel):
-        return message
+        return "unknown key"
+    if (words := _WORDS.get(item["type"])) is None:  # mostly one of the schema's own checks, which say both
+        return item["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
+    limits = {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in item.get("ctx", {}).items()}
+    message = f"expected {words.format(**limits)}; found "
+    if item["type"] in ("missing", "too_short"):
+        return f"{message}none"
     close = []
     if item["type"] == "literal_error":
-        close = difflib.get_close_matches(str(item["input"]), re.findall(r"'([^']*)'", message), n=1)
-    return f"{message}; found {_shown(item['input'])}" + (f"; did you mean {close[0]!r}?" if close else "")
+        close = difflib.get_close_matches(str(item["input"]).lower(), re.findall(r"'([^']*)'", message), n=1)
+    return f"{message}{_shown(item['input'])}" + (f"; did you mean {close[0]!r}?" if close else "")
 
 
 def _shown(value: Any) -> str:
-    text = repr(value) if not hasattr(value, "__fspath__") else repr(str(value))
+    """A value as TOML has it, or nearly so."""
+    if isinstance(value, dict | BaseModel):
+        return "a table"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(str(value) if isinstance(value, PurePath | date | time) else value)
     return text if len(text) <= 80 else text[:79] + "…"
 
 

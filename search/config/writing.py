@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ NAME = "tuner_config.toml"
 _SECTION = re.compile(r"\[([a-z0-9_]+)\]")
 # A setting that is off by default.
 _OFF = re.compile(r"# ([a-z0-9_]+) = ")
+# With the lines that go on with its comment.
+_SETTING = re.compile(r"^(?:# )?([a-z0-9_]+) = .*(?:\n +#.*)*", re.MULTILINE)
+# Before a table's advanced settings, and before the tables that have no others.
+_ADVANCED, _ADVANCED_TABLES = "\n# advanced\n", "# ADVANCED"
 _COMMENT_COLUMN = 30
 
 
@@ -47,14 +52,21 @@ def shipped_text() -> str:
     return (packaged if packaged.is_file() else Path(__file__).parents[2] / NAME).read_text(encoding="utf-8")
 
 
-def commented_toml(config: Config) -> str:
+def commented_toml(config: Config, *, advanced: bool = False) -> str:
     """The shipped text with the values of a configuration; reading it gives an equal configuration.
 
     A line whose value is the shipped one stays as it is, byte by byte.
+
+    Args:
+        config: The configuration.
+        advanced: Whether advanced settings are in it that have their defaults; the others always are.
     """
     values: dict[str, Any] = config.model_dump(mode="json")
+    defaults = Config().model_dump(mode="json")
+    changed = {(name, key) for name, table in values.items() for key in table if table[key] != defaults[name][key]}
+    text = shipped_text() if advanced else _without_advanced(shipped_text(), changed)
     section, lines = "", []
-    for line in shipped_text().splitlines(keepends=True):
+    for line in text.splitlines(keepends=True):
         if header := _SECTION.match(line):
             section = header[1]
         elif (off := _OFF.match(line)) and values[section].get(off[1]):
@@ -69,3 +81,20 @@ def commented_toml(config: Config) -> str:
             trivia = table.value.item(key).trivia
             trivia.comment_ws = " " * max(0, _COMMENT_COLUMN - len(f"{key} = {text}"))
     return tomlkit.dumps(document)
+
+
+def _without_advanced(text: str, wanted: Container[tuple[str, str]]) -> str:
+    """The shipped text without its advanced settings but the wanted ones, by section and key."""
+    usual, _, advanced = text.partition(_ADVANCED_TABLES)
+    paragraphs = [(paragraph, _ADVANCED) for paragraph in usual.strip().split("\n\n")]
+    paragraphs += [(paragraph, "\n") for paragraph in advanced.strip().split("\n\n")[1:]]
+    found = []
+    for paragraph, mark in paragraphs:
+        section = _SECTION.match(paragraph)
+        head, _, settings = paragraph.partition(mark)
+        kept = [each[0] for each in _SETTING.finditer(settings) if section and (section[1], each[1]) in wanted]
+        if kept:
+            found.append(head + mark + "\n".join(kept))
+        elif mark == _ADVANCED:
+            found.append(head)
+    return "\n\n".join(found) + "\n"

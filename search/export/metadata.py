@@ -50,7 +50,7 @@ from reports.decisions.operating_curve import OperatingCurve
 from reports.decisions.operating_points import OperatingThreshold
 from reports.decisions.probabilities import KIND_WORDS, SMALLEST_PROBABILITY, ProbabilityCorrection
 from reports.files import read_regular
-from search.errors import RunError
+from search.errors import ConfigError, RunError
 from search.files.atomic import write_atomic
 from search.files.digests import content_checksum, json_checksum
 from search.run_folder.directory import RunDirectory
@@ -200,10 +200,10 @@ class ModelMetadata:
         """Refuse a model of crops, which follow places that somebody has marked.
 
         Raises:
-            RunError: If it is one.
+            ConfigError: If it is one.
         """
         if self.mode != "whole":
-            raise RunError(
+            raise ConfigError(
                 expected="a model of whole images",
                 found=f"{self.read.model}, a model of crops around places that somebody has marked",
                 remedy="Use a model that was searched with --mode whole.",
@@ -282,6 +282,27 @@ class ModelFile:
     path: Path
     metadata: ModelMetadata
     run: RunDirectory | None
+
+    def require_held_out_patients(self) -> RunDirectory:
+        """The run, after making sure that it has patients that the model was not trained on.
+
+        Raises:
+            ConfigError: If there is none, or it has no such patients.
+        """
+        if self.run is None:
+            raise ConfigError(
+                expected="a run, or labelled images with --data",
+                found=f"{self.path} alone, which has no held-out patients with it",
+                remedy="Name the run, or add --data FOLDER.",
+            )
+        manifest = self.run.read_manifest()
+        if manifest.protocol != "holdout" and manifest.outer is None:
+            raise ConfigError(
+                expected="a run with held-out patients",
+                found=f"{self.run.path}, whose final model was trained on all patients (protocol {manifest.protocol})",
+                remedy="Evaluate it on other patients with --data FOLDER; report.html has the run's own estimate.",
+            )
+        return self.run
 
 
 def find_model(name: str) -> ModelFile:

@@ -123,7 +123,7 @@ def worker_places(workers: int | None, device: str = "auto") -> tuple[WorkerPlac
         raise ConfigError(
             expected=f"--workers from 1 to {have}, the {kind} that this process may use",
             found=str(workers),
-            remedy="Ask for fewer.",
+            remedy="Ask for as many at most.",
         )
     share = max(1, cores() // workers)
     if not chosen:

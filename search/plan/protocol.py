@@ -102,6 +102,10 @@ def plan_fingerprint(plan: HyperbandPlan, config: Config) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def plan_search(search: SearchSection) -> HyperbandPlan:
     """The plan that a configuration asks for."""
     if search.tuner == "hyperband":
@@ -132,11 +136,11 @@ def describe_plan(plan: HyperbandPlan) -> str:
     """The plan as lines of text."""
     kind = f"Hyperband, factor {plan.factor}" if plan.factor > 1 else "No promotions"
     lines = [
-        f"{kind}: {plan.trials} trials of at most {plan.max_trials}, "
-        f"{plan.configurations} configurations, {plan.epochs} epochs, "
-        f"{plan.full_budget_trials} trials at the full {plan.max_epochs} epochs"
+        f"{kind}: {_counted(plan.trials, 'trial')} of at most {plan.max_trials}, "
+        f"{_counted(plan.configurations, 'configuration')}, {_counted(plan.epochs, 'epoch')}, "
+        f"{_counted(plan.full_budget_trials, 'trial')} at the full {_counted(plan.max_epochs, 'epoch')}"
     ]
     for position, bracket in enumerate(plan.brackets):
-        rungs = " → ".join(f"{rung.trials} × {rung.epochs} epochs" for rung in bracket.rungs)
+        rungs = " → ".join(f"{rung.trials} × {_counted(rung.epochs, 'epoch')}" for rung in bracket.rungs)
         lines.append(f"  bracket {position}: {rungs}")
     return "\n".join(lines)

@@ -6,14 +6,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from reports import Predictions, evaluate_fixed, readings_text
 from reports.page.words import metric_titles
+from search.cohort import cache_for
+from search.errors import InterruptionError
 from search.export.metadata import RESEARCH_USE, ModelFile
-from search.export.model import ExportedModel
-from search.predict.labelled import external_images, held_out_images
+from search.export.model import BATCH, ExportedModel
+from search.predict.labelled import LabelledImages, external_images, held_out_images
 from search.run_folder.ledger import OtherSplits, other_splits, readings, record_evaluation
 from search.screen.progress import RunProgress
 from search.text import interval_text
@@ -104,28 +107,23 @@ def evaluate_model(
 
     Raises:
         DataError, UserError: If model or data are not as they have to be; the held-out patients are not read then.
+        InterruptionError: If the user has ended it; predictions until then are kept where they go to a file.
     """
     console.print(RESEARCH_USE, highlight=False, soft_wrap=not console.is_terminal)
     with RunProgress(console).shown() as progress:
         if data is None:
             labelled = held_out_images(file, progress)
         else:
-            cache = Path(platformdirs.user_cache_dir("mammo-search"))
+            cache = cache_for(file.run)
             labelled = external_images(file.metadata, data, info, cache, progress, leave_out_known=leave_out_known)
-    model, table = ExportedModel(file), labelled.table
+    model = ExportedModel(file)
     times, others, counted = None, None, False
     if labelled.held_out is not None and file.run is not None:  # no model that has left its run has held-out patients
         run, began, sha256 = file.run, file.run.read_manifest().created, file.metadata.content["sha256"]
         drawn = {"films": labelled.films, "draw": labelled.draw}
         counted = record_evaluation(run.runs, labelled.held_out, run.name, began=began, model=sha256, **drawn).counted
         times, others = len(readings(run.runs, labelled.held_out)), other_splits(run.runs, **drawn)
-    predictions = Predictions(
-        image_ids=table.image_ids,
-        patient_ids=table.patient_ids,
-        labels=table.labels,
-        probabilities=model.probabilities(labelled.images),
-        class_names=table.class_names,
-    )
+    predictions = _predicted(model, labelled, predictions_file)
     known = file.metadata
     metrics = evaluate_fixed(predictions, correction=known.correction, thresholds=known.thresholds, fixed=data is None)
     if predictions_file is not None:
@@ -140,3 +138,26 @@ def evaluate_model(
         left_out_patients=labelled.left_out,
         metrics=metrics,
     )
+
+
+def _predicted(model: ExportedModel, labelled: LabelledImages, file: Path | None) -> Predictions:
+    found: list[NDArray[np.float64]] = []
+    images, table = labelled.images, labelled.table
+
+    def so_far() -> Predictions:
+        probabilities = np.concatenate(found)
+        done = table.take(range(len(probabilities)))
+        return Predictions(done.image_ids, done.patient_ids, done.labels, probabilities, done.class_names)
+
+    try:
+        for start in range(0, len(images), BATCH):
+            found.append(model.probabilities(images[start : start + BATCH]))
+    except KeyboardInterrupt:
+        said = ["interrupted"]
+        if found and file is not None:
+            so_far().write_csv(file)
+            said.append(f"{sum(map(len, found))} of {len(images)} rows kept in {file}")
+        if labelled.held_out is not None:
+            said.append("the reading of the held-out patients is logged")
+        raise InterruptionError("; ".join(said)) from None
+    return so_far()

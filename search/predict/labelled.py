@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from mammo_data import CaseTable, DataError, PreparedSet, open_source, prepare
 from search.cohort import finished_cohort
-from search.errors import ConfigError, RunError
 from search.export.metadata import ModelFile, ModelMetadata
 from search.files.digests import image_digest, patient_digests
 from search.screen.progress import RunProgress
@@ -45,35 +44,23 @@ def held_out_images(file: ModelFile, progress: RunProgress) -> LabelledImages:
     """The held-out patients of the run that a model belongs to, from the data that the run's configuration names.
 
     Raises:
-        ConfigError: If the model has left its run.
-        RunError: If the run has no held-out patients, or the data have changed since.
+        ConfigError: If the model has left its run, or the run has no held-out patients.
+        RunError: If the data have changed since.
         DataError: If the data are not there any more.
     """
-    if file.run is None:
-        raise ConfigError(
-            expected="a run, or labelled images with --data",
-            found=f"{file.path} alone, which has no held-out patients with it",
-            remedy="Name the run, or add --data FOLDER.",
-        )
-    manifest = file.run.read_manifest()
-    if manifest.protocol != "holdout" and manifest.outer is None:
-        raise RunError(
-            expected="a run with held-out patients",
-            found=f"{file.run.path}, whose final model was trained on all patients (protocol {manifest.protocol})",
-            remedy="Evaluate it on other patients with --data FOLDER; report.html has the run's own estimate.",
-        )
-    config, cohort = finished_cohort(file.run, progress)
+    run = file.require_held_out_patients()
+    config, cohort = finished_cohort(run, progress)
     prepared, split = cohort.prepared, cohort.split
     rows = split.test_rows(prepared.table)
     patients = len(split.test_patients)
     return LabelledImages(
         images=np.asarray(prepared.images[rows]),
         table=prepared.table.take(rows),
-        described=f"{patients} held-out patients of {file.run.name}",
+        described=f"{patients} held-out patients of {run.name}",
         seed=config.split.seed,
         held_out=split.test_fingerprint,
         films=cohort.films.films_fingerprint,
-        draw=manifest.fingerprints.get("outer_split", split.test_fingerprint),
+        draw=run.read_manifest().fingerprints.get("outer_split", split.test_fingerprint),
     )
 
 
@@ -99,7 +86,7 @@ def external_images(
     Raises:
         DataError: If the set can't be read, its classes are not the model's, or the model was developed on some of
             its patients.
-        RunError: If the model is one of crops.
+        ConfigError: If the model is one of crops.
     """
     metadata.require_whole_images()
     source = open_source(data, info, metadata.class_names)

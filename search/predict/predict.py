@@ -34,14 +34,15 @@ import json
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
 
-from mammo_data.sources.image_files import ImageFile
+from mammo_data.sources.image_files import ImageFile, count_images, image_files
+from search.errors import InterruptionError
 from search.export.metadata import RESEARCH_USE, ModelFile, ModelMetadata
 from search.export.model import ExportedModel
 from search.files.atomic import replacing
@@ -56,24 +57,30 @@ _NARROWEST_NAME, _WIDEST_NAME = 12, 40
 
 
 def predict_to_rows(
-    file: ModelFile, files: Iterable[ImageFile], console: Console, *, format: str, out: Path | None, cam: Path | None
-) -> bool:
+    file: ModelFile,
+    given: Sequence[Path | ImageFile],
+    console: Console,
+    *,
+    format: str,
+    out: Path | None,
+    cam: Path | None,
+) -> tuple[int, int]:
     """Predict images and write a row for each.
 
     Args:
         file: The model; of whole images.
-        files: The images.
+        given: What names the images, as for `mammo_data.image_files`.
         console: Told how many there were and how fast.
         format: "table", "csv" or "jsonl".
         out: Where to; None for standard output.
         cam: Folder for overlays of Grad-CAM maps; None for none.
 
     Returns:
-        Whether not one image could be predicted.
+        How many images could be predicted, and how many could not.
 
     Raises:
         RunError: If the file is no model, or has no residual units to explain.
-        DataError: If standard input is neither an image nor a list of paths.
+        InterruptionError: If the user has ended it; the rows until then are kept.
     """
     console.print(RESEARCH_USE, highlight=False, soft_wrap=not console.is_terminal)
     model = ExportedModel(file)
@@ -82,19 +89,30 @@ def predict_to_rows(
     if format != "table":
         said = probabilities_said(file.metadata)
         console.print(said, highlight=False, markup=False, soft_wrap=not console.is_terminal)
-    done, failed, start = 0, 0, time.perf_counter()
+    done, failed, start, interrupted = 0, 0, time.perf_counter(), False
     differing: list[str] = []
-    with _output(out) as write:
+    with _output(out) as (write, flush):
         write(header)
-        for rows in predict_files(model, files):
-            for row in rows if overlays is None else overlays.write(rows):
-                write(text(row))
-                differing += [row.name] if row.note else []
-            done, failed = done + len(rows), failed + sum(row.error is not None for row in rows)
+        flush()
+        try:
+            for rows in predict_files(model, image_files(given)):
+                for row in rows if overlays is None else overlays.write(rows):
+                    write(text(row))
+                    done, failed = done + 1, failed + (row.error is not None)
+                    differing += [row.name] if row.note else []
+                    flush()  # where a reader is slow, Ctrl-C comes here; the row is on its way
+        except KeyboardInterrupt:
+            if not done:
+                raise InterruptionError("interrupted; no row was written") from None
+            interrupted = True
         if differing and format == "table":
             write(_wrapped(disagreements(differing), answer_width()))
+    if interrupted:
+        total = count_images(given)
+        of_all = f" of {total}" if total else ""
+        raise InterruptionError(f"interrupted; {done}{of_all} rows kept {f'in {out}' if out else 'on standard output'}")
     console.print(_closing(done, failed, time.perf_counter() - start), highlight=False, soft_wrap=True)
-    return failed == done
+    return done - failed, failed
 
 
 def row_text(metadata: ModelMetadata, format: str, width: int) -> tuple[str, Callable[[PredictedImage], str]]:
@@ -146,19 +164,15 @@ def _closing(done: int, failed: int, seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def _output(out: Path | None) -> Iterator[Callable[[str], object]]:
-    """A function that takes text: for standard output at once, for a file when all is done."""
+def _output(out: Path | None) -> Iterator[tuple[Callable[[str], object], Callable[[], object]]]:
+    """Functions that take text and pass it on: for standard output at once, for a file when all is done."""
     if out is None:
         stream: TextIO = sys.stdout
 
-        def write(text: str) -> None:
-            stream.write(encodable(text, stream))
-            stream.flush()
-
-        yield write
+        yield lambda text: stream.write(encodable(text, stream)), stream.flush
         return
     with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
-        yield text.write
+        yield text.write, lambda: None
 
 
 def _values(row: PredictedImage, metadata: ModelMetadata) -> list[str]:

@@ -17,7 +17,7 @@ from search.job import Job
 from search.machine.environment import settle_environment
 from search.machine.libraries import loaded_before
 from search.machine.places import gpus
-from search.protocols.run import completed, run_job
+from search.protocols.run import is_done, run_job
 from search.screen.output import complain
 from search.screen.progress import Detail
 
@@ -99,12 +99,11 @@ def run(
         argv=_as_typed(given, assignments, resolved),
         detail=detail,
     )
-    if (found := completed(job)) is not None:
-        return found
-    if "tensorflow" in sys.modules:
-        _require_device(job)
-    if loaded_before():
-        complain("TensorFlow was loaded before: device, threads and memory stay as it has them; last digits may differ")
+    if not is_done(job):
+        if "tensorflow" in sys.modules:
+            _require_device(job)
+        if loaded_before():
+            complain("TensorFlow was loaded before: device and memory stay as it has them; last digits may differ")
     return run_job(job)
 
 

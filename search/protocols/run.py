@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mammo_data import CaseTable, DataError, ImageSource, Split, load_cases
+from mammo_data import CaseTable, DataError, ImageSource, PreparedSet, Split, load_cases
 from mammo_data.splits import require_every_class
 from mammo_data.waiting import Listener, heard_by
 from search.audit.audit import LeakAudit, audit
 from search.bit.resolve import import_folder
 from search.cohort import NOTICE, holdout_split, job_source, prepare_films, require_sound, search_data
 from search.config.schema import Config, cache_directory
+from search.errors import RunError
 from search.files.atomic import write_atomic
 from search.final.final_model import FinalModel, read_final_model
 from search.job import Job
@@ -34,6 +35,7 @@ from search.protocols.manifest import planned_manifest
 from search.protocols.nested.split import final_split, inner_split, outer_split
 from search.run_folder.directory import RunDirectory, check_run_directory, open_run_directory
 from search.run_folder.interruption import interrupted_once, interruptible
+from search.run_folder.ledger import films_of
 from search.run_folder.lifecycle import require_unchanged
 from search.run_folder.lock import owned, require_no_other_host
 from search.run_folder.session import note_waiting
@@ -71,21 +73,17 @@ class Admission:
             require_scorable(table, split, folds=config.search.folds or config.split.folds)
 
 
-def admit(job: Job, *, complete: bool = False) -> Admission:
+def admit(job: Job) -> Admission:
     """Refuse a job that can't begin or go on; nothing is changed but that a demonstration's films are drawn.
 
-    Args:
-        job: What was asked for.
-        complete: A run that is complete will do, if it is of what was asked for.
+    A run that is complete will do, if it is of what is asked for.
 
     Raises:
         DataError: If the films, their table or the split are not as they have to be.
         UserError: If names, plan, weights, folders or a run that is there are not as they have to be.
     """
     config, _, _ = job.config, job.plan, job.places
-    directory = check_run_directory(
-        config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume, complete=complete
-    )
+    directory = check_run_directory(config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume, complete=True)
     require_room(directory.path, setting="output.runs")
     require_room(cache_directory(config), setting="output.cache")
     if (imports := import_folder(config.backbone.name, config.backbone.weights)) is not None:
@@ -100,7 +98,20 @@ def admit(job: Job, *, complete: bool = False) -> Admission:
         admission.require_scorable(config, table)
     if directory.has_manifest and not job.fresh:
         require_unchanged(directory, planned_manifest(job, table, admission.split, outer))
+        if directory.is_complete:
+            _require_same_films(directory, source)
     return admission
+
+
+def _require_same_films(directory: RunDirectory, source: ImageSource) -> None:
+    """Refuse to take a complete run for the result of other films; where they are in the ledger."""
+    read = films_of(directory.runs, directory.name, began=directory.read_manifest().created)
+    if read and read != source.films_fingerprint:
+        raise RunError(
+            expected=f"the films of {directory.path}, for it is complete",
+            found=f"others in {source.location}",
+            remedy="Read its report, replace it with --fresh, or choose another --name.",
+        )
 
 
 def dry_run(job: Job) -> tuple[str, ExpectedCost | None]:
@@ -121,26 +132,14 @@ def dry_run(job: Job) -> tuple[str, ExpectedCost | None]:
             if job.demo or job.config.data.path.exists():
                 raise
             return f"sizes and time depend on the data, which can't be read: {error}", None
+        if is_done(job):
+            return _nothing_to_do(job), None
         cost = expected_cost(job.config, job.plan, table)
         return "\n".join([f"classes   {_classes(table)}", *table.remarks, cost.as_text()]), cost
 
 
-def completed(job: Job) -> FinalModel | None:
-    """What the run that a job asks for has found, if it is complete and is not to be replaced.
-
-    Raises:
-        DataError: As `admit`.
-        UserError: As `admit`, or if the run has changed since.
-    """
-    if job.fresh or not job.directory.is_complete:
-        return None
-    with _refusals_in_one_line(job):
-        admit(job, complete=True)
-        return read_final_model(job.directory)
-
-
 def run_job(job: Job) -> FinalModel:
-    """Do the whole job.
+    """Do the whole job, or the rest of it; of a run that is complete its result is read again.
 
     Raises:
         DataError: If the images can't be used.
@@ -148,6 +147,10 @@ def run_job(job: Job) -> FinalModel:
     """
     with interrupted_once(), _refusals_in_one_line(job):
         admission = admit(job)
+        if is_done(job):
+            if job.detail != "quiet":
+                messages().print(_nothing_to_do(job), markup=False, highlight=False, soft_wrap=True)
+            return read_final_model(job.directory)
         with interruptible(job.directory, job.argv):
             directory = open_run_directory(job.config.output.runs, job.run_name, fresh=job.fresh, resume=job.resume)
             with (
@@ -158,6 +161,15 @@ def run_job(job: Job) -> FinalModel:
             ):
                 _carry_out(job, admission, progress)
             return read_final_model(directory)
+
+
+def is_done(job: Job) -> bool:
+    """Whether the run that is asked for is complete and not to be replaced."""
+    return job.directory.is_complete and not job.fresh
+
+
+def _nothing_to_do(job: Job) -> str:
+    return f"{job.run_name} is complete; its report: {job.directory.report_file} (--fresh replaces it)"
 
 
 def listener_of(directory: RunDirectory, progress: RunProgress) -> Listener:
@@ -216,6 +228,19 @@ def _threads(job: Job) -> int:
     """Threads of an operation: those that the run began with, wherever it goes on; of a new one as many as cores."""
     begun = job.directory.read_manifest().threads if job.directory.has_manifest else None
     return begun or cores()
+
+
+def crops_of(config: Config) -> PreparedSet:
+    """All crops that a hold-out search with a configuration would be about.
+
+    Raises:
+        DataError: If the films can't be used, or there is nothing to crop.
+        ConfigError: If the configured split is of other patients.
+    """
+    source = job_source(config)
+    split = holdout_split(config, load_cases(source))
+    with RunProgress(messages()).shown() as progress:
+        return search_data(prepare_films(source, config, progress), split, config, progress).prepared
 
 
 def audit_data(

@@ -14,6 +14,7 @@ import re
 import shutil
 import stat
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,11 @@ class RunDirectory:
     def outer(self, fold: int) -> RunDirectory:
         """The folder of an outer search; folds count from 0, their folders from 1."""
         return RunDirectory(self.path / f"outer-{fold + 1}", within=self.name)
+
+    @property
+    def outer_searches(self) -> tuple[RunDirectory, ...]:
+        """The outer searches of a nested run that have begun, in order."""
+        return tuple(takewhile(lambda search: search.has_manifest, map(self.outer, count())))
 
     manifest_file = _Place("run.json")
     config_file = _Place("config.toml")
@@ -209,7 +215,7 @@ def check_run_directory(
         name: Name of the run: letters, digits, ".", "_" and "-".
         fresh: A run of that name is going to be deleted.
         resume: Insist that there is an unfinished run of that name.
-        complete: A complete run will do, too.
+        complete: Whether one that is complete will do, unless an unfinished one is insisted on.
 
     Raises:
         ConfigError: If the name can't be a folder's.
@@ -233,7 +239,7 @@ def check_run_directory(
         raise RunError(
             expected=f"an unfinished run in {directory.path}", found="none", remedy="Leave --resume out to begin one."
         )
-    if not complete and directory.is_complete:
+    if directory.is_complete and (resume or not complete):
         raise RunError(
             expected="a run that is not finished",
             found=f"a complete one in {directory.path}",

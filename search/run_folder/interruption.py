@@ -10,19 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from search.errors import UserError
+from search.errors import InterruptionError
 from search.run_folder.directory import RunDirectory
 from search.text import program
 
 _PATIENCE_SECONDS = 3.0
 _ONCE = ("--fresh", "--accept-device")
 """Words of a command that are not to be typed again: what they do is done."""
-
-
-class InterruptedRunError(UserError):
-    """The user, or the system, has ended a run."""
-
-    exit_code = 130
 
 
 def command_to_resume(argv: Sequence[str]) -> str:
@@ -43,7 +37,7 @@ def interruptible(directory: RunDirectory, argv: Sequence[str]) -> Iterator[None
         argv: The command line, to be typed again.
 
     Raises:
-        InterruptedRunError: If one of them came.
+        InterruptionError: If one of them came.
     """
     try:
         yield
@@ -51,9 +45,7 @@ def interruptible(directory: RunDirectory, argv: Sequence[str]) -> Iterator[None
         directory.abandon()
         command = command_to_resume(argv)
         kept = f"what is finished is kept in {directory.path}" if directory.path.exists() else "nothing had begun"
-        interrupted = InterruptedRunError(expected="to finish", found="an interruption", remedy=command)
-        interrupted.args = (f"interrupted; {kept}. The same command goes on: {command}",)
-        raise interrupted from None
+        raise InterruptionError(f"interrupted; {kept}. The same command goes on: {command}") from None
     except BaseException:
         directory.abandon()
         raise

@@ -64,7 +64,7 @@ def _short(value: Any) -> str:
 
 
 def require_unchanged(directory: RunDirectory, manifest: Manifest, *, accept_device: bool = False) -> None:
-    """Refuse to go on with a run that was started with something else.
+    """Refuse to go on with a run that was started with something else, or to take a complete one for its result.
 
     Args:
         directory: The folder of a run that has begun.
@@ -79,6 +79,8 @@ def require_unchanged(directory: RunDirectory, manifest: Manifest, *, accept_dev
     is_another_gpu = _is_gpu(before.device) and _is_gpu(now.device) and before.device != now.device
     if is_another_gpu and accept_device:
         before = before.but(device=now.device)
+    if is_complete := before.status == "complete":  # nothing is computed any more
+        now = now.but(versions=before.versions, results_version=before.results_version)
     changed = changes(before.settings, now.settings)
     # What is there is what was asked for, whatever would compute it now.
     for conditions in (_made_of,) if before.status == "complete" else (_made_of, _computed_with):
@@ -87,11 +89,13 @@ def require_unchanged(directory: RunDirectory, manifest: Manifest, *, accept_dev
     if changed:
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         raise RunError(
-            expected=f"what {directory.path} was started with",
+            expected=f"what {directory.path} was started with{', for it is complete' if is_complete else ''}",
             found=f"changes: {', '.join(changed[:_SHOWN])}{more}",
             remedy="Go on with --accept-device (digits may differ, and the report says so), or use --fresh or "
             "another --name."
             if is_another_gpu and not accept_device and len(changed) == 1
+            else "Read its report, replace it with --fresh, or choose another --name."
+            if is_complete
             else "Undo them to resume, or use --fresh or another --name.",
         )
 

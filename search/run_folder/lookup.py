@@ -25,18 +25,33 @@ def runs_folder() -> Path:
     Raises:
         ConfigError: If ./tuner_config.toml is no TOML, or its output.runs no text.
     """
+    return _output_setting("runs") or DEFAULT_RUNS
+
+
+def cache_folder() -> Path | None:
+    """Where the current folder's settings say that prepared images are kept; None where they don't.
+
+    Raises:
+        ConfigError: If ./tuner_config.toml is no TOML, or its output.cache no text.
+    """
+    return _output_setting("cache")
+
+
+def _output_setting(name: str) -> Path | None:
     try:
-        output = tomllib.loads(_CONFIG_FILE.read_text(encoding="utf-8")).get("output", {})
+        output = tomllib.loads(_CONFIG_FILE.read_text(encoding="utf-8-sig")).get("output", {})
     except FileNotFoundError:
-        return DEFAULT_RUNS
+        return None
     except (OSError, ValueError) as error:
         raise ConfigError(expected="a TOML file", found=f"{_CONFIG_FILE}: {error}", remedy="Mend that line.") from None
-    runs = output.get("runs", str(DEFAULT_RUNS)) if isinstance(output, dict) else None
-    if not isinstance(runs, str):
+    folder = output.get(name, "") if isinstance(output, dict) else None
+    if not isinstance(folder, str):
         raise ConfigError(
-            expected="a folder as output.runs", found=f"{_CONFIG_FILE}: {runs!r}", remedy='Write runs = "runs".'
+            expected=f"a folder as output.{name}",
+            found=f"{_CONFIG_FILE}: {folder!r}",
+            remedy=f'Write {name} = "{name}".',
         )
-    return Path(runs)
+    return Path(folder) if folder else None
 
 
 def all_runs(runs: Path | None = None) -> tuple[RunDirectory, ...]:

@@ -101,6 +101,10 @@ class OuterFold(_Part):
     fold: Count
     folds: Count
 
+    def __str__(self) -> str:
+        # In one line, for the name may be out of a file that somebody else has made.
+        return f"outer search {self.fold} of {self.folds} of the nested run {' '.join(self.run.split())}"
+
 
 class ComputedOn(_Part):
     """A device that a part of a search was computed on.
@@ -269,8 +273,14 @@ def _parsed(text: bytes) -> Manifest:
         manifest.model_dump(mode="json")  # what can't be written again is not nested as settings are
         return manifest
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ValueError(first_mistake(error)) from None
+
+
+def first_mistake(error: ValidationError) -> str:
+    """What is wrong with a damaged file, in a few words."""
+    first = error.errors()[0]
+    said = {"missing": "missing", "value_error": first["msg"].removeprefix("Value error, ")}
+    return f"{'.'.join(map(str, first['loc']))}: {said.get(first['type'], 'not as a run writes it')}"
 
 
 def _checksum(content: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from reports.files import read_regular
 from search.errors import RunError
 from search.run_folder.directory import RunDirectory
+from search.run_folder.manifest import first_mistake
 
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$")]
 """A text of one line that a terminal shows as it is."""
@@ -39,6 +40,5 @@ def read_metrics(directory: RunDirectory) -> dict[str, Any]:
 def reason_of(error: Exception) -> str:
     """An exception in a few words; pydantic's first finding with its place."""
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return first_mistake(error)
     return f"{type(error).__name__} {error}"

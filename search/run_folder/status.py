@@ -24,7 +24,7 @@ from search.run_folder.extent import run_extent
 from search.run_folder.interruption import command_to_resume
 from search.run_folder.lifecycle import devices_in_words
 from search.run_folder.lookup import all_runs, runs_folder
-from search.run_folder.manifest import Manifest
+from search.run_folder.manifest import Manifest, OuterFold
 from search.run_folder.session import Session, read_session
 from search.run_folder.trial_log import recorded
 
@@ -78,6 +78,7 @@ class RunStatus:
         state: See the module.
         demo: Whether it is a demonstration on synthetic data.
         protocol: "holdout" or "nested".
+        outer: Its place in a nested run, where it is an outer search of one.
         created: When it began, ISO 8601, or None while it starts.
         finished: When it was completed, ISO 8601.
         pid: Number of the process at work, or of the last one where that did not end well.
@@ -101,6 +102,7 @@ class RunStatus:
     state: State
     demo: bool = False
     protocol: str = "holdout"
+    outer: OuterFold | None = None
     device: str | None = None
     created: str | None = None
     finished: str | None = None
@@ -120,7 +122,7 @@ class RunStatus:
 
     def as_json(self) -> dict[str, Any]:
         """The attributes as a JSON-able dict."""
-        return asdict(self)
+        return asdict(self) | {"outer": self.outer and self.outer.model_dump()}
 
 
 def all_statuses(runs: Path | None = None) -> tuple[RunStatus, ...]:
@@ -164,6 +166,7 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
         state=state,
         demo=manifest.demo,
         protocol=manifest.protocol,
+        outer=manifest.outer,
         device=devices_in_words(manifest) or None,
         created=manifest.created,
         finished=manifest.finished,

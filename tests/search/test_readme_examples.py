@@ -1,12 +1,16 @@
 """Every example of every README runs as it stands, but on synthetic films and with a small backbone."""
 
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.command_line import run as run_in_a_process
+from tests.support.command_line import typed
 from tests.support.readmes import FRONT_PAGE, READMES, examples, links
 
 SMALLER = {
@@ -110,3 +114,73 @@ def test_the_python_about_a_finished_run_gives_what_the_run_has_stored(readme, f
     assert names["calibrated"] == pytest.approx(stored.probabilities, abs=1e-4)
     point = result.metrics["operating_points"][0]
     assert names["malignant"].sum() == point["true_positives"] + point["false_positives"]
+
+
+ELSEWHERE = {
+    "run --demo": "the slow test below",
+    "tensorboard": "tests/search/cli/test_reading_commands.py",
+    "data fetch": "tests/mammo_data/fetch",
+    "weights fetch": "tests/search/cli/test_weights_commands.py",
+    "weights verify": "tests/search/cli/test_weights_commands.py",
+}
+"""How commands begin that serve, search or need the internet, to where they are asked."""
+
+
+def lines_of(readme):
+    """Command lines of a README's shell blocks, and those for a notebook, one a command."""
+    lines = [line for block in examples(readme, "sh") for line in block.splitlines()]
+    lines += re.findall(r"^[!%](?!\[)(.+)$", readme.read_text(encoding="utf-8"), re.MULTILINE)
+    lines = [line.partition(" #")[0] for line in lines]
+    return [part.strip() for line in lines for part in line.split("&&") if part.strip()]
+
+
+@pytest.mark.parametrize("readme", READMES, ids=title)
+def test_every_line_of_a_shell_block_can_be_typed(readme, monkeypatch):
+    """Of the program by its own parser; others by what they name."""
+    from tests.search.cli.test_help import parsed
+    from tests.wrong_lines.__main__ import options
+
+    for line in lines_of(readme):
+        line = re.sub(r"^uv run (--extra gpu )?", "", line)
+        if line.startswith("mammo-search "):
+            parsed(line)
+        elif line.startswith("python -m tests.wrong_lines"):
+            options().parse_args(shlex.split(line)[3:])
+        elif line.startswith(("pytest", "python")):
+            files = [word for word in line.split() if word.startswith("tests/")]
+            assert all((ROOT / file).exists() for file in files), line
+        else:
+            assert line.startswith(("git clone ", "cd ", "pip install uv", "uv sync ")), line
+
+
+def test_the_commands_of_all_readmes_answer(finished, phantom, tmp_path, monkeypatch, capsys):
+    """On a small run; a search is planned and not begun."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("demo", "OTHER"):
+        shutil.copytree(finished[1].directory.path, tmp_path / "runs" / name)
+    shutil.copytree(phantom, tmp_path / "data" / "images")
+    shutil.copytree(phantom, tmp_path / "all-mias.tar.gz")
+    small = {"FILM…": str(phantom / "mdb001.pgm"), "/content": str(tmp_path)}
+    for line in dict.fromkeys(line for readme in READMES for line in lines_of(readme)):
+        _, found, words = line.partition("mammo-search ")
+        if not found or words.startswith(tuple(ELSEWHERE)):
+            continue
+        for large, little in small.items():
+            words = words.replace(large, little)
+        words += " --dry-run" if words.startswith("run ") and "--dry-run" not in words else ""
+        answer = typed(capsys, *shlex.split(words))
+        # The weights are not here: `run` says so before all else, `doctor` in its answer.
+        lacks = words.startswith("doctor") or ".safetensors" in words
+        assert answer.code == (3 if lacks else 0), (words, answer.err)
+        assert answer.out or ".safetensors" in answer.err, words
+
+
+@pytest.mark.slow
+def test_the_demonstration_runs_and_the_commands_after_it_answer(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    answer = run_in_a_process("run", "--demo", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "runs/demo/best/report.html" in answer.stdout
+    assert "demo" in run_in_a_process("status", cwd=tmp_path).stdout

@@ -12,8 +12,8 @@ from tests.wrong_lines.running import run, wrong_lines
 ROOT = Path(__file__).parents[2]
 
 
-def main() -> int:
-    """Exit code 0 where enough was noticed and nothing is left to try."""
+def options() -> argparse.ArgumentParser:
+    """What can be asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.wrong_lines", description=__doc__)
     parser.add_argument("--minutes", type=float, default=90.0, help="time for all of it; the same command goes on")
     parser.add_argument("--most-seconds", type=float, default=600.0, help="time for one wrong line")
@@ -25,7 +25,12 @@ def main() -> int:
     )
     parser.add_argument("--within", nargs="*", default=[], help="files or folders of tests to run; all by default")
     parser.add_argument("--list", action="store_true", help="print what would be tried")
-    asked = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Exit code 0 where enough was noticed and nothing is left to try."""
+    asked = options().parse_args()
     lines = wrong_lines(ROOT, count=asked.drawn, seed=asked.seed, only=asked.only)
     if asked.list:
         for line, function in lines:

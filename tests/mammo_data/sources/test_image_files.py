@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mammo_data import DataError, decode_grey, image_files, open_source, require_film
-from mammo_data.sources.image_files import paths_or_image
+from mammo_data.sources.image_files import count_images, paths_or_image
 from tests.support.case_folders import write_film
 
 
@@ -92,3 +92,17 @@ def test_all_real_films_pass(mias_archive):
         pytest.skip(f"{mias_archive} is absent")
     for name, data in open_source(mias_archive).stream():
         require_film(decode_grey(data, name), name)
+
+
+def test_images_are_counted_without_being_read(tmp_path):
+    for folder in ("one", "two", "none"):
+        (tmp_path / folder).mkdir()
+    for place in ("one/a.png", "one/b.png", "two/a.png", "alone.png"):
+        cv2.imwrite(str(tmp_path / place), film())
+    given = [tmp_path / "one", tmp_path / "two", tmp_path / "none", tmp_path / "alone.png", tmp_path / "gone.png"]
+    assert count_images(given) == len(list(image_files(given))) == 6
+    names = [file.name for file in image_files(given)]
+    assert len(set(names)) == 6
+    with tarfile.open(tmp_path / "own.tar", "w") as archive:
+        archive.add(tmp_path / "one", "one")
+    assert count_images([tmp_path / "own.tar"]) is None

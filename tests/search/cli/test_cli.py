@@ -48,7 +48,7 @@ def test_a_run_shows_its_progress_on_stderr_and_its_answer_on_stdout_without_lib
         (["run"], 3, ["data/images", "data fetch", "--demo"]),
         (["run", "--data", "nowhere.tar.gz"], 3, ["nowhere.tar.gz", "--demo"]),
         (["run", "--config", "none.toml"], 2, ["none.toml"]),
-        (["run", "--max-trials", "0"], 2, ["--max-trials", "search.max_trials", "greater than or equal to 1"]),
+        (["run", "--max-trials", "0"], 2, ["--max-trials", "search.max_trials", "at least 1"]),
         (["run", "--demo", "--name", "../up"], 2, ["--name"]),
         (["run", "--no-such-flag"], 2, ["--no-such-flag"]),
     ],

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.readmes import examples
 
 SCRIPT = """
 import sys
@@ -65,6 +66,68 @@ def test_a_command_on_a_run_offers_the_names(workspace, command):
 def test_paths_of_settings_are_offered(workspace):
     answer = offered(workspace, "bash", ["mammo-search", "run", "--set", "space.dropout.m"])
     assert answer.split() == ["space.dropout.min=", "space.dropout.max="]
+
+
+WORDS = [
+    ("run --mode", {"whole", "roi"}),
+    ("run --protocol", {"holdout", "nested"}),
+    ("run --device", {"auto", "cpu", "gpu"}),
+    ("run --backbone", {"bit-m-r50x1", "bit-s-r50x1", "bit-m-r101x1", "bit-s-r101x1", "bit-small"}),
+    ("run --weights", {"auto", "tf-hub", "kaggle", "npz", "timm", "random"}),
+    ("weights fetch", {"auto", "tf-hub", "kaggle", "npz", "timm"}),
+    ("predict alpha --format", {"table", "csv", "jsonl"}),
+]
+
+
+def test_words_that_an_option_takes_are_offered(capsys, monkeypatch):
+    """In this process: what the shells make of it is asked above."""
+    from search.cli.completion import complete_setting
+    from search.cli.main import app
+
+    monkeypatch.setenv("_MAMMO_SEARCH_COMPLETE", "complete_bash")
+    for line, words in WORDS:
+        typed_words = ["mammo-search", *line.split(), ""]
+        monkeypatch.setenv("COMP_WORDS", "\n".join(typed_words))
+        monkeypatch.setenv("COMP_CWORD", str(len(typed_words) - 1))
+        with pytest.raises(SystemExit):
+            app([], prog_name="mammo-search")
+        assert set(capsys.readouterr().out.split()) == words, line
+    assert complete_setting("search.optimizer=a") == ["search.optimizer=adam", "search.optimizer=adamw"]
+    assert complete_setting("preparation.clahe=") == ["preparation.clahe=true", "preparation.clahe=false"]
+    assert complete_setting("search.nobody=") == complete_setting("search.factor=") == []
+
+
+def test_outer_searches_are_offered_once_their_run_is_meant(workspace, monkeypatch):
+    from search.cli.completion import complete_name, complete_run
+
+    for fold in ("outer-1", "outer-2"):
+        (workspace / "results" / "alpha" / fold).mkdir()
+        (workspace / "results" / "alpha" / fold / "run.json").write_text("{}")
+    monkeypatch.chdir(workspace)
+    outer = ["alpha/outer-1", "alpha/outer-2"]
+    assert set(complete_run("")) == {"alpha", "beta", "beta-2"}
+    assert complete_run("al") == complete_run("alpha") == ["alpha", *outer]
+    assert complete_run("alpha/") == outer
+    assert complete_name("al") == ["alpha"]
+
+
+def test_bash_completes_behind_uv_run_as_the_readme_says(workspace, tmp_path):
+    (block,) = examples(ROOT / "search" / "cli" / "README.md", "bash")
+    stub = tmp_path / "bin" / "uv"
+    stub.parent.mkdir()
+    stub.write_text(f'#!/bin/sh\nshift 2\nexec "{sys.executable}" -m search "$@"\n')
+    stub.chmod(0o755)
+    script = block + "COMP_WORDS=(uv run mammo-search status be); COMP_CWORD=4\n"
+    script += '_uv_run_mammo_search uv be status; printf "%s\\n" "${COMPREPLY[@]}"\n'
+    answer = subprocess.run(
+        ["bash", "-c", script],
+        cwd=workspace,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{stub.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert set(answer.stdout.split()) == {"beta", "beta-2"}, answer.stderr
 
 
 def test_a_broken_configuration_file_offers_nothing_and_says_nothing(workspace):

@@ -158,3 +158,34 @@ def test_no_data_are_one_line_with_the_remedy(workspace):
         assert answer.returncode == 3
         (line,) = answer.stderr.splitlines()
         assert "data fetch" in line
+
+
+def test_notes_alone_are_no_reason_to_refuse_a_set(workspace, phantom):
+    answer = run("data", "check", str(phantom), cwd=workspace)
+    assert answer.returncode == 0
+    assert answer.stdout.splitlines()[-1] == "no problems; 1 note"
+    (note,) = answer.stderr.splitlines()
+    assert note.startswith("mammo-search: note: unlocatable: mdb")
+
+
+def test_the_preview_of_crops_shows_each_lesion_and_a_place_of_each_normal_breast(workspace, phantom):
+    from mammo_data import load_cases, open_source
+
+    cache = ("--set", f"output.cache={workspace / 'cache'}", "--set", "preparation.image_size=64")
+    words = ("--mode", "roi", "--side", "64", "--columns", "10", *cache)
+    answer = run("data", "preview", str(phantom), *words, cwd=workspace)
+    assert answer.returncode == 0, answer.stderr
+    cases = load_cases(open_source(phantom)).cases
+    crops = sum(not case.findings or sum(finding.circle is not None for finding in case.findings) for case in cases)
+    sheet = cv2.imread(str(workspace / "contact_sheet.png"))
+    assert sheet.shape == (-(-crops // 10) * (64 + 14 + 4) + 4, 10 * (64 + 4) + 4, 3)
+    lesion = next(case for case in cases if case.findings and case.findings[0].circle)
+    one = run("data", "preview", str(phantom), *words, "--image", lesion.image_id, cwd=workspace)
+    assert one.returncode == 0, one.stderr
+    sheet = cv2.imread(str(workspace / "contact_sheet.png"))
+    assert sheet.shape[0] == 64 + 14 + 8
+    crop = sheet[4:68, 4:68].astype(int)
+    assert np.ptp(crop, axis=-1).max() > 100, "a coloured circle"
+    nobody = run("data", "preview", str(phantom), *words, "--image", "nobody", cwd=workspace)
+    assert nobody.returncode == 3
+    assert "'nobody'" in nobody.stderr.splitlines()[-1]

@@ -142,7 +142,7 @@ def film_file(path: Path, **datasets: object) -> None:
         ({"BG": h5py.SoftLink("/CLASS")}, "BG as a link"),
         ({"BG": np.zeros((1, 2))}, "BG of shape (1, 2)"),
         ({"BG": np.zeros(1, bool)}, "BG as bool"),
-        ({"BG": ["G", "G"]}, "2 values of BG for 1 scans"),
+        ({"BG": ["G", "G"]}, "2 values of BG for 1 scan"),
         ({"scan": np.zeros((1, 4, 4))}, "scan as float64 (1, 4, 4)"),
         ({"REFNUM": ["film1"]}, "REFNUM 'film1' in row 0"),
     ],

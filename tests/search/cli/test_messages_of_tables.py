@@ -26,7 +26,7 @@ CASES = {
     f",{HEADER}\n0,0.png,p0,N": "a column without a name (a row's number?)",
     f'{HEADER}\n0.png,"p0"x,N': "Expected a CSV table",
     f"{HEADER}\n0.png,p\u200b0,N": "printable text of at most 500 characters; found 'p\\u200b0' in line 2",
-    rows("N", "N", "N"): "2 to 20 classes; found 1 different labels",
+    rows("N", "N", "N"): "2 to 20 classes; found one label in ",
     rows("N", "Normal", "M"): "'N' in line 2 and 'Normal' in line 3",
     f"{HEADER},split\n0.png,p0,N,left\n1.png,p1,M,": "a split of test, training",
     f"{HEADER},split\n0.png,p0,N,test\n1.png,p0,M,train": "patient 'p0' on one side, test as in line 2",

@@ -51,6 +51,6 @@ def test_a_run_is_watched_interrupted_and_resumed(tmp_path, phantom):
     numbers = re.findall(r"  run +\d+ +(\d+)/\d+  bracket", logged)
     assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
     again = run(tmp_path)
-    assert again.wait() == 1
-    assert "--fresh" in again.text
+    assert again.wait() == 0
+    assert "watched is complete" in again.everything
     again.end()

@@ -19,6 +19,13 @@ def run(finished):
     return finished[1].directory
 
 
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    """Settings that say where other people's films are prepared: not where the run's own are."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tuner_config.toml").write_text('[output]\ncache = "prepared-here"\n')
+
+
 def held_out(run):
     return Split.read_csv(run.split_file).test_fingerprint
 
@@ -90,6 +97,7 @@ def test_other_people_s_films_are_all_external_and_known_patients_are_refused(ru
     found = json.loads(answer.out)
     assert found["holdout_readings"] is None
     assert (found["left_out_patients"], found["metrics"]["n_patients"]) == (32, 8)
+    assert any((tmp_path / "prepared-here" / "prepared").iterdir())
     assert len(readings(run.path.parent, held_out(run))) == ledger
 
 
@@ -121,21 +129,21 @@ def test_a_model_that_has_left_its_run_needs_data(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "code", "words"),
     [
-        ({"protocol": "nested"}, "whose final model was trained on all patients"),
-        ({"fingerprints": {"prepared": "0" * 64}}, "others, or another version of the code that prepares them"),
+        ({"protocol": "nested"}, 2, "whose final model was trained on all patients"),
+        ({"fingerprints": {"prepared": "0" * 64}}, 1, "others, or another version of the code that prepares them"),
     ],
     ids=["nested", "other images"],
 )
-def test_a_run_whose_held_out_patients_can_t_be_read_again_says_why(run, tmp_path, capsys, changes, words):
+def test_a_run_whose_held_out_patients_can_t_be_read_again_says_why(run, tmp_path, capsys, changes, code, words):
     copy = RunDirectory(shutil.copytree(run.path, tmp_path / "runs" / "copy"))
     changed = {**changes}
     if "fingerprints" in changes:
         changed["fingerprints"] = {**run.read_manifest().fingerprints, **changes["fingerprints"]}
     copy.update_manifest(**changed)
     answer = typed(capsys, "evaluate", copy.path)
-    assert answer.code == 1
+    assert answer.code == code
     line = answer.error_lines[-1]
     assert words in line, answer.err
     assert "--data" in line

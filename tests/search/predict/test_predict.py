@@ -58,7 +58,7 @@ def test_films_keep_their_rows_in_any_order_and_beside_films_that_fail(run, phan
     films = [phantom / f"{image}.pgm" for image in np.random.default_rng(0).permutation(plain.image_ids)]
     films[3:3] = films[11:11] = [tmp_path / "letter.png"]
     answer = typed(capsys, "predict", run.path, *films, "--format", "jsonl")
-    assert answer.code == 0, answer.err
+    assert answer.code == 4, answer.err
     rows = [json.loads(line) for line in answer.out.splitlines()]
     assert [row["image"] for row in rows] == [str(film) for film in films]
     expected = {
@@ -99,7 +99,7 @@ def test_every_format_and_every_bad_image_in_one_batch(run, phantom, tmp_path, c
     bad = [tmp_path / name for name in ("tiny.png", "black.png", "empty.pgm", "cut.png", "letter.png", "none.dcm")]
     order = [path for pair in zip(good, bad, strict=False) for path in pair] + bad[5:]
     answer = typed(capsys, "predict", run.path, *order, "--json", "--out", tmp_path / "rows.jsonl")
-    assert answer.code == 0, answer.err
+    assert answer.code == 4, answer.err
     assert "; 6 failed" in answer.err
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert [row["image"] for row in rows] == [str(path) for path in order]
@@ -128,8 +128,19 @@ def test_each_film_that_nobody_can_use_has_its_reason_in_its_row(run, phantom, t
     assert answer.code == 3
     rows = {row["image"]: row["error"] for row in map(json.loads, answer.out.splitlines())}
     assert "Expected images (PGM, PNG, JPEG, TIFF, DICOM); found none in" in rows.pop(str(tmp_path / "nothing"))
-    assert rows.keys() == wanted.keys()
-    assert {name for name, words in wanted.items() if words not in rows[name]} == set()
+    assert rows.keys() == {f"{tmp_path}/films/{name}" for name in wanted}
+    assert {name for name, words in wanted.items() if words not in rows[f"{tmp_path}/films/{name}"]} == set()
+
+
+def test_films_of_one_name_in_two_folders_are_told_apart(run, phantom, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder, film in (("a", "mdb001.pgm"), ("b", "mdb002.pgm")):
+        (tmp_path / folder / "films").mkdir(parents=True)
+        shutil.copy(phantom / film, tmp_path / folder / "films" / "001.pgm")
+    both = rows_of(typed(capsys, "predict", run.path, "a/films", "b/films").out)
+    assert [row["image"] for row in both] == ["a/films/001.pgm", "b/films/001.pgm"]
+    (alone,) = rows_of(typed(capsys, "predict", run.path, "b/films").out)
+    assert alone == {**both[1], "image": "001.pgm"}
 
 
 def test_standard_input_takes_an_image_or_paths_and_all_failed_is_exit_code_3(

@@ -92,7 +92,12 @@ REFUSED = {
     "outer folds that are none": ("--protocol nested --split nobody_out.csv", 2, "split.outer_folds = 5"),
     "too few patients": ("--set split.folds=20 --set split.test_fraction=0.5", 3, "patients"),
     "weights that are not there": ("--weights no/such.npz", 3, "no/such.npz"),
-    "a run that is complete": ("--name ended", 1, "a complete one"),
+    "a run that is complete": ("--name ended --resume", 1, "a complete one"),
+    "a complete run of other settings": (
+        "--name ended --seed 7",
+        1,
+        "for it is complete; found changes: search.seed 1 → 7",
+    ),
     "a run that was started otherwise": ("--name begun --seed 7", 1, "search.seed 1 → 7"),
     "a run of another split": ("--name begun --set split.seed=5", 1, "was started with"),
     "no run to resume": ("--name new --resume", 1, "an unfinished run"),

@@ -13,13 +13,12 @@ import pytest
 
 from search.cli.status import status_text
 from search.config.reading import load_config
-from search.errors import RunError
+from search.errors import InterruptionError, RunError
 from search.plan.clock import search_clock
 from search.plan.cost import CostModel
 from search.plan.protocol import plan_run
 from search.protocols.run import listener_of
 from search.run_folder.directory import RunDirectory
-from search.run_folder.interruption import InterruptedRunError
 from search.run_folder.lifecycle import devices_in_words
 from search.run_folder.lock import owned
 from search.run_folder.lookup import find_run
@@ -108,8 +107,8 @@ def test_ended_well_leaves_no_session_and_ctrl_c_is_no_failure(unfinished, holde
     holder.stdin.flush()
     assert holder.wait() == 0
     assert run_status(unfinished).pid is None
-    with pytest.raises(InterruptedRunError), owned(unfinished.path):
-        raise InterruptedRunError(expected="to finish", found="Ctrl-C", remedy="Go on.")
+    with pytest.raises(InterruptionError), owned(unfinished.path):
+        raise InterruptionError("interrupted")
     assert run_status(unfinished).state == "interrupted"
 
 
