@@ -37,7 +37,8 @@ NEEDED_FREE_BYTES = 2**30
 EXTRAS = {
     "dicom": (("pydicom", "gdcm", "pylibjpeg", "openjpeg", "jpeg_ls"), "DICOM films"),
     "onnx": (("tf2onnx", "onnx", "onnxruntime"), "export --format onnx"),
-    "plots": (("optuna",), "trials --plot, --export-optuna"),
+    "plots": (("optuna",), "importances, --export-optuna"),
+    "cluster": (("ray",), "run --ray-address"),
 }
 """Extra to its modules, and what they are for."""
 

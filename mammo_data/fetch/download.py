@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -87,12 +88,13 @@ def fetch_mias(
     working = directory / _DOWNLOADING
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / LICENCE_NAME).write_text(LICENCE_NOTICE, encoding="utf-8")
         archive, url = _download(urls, working, timeout, progress)
         _lay_out(archive, directory, known)
     except DataError:
         if not any(part.stat().st_size for part in working.glob("*.part")):
             shutil.rmtree(working, ignore_errors=True)
+            with suppress(OSError):  # it may have something else
+                directory.rmdir()
         raise
     except OSError as error:
         raise DataError(
@@ -117,7 +119,7 @@ def _download(
                     url,
                     archive,
                     what="the archive",
-                    remedy="or name another address with --url, or put the archive there yourself.",
+                    remedy=f"Or name another address with --url, or bring the archive: run --data {ARCHIVE}.",
                     limits=Limits(silence=timeout),
                     progress=progress,
                 ).finish()
@@ -146,6 +148,7 @@ def _lay_out(archive: Path, directory: Path, known: Mapping[str, str]) -> None:
     except DataError:
         archive.unlink()
         raise
+    (directory / LICENCE_NAME).write_text(LICENCE_NOTICE, encoding="utf-8")
     for name, data in _known_files(archive, known):
         write_whole(directory / name, data)
 

@@ -42,7 +42,7 @@ class ResumingDownload:
         url: The address.
         target: Where the file goes once it is whole; the part of it is kept beside it between calls.
         what: What it is, for errors, for example "the archive".
-        remedy: What else a user can do when it fails.
+        remedy: What else a user can do when it fails, as a sentence.
         limits: What it may take.
         token: Bearer token for the address's own host, which no other host is told.
         progress: Called with (bytes there, bytes in all; 0 where the server does not say).
@@ -96,7 +96,7 @@ class ResumingDownload:
             self._part.unlink(missing_ok=True)
             self._validator_file.unlink(missing_ok=True)
         again = f"Try again: {kept} bytes are kept and the download goes on from there" if kept else "Try again"
-        return DataError(expected=f"{self._what} from {self._url}", found=found, remedy=f"{again}; {self._remedy}")
+        return DataError(expected=f"{self._what} from {self._url}", found=found, remedy=f"{again}. {self._remedy}")
 
     def _kept(self) -> int:
         return self._part.stat().st_size if self._part.is_file() else 0

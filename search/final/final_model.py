@@ -174,4 +174,5 @@ def read_final_model(directory: RunDirectory) -> FinalModel:
 def _cell(kind: str, text: str, *, link: bool = False) -> str:
     # A notebook sets the text of tables to the right.
     shown = f'<a href="{quote(text)}" target="_blank">{escape(text)}</a>' if link else escape(text)
-    return f'<{kind} style="text-align: left; vertical-align: top">{shown}</{kind}>'
+    wrap = "nowrap" if kind == "th" else "normal"
+    return f'<{kind} style="text-align: left; vertical-align: top; white-space: {wrap}">{shown}</{kind}>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +100,12 @@ def run(
         argv=_as_typed(given, assignments, resolved),
         detail=detail,
     )
-    if not is_done(job):
-        if "tensorflow" in sys.modules:
-            _require_device(job)
-        if loaded_before():
-            complain("TensorFlow was loaded before: device and memory stay as it has them; last digits may differ")
+    if is_done(job):
+        return run_job(replace(job, detail="quiet"))
+    if "tensorflow" in sys.modules:
+        _require_device(job)
+    if loaded_before():
+        complain("TensorFlow was loaded before: device and memory stay as it has them; last digits may differ")
     return run_job(job)
 
 

@@ -1,5 +1,6 @@
 """Every example of every README runs as it stands, but on synthetic films and with a small backbone."""
 
+import json
 import re
 import shlex
 import shutil
@@ -8,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from search.config.writing import to_toml
 from tests.conftest import ROOT
 from tests.support.command_line import run as run_in_a_process
 from tests.support.command_line import typed
 from tests.support.readmes import FRONT_PAGE, READMES, examples, links
+from tests.support.tiny import tiny_config
 
 SMALLER = {
     'Path("all-mias.tar.gz")': "PHANTOM",
@@ -21,7 +24,10 @@ SMALLER = {
     "max_trials=10": "max_trials=1",
     "epochs=5": "epochs=1",
     'objective="val_loss"': 'objective="val_loss", seed=0',
+    'data="all-mias.tar.gz",': 'data=PHANTOM, config="tiny.toml",',
+    "max_trials=40,": "max_trials=6,",
 }
+OWN_SEARCH = ROOT / "search" / "README.md"
 WITH_PYTHON = [readme for readme in READMES if examples(readme, "python")]
 NEED_A_RUN = [readme for readme in WITH_PYTHON if "bit_mammography_final" in "".join(examples(readme, "python"))]
 
@@ -77,9 +83,22 @@ def test_every_cases_csv_can_be_read(readme, tmp_path, monkeypatch):
             open_source(Path())
 
 
+def test_the_front_page_s_call_is_a_run(phantom, tmp_path, monkeypatch, capsys, tensorflow_started):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.toml").write_text(to_toml(tiny_config(phantom, tmp_path)))
+    result = run(FRONT_PAGE, {"PHANTOM": phantom})["result"]
+    metrics = json.loads((tmp_path / "runs/first/best/metrics.json").read_text())
+    text, figures = capsys.readouterr().out.strip().rsplit("\n", 1)
+    assert text == result.as_text()
+    assert (
+        figures
+        == f"{result.hyperparameters} {metrics['primary_auc']['value']} {tmp_path / 'runs/first/best/report.html'}"
+    )
+
+
 def test_data_search_and_report_of_one_s_own(phantom, tmp_path, monkeypatch, tensorflow_started):
     monkeypatch.chdir(tmp_path)
-    names = run(FRONT_PAGE, {"PHANTOM": phantom})
+    names = run(OWN_SEARCH, {"PHANTOM": phantom})
     shape = next(iter(names["training"]))[0].shape
     assert tuple(shape) == (16, 48, 48, 3)
     held_out, table = set(names["split"].test_patients), names["films"].table
@@ -89,7 +108,7 @@ def test_data_search_and_report_of_one_s_own(phantom, tmp_path, monkeypatch, ten
 
 
 @pytest.mark.parametrize(
-    "readme", [readme for readme in WITH_PYTHON if readme != FRONT_PAGE and readme not in NEED_A_RUN], ids=title
+    "readme", [readme for readme in WITH_PYTHON if readme not in (FRONT_PAGE, OWN_SEARCH, *NEED_A_RUN)], ids=title
 )
 def test_the_python_of_a_package_s_page_runs(readme, phantom, tmp_path, monkeypatch, tensorflow_started):
     monkeypatch.chdir(tmp_path)

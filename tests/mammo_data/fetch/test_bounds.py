@@ -24,7 +24,7 @@ def server():
 
 
 def download(url: str, target: Path, limits: Limits = LIMITS, **other: object) -> None:
-    ResumingDownload(url, target, what="the file", remedy="or do without.", limits=limits, **other).finish()
+    ResumingDownload(url, target, what="the file", remedy="Or do without.", limits=limits, **other).finish()
 
 
 def test_a_file_that_the_disk_has_no_room_for_is_not_begun(server, tmp_path):
@@ -32,7 +32,7 @@ def test_a_file_that_the_disk_has_no_room_for_is_not_begun(server, tmp_path):
     server.answers["/large"] = lambda handler: handler.wfile.write(
         f'HTTP/1.0 200 OK\r\nContent-Length: {size}\r\nETag: "one"\r\n\r\nbegin'.encode()
     )
-    with pytest.raises(DataError, match=rf"bytes free in .* for {size}\. Try again; or do without") as caught:
+    with pytest.raises(DataError, match=rf"bytes free in .* for {size}\. Try again\. Or do without") as caught:
         download(f"{server.url}/large", tmp_path / "file", Limits(most_bytes=2 * size))
     assert str(tmp_path) in str(caught.value)
     assert list(tmp_path.iterdir()) == []

@@ -149,6 +149,7 @@ def test_fetching_shows_the_licence_and_one_line_where_there_is_no_network(works
     assert answer.returncode == 3
     assert "research purposes only" in answer.stderr
     assert "no connection" in answer.stderr.splitlines()[-1]
+    assert not (workspace / "data" / "images").exists()
     assert "Traceback" not in answer.stderr
 
 

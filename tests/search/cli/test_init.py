@@ -4,9 +4,8 @@ import tomllib
 
 import pytest
 
-from search.cohort import demo_config
 from search.config.reading import load_config
-from search.config.schema import Config
+from search.config.schema import Config, demo_config
 from search.config.writing import commented_toml, shipped_text, to_toml
 from search.run_folder.lifecycle import result_settings
 from search.run_folder.manifest import Manifest, write_manifest
@@ -140,16 +139,3 @@ def test_a_value_with_a_number_sign_keeps_its_comment(tmp_path):
     file.write_text(commented_toml(config))
     assert load_config(file) == config
     assert "# folder with mdb001.pgm" in file.read_text()
-
-
-@pytest.mark.slow
-def test_an_installed_package_carries_the_file(tmp_path):
-    import subprocess
-    import zipfile
-
-    subprocess.run(["uv", "build", "--wheel", "--offline", "--out-dir", tmp_path, ROOT], check=True, timeout=300)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        assert archive.read("search/tuner_config.toml") == SHIPPED.read_bytes()
-        # What belongs to the repository alone.
-        assert not [name for name in archive.namelist() if name.startswith(("reports/pictures", "tests"))]
