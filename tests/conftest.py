@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from search.machine.environment import settle_libraries
 from search.machine.libraries import start_tensorflow
 from search.text import UV_RUN
+
+# Before any test's module imports TensorFlow: the programs that tests start have the same.
+settle_libraries()
 
 # A gate must give the same answer twice; the search for new counterexamples is a developer's, without CI set.
 settings.register_profile("ci", derandomize=True, deadline=None)

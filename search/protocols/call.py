@@ -46,6 +46,7 @@ def run(
     accept_device: bool = False,
     device: str = "auto",
     workers: int | None = None,
+    ray_address: str | None = None,
     detail: Detail = "normal",
 ) -> FinalModel:
     """The result of a whole run: search, retrain, evaluate and export.
@@ -78,6 +79,7 @@ def run(
         accept_device: Go on with it on another GPU.
         device: "auto", "cpu", "gpu" or "gpu:0,2".
         workers: Processes that train, a GPU each.
+        ray_address: They work on this Ray cluster.
         detail: "quiet", "normal", or "verbose": a line an epoch, and the log.
 
     Raises:
@@ -96,6 +98,7 @@ def run(
         accept_device=accept_device,
         workers=workers,
         device=device,
+        ray_address=ray_address,
         demo=demo,
         argv=_as_typed(given, assignments, resolved),
         detail=detail,
@@ -112,7 +115,7 @@ def run(
 def _as_typed(given: Mapping[str, Any], assignments: Mapping[str, Any], config: Config) -> tuple[str, ...]:
     """The words of a command line that asks for the same."""
     words = ["run"]
-    for name in (*SETTINGS, "demo", "config", "name", "fresh", "accept_device", "device", "workers"):
+    for name in (*SETTINGS, "demo", "config", "name", "fresh", "accept_device", "device", "workers", "ray_address"):
         said = given[name]
         if said is None or said is False or (name, said) == ("device", "auto"):
             continue

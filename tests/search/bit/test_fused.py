@@ -70,8 +70,13 @@ def test_in_bfloat16_it_is_as_near_to_float32_as_with_tensorflows_own_gradients(
     tail, x = small_tail(2, "mixed_bfloat16")
     exact = plainly(small_tail(2)[0], x)
     expected, found = plainly(tail, x), gradients(tail, x)
-    for (name, value), right in zip(expected.items(), exact.values(), strict=True):
-        assert relative(found[name], right) < 1.2 * relative(value, right) + 1e-3, name
+    errors = {
+        name: (relative(found[name], right), relative(value, right))
+        for (name, value), right in zip(expected.items(), exact.values(), strict=True)
+    }
+    # Each is one draw of rounding, which differs between processors by half; all together they hardly do.
+    assert all(ours < 2 * theirs + 1e-3 for ours, theirs in errors.values()), errors
+    assert np.mean([ours for ours, _ in errors.values()]) < 1.2 * np.mean([theirs for _, theirs in errors.values()])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -130,7 +130,7 @@ def test_a_model_under_foreign_metadata_is_refused(exports, tmp_path):
     with pytest.raises(RunError, match="other content"):
         read_metadata(copy)
     metadata_file(copy).write_text('{"schema": 1}')
-    with pytest.raises(RunError, match="demo: Field required"):
+    with pytest.raises(RunError, match="demo: missing"):
         read_metadata(copy)
 
 

@@ -51,7 +51,7 @@ def test_it_gives_it_with_libraries_that_have_been_upgraded(asked, finished, tmp
 
 
 def test_a_complete_run_of_something_else_is_refused(asked, tmp_path):
-    with pytest.raises(RunError, match=r"changes: search\.seed 1 → 2, plan .*--fresh or another --name"):
+    with pytest.raises(RunError, match=r"changes: search\.seed 1 → 2, plan .*--fresh, or choose another --name"):
         search.run(**asked, seed=2)
     other = write_phantom(tmp_path / "other", patients=31, seed=2, image_size=128)
     with pytest.raises(RunError, match="changes: split "):
@@ -61,7 +61,7 @@ def test_a_complete_run_of_something_else_is_refused(asked, tmp_path):
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ({"max_trials": 0}, "max_trials: search.max_trials: expected a value greater than or equal to 1; found 0"),
+        ({"max_trials": 0}, "max_trials: search.max_trials: expected at least 1; found 0"),
         ({"set": {"max_trials": 3}}, "set: max_trials: unknown key; it belongs to [search]"),
         ({"set": {"space.droput.max": 0.5}}, "set: space.droput: unknown key; did you mean 'dropout'?"),
         ({"seed": 1, "set": {"search.seed": 2}}, "Expected one value for search.seed; found seed and set search.seed."),

@@ -190,10 +190,10 @@ def test_nothing_before_the_evaluation_reads_the_held_out_patients(finished, pha
     assert result.metrics["primary_auc"] != other.metrics["primary_auc"]
 
 
-def test_a_name_that_is_taken_is_refused_and_fresh_replaces_it(finished):
+def test_a_complete_run_typed_again_gives_what_it_has_found(finished, capsys):
     config, result = finished
-    with pytest.raises(RunError, match="--fresh"):
-        run_job(Job(config, name="first"))
+    assert run_job(Job(config, name="first")).as_text() == result.as_text()
+    assert "first is complete; its report: " in capsys.readouterr().err
     assert result.directory.model_file.exists()
 
 

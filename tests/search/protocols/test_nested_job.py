@@ -142,10 +142,10 @@ def test_one_bank_serves_all_searches(nested):
     assert len(list((config.output.cache / "banks").glob("*/bank.json"))) == 1
 
 
-def test_a_finished_nested_run_is_refused(nested):
-    config, _ = nested
-    with pytest.raises(RunError, match="--fresh"):
-        run_job(Job(config, name="nested"))
+def test_a_finished_nested_run_typed_again_gives_what_it_has_found(nested, capsys):
+    config, result = nested
+    assert run_job(Job(config, name="nested")).as_text() == result.as_text()
+    assert "nested is complete; its report: " in capsys.readouterr().err
 
 
 def test_split_files_of_the_other_protocol_are_refused(nested, phantom, tmp_path):
