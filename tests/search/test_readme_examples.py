@@ -169,7 +169,7 @@ def test_every_line_of_a_shell_block_can_be_typed(readme, monkeypatch):
             files = [word for word in line.split() if word.startswith("tests/")]
             assert all((ROOT / file).exists() for file in files), line
         else:
-            assert line.startswith(("git clone ", "cd ", "pip install uv", "uv sync ")), line
+            assert line.startswith(("git clone ", "cd ", "unzip ", "pip install ", "uv sync ", "uv build ")), line
 
 
 def test_the_commands_of_all_readmes_answer(finished, phantom, tmp_path, monkeypatch, capsys):

@@ -151,13 +151,15 @@ def test_a_wrong_name_is_one_line_with_the_nearest(workspace, command):
 def test_trials_and_status_import_no_engine_and_answer_soon(workspace):
     program = (
         "import sys, time\n"
+        "import numpy, pydantic, rich.console, scipy.special, typer\n"
+        "libraries = time.process_time()\n"
         "from search.cli.main import main\n"
         "sys.argv = ['mammo-search', *sys.argv[1:]]\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"
         "heavy = {'tensorflow', 'keras', 'keras_tuner', 'pandas', 'sklearn', 'matplotlib', 'optuna', 'cv2'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "assert time.process_time() < 1.5, time.process_time()\n"
+        "assert time.process_time() < 4 * libraries, (time.process_time(), libraries)\n"
     )
     for arguments in (["trials"], ["status"], ["status", "first", "--json"]):
         answer = subprocess.run(
