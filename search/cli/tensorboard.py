@@ -14,7 +14,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from itertools import count, takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
@@ -88,11 +87,11 @@ def write_events(directories: Sequence[RunDirectory], folder: Path, *, shown: in
     """
     searches: dict[str, tuple[RunDirectory, tuple[TrialRecord, ...]]] = {}
     for directory in directories:
-        found = [(search, recorded(search)) for search in (directory, *outer_searches(directory))]
+        found = [(search, recorded(search)) for search in (directory, *directory.outer_searches)]
         if not any(records for _, records in found):
             raise no_trial_yet(directory)
         searches |= {search.name: (search, records) for search, records in found if records}
-    if len(directories) == 1 and not outer_searches(directories[0]):  # whose name would say nothing
+    if len(directories) == 1 and not directories[0].outer_searches:  # whose name would say nothing
         searches = {"": searches[directories[0].name]}
     trials = sum(len(records) for _, records in searches.values())
     if trials != shown:
@@ -102,11 +101,6 @@ def write_events(directories: Sequence[RunDirectory], folder: Path, *, shown: in
         if final.is_dir() and not link.is_symlink():
             link.symlink_to(final.resolve(), target_is_directory=True)
     return trials
-
-
-def outer_searches(directory: RunDirectory) -> list[RunDirectory]:
-    """The outer searches of a nested run that have begun, in order."""
-    return list(takewhile(lambda search: search.has_manifest, map(directory.outer, count())))
 
 
 def _serve(folder: str, host: str, port: int | None) -> str:

@@ -197,7 +197,7 @@ class Manifest(_Part):
     device: str = ""
     processor: str = ""
     devices: tuple[ComputedOn, ...] = ()
-    threads: Annotated[Count, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1, le=4096)] | None = None
     host: str = ""
     outputs: dict[str, str] = {}
     records: dict[str, str] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -129,7 +130,8 @@ class RayCluster:
                 remedy="Start one (`ray start --head`), with the same token here as there.",
             ) from None
         finally:
-            signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own there
+            if on_sigterm is not None and threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own there
         self._ray, self._no_room_until = ray, 0.0
 
     def places(self, workers: int) -> tuple[WorkerPlace, ...]:

@@ -13,8 +13,10 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from mammo_data.splits import Split
-from search.errors import ConfigError, RunError
+from search.errors import ConfigError, RunError, UserError
 from search.job import Job
+from search.machine.environment import cores
+from search.machine.libraries import start_tensorflow
 from search.protocols.run import run_job
 from search.run_folder.ledger import readings
 from search.run_folder.trial_log import read_records
@@ -195,6 +197,13 @@ def test_a_complete_run_typed_again_gives_what_it_has_found(finished, capsys):
     assert run_job(Job(config, name="first")).as_text() == result.as_text()
     assert "first is complete; its report: " in capsys.readouterr().err
     assert result.directory.model_file.exists()
+
+
+def test_a_run_keeps_its_number_of_threads_and_a_process_with_another_is_refused(finished):
+    _, result = finished
+    assert result.directory.read_manifest().threads == cores()
+    with pytest.raises(UserError, match=f"with {cores() + 1} threads, as the run began, .*; found {cores()}, which"):
+        start_tensorflow(deterministic=True, threads=cores() + 1)
 
 
 def test_fresh_never_deletes_what_is_no_run(finished):

@@ -200,6 +200,21 @@ def test_a_search_that_ends_early_leaves_no_worker_at_work_and_goes_on_to_the_sa
     assert search(tmp_path, executor_of) == expected
 
 
+def test_workers_that_cannot_start_end_the_search_in_a_line_and_no_trial_is_blamed(search, tmp_path):
+    from search.tuner.executors.processes import ProcessExecutor, WorkerProcesses
+
+    said = []
+    places = [WorkerPlace("worker 1", 1, {"PYTHONHOME": str(tmp_path / "no Python")})]
+    settings = {"threads": cores(), "deterministic": True, "say": said.append}
+    with (
+        WorkerProcesses(places, tmp_path / "logs", **settings) as broken,
+        pytest.raises(RunError, match="a worker to go on with; found none that starts"),
+    ):
+        search(tmp_path, lambda worker: ProcessExecutor(worker, broken))
+    assert [line.startswith("worker 1 did not start, ended with code 1; see ") for line in said] == [True] * 3
+    assert not (tmp_path / "trials.jsonl").exists()
+
+
 def test_an_error_that_every_fold_would_meet_ends_the_search_in_its_own_words(engine, executor_of, tmp_path):
     from search.trials.worker import TrainerPool, Worker
     from search.tuner.executors.base import carry_out
