@@ -38,6 +38,9 @@ _EVERYWHERE = ("start", "probe", "audit", "report")
 _FORECAST = 2
 """Raise it with the figures of the reference machine in `search.plan.forecast`: older records are of other ones."""
 _LEAST, _MOST = 0.02, 50.0
+_CONVOLUTIONS_OF_AVX2 = 0.6
+"""What convolutions reach of the rate of matrix products, beside the reference machine's part, without AVX-512: R50x1
+on a Zen 3, with oneDNN."""
 _BUSY = 1.15
 
 
@@ -47,6 +50,7 @@ class Speed:
 
     Attributes:
         gflops: Rate of float32 matrix products; of a GPU guessed, not measured.
+        convolutions: What convolutions reach of that rate, 1 being the reference machine's part.
         factors: Kind to its time here over that on the reference machine, as far as runs have told.
         runs: How many runs have told.
         precision: The precision of the last of them, None without one.
@@ -56,9 +60,13 @@ class Speed:
     factors: Mapping[str, float] = field(default_factory=dict)
     runs: int = 0
     precision: str | None = None
+    convolutions: float = 1.0
 
     def factor(self, kind: str) -> float:
-        """Time here over that on the reference machine; of a depth that none has told, as at the nearest that one has.
+        """Time here over that on the reference machine.
+
+        Of a depth that no run has told of it is that of the nearest one that a run has, else the trunk's, else what the
+        rate of matrix products gives to expect.
 
         Args:
             kind: For example "trunk" or "depth 2".
@@ -70,7 +78,8 @@ class Speed:
             if told:
                 return told[min(told, key=lambda other: (abs(other - depth), other))]
         if depth > 0 or kind in _ARITHMETIC:
-            return min(_MOST, max(_LEAST, REFERENCE_GFLOPS / self.gflops))
+            by_rate = REFERENCE_GFLOPS / (self.gflops * self.convolutions)
+            return self.factors.get("trunk", min(_MOST, max(_LEAST, by_rate)))
         return 1.0
 
     @property
@@ -105,7 +114,9 @@ def this_machine(
     image_size: int,
     *,
     on_gpu: bool = False,
+    narrow: bool = False,
     gflops: float | None = None,
+    cpuinfo: Path = Path("/proc/cpuinfo"),
 ) -> Speed:
     """The speed of this machine.
 
@@ -116,7 +127,9 @@ def this_machine(
         image_size: Side of its images in pixels: runs of another size tell of kinds that no run of this one has told
             of, for small images cost more than their arithmetic.
         on_gpu: Whether the arithmetic is known to be done on a GPU, of which nothing is measured before a run.
+        narrow: Whether its layers are too narrow for the rate of convolutions to tell.
         gflops: Rate of matrix products, instead of measuring it and asking runs.
+        cpuinfo: What the processor announces.
     """
     if gflops is not None:
         return Speed(gflops)
@@ -130,8 +143,10 @@ def this_machine(
     # Whoever is nearer to this run counts alone.
     factors = _medians(everywhere) | _medians(same) | _medians([run for run in same if run.image_size == image_size])
     asked = min(len(same), _RUNS_ASKED)
-    rate = REFERENCE_GFLOPS if same else _GPU_GFLOPS if on_gpu else matrix_product_gflops()
-    return Speed(rate, factors, asked, precision)
+    if on_gpu or "trunk" in factors:
+        return Speed(_GPU_GFLOPS if on_gpu else REFERENCE_GFLOPS, factors, asked, precision)
+    convolutions = 1.0 if narrow or _has_avx512(cpuinfo) else _CONVOLUTIONS_OF_AVX2
+    return Speed(matrix_product_gflops(), factors, asked, precision, convolutions)
 
 
 def _medians(runs: Sequence[_Told]) -> dict[str, float]:
@@ -199,6 +214,15 @@ def _machine() -> list[str]:
     except PackageNotFoundError:
         tensorflow = "none"
     return [processor_name(), f"{cores()} cores", tensorflow, f"forecast {_FORECAST}"]
+
+
+def _has_avx512(cpuinfo: Path) -> bool:
+    """Whether the processor announces it; also where it announces nothing (macOS, Arm)."""
+    try:
+        words = cpuinfo.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return True
+    return "avx2" not in words or "avx512f" in words
 
 
 @functools.cache

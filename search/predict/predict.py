@@ -49,6 +49,7 @@ from search.files.atomic import replacing
 from search.predict.disagreement import disagreements
 from search.predict.films import PredictedImage, predict_files
 from search.predict.overlays import OverlayWriter
+from search.run_folder.interruption import uninterrupted
 from search.screen.output import answer_width, encodable
 
 _SPREAD = ("lowest", "highest")
@@ -97,8 +98,9 @@ def predict_to_rows(
         try:
             for rows in predict_files(model, image_files(given)):
                 for row in rows if overlays is None else overlays.write(rows):
-                    write(text(row))
-                    done, failed = done + 1, failed + (row.error is not None)
+                    with uninterrupted():  # a row that is written is counted
+                        write(text(row))
+                        done, failed = done + 1, failed + (row.error is not None)
                     differing += [row.name] if row.note else []
                     flush()  # where a reader is slow, Ctrl-C comes here; the row is on its way
         except KeyboardInterrupt:

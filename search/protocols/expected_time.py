@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mammo_data import CaseTable, patient_split
+from search.bit.architecture import R50X1
 from search.bit.family import architecture_of
 from search.bit.precision import has_bfloat16_instructions
 from search.boundary.plan import BankPlan
@@ -49,7 +50,10 @@ def speed_here(
     """
     configured = None if config.search.precision == "auto" else config.search.precision
     name, size = config.backbone.name, config.preparation.image_size
-    return this_machine(cache_directory(config), name, precision or configured, size, on_gpu=on_gpu, gflops=gflops)
+    narrow = architecture_of(name).width < R50X1.width
+    return this_machine(
+        cache_directory(config), name, precision or configured, size, on_gpu=on_gpu, narrow=narrow, gflops=gflops
+    )
 
 
 def expected_precision(config: Config, speed: Speed) -> str:

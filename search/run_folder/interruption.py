@@ -15,6 +15,7 @@ from search.run_folder.directory import RunDirectory
 from search.text import program
 
 _PATIENCE_SECONDS = 3.0
+_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ONCE = ("--fresh", "--accept-device")
 """Words of a command that are not to be typed again: what they do is done."""
 
@@ -70,7 +71,7 @@ def interrupted_once() -> Iterator[None]:
             heard = time.monotonic()
             raise KeyboardInterrupt
 
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    previous = {number: signal.getsignal(number) for number in _INTERRUPTIONS}
     for number, handler in previous.items():
         if handler is not signal.SIG_IGN:  # nohup, or a shell's background job: somebody wants it to be ignored
             signal.signal(number, stop)
@@ -82,7 +83,27 @@ def interrupted_once() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let what interrupts the block interrupt its end, so that it is done wholly or not at all; for short blocks."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    previous = {number: signal.getsignal(number) for number in _INTERRUPTIONS}
+    ours = {number: handler for number, handler in previous.items() if callable(handler)}
+    try:
+        for number in ours:
+            signal.signal(number, lambda number, frame: came.append(number))
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        if came:
+            ours[signal.Signals(came[0])](came[0], None)
+
+
 def ignore_interruptions() -> None:
     """For a process that has said its last word: at its end Python waits for threads, and shows what disturbs it."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _INTERRUPTIONS:
         signal.signal(number, signal.SIG_IGN)

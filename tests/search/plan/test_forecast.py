@@ -73,7 +73,25 @@ def test_a_machine_is_as_fast_as_its_own_runs_have_told(tmp_path):
     other = this_machine(tmp_path, "bit-m-r50x1", "bfloat16", 224)
     assert other.runs == 0
     assert other.factor("report") == 0.5
-    assert other.factor("trunk") == pytest.approx(REFERENCE_GFLOPS / other.gflops)
+    assert other.factor("trunk") == pytest.approx(REFERENCE_GFLOPS / (other.gflops * other.convolutions))
+
+
+def test_a_depth_of_which_no_run_has_told_is_as_slow_as_the_trunk_was(tmp_path):
+    record_run(tmp_path, "bit-m-r50x1", "float32", 128, {"trunk": 9.0, "depth 0": 1.0}, {"trunk": 5.0, "depth 0": 1.0})
+    speed = this_machine(tmp_path, "bit-m-r50x1", None, 96)
+    assert speed.factor("depth 3") == speed.factor("trunk") == 1.8
+    assert speed.factor("depth 0") == 1
+
+
+def test_convolutions_fall_behind_matrix_products_where_avx512_is_lacking(tmp_path):
+    (tmp_path / "cpuinfo").write_text("flags : fma avx2\n")
+    (tmp_path / "newer").write_text("flags : fma avx2 avx512f\n")
+    older, narrow, newer = (
+        this_machine(tmp_path, "any", None, 96, narrow=narrow, cpuinfo=tmp_path / file).factor("depth 3")
+        for narrow, file in ((False, "cpuinfo"), (True, "cpuinfo"), (False, "newer"))
+    )
+    assert narrow == newer
+    assert older == pytest.approx(newer / 0.6)
 
 
 def test_what_another_machine_or_nobody_can_read_has_told_counts_for_nothing(tmp_path):
