@@ -126,7 +126,7 @@ def forecast(
     flop = architecture.convolution_flop(side)
     folds, seeds = config.search.folds or config.split.folds, config.retrain.seeds
     trunk = sum(flop) / _rate(architecture, tail=False, precision=precision)
-    builds = {depth: _BUILD_SECONDS + _BUILD_SECONDS_A_UNIT * depth for depth in depths}
+    builds = {depth: graph_seconds(depth) for depth in depths}
     work, shapes = _planned_epochs(config, plan)
     wins = _shares(work)
     deepest = max(depths)
@@ -162,6 +162,11 @@ def forecast(
         parts["audit"]["audit"] += _AUDIT_SECONDS
         parts["report"]["report"] += _REPORT_SECONDS
     return Forecast(parts, epochs, builds, sizes[-1].development, len(sizes))
+
+
+def graph_seconds(depth: int) -> float:
+    """Seconds that making the graph of an unfreeze depth takes on the reference machine."""
+    return _BUILD_SECONDS + _BUILD_SECONDS_A_UNIT * depth
 
 
 def images_an_epoch(config: Config, images: int) -> tuple[int, int]:

@@ -76,6 +76,10 @@ class SearchOracle(keras_tuner.Oracle):
         """Number of the trial that follows the written ones, whichever have ended; None at the end of the plan."""
         return len(written)
 
+    def urgency(self, assignment: Assignment) -> float:
+        """Seconds on the longest way that begins with a trial, as far as trials wait for others."""
+        return 0.0
+
     @property
     def promotable(self) -> frozenset[int]:
         """Trials whose state a later one may go on from."""
@@ -205,11 +209,13 @@ class PlannedOracle(SearchOracle):
 
     def coming(self) -> Assignment | Literal["wait", "done"]:
         """The plan's next trial."""
-        urgency = None if self._epoch_seconds is None else self._urgency
+        urgency = None if self._epoch_seconds is None else self.urgency
         return next_assignment(self.plan, self.history, over=self._over, urgency=urgency)
 
-    def _urgency(self, assignment: Assignment) -> float:
-        cost = self._epoch_seconds or (lambda depth: 1.0)
+    def urgency(self, assignment: Assignment) -> float:
+        """To the end of its bracket."""
+        if (cost := self._epoch_seconds) is None:
+            return 0.0
         return longest_way(self.plan, assignment, lambda number: cost(self.configurations[number].unfreeze_depth))
 
     def values_of(self, assignment: Assignment) -> dict[str, Any]:

@@ -145,9 +145,10 @@ class MammoTuner(keras_tuner.engine.base_tuner.BaseTuner):
         assignment = self.oracle.assignments[number]
         self._out[number] = _Out(trial, assignment, configuration, datetime.datetime.now(datetime.UTC))
         self._listener.trial_begins(number, assignment, configuration)
+        urgency = self.oracle.urgency(assignment)
         for fold in range(len(self._data.folds)):
             told = partial(self._listener.epoch_ended, number, fold)
-            self._executor.submit(FoldWork(assignment, configuration, fold), told)
+            self._executor.submit(FoldWork(assignment, configuration, fold), told, urgency)
         return True
 
     def _end_if_decided(self, out: _Out) -> None:

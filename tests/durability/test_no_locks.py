@@ -46,6 +46,7 @@ def holder(job):
         yield process
 
 
+@pytest.mark.slow
 def test_a_run_on_a_drive_without_locks_has_one_owner_and_goes_on_when_that_is_killed(job, holder, capsys):
     directory = job.directory
     assert directory.is_in_use

@@ -83,6 +83,7 @@ def test_every_cases_csv_can_be_read(readme, tmp_path, monkeypatch):
             open_source(Path())
 
 
+@pytest.mark.slow
 def test_the_front_page_s_call_is_a_run(phantom, tmp_path, monkeypatch, capsys, tensorflow_started):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.toml").write_text(to_toml(tiny_config(phantom, tmp_path)))
@@ -96,6 +97,7 @@ def test_the_front_page_s_call_is_a_run(phantom, tmp_path, monkeypatch, capsys, 
     )
 
 
+@pytest.mark.slow
 def test_data_search_and_report_of_one_s_own(phantom, tmp_path, monkeypatch, tensorflow_started):
     monkeypatch.chdir(tmp_path)
     names = run(OWN_SEARCH, {"PHANTOM": phantom})

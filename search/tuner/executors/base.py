@@ -24,14 +24,15 @@ class Executor(Protocol):
 
     @property
     def has_room(self) -> bool:
-        """Whether the folds of one more trial would be begun before others have ended."""
+        """Whether it wants to choose from more works than wait."""
 
-    def submit(self, work: Work, on_epoch: Callable[[int], None]) -> None:
-        """Take some work; what comes first is preferred.
+    def submit(self, work: Work, on_epoch: Callable[[int], None], urgency: float = 0.0) -> None:
+        """Take some work.
 
         Args:
             work: The work.
             on_epoch: Called from `next_result` with the number of each epoch that has ended.
+            urgency: Seconds on the longest way that begins with it; of equally urgent works the first is preferred.
         """
 
     def next_result(self) -> tuple[Work, Any]:

@@ -28,8 +28,8 @@ class InProcessExecutor:
         """Whether nothing waits."""
         return not self._waiting
 
-    def submit(self, work: Work, on_epoch: Callable[[int], None]) -> None:
-        """Put it behind what waits."""
+    def submit(self, work: Work, on_epoch: Callable[[int], None], urgency: float = 0.0) -> None:
+        """Put it behind what waits, however urgent it is."""
         self._waiting.append((work, on_epoch))
 
     def next_result(self) -> tuple[Work, Any]:

@@ -28,6 +28,8 @@ NO_ROOM_SECONDS = 600.0
 """Where there is no room for any process for so long, the search ends; the same command goes on."""
 
 _LOOK_SECONDS = 1.0
+_AHEAD = 3
+"""Works that wait for each process: one, so that none waits for the driver, the others to choose from."""
 
 
 class RemoteProcess(Protocol):
@@ -185,12 +187,12 @@ class ProcessExecutor:
 
     @property
     def has_room(self) -> bool:
-        """Whether fewer works wait than there are processes, so that none has to wait for the driver."""
-        return len(self._dispatch.waiting) < self.workers
+        """Whether fewer works wait than there is something to choose from, whoever is free."""
+        return len(self._dispatch.waiting) < _AHEAD * self.workers
 
-    def submit(self, work: Work, on_epoch: Callable[[int], None]) -> None:
-        """Put it behind what waits."""
-        self._dispatch.submit(work, on_epoch)
+    def submit(self, work: Work, on_epoch: Callable[[int], None], urgency: float = 0.0) -> None:
+        """Put it among what waits."""
+        self._dispatch.submit(work, on_epoch, urgency)
 
     def next_result(self) -> tuple[Work, Any]:
         """Keep all processes at work until one has a result."""

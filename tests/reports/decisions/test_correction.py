@@ -81,6 +81,7 @@ def test_each_network_gets_the_correction_that_it_lacks(scale: float, prior: flo
     assert (after < before - 0.01) == (found.correction.kind != "none")
 
 
+@pytest.mark.slow
 def test_a_correction_that_helps_by_less_than_a_standard_error_is_not_applied() -> None:
     undecided = 0
     for seed in range(20):

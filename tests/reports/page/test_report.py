@@ -12,6 +12,7 @@ from reports.page.answer import checks, headline
 from reports.page.report import render_model_card, render_report, write_report
 from reports.page.run_summary import RunSummary
 from tests.support.example import example_summary, unhappy_summary
+from tests.support.slow import slow
 
 SECTIONS = ("answer", "honest", "asked", "settings", "reproduce", "more")
 FOLDED = ("performance", "worth", "probabilities", "thresholds", "women", "subgroups", "localisation", "checks")
@@ -292,7 +293,7 @@ def test_errors_are_named_and_pictures_of_the_data_are_in_it_only_when_asked_for
     assert "mind its licence" in Reader(with_pictures).text
 
 
-@pytest.mark.parametrize("missing", [0, 1, 2])
+@pytest.mark.parametrize("missing", [2, *slow(0, 1)])
 def test_a_whole_report_without_a_class_says_not_defined(missing: int, tmp_path: Path) -> None:
     without = example_summary(tmp_path, missing=missing)
     metrics, name = without.metrics, without.metrics["class_names"][missing]

@@ -14,7 +14,7 @@ from tests.support.command_line import typed
 from tests.support.json_answers import assert_described
 
 PROGRAM = [sys.executable, "-m", "search"]
-ENOUGH = 20_000  # rows that nobody waits for
+ENOUGH = 3_000  # rows that nobody waits for
 
 
 @pytest.fixture
@@ -51,6 +51,7 @@ def test_a_prediction_that_is_interrupted_keeps_its_rows_and_says_how_many(place
     assert {row["error"] for row in found} == {""}
 
 
+@pytest.mark.slow
 def test_sigterm_keeps_the_rows_of_a_file(place, phantom):
     films = sorted(phantom.glob("*.pgm"))
     listed = "\n".join(str(film) for _ in range(ENOUGH // len(films) + 1) for film in films)

@@ -10,6 +10,8 @@ from pathlib import Path
 import cv2
 import pytest
 
+from tests.support.slow import slow
+
 SETTLED = """
 from search.machine.environment import settle_environment
 from search.machine.libraries import start_tensorflow
@@ -29,6 +31,7 @@ def shell(line: str, cwd: Path, **environment: str) -> subprocess.CompletedProce
     return subprocess.run(line, shell=True, cwd=cwd, env=known, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_settings_of_other_projects_are_not_ours(tmp_path: Path) -> None:
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text(KERAS_JSON)
@@ -71,7 +74,7 @@ def test_a_reader_that_has_read_enough_is_told_nothing(tmp_path: Path) -> None:
     assert found.stderr == ""
 
 
-@pytest.mark.parametrize("home", [{}, {"HOME": "/"}, {"HOME": "relative"}])
+@pytest.mark.parametrize("home", [{}, *slow({"HOME": "/"}, {"HOME": "relative"})])
 def test_no_home_folder_is_said_once_and_ends_nothing(home: dict[str, str], tmp_path: Path) -> None:
     # An id that no passwd entry has; where that is not allowed, the one that runs the tests.
     line = "unshare -U --map-user=12345 true 2>/dev/null && U='unshare -U --map-user=12345'; $U $M data check absent"

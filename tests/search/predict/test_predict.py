@@ -143,6 +143,7 @@ def test_films_of_one_name_in_two_folders_are_told_apart(run, phantom, tmp_path,
     assert alone == {**both[1], "image": "001.pgm"}
 
 
+@pytest.mark.slow
 def test_standard_input_takes_an_image_or_paths_and_all_failed_is_exit_code_3(
     run, phantom, tmp_path, capsys, monkeypatch
 ):

@@ -20,6 +20,7 @@ from search.run_folder.ledger import LEDGER
 from tests.support.command_line import typed
 from tests.support.json_answers import assert_described
 
+pytestmark = pytest.mark.slow
 SEEDS, FOLDS = 2, 2
 Again = namedtuple("Again", ["searched", "stored", "network", "seeds", "development"])
 
@@ -261,7 +262,6 @@ def test_a_mean_in_its_run_is_taken_as_it_is_and_in_every_format(run, means, tmp
     assert not request_members(copy, "seeds").is_made
 
 
-@pytest.mark.slow
 def test_an_interrupted_export_leaves_no_file_and_goes_on_to_the_same_bytes(run, means, tmp_path):
     from contextlib import contextmanager
 

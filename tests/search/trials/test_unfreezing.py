@@ -15,6 +15,7 @@ from search.bit.family import FAMILY, SMALL_BACKBONE, architecture_of
 from search.bit.weights import random_weights
 from search.plan.space import Configuration
 from tests.support.json_answers import assert_described
+from tests.support.slow import slow
 
 # What depth trains, from where, how many parameters of the backbone; the published network's.
 DEPTHS_OF_R50X1 = """\
@@ -46,7 +47,7 @@ def narrow_weights():
     return random_weights(NARROW, 1)
 
 
-@pytest.mark.parametrize("depth", range(NARROW.max_depth + 1))
+@pytest.mark.parametrize("depth", [0, 1, 4, NARROW.max_depth, *slow(2, 3, *range(5, NARROW.max_depth))])
 def test_one_step_moves_the_depths_variables_and_all_of_them(depth, narrow_weights):
     tail = build_tail(NARROW, depth, NARROW.boundary_shape(depth, (32, 32)))
     assign_official(tail, narrow_weights.arrays)

@@ -40,7 +40,7 @@ class Shuffled:
     def has_room(self):
         return len(self._out) < 16
 
-    def submit(self, work, on_epoch):
+    def submit(self, work, on_epoch, urgency=0.0):
         self._out.append((work, on_epoch))
 
     def next_result(self):

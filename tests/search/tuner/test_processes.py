@@ -102,6 +102,7 @@ def test_two_workers_leave_the_files_of_one_process(search, expected, executor_o
         assert epochs == sorted(epochs), "each fold's epochs are told in their order"
 
 
+@pytest.mark.slow
 def test_what_follows_a_search_is_the_same_too(engine, executor_of, tmp_path):
     from search.final.baselines.fixed import FixedFoldWork, fixed_settings
     from search.final.retrain import ModelWork
@@ -125,7 +126,7 @@ def test_what_follows_a_search_is_the_same_too(engine, executor_of, tmp_path):
             assert one.losses == other.losses
 
 
-@pytest.mark.parametrize("killed", [(0, 0, 1), (3, 1, 2)])
+@pytest.mark.parametrize("killed", [pytest.param((0, 0, 1), marks=pytest.mark.slow), (3, 1, 2)])
 def test_a_worker_killed_in_mid_fold_costs_that_fold_alone(search, expected, processes, executor_of, tmp_path, killed):
     left = [killed]
 
@@ -149,6 +150,7 @@ def test_a_worker_killed_in_mid_fold_costs_that_fold_alone(search, expected, pro
     assert {epoch[:2] for epoch in again} <= {killed[:2]}, "no other fold is trained twice"
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_ended_and_its_fold_given_to_another(
     search, expected, processes, executor_of, tmp_path, monkeypatch
 ):
@@ -167,6 +169,7 @@ def test_a_worker_that_hangs_is_ended_and_its_fold_given_to_another(
     assert stopped[0] not in [each.child.process_id for each in processes.all if each.child]
 
 
+@pytest.mark.slow
 def test_a_fold_that_takes_three_workers_with_it_fails_its_trial_and_the_search_goes_on(
     search, processes, executor_of, tmp_path
 ):
@@ -184,6 +187,7 @@ def test_a_fold_that_takes_three_workers_with_it_fails_its_trial_and_the_search_
     assert len(processes.said) == 2
 
 
+@pytest.mark.slow
 def test_a_search_that_ends_early_leaves_no_worker_at_work_and_goes_on_to_the_same_files(
     search, expected, processes, executor_of, tmp_path
 ):

@@ -10,6 +10,7 @@ import pytest
 from search.config.reading import load_config
 from search.plan.hyperband import plan_hyperband
 from search.plan.protocol import plan_search
+from tests.support.slow import slow
 
 
 class Silent:
@@ -58,7 +59,7 @@ def without_clocks(records):
     return [replace(record, started="", seconds=0, overhead_seconds=0) for record in records]
 
 
-@pytest.mark.parametrize("tuner", ["random", "bayesian"])
+@pytest.mark.parametrize("tuner", ["bayesian", *slow("random")])
 def test_every_run_of_another_tuner_is_trained_to_the_full_budget(engine, trainers, tmp_path, tuner):
     outcome = search(engine, trainers, tmp_path, search__tuner=tuner, search__max_trials=4)
     assert [record.epochs for record in outcome.records] == [9] * 4
@@ -93,7 +94,7 @@ def test_building_a_graph_is_counted_apart(engine, tmp_path):
     assert all(record.overhead_seconds + record.build_seconds < record.seconds for record in records)
 
 
-@pytest.mark.parametrize("tuner", ["hyperband", "random", "bayesian"])
+@pytest.mark.parametrize("tuner", ["hyperband", *slow("random", "bayesian")])
 def test_known_configurations_are_tried_first(engine, trainers, tmp_path, tuner):
     known = {"head_width": 16, "dropout": 0.25, "l2": 0.5, "learning_rate": 0.7, "unfreeze_depth": 1}
     changes = {"search__tuner": tuner, "search__max_trials": 2, "search__max_epochs": 1}
@@ -110,7 +111,7 @@ def test_no_run_starts_after_the_time_is_up(engine, trainers, tmp_path, tuner):
     assert outcome.cut_short
 
 
-@pytest.mark.parametrize("tuner", ["hyperband", "random", "bayesian"])
+@pytest.mark.parametrize("tuner", ["hyperband", *slow("random", "bayesian")])
 def test_a_search_that_ends_within_its_time_is_not_cut_short(engine, trainers, tmp_path, tuner):
     changes = {"search__tuner": tuner, "search__max_trials": 2, "search__max_epochs": 1}
     outcome = search(engine, trainers, tmp_path, search__max_minutes=1000, **changes)
@@ -118,7 +119,7 @@ def test_a_search_that_ends_within_its_time_is_not_cut_short(engine, trainers, t
     assert not outcome.cut_short
 
 
-@pytest.mark.parametrize("tuner", ["hyperband", "bayesian"])
+@pytest.mark.parametrize("tuner", ["hyperband", *slow("bayesian")])
 def test_time_before_an_interruption_is_spent(engine, trainers, tmp_path, tuner):
     changes = {"search__tuner": tuner, "search__max_epochs": 1}
     begun = search(engine, trainers, tmp_path / "begun", search__max_minutes=1e-9, **changes)
@@ -129,7 +130,7 @@ def test_time_before_an_interruption_is_spent(engine, trainers, tmp_path, tuner)
     assert len(resumed.records) == 1
 
 
-@pytest.mark.parametrize("tuner", ["hyperband", "bayesian"])
+@pytest.mark.parametrize("tuner", ["hyperband", *slow("bayesian")])
 def test_a_search_that_ended_by_the_time_has_ended(engine, trainers, tmp_path, tuner):
     """Its winner has been evaluated since, perhaps: more time, or lost runs, give no other one."""
     changes = {"search__tuner": tuner, "search__max_epochs": 1}
