@@ -4,7 +4,7 @@ import pytest
 
 from reports.trials import TrialRecord
 from search.plan.clock import SearchClock
-from search.plan.cost import CostModel, remaining_work
+from search.plan.cost import CostModel, remaining_rungs
 from search.plan.execution import Assignment, TrialState, next_assignment
 from search.plan.hyperband import plan_hyperband
 from search.plan.space import Configuration
@@ -59,9 +59,11 @@ def search(plan, folds, board):
 def test_before_the_first_run_all_epochs_of_the_plan_are_to_come():
     plan = plan_hyperband(40)
     depth_of = {number: number % 4 for number in range(plan.configurations)}
-    work = remaining_work(plan, [], {}, depth_of=depth_of, depths=(0, 1, 2, 3))
-    assert sum(work.values()) == pytest.approx(plan.epochs)
-    assert set(work) == {0, 1, 2, 3}
+    rungs = [
+        rung for bracket in remaining_rungs(plan, [], {}, depth_of=depth_of, depths=(0, 1, 2, 3)) for rung in bracket
+    ]
+    assert sum(rung.epochs * sum(rung.trials.values()) for rung in rungs) == pytest.approx(plan.epochs)
+    assert {depth for rung in rungs for depth in rung.trials} == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("rough", [{}, {0: 0.01, 1: 0.1, 2: 0.2, 3: 0.3}, {0: 0.5, 1: 5.0, 2: 10.0, 3: 16.0}])

@@ -119,7 +119,8 @@ def test_a_clock_counts_a_job_down_as_it_was_forecast():
     reference = forecast(config, plan, R50X1, (SearchSize(242, 80),), views=900, precision="float32")
     clock, now = JobClock(100.0), 110.0
     assert clock.seconds_left(now) is None
-    here = clock.expects(reference, REFERENCE, now)
+    here = reference.on(REFERENCE)
+    clock.expects(reference, here, REFERENCE, now)
     left = here.seconds() - here.seconds("start")
     assert clock.seconds_left(now) == pytest.approx(left)
     # Half of the trunk, as its own bar tells.
@@ -142,7 +143,7 @@ def test_what_was_found_done_teaches_nothing():
     plan = plan_search(config.search)
     reference = forecast(config, plan, R50X1, (SearchSize(242, 80),), views=900, precision="float32")
     clock = JobClock(0.0)
-    clock.expects(reference, REFERENCE, 8.0)
+    clock.expects(reference, reference, REFERENCE, 8.0)
     clock.search_begins(search_clock(config, plan, CostModel(reference.epochs), builds=reference.builds))
     clock.part_ended("trunk", 0.1)
     clock.part_ended("evaluate", 20.0)
