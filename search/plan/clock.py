@@ -185,9 +185,11 @@ class SearchClock:
         return [mean] * (round(trials) * self.folds)
 
     def _folds_in_flight(self, flight: TrialInFlight, now: float) -> list[float]:
-        """Seconds of each fold that is not done."""
-        count = max(1, self.folds - flight.fold_epochs // flight.epochs_a_fold)
-        return [(self.trial_seconds_left(flight, now) or 0.0) / count] * count
+        """Seconds of each fold that is not done: its part of what is left of the trial."""
+        assignment, whole = flight.assignment, self.trial_seconds_left(flight, now) or 0.0
+        reached = (flight.reached.get(fold, assignment.initial_epoch) for fold in range(self.folds))
+        left = [assignment.epochs - epoch for epoch in reached if epoch < assignment.epochs]
+        return [whole * epochs / sum(left) for epochs in left]
 
     def _setup_seconds(self, depth: int) -> float:
         """Making a graph of this depth: what is believed, by what was measured."""

@@ -1,5 +1,6 @@
 """The time that a search is said to take."""
 
+import numpy as np
 import pytest
 
 from reports.trials import TrialRecord
@@ -7,6 +8,7 @@ from search.plan.clock import SearchClock
 from search.plan.cost import CostModel, remaining_rungs
 from search.plan.execution import Assignment, TrialState, next_assignment
 from search.plan.hyperband import plan_hyperband
+from search.plan.schedule import makespan
 from search.plan.space import Configuration
 from search.screen.layout import counts_line
 from search.text import duration
@@ -105,3 +107,48 @@ def test_nothing_is_claimed_before_anything_is_known():
 )
 def test_durations_are_short(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_rung_waits_for_the_one_before_it_and_brackets_do_not():
+    bracket = [[3.0, 1.0, 1.0], [2.0]]
+    assert [makespan([bracket], workers) for workers in (1, 2, 9)] == [7, 5, 5]
+    assert makespan([bracket, [[], [4.0]]], 9) == 5
+    assert makespan([bracket, [[5.0]]], 2) == 7, "while a rung waits, another bracket's fold is trained"
+    assert makespan([], 4) == makespan([[[], []]], 4) == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("workers", [2, 4, 16])
+def test_several_workers_are_as_fast_as_folds_and_barriers_let_them_be(workers, seed):
+    rng = np.random.default_rng(seed)
+    brackets = [[list(rng.exponential(size=5 * size)) for size in (9, 3, 1)[part:]] for part in (0, 1, 2, 0)]
+    whole = sum(sum(folds) for bracket in brackets for folds in bracket)
+    longest = max(sum(map(max, bracket)) for bracket in brackets)
+    assert makespan(brackets, 1) == pytest.approx(whole)
+    assert max(whole / workers, longest) <= makespan(brackets, workers) <= whole / workers + longest
+
+
+@pytest.mark.parametrize(("workers", "faster"), [(2, 1.9), (4, 3.7), (8, 7.0), (16, 12.0)])
+def test_a_search_is_told_the_time_of_all_its_workers(workers, faster):
+    """At least what the search's own scheduling reaches, with trials of 0.04 to 5.7 s an epoch and without graphs."""
+    plan, costs = plan_hyperband(40), {0: 0.04, 1: 1.7, 2: 3.7, 3: 5.7}
+    drawn = {number: configuration(number) for number in range(plan.configurations)}
+    one, several = (
+        SearchClock(plan, 5, [], CostModel(costs), depths=(0, 1, 2, 3), configurations=drawn, workers=count)
+        for count in (1, workers)
+    )
+    for board in (one, several):
+        board.builds = dict.fromkeys(costs, 0.0)
+    assert faster <= one.seconds_left(0.0) / several.seconds_left(0.0) <= workers
+
+
+def test_folds_in_flight_are_trained_beside_each_other():
+    plan = plan_hyperband(1, max_epochs=4)
+    board = SearchClock(plan, 5, [], CostModel({0: 1.0}), configurations={0: configuration(0)}, workers=5)
+    board.builds = {0: 0.0}
+    board.begin(0, next_assignment(plan, []), configuration(0), 0.0)
+    assert board.seconds_left(0.0) == pytest.approx(4)
+    for fold in range(5):
+        for epoch in (1, 2):
+            board.epoch_ended(0, fold, epoch, 2.0)
+    assert board.seconds_left(2.0) == pytest.approx(2, abs=0.5)
