@@ -118,7 +118,8 @@ def expected_cost(
     speed = speed_here(config, on_gpu=crew.gpu is not None, gflops=gflops)
     time, banks = table_forecast(config, plan, table, speed, crew)
     precision = expected_precision(config, speed)
-    busy, kept = 1.0 if gflops is not None else slowdown(), ""
+    # Who is at work on the cores takes nothing of a GPU.
+    busy, kept = 1.0 if gflops is not None or crew.gpu else slowdown(), ""
     if crew.gpu:
         room = MemoryDemand(config, precision).room_for_banks(crew.gpu.memory_bytes)
         kept = f", of {size_text(crew.gpu.memory_bytes)}; {describe_kept(banks.bytes, room)}"

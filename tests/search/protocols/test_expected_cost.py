@@ -113,4 +113,5 @@ def test_a_dry_run_counts_gpus_and_says_which_banks_they_keep(phantom, tmp_path,
     assert memory.endswith(", of 43 GB; the banks of depth 0, 1, 2, 3 are kept there")
     (time,) = [line for line in lines if line.startswith("time: ")]
     assert "with 4 workers, by what a GPU of some years ago does" in time
+    assert not [line for line in lines if "others are at work" in line], "they take nothing of a GPU"
     assert "kept there" not in told("--device", "cpu")
