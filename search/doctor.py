@@ -26,7 +26,7 @@ from search.machine.environment import stand_in_home
 from search.machine.failures import nearest_folder
 from search.machine.libraries import device_description, start_tensorflow, versions
 from search.machine.places import Gpu, gpus
-from search.plan.device_memory import describe_peaks, expected_peaks, what_fits
+from search.plan.device_memory import MemoryDemand, describe_peaks, expected_peaks, what_fits
 from search.text import size_text
 
 # Banks of all default depths at 448 px, checkpoints and the imported weights together stay below this.
@@ -101,14 +101,16 @@ def examine_memory(config: Config, listed: Sequence[Gpu]) -> Check:
         config: The configuration.
         listed: GPUs of this machine; without any nothing is lacking.
     """
-    asked = config.search.precision
-    precision = "float32" if asked == "auto" else asked  # what needs most
-    found = f"{describe_peaks(expected_peaks(config, precision))} while training at {config.preparation.image_size} px"
+    demand = MemoryDemand.of(config)
+    peaks = describe_peaks(expected_peaks(config, demand.precision))
+    found = f"{peaks} while training at {config.preparation.image_size} px"
     if not listed:
         return Check("device memory", "ok", found)
     least = min(gpu.memory_bytes for gpu in listed)
     found += f", of {size_text(least)}"
-    if (change := what_fits(config, least, precision)) is None:
+    if room := demand.room_for_banks(least):
+        found += f"; banks of up to {size_text(room)} are kept there"
+    if (change := what_fits(config, least, demand.precision)) is None:
         return Check("device memory", "ok", found)
     return Check("device memory", "note", found, f"Expected to fit: {change}")
 

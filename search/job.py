@@ -8,7 +8,7 @@ from functools import cached_property
 
 from search.config.schema import Config
 from search.config.writing import to_toml
-from search.machine.places import WorkerPlace, worker_places
+from search.machine.places import Crew, WorkerPlace, worker_places
 from search.plan.hyperband import HyperbandPlan
 from search.plan.protocol import plan_run
 from search.run_folder.directory import RunDirectory
@@ -83,6 +83,13 @@ class Job:
     def worker_count(self) -> int:
         """How many workers train at a time."""
         return len(self.places) if self.ray_address is None else self.workers or 1
+
+    @property
+    def crew(self) -> Crew:
+        """The workers; of those on a cluster each is taken for as fast as this machine."""
+        gpu = self.places[0].gpu if self.ray_address is None else None
+        shared = gpu is None and self.ray_address is None
+        return Crew(self.worker_count, float(self.worker_count) if shared else 1.0, gpu)
 
     def outer(self, fold: int) -> Job:
         """The search of an outer fold, from 0, as a job of its own."""

@@ -72,14 +72,14 @@ TARGETS = {
     "floors of reports": 8,
     "Python files": 314,  # 229 when the house was rebuilt; weights, locks, bounds, baselines, means, time, workers
     "Python files of search": 188,  # 176 before workers: child processes, places, dispatch, processes, Ray
-    "imports from file to file": 1_410,  # of means, of the clock and of the call from Python: each knows all of a job
+    "imports from file to file": 1_420,  # of means, the clock, the call from Python, workers: each knows all of a job
     "longest chain of imports": 21,
     "imports in functions of search": 50,
     "imports in functions outside of cli and the gate": 0,
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 21_600,  # several machines, a device's memory, a call from Python, an answer in one sentence
+    "code lines": 21_660,  # several machines and their time, banks on a device, a call from Python, one sentence
     "circles": 0,
     "README bytes": 10_000,
 }

@@ -29,7 +29,7 @@ FLOAT16_LIMIT = 30_000.0
 class BoundaryValues(Protocol):
     """What a trial reads: indexed with view numbers of any shape, it gives an array of that shape and one more value's.
 
-    A numpy array, a memory map, and `RecomputedValues` are such.
+    A numpy array, a memory map, and `RecomputedValues` are such; `search.boundary.on_device` gives a tensor.
     """
 
     @property
@@ -139,3 +139,7 @@ class SelectedValues:
     def __getitem__(self, rows: Any) -> Any:
         """Values of the chosen views ``rows``, counted among the chosen."""
         return self._values[self._positions[rows]]
+
+    def kept_by(self, keeper: Callable[[BoundaryValues], BoundaryValues]) -> SelectedValues:
+        """The same views, of all values as somebody else keeps them."""
+        return SelectedValues(keeper(self._values), self._positions)

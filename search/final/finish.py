@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from search.job import Job
 from search.machine.beside import Beside
 from search.plan.cost import CostModel
 from search.plan.forecast import forecast, search_sizes
-from search.plan.job_clock import JobClock
+from search.plan.job_clock import JobClock, among
 from search.plan.space import recorded_dimensions
 from search.run_folder.lifecycle import complete
 from search.screen.progress import RunProgress
@@ -179,7 +179,9 @@ def _nested_seconds(job: Job, cohort: Cohort, searched: Searched, clock: JobCloc
         views=int(views),
         precision=backbone.precision.name,
     )
-    return expected.on(clock.speed_in(costs)).seconds()
+    # These epochs are one worker's already.
+    crew = replace(job.crew, slower=1.0)
+    return among(expected.on(clock.speed_in(costs)), nested, job.plan, crew).seconds()
 
 
 def _probes_beside(beside: Beside, store: FinalStore, cohort: Cohort, seed: int) -> Callable[[], tuple[Probe, ...]]:

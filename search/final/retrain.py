@@ -113,7 +113,7 @@ class ModelWork:
         return train_final(
             trainer,
             self.configuration,
-            worker.data,
+            worker.data_at(self.configuration.unfreeze_depth),
             self.settings,
             epochs=self.epochs,
             number=self.number,

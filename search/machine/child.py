@@ -36,6 +36,8 @@ _AT_WORK_SECONDS = 0.2
 """Processor time between two signs of life: a process that only sends them uses a hundredth of that."""
 _LAST_WORDS_SECONDS = 5.0
 _ALIVE = b"alive "
+KILLED = "killed, as the system does when memory runs out"
+"""How a child was lost that nobody here has ended."""
 
 Kind = Literal["told", "done", "failed", "lost"]
 
@@ -148,7 +150,7 @@ class Child:
             self._process.kill()
             code = self._process.wait()
         if code == -signal.SIGKILL:
-            return "killed, as the system does when memory runs out"
+            return KILLED
         return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 

@@ -6,6 +6,7 @@ and a scheduler closes streams. None of it may change a result or end a run.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import resource
@@ -36,6 +37,20 @@ def address_space() -> float:
     """Bytes that the process may map (ulimit -v), infinite where no limit is set."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return math.inf if limit == resource.RLIM_INFINITY else limit
+
+
+def host_memory() -> int:
+    """Bytes of memory that this process may have: the machine's, or what its control group or a limit leaves of it."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), address_space()]
+    try:
+        own = Path(f"/sys/fs/cgroup{Path('/proc/self/cgroup').read_text().rpartition('::')[2].strip()}")
+    except OSError:
+        own = Path("/sys/fs/cgroup")
+    limits = [folder / "memory.max" for folder in (own, *own.parents)]
+    for limit in (*limits, Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
+        with contextlib.suppress(OSError, ValueError):  # there is none, or it is "max"
+            found.append(int(limit.read_text()))
+    return int(min(found))
 
 
 def require_address_space(least: int, purpose: str) -> None:

@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,12 +25,12 @@ _NO_MEMORY = re.compile(
 
 
 @contextmanager
-def machine_failures_in_one_line(folder: Path, *, batch_size: int) -> Iterator[None]:
+def machine_failures_in_one_line(folder: Path, *, smaller: Callable[[], str]) -> Iterator[None]:
     """Turn what the machine refuses inside the block into one line; what is on the disk is a state to go on from.
 
     Args:
         folder: The run's folder.
-        batch_size: Images a training step.
+        smaller: Gives what to try where the memory was too small, as it is typed.
 
     Raises:
         RunError: If a file could not be read or written, or the memory was too small.
@@ -44,7 +44,7 @@ def machine_failures_in_one_line(folder: Path, *, batch_size: int) -> Iterator[N
             raise RunError(
                 expected="enough memory",
                 found=first_line(error),
-                remedy=f"End other programs, or try {smaller_batch(batch_size)}, as a run of another --name.",
+                remedy=f"End other programs, or try {smaller()}, as a run of another --name.",
             ) from error
         if is_disk_failure(error):
             raise disk_failure(error, folder) from error
@@ -102,12 +102,6 @@ def disk_failure(error: BaseException, folder: Path) -> RunError:
         remedy = "Mend the disk or the folder; the same command then goes on."
     place = getattr(error, "filename", None) or folder
     return RunError(expected=f"to read and write in {Path(place).parent}", found=first_line(error), remedy=remedy)
-
-
-def smaller_batch(batch_size: int) -> str:
-    """What to try where the memory is too small for a batch size."""
-    smaller = batch_size // 2
-    return f"search.batch_size = {smaller}" if smaller >= 2 else "a smaller preparation.image_size"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

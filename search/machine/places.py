@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from search.errors import ConfigError
-from search.machine.environment import cores
+from search.machine.environment import cores, host_memory
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _ASKED = re.compile(r"gpu:(\d+(?:,\d+)*)")
@@ -44,12 +45,33 @@ class WorkerPlace:
         cores: How many cores it has.
         environment: Variables that its process is started with.
         pinned: Which cores of this machine, where it is to use no other.
+        gpu: The GPU that it has, of this machine; else None.
     """
 
     name: str
     cores: int
     environment: Mapping[str, str] = field(default_factory=dict)
     pinned: tuple[int, ...] = ()
+    gpu: Gpu | None = None
+
+
+@dataclass(frozen=True)
+class Crew:
+    """All workers together, as far as time and memory depend on them.
+
+    Attributes:
+        workers: How many train at a time.
+        slower: How many times as long one takes as this machine: those without a device of their own share its cores.
+        gpu: The GPU of each, where they have one of this machine.
+    """
+
+    workers: int = 1
+    slower: float = 1.0
+    gpu: Gpu | None = None
+
+
+ALONE = Crew()
+"""One process, which has the machine for itself."""
 
 
 def gpus() -> tuple[Gpu, ...]:
@@ -65,6 +87,20 @@ def gpus() -> tuple[Gpu, ...]:
     if visible is None or not re.fullmatch(r"-?\d+(,-?\d+)*|", visible):  # by their UUIDs, as some schedulers name them
         return tuple(found)
     return tuple(gpu for gpu in found if str(gpu.number) in visible.split(","))
+
+
+def own_gpu() -> Gpu | None:
+    """The GPU that TensorFlow has in this process, the smallest of several; None on a CPU, and before it is loaded."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not tensorflow.config.list_physical_devices("GPU"):
+        return None
+    return min(gpus(), key=lambda gpu: gpu.memory_bytes, default=None)
+
+
+def device_memory() -> int:
+    """Bytes of memory of what this process computes on: its GPU's, else what it may have of the host's."""
+    gpu = own_gpu()
+    return gpu.memory_bytes if gpu else host_memory()
 
 
 def chosen_gpus(device: str) -> tuple[Gpu, ...]:
@@ -131,7 +167,7 @@ def worker_places(workers: int | None, device: str = "auto") -> tuple[WorkerPlac
         parts = _parts_of_cores(workers)
         return tuple(WorkerPlace(f"worker {n}", share, hidden, part) for n, part in enumerate(parts, start=1))
     return tuple(
-        WorkerPlace(f"worker {number} (GPU {gpu.number})", share, _shown(gpu))
+        WorkerPlace(f"worker {number} (GPU {gpu.number})", share, _shown(gpu), gpu=gpu)
         for number, gpu in enumerate(chosen[:workers], start=1)
     )
 

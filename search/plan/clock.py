@@ -6,22 +6,26 @@ live view, and of `status`, which reads what has ended from the run's folder.
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reports.trials import TrialRecord
 from search.config.schema import Config
-from search.plan.cost import CostModel, remaining_work
+from search.plan.cost import CostModel, RungLeft, remaining_rungs
 from search.plan.execution import Assignment
 from search.plan.hyperband import HyperbandPlan
 from search.plan.protocol import planned_configurations
+from search.plan.schedule import makespan
 from search.plan.space import Configuration
 
 Shape = tuple[int, int]
 """Unfreeze depth and head width: what a compiled graph is made for."""
 # Making the graphs of a new shape, where nobody has an idea.
 _ROUGH_SETUP_SECONDS = 5.0
+# Counts of trials are sums of shares.
+_ROUNDING = 1e-6
 
 
 @dataclass
@@ -162,11 +166,30 @@ class SearchClock:
             return None
         assignments = {trial: flight.assignment for trial, flight in self.running.items()}
         depth_of = {number: configuration.unfreeze_depth for number, configuration in self.configurations.items()}
-        work = remaining_work(self.plan, self.records, assignments, depth_of=depth_of, depths=self.depths)
-        training = sum(epochs * self.folds * self.costs.seconds(depth) for depth, epochs in work.items())
-        flying = sum(self.trial_seconds_left(flight, now) or 0.0 for flight in self.running.values())
-        building = sum(self._setup_seconds(depth) for depth, _ in self._shapes_to_come())
-        return (training + flying + building) / self.workers
+        left = remaining_rungs(self.plan, self.records, assignments, depth_of=depth_of, depths=self.depths)
+        cost = functools.cache(self.costs.seconds)
+        folds = [[self._folds_of(rung, cost) for rung in rungs] for rungs in left]
+        for flight in self.running.values():
+            folds[flight.assignment.bracket][flight.assignment.rung] += self._folds_in_flight(flight, now)
+        # Graphs beside them, one a shape: workers are preferred for the shapes that they have built.
+        folds.append([[self._setup_seconds(depth) for depth, _ in self._shapes_to_come()]])
+        return makespan(folds, self.workers)
+
+    def _folds_of(self, rung: RungLeft, cost: Callable[[int], float]) -> list[float]:
+        """Seconds of each fold that nobody has begun; of an undecided promotion those of a mean candidate."""
+        seconds = {depth: rung.epochs * cost(depth) for depth in rung.trials}
+        if all(abs(count - round(count)) < _ROUNDING for count in rung.trials.values()):
+            return [seconds[depth] for depth, count in rung.trials.items() for _ in range(round(count) * self.folds)]
+        trials = sum(rung.trials.values())
+        mean = sum(count * seconds[depth] for depth, count in rung.trials.items()) / trials
+        return [mean] * (round(trials) * self.folds)
+
+    def _folds_in_flight(self, flight: TrialInFlight, now: float) -> list[float]:
+        """Seconds of each fold that is not done: its part of what is left of the trial."""
+        assignment, whole = flight.assignment, self.trial_seconds_left(flight, now) or 0.0
+        reached = (flight.reached.get(fold, assignment.initial_epoch) for fold in range(self.folds))
+        left = [assignment.epochs - epoch for epoch in reached if epoch < assignment.epochs]
+        return [whole * epochs / sum(left) for epochs in left]
 
     def _setup_seconds(self, depth: int) -> float:
         """Making a graph of this depth: what is believed, by what was measured."""

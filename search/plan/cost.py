@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from reports.trials import TrialRecord
 from search.plan.execution import Assignment, by_place
@@ -95,31 +96,44 @@ class CostModel:
         return self.rough.get(depth, max(self.rough.values())) - self._least
 
 
-def remaining_work(
+class RungLeft(NamedTuple):
+    """What no trial has begun yet of a rung.
+
+    Attributes:
+        epochs: That each trial trains there.
+        trials: Unfreeze depth to how many there will be; parts of one where it is not decided who is promoted.
+    """
+
+    epochs: int
+    trials: Mapping[int, float]
+
+
+def remaining_rungs(
     plan: HyperbandPlan,
     records: Sequence[TrialRecord],
     running: Mapping[int, Assignment],
     *,
     depth_of: Mapping[int, int],
     depths: Sequence[int],
-) -> dict[int, float]:
-    """Epochs that no trial has begun yet, by unfreeze depth; what is not decided yet is shared among the candidates.
+) -> list[list[RungLeft]]:
+    """What no trial has begun yet; what is not decided yet is shared among the candidates.
 
     Args:
         plan: The plan.
         records: Finished trials.
-        running: Trials in flight, whose epochs are not counted here.
+        running: Trials in flight, which are not counted here.
         depth_of: Configuration to its unfreeze depth, as far as they are drawn.
         depths: Unfreeze depths of the space.
 
     Returns:
-        Unfreeze depth to epochs of a trial, folds not counted.
+        By bracket and rung.
     """
-    work: defaultdict[int, float] = defaultdict(float)
+    work: list[list[RungLeft]] = []
     any_depth = {depth: 1 / len(depths) for depth in depths}
     ended_at, flying_at = by_place(records), by_place(running.values())
     for bracket_position, bracket in enumerate(plan.brackets):
         below = any_depth
+        work.append([])
         # Who is to come: the bracket's own configurations in their order, later the best, as soon as they are known.
         coming: Sequence[int] = plan.configurations_of(bracket_position)
         for rung_position, rung in enumerate(bracket.rungs):
@@ -133,14 +147,14 @@ def remaining_work(
             tried = {*(record.configuration for record in ended), *flown}
             left = [number for number in coming if number not in tried][:missing]
             shares = _shares([depth_of[number] for number in left if number in depth_of]) or below
-            for depth, share in shares.items():
-                work[depth] += missing * share * (rung.epochs - rung.initial_epoch)
+            trials = {depth: missing * share for depth, share in shares.items()} if missing else {}
+            work[-1].append(RungLeft(rung.epochs - rung.initial_epoch, trials))
             mixed = {depth: begun.count(depth) + missing * shares.get(depth, 0.0) for depth in {*begun, *shares}}
             total = sum(mixed.values())
             below = {depth: count / total for depth, count in mixed.items()} if total else any_depth
             best = sorted(done, key=lambda record: (-(record.objective or 0.0), record.trial))
             coming = () if missing or flying else [record.configuration for record in best]
-    return dict(work)
+    return work
 
 
 def _shares(depths: Sequence[int]) -> dict[int, float]:

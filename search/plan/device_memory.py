@@ -9,11 +9,13 @@ TensorFlow, CUDA and cuDNN want some hundred megabytes beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 
 from search.bit.architecture import BitArchitecture, Unit
 from search.bit.family import architecture_of
 from search.config.schema import Config
+from search.machine.places import device_memory
 from search.text import size_text
 
 _CHUNK_BYTES = 256 * 2**20
@@ -24,6 +26,9 @@ _COPIES_OF_PARAMETERS = 4
 
 SHARE = 0.9
 """Of the device's memory that a search may count on."""
+
+BANKS_SHARE = 0.5
+"""Of it that banks may take: a driver that evaluates on the first worker's GPU, and CUDA, want their part as well."""
 
 
 def expected_peak(
@@ -73,6 +78,44 @@ def what_fits(config: Config, memory_bytes: int, precision: str) -> str | None:
     return f"--set space.unfreeze_depth={shallower}" if shallower else "a smaller --image-size"
 
 
+def half_the_batch(batch_size: int) -> str:
+    """What to try where the memory was too small, and nobody knows what it holds."""
+    smaller = batch_size // 2
+    return f"--set search.batch_size={smaller}" if smaller >= 2 else "a smaller --image-size"
+
+
+@dataclass(frozen=True)
+class MemoryDemand:
+    """What a search asks of a device's memory.
+
+    Attributes:
+        config: The configuration.
+        precision: As for `expected_peak`.
+    """
+
+    config: Config
+    precision: str
+
+    @classmethod
+    def of(cls, config: Config) -> MemoryDemand:
+        """Before the precision is settled: in the one that needs most."""
+        return cls(config, "float32" if config.search.precision == "auto" else config.search.precision)
+
+    def room_for_banks(self, memory_bytes: int) -> int:
+        """Bytes of a device of so many that banks may take together, beside the expected peak."""
+        peak = max(expected_peaks(self.config, self.precision).values())
+        return max(0, int(min(BANKS_SHARE * memory_bytes, SHARE * memory_bytes - peak)))
+
+    def smaller(self, memory_bytes: int | None = None) -> str:
+        """What to try where memory has run out, as it is typed: what is expected to fit, or half the batch.
+
+        Args:
+            memory_bytes: Of the device; None for that of this process.
+        """
+        memory = device_memory() if memory_bytes is None else memory_bytes
+        return what_fits(self.config, memory, self.precision) or half_the_batch(self.config.search.batch_size)
+
+
 def expected_peaks(config: Config, precision: str, depths: Sequence[int] | None = None) -> dict[int, int]:
     """`expected_peak` of each depth that a configuration searches, or of those given."""
     architecture = architecture_of(config.backbone.name)
@@ -93,6 +136,20 @@ def describe_peaks(peaks: Mapping[int, int]) -> str:
     shallow, deep = min(peaks), max(peaks)
     beside = f", {size_text(peaks[shallow])} at depth {shallow}" if shallow != deep else ""
     return f"{size_text(peaks[deep])} at depth {deep}{beside}"
+
+
+def describe_kept(banks: Mapping[int, int], room: int) -> str:
+    """Which banks a device keeps, in words.
+
+    Args:
+        banks: Unfreeze depth to the bank's bytes.
+        room: Bytes that they may take together.
+    """
+    kept = {depth: size for depth, size in banks.items() if size <= room}
+    if not kept:
+        return "no bank is kept there"
+    together = "" if sum(kept.values()) <= room else ", as many at a time as fit"
+    return f"the banks of depth {', '.join(map(str, kept))} are kept there{together}"
 
 
 def _unit_values(architecture: BitArchitecture, image_size: int) -> tuple[int, ...]:

@@ -202,7 +202,8 @@ def _planned_epochs(config: Config, plan: HyperbandPlan) -> tuple[dict[int, floa
     work: defaultdict[int, float] = defaultdict(float)
     shapes: set[tuple[int, int]] = set()
     for position, bracket in enumerate(plan.brackets):
-        known = [drawn[number] for number in plan.configurations_of(position) if number in drawn]
+        tried = plan.configurations_of(position)[: bracket.rungs[0].trials]  # behind them are spares
+        known = [drawn[number] for number in tried if number in drawn]
         shapes |= {(each.unfreeze_depth, each.head_width) for each in known}
         shares = Counter(each.unfreeze_depth for each in known) or Counter(depths)
         for rung in bracket.rungs:

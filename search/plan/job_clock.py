@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from search.config.schema import Config
+from search.machine.places import Crew
 from search.machine.speed import REFERENCE_GFLOPS, OthersAtWork, Speed
-from search.plan.clock import SearchClock
+from search.plan.clock import SearchClock, search_clock
 from search.plan.cost import CostModel
 from search.plan.forecast import Forecast
+from search.plan.hyperband import HyperbandPlan
+
+
+def among(one: Forecast, config: Config, plan: HyperbandPlan, crew: Crew) -> Forecast:
+    """A job whose training is divided among workers: times pass beside each other, and an epoch is one worker's.
+
+    Args:
+        one: The job with one worker that has the machine for itself.
+        config: The configuration.
+        plan: The plan of each search.
+        crew: The workers.
+    """
+    if crew.workers == 1:
+        return one
+    epochs = {depth: crew.slower * seconds for depth, seconds in one.epochs.items()}
+
+    def searching(epochs: Mapping[int, float], workers: int) -> float:
+        clock = search_clock(config, plan, CostModel(epochs), builds=one.builds, workers=workers)
+        return clock.seconds_left(0.0) or 0.0
+
+    def shared(*models: int) -> float:
+        return crew.slower * sum(math.ceil(count / crew.workers) for count in models) / sum(models)
+
+    folds, seeds = config.search.folds or config.split.folds, config.retrain.seeds
+    search = searching(epochs, crew.workers) / searching(one.epochs, 1)
+    shares = {"search": dict.fromkeys(one.parts["search"], search)}
+    for part, share in (("retrain", shared(seeds)), ("baselines", shared(folds, seeds))):
+        shares[part] = {kind: share for kind in one.parts[part] if kind.startswith("depth ")}
+    parts = {
+        part: {kind: seconds * shares.get(part, {}).get(kind, 1.0) for kind, seconds in kinds.items()}
+        for part, kinds in one.parts.items()
+    }
+    return replace(one, parts=parts, epochs=epochs)
 
 
 class JobClock:
@@ -35,11 +71,10 @@ class JobClock:
         self.speed = Speed(REFERENCE_GFLOPS)
         self.whole = True
 
-    def expects(self, reference: Forecast, speed: Speed, now: float) -> Forecast:
-        """What is to come is known now; gives it for this machine."""
-        self._reference, self.here, self.speed = reference, reference.on(speed), speed
+    def expects(self, reference: Forecast, here: Forecast, speed: Speed, now: float) -> None:
+        """What is to come is known now: on the reference machine, and here, where the speed is this."""
+        self._reference, self.here, self.speed = reference, here, speed
         self._starts = now - self._began
-        return self.here
 
     def search_begins(self, board: SearchClock) -> None:
         """A search is on."""

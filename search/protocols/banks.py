@@ -32,6 +32,7 @@ from search.config.schema import Config, cache_directory
 from search.job import Job
 from search.machine.speed import slowdown
 from search.plan.forecast import SearchSize, forecast, search_sizes
+from search.plan.job_clock import among
 from search.protocols.expected_banks import bank_budget, plan_search_banks
 from search.protocols.expected_time import (
     describe_forecast,
@@ -204,14 +205,16 @@ def _say_time(
         precision=precision,
         recomputed=bank_plan.recomputed,
     )
-    speed = speed_here(config, precision, on_gpu=not backbone.device.startswith("CPU"))
-    here = progress.clock.expects(reference, speed, time.monotonic())
+    on_gpu = not backbone.device.startswith("CPU")
+    speed = speed_here(config, precision, on_gpu=on_gpu)
+    here = among(reference.on(speed), config, job.plan, job.crew)
+    progress.clock.expects(reference, here, speed, time.monotonic())
     if job.directory.trials_file.is_file():
         progress.clock.whole = False
         return
     job.directory.update_manifest(expected={part: round(here.seconds(part), 1) for part in here.parts})
-    progress.fact("time", describe_forecast(here, speed, busy=slowdown()))
-    if ways := shorter_ways(config, table, speed, here.seconds()):
+    progress.fact("time", describe_forecast(here, speed, busy=1.0 if on_gpu else slowdown(), workers=job.worker_count))
+    if ways := shorter_ways(config, table, speed, job.crew, here.seconds()):
         progress.fact("shorter", describe_shorter(ways), style="yellow")
 
 

@@ -13,8 +13,9 @@ from mammo_data import CaseTable
 from search.bit.family import architecture_of
 from search.boundary.plan import BankPlan, describe_banks
 from search.config.schema import Config
+from search.machine.places import ALONE, Crew
 from search.machine.speed import slowdown
-from search.plan.device_memory import describe_peaks, expected_peaks
+from search.plan.device_memory import MemoryDemand, describe_kept, describe_peaks, expected_peaks
 from search.plan.forecast import Forecast
 from search.plan.hyperband import HyperbandPlan
 from search.protocols.expected_banks import checkpoint_bytes, checkpoint_peak
@@ -40,6 +41,7 @@ class ExpectedCost:
         banks: Views and stored values.
         checkpoint_bytes: Largest size of the checkpoints that exist at a time.
         memory_bytes: Unfreeze depth to what training at it is expected to need of the device's memory at most.
+        kept_banks: Which banks are kept on a GPU, in words; "" without one.
         time: Seconds of each part on this machine, when it is quiet.
         precision: The precision that the run is expected to choose.
         basis: What times are judged by, in words.
@@ -53,6 +55,7 @@ class ExpectedCost:
     banks: BankPlan
     checkpoint_bytes: int
     memory_bytes: Mapping[int, int]
+    kept_banks: str
     time: Forecast
     precision: str
     basis: str
@@ -85,7 +88,7 @@ class ExpectedCost:
         lines = [
             f"{images}: {describe_banks(self.banks)}",
             f"checkpoints: at most {size_text(self.checkpoint_bytes)} at a time",
-            f"memory of the device while training: about {describe_peaks(self.memory_bytes)}",
+            f"memory of the device while training: about {describe_peaks(self.memory_bytes)}{self.kept_banks}",
             f"time: {self.text_of_time}",
         ]
         if self.shorter:
@@ -98,7 +101,7 @@ def _by_part(time: Forecast) -> Mapping[str, float]:
 
 
 def expected_cost(
-    config: Config, plan: HyperbandPlan, table: CaseTable, *, gflops: float | None = None
+    config: Config, plan: HyperbandPlan, table: CaseTable, *, crew: Crew = ALONE, gflops: float | None = None
 ) -> ExpectedCost:
     """The cost of a whole job.
 
@@ -106,15 +109,20 @@ def expected_cost(
         config: The configuration.
         plan: Its plan.
         table: All cases; whole images are counted, crops of them are about as many.
+        crew: Who trains.
         gflops: Rate of float32 matrix products, instead of measuring it and asking earlier runs.
 
     Raises:
         DataError: If there are too few patients for the split.
     """
-    speed = speed_here(config, gflops=gflops)
-    time, banks = table_forecast(config, plan, table, speed)
+    speed = speed_here(config, on_gpu=crew.gpu is not None, gflops=gflops)
+    time, banks = table_forecast(config, plan, table, speed, crew)
     precision = expected_precision(config, speed)
-    busy = 1.0 if gflops is not None else slowdown()
+    # Who is at work on the cores takes nothing of a GPU.
+    busy, kept = 1.0 if gflops is not None or crew.gpu else slowdown(), ""
+    if crew.gpu:
+        room = MemoryDemand(config, precision).room_for_banks(crew.gpu.memory_bytes)
+        kept = f", of {size_text(crew.gpu.memory_bytes)}; {describe_kept(banks.bytes, room)}"
     return ExpectedCost(
         searches=time.searches,
         development_images=time.images,
@@ -123,10 +131,11 @@ def expected_cost(
         * (config.search.folds or config.split.folds)
         * checkpoint_bytes(architecture_of(config.backbone.name), config, len(table.class_names)),
         memory_bytes=expected_peaks(config, precision),
+        kept_banks=kept,
         time=time,
         precision=precision,
         basis=speed.basis,
-        text_of_time=describe_forecast(time, speed, busy=busy),
+        text_of_time=describe_forecast(time, speed, busy=busy, workers=crew.workers),
         busy=busy,
-        shorter=shorter_ways(config, table, speed, time.seconds()),
+        shorter=shorter_ways(config, table, speed, crew, time.seconds()),
     )

@@ -11,9 +11,11 @@ from search.bit.family import architecture_of
 from search.bit.precision import has_bfloat16_instructions
 from search.boundary.plan import BankPlan
 from search.config.schema import Config, cache_directory
+from search.machine.places import Crew
 from search.machine.speed import Speed, this_machine
 from search.plan.forecast import Forecast, forecast, search_sizes
 from search.plan.hyperband import HyperbandPlan
+from search.plan.job_clock import among
 from search.plan.protocol import plan_search
 from search.protocols.expected_banks import plan_search_banks
 from search.text import rounded
@@ -64,7 +66,9 @@ def expected_precision(config: Config, speed: Speed) -> str:
     return speed.precision or ("bfloat16-tail" if has_bfloat16_instructions() else "float32")
 
 
-def table_forecast(config: Config, plan: HyperbandPlan, table: CaseTable, speed: Speed) -> tuple[Forecast, BankPlan]:
+def table_forecast(
+    config: Config, plan: HyperbandPlan, table: CaseTable, speed: Speed, crew: Crew
+) -> tuple[Forecast, BankPlan]:
     """Seconds of a job on this machine, and its banks, from the labels alone.
 
     Args:
@@ -72,6 +76,7 @@ def table_forecast(config: Config, plan: HyperbandPlan, table: CaseTable, speed:
         plan: The plan of each search.
         table: All cases; whole images are counted, crops of them are about as many.
         speed: This machine's.
+        crew: Who trains.
 
     Raises:
         DataError: If there are too few patients for the split.
@@ -97,42 +102,48 @@ def table_forecast(config: Config, plan: HyperbandPlan, table: CaseTable, speed:
         precision=expected_precision(config, speed),
         recomputed=banks.recomputed,
     )
-    return reference.on(speed), banks
+    return among(reference.on(speed), config, plan, crew), banks
 
 
-def describe_forecast(here: Forecast, speed: Speed, *, busy: float) -> str:
+def describe_forecast(here: Forecast, speed: Speed, *, busy: float, workers: int = 1) -> str:
     """How long a job takes, in words.
 
     Args:
         here: Of this machine.
         speed: What it was judged by.
         busy: How many times as long it takes while others are at work.
+        workers: How many train at a time.
     """
     trunk, search, baselines = (here.seconds(part) for part in ("trunk", "search", "baselines"))
     rest = here.seconds() - trunk - search - baselines
     named = {"trunk": trunk, "search": search, "baselines": baselines, "the rest": rest}
     parts = ", ".join(f"{name} {rounded(seconds)}" for name, seconds in named.items() if seconds)
-    lines = [f"about {rounded(here.seconds() * busy)}, {speed.basis}", f"{parts} (no trunk where its values are kept)"]
+    by = f" with {workers} workers" if workers > 1 else ""
+    lines = [
+        f"about {rounded(here.seconds() * busy)}{by}, {speed.basis}",
+        f"{parts} (no trunk where its values are kept)",
+    ]
     if busy > 1:
         lines[1] += f"; on a quiet machine {rounded(here.seconds())} in all"
         lines.append(f"others are at work on this machine: that makes it {busy:.1f} times as long while it lasts")
     return "\n".join(lines)
 
 
-def shorter_ways(config: Config, table: CaseTable, speed: Speed, seconds: float) -> tuple[ShorterWay, ...]:
+def shorter_ways(config: Config, table: CaseTable, speed: Speed, crew: Crew, seconds: float) -> tuple[ShorterWay, ...]:
     """The settings that would shorten a long job most, the best first; none of one that is not long.
 
     Args:
         config: The configuration.
         table: All cases.
         speed: This machine's.
+        crew: Who trains.
         seconds: How long the job takes.
     """
     if seconds < LONG_SECONDS:
         return ()
     found = []
     for words, changed in _changes(config):
-        here, _ = table_forecast(changed, plan_search(changed.search), table, speed)
+        here, _ = table_forecast(changed, plan_search(changed.search), table, speed, crew)
         found.append(ShorterWay(words, here.seconds()))
     found.sort(key=lambda way: way.seconds)
     return tuple(way for way in found if way.seconds < _WORTH_SAYING * seconds)[:_WAYS]

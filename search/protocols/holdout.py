@@ -23,6 +23,7 @@ from search.job import Job
 from search.machine.libraries import device_description
 from search.plan.clock import search_clock
 from search.plan.cost import CostModel
+from search.plan.device_memory import MemoryDemand
 from search.plan.hyperband import HyperbandPlan
 from search.plan.protocol import require_planned
 from search.protocols.banks import own_banks
@@ -113,6 +114,7 @@ def trainer_pool(config: Config, backbone: Backbone, data: TrialData) -> Trainer
         data,
         optimizer=config.search.optimizer,
         dtype=backbone.precision.tail_policy,
+        demand=MemoryDemand(config, backbone.precision.name),
     )
 
 

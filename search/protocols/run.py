@@ -29,6 +29,7 @@ from search.machine.failures import machine_failures_in_one_line, require_room
 from search.machine.libraries import library_noise_in, start_tensorflow
 from search.machine.places import use_first
 from search.machine.speed import record_run
+from search.plan.device_memory import MemoryDemand
 from search.plan.protocol import describe_protocol
 from search.protocols.expected_cost import ExpectedCost, expected_cost
 from search.protocols.manifest import planned_manifest
@@ -134,7 +135,7 @@ def dry_run(job: Job) -> tuple[str, ExpectedCost | None]:
             return f"sizes and time depend on the data, which can't be read: {error}", None
         if is_done(job):
             return _nothing_to_do(job), None
-        cost = expected_cost(job.config, job.plan, table)
+        cost = expected_cost(job.config, job.plan, table, crew=job.crew)
         return "\n".join([f"classes   {_classes(table)}", *table.remarks, cost.as_text()]), cost
 
 
@@ -183,7 +184,7 @@ def listener_of(directory: RunDirectory, progress: RunProgress) -> Listener:
 
 
 def _refusals_in_one_line(job: Job) -> AbstractContextManager[None]:
-    return machine_failures_in_one_line(job.directory.path, batch_size=job.config.search.batch_size)
+    return machine_failures_in_one_line(job.directory.path, smaller=MemoryDemand.of(job.config).smaller)
 
 
 def _classes(table: CaseTable) -> str:

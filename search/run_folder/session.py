@@ -98,7 +98,8 @@ def end_session(folder: Path, session: Session, error: BaseException | None) -> 
     interrupted = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", None) == _INTERRUPTED
     text = " ".join(str(error).split()) or type(error).__name__
     with suppress(OSError):  # a full disk has ended the run: that is what is to be told
-        _write(folder, replace(session, ended=_now(), error=text, interrupted=interrupted))
+        # As it stands there: how many workers it had is told of its resumption, too.
+        _write(folder, replace(there or session, ended=_now(), error=text, interrupted=interrupted))
 
 
 def is_ours(session: Session) -> bool:

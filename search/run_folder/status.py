@@ -158,7 +158,7 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
     records = [record for search in searches.values() for record in search]
     progress, extent = _progress(manifest, records), run_extent(run)
     is_open = state in ("running", "interrupted", "failed")
-    workers = session.workers if session and state == "running" else {}
+    workers = session.workers if session else {}
     until = (now or datetime.datetime.now(datetime.UTC)) if state == "running" else None
     return RunStatus(
         name=run.name,
@@ -171,7 +171,7 @@ def run_status(run: RunDirectory, *, now: datetime.datetime | None = None) -> Ru
         created=manifest.created,
         finished=manifest.finished,
         waiting_for=_waiting_for(session) if state == "running" else None,
-        workers=workers,
+        workers=workers if state == "running" else {},
         error=missing or (session.error if state == "failed" and session else None),
         progress=progress,
         best=_best(searches.get(run.path.name, ()), manifest),

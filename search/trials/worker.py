@@ -15,8 +15,10 @@ import numpy as np
 
 from mammo_data.errors import DataError
 from search.bit import BitArchitecture, BitWeights
+from search.boundary.on_device import DeviceBanks
 from search.errors import UserError
-from search.machine.failures import first_line, is_disk_failure, is_out_of_memory, smaller_batch
+from search.machine.failures import first_line, is_disk_failure, is_out_of_memory
+from search.plan.device_memory import MemoryDemand, half_the_batch
 from search.plan.execution import Assignment
 from search.plan.space import Configuration
 from search.trials.checkpoints import MOST_LEADER_BYTES, CheckpointStore, FoldsInFlight
@@ -26,7 +28,7 @@ from search.trials.tail import TailTrainer
 
 
 class TrainerPool:
-    """Compiled tails, one for each shape, built when first asked for.
+    """What a process has on its device: compiled tails, one for each shape, built when first asked for, and banks.
 
     Args:
         architecture: The backbone's.
@@ -34,6 +36,7 @@ class TrainerPool:
         data: Development data; the banks give the boundary shapes.
         optimizer: Name of the optimizer.
         dtype: Dtype policy of the backbone's part.
+        demand: What the search asks of the device's memory; where nobody says, no bank is kept there.
     """
 
     def __init__(
@@ -44,9 +47,11 @@ class TrainerPool:
         *,
         optimizer: str,
         dtype: str = "float32",
+        demand: MemoryDemand | None = None,
     ) -> None:
         self._architecture, self._weights = architecture, weights
         self._n_classes, self._optimizer, self._dtype = len(data.class_names), optimizer, dtype
+        self._demand = demand
         self._shapes = {depth: bank.shape for depth, bank in data.banks.items()}
         self._trainers: dict[tuple[int, int, str], TailTrainer] = {}
 
@@ -67,17 +72,27 @@ class TrainerPool:
             )
         return self._trainers[shape]
 
+    @cached_property
+    def banks(self) -> DeviceBanks:
+        """Banks that are kept on the device of this process."""
+        return DeviceBanks.of_own_gpu(self._demand.room_for_banks) if self._demand else DeviceBanks("CPU:0", 0)
+
+    def smaller(self, batch_size: int) -> str:
+        """What to try where the memory of this process was too small for so many images a step, as it is typed."""
+        return self._demand.smaller() if self._demand else half_the_batch(batch_size)
+
     def adopt(self, others: TrainerPool) -> None:
-        """Take over what another pool has built, where it builds the same."""
+        """Take over what another pool has on the device, where it builds the same."""
         if self._key == others._key:
-            self._trainers = others._trainers
+            self._trainers, self.banks = others._trainers, others.banks
 
     @property
     def _key(self) -> tuple[Any, ...]:
         return self._weights.fingerprint, self._shapes, self._n_classes, self._dtype
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_trainers": {}}  # graphs are of a process
+        here = {name: value for name, value in self.__dict__.items() if name != "banks"}  # of a process, as graphs are
+        return {**here, "_trainers": {}}
 
 
 @dataclass(frozen=True)
@@ -87,13 +102,13 @@ class Worker:
     Attributes:
         data: Development data.
         settings: What is constant over the trials.
-        trainers: Gives the compiled tails, as `TrainerPool` does; the same one for the same shape.
+        trainers: Gives the compiled tails, and has the banks that are kept on the device.
         run_directory: The run's folder.
     """
 
     data: TrialData
     settings: TrainingSettings
-    trainers: Callable[..., TailTrainer]
+    trainers: TrainerPool
     run_directory: Path
 
     def __getstate__(self) -> dict[str, Any]:
@@ -108,6 +123,31 @@ class Worker:
     def in_flight(self) -> FoldsInFlight:
         """Finished folds of trials that are not recorded yet."""
         return FoldsInFlight(self.run_directory / "in_flight")
+
+    def data_at(self, depth: int) -> TrialData:
+        """The data, with the bank of an unfreeze depth read from the device where it is kept there."""
+        bank = self.data.banks[depth]
+        return replace(
+            self.data, banks={**self.data.banks, depth: replace(bank, values=self.trainers.banks.of(bank.values))}
+        )
+
+    def carry_out(self, work: Work, on_epoch: Callable[[int], None]) -> Any:
+        """Do some work; where memory runs out while banks are on the device, once more without them.
+
+        Args:
+            work: What.
+            on_epoch: Called with the number of each finished epoch, from 1.
+
+        Returns:
+            The work's result.
+        """
+        try:
+            return work.carry_out(self, on_epoch)
+        except Exception as error:
+            if not (self.trainers.banks.kept and is_out_of_memory(error)):
+                raise
+        self.trainers.banks.give_up()
+        return work.carry_out(self, on_epoch)
 
 
 class Work(Protocol):
@@ -183,6 +223,7 @@ def train_fold(work: FoldWork, worker: Worker, on_epoch: Callable[[int], None]) 
     Raises:
         UserError: What says itself what the user has to do, and every other fold would meet as well; DataError as well.
         OSError: If a file can't be read or written.
+        Exception: Where memory has run out while banks are on the device: without them it may do.
     """
     kept = worker.in_flight.load(work.assignment, work.fold)
     if kept is not None:
@@ -196,10 +237,10 @@ def train_fold(work: FoldWork, worker: Worker, on_epoch: Callable[[int], None]) 
     except (UserError, DataError):
         raise
     except Exception as error:
-        if is_disk_failure(error):
+        if is_disk_failure(error) or (worker.trainers.banks.kept and is_out_of_memory(error)):
             raise
         nothing = np.empty((0, 0, 0), np.float32)
-        result = FoldResult({}, nothing, _failure(error, work.configuration, worker.settings.batch_size))
+        result = FoldResult({}, nothing, _failure(error, work.configuration, worker))
     return replace(
         result,
         seconds=time.perf_counter() - clock,
@@ -210,7 +251,8 @@ def train_fold(work: FoldWork, worker: Worker, on_epoch: Callable[[int], None]) 
 
 def _trained(work: FoldWork, worker: Worker, trainer: TailTrainer, on_epoch: Callable[[int], None]) -> FoldResult:
     assignment, fold, state = work.assignment, work.fold, None
-    train = partial(train_on_fold, trainer, work.configuration, worker.data, worker.settings, fold=fold)
+    data = worker.data_at(work.configuration.unfreeze_depth)
+    train = partial(train_on_fold, trainer, work.configuration, data, worker.settings, fold=fold)
     if assignment.parent is not None:
         state = worker.checkpoints.load(assignment.parent, fold)
         if state is None or not trainer.fits(state):
@@ -232,13 +274,14 @@ def _trained(work: FoldWork, worker: Worker, trainer: TailTrainer, on_epoch: Cal
     return result
 
 
-def _failure(error: Exception, configuration: Configuration, batch_size: int) -> FoldFailure:
+def _failure(error: Exception, configuration: Configuration, worker: Worker) -> FoldFailure:
     if isinstance(error, DivergedError):
         return FoldFailure(str(error), diverged_epoch=error.epoch)
     text = first_line(error)
     if is_out_of_memory(error):
+        batch_size = worker.settings.batch_size
         text = (
             f"out of memory with {batch_size} images a step at unfreeze depth {configuration.unfreeze_depth}; "
-            f"try {smaller_batch(batch_size)}, as a run of another --name"
+            f"try {worker.trainers.smaller(batch_size)}, as a run of another --name"
         )
     return FoldFailure(text, "".join(traceback.format_exception(error)))

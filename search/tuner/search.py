@@ -61,7 +61,11 @@ def run_search(
     keras.utils.set_random_seed(settings.seed)
     kept = without_last_failures(finished) if ended_after is None else tuple(finished)
     worker = Worker(data, settings, trainers, run_directory)
-    with machine_failures_in_one_line(run_directory, batch_size=settings.batch_size), executor_of(worker) as executor:
+
+    def smaller() -> str:
+        return trainers.smaller(settings.batch_size)
+
+    with machine_failures_in_one_line(run_directory, smaller=smaller), executor_of(worker) as executor:
         bound = time_bound(config.search.max_minutes, finished, trials=ended_after, workers=executor.workers)
         interleaved = epoch_seconds if executor.workers > 1 else None
         oracle = build_oracle(plan, config, seed=settings.seed, bound=bound, epoch_seconds=interleaved)

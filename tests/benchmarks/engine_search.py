@@ -62,6 +62,9 @@ class Clocks:
         depth = configuration.unfreeze_depth
         return ClockedTrainer(self._trainers(configuration), self.train[depth], self.validate[depth])
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._trainers, name)  # its banks, and what it says where memory runs out
+
     def trial_begins(self, run: int, assignment: object, configuration: Any) -> None:
         self._depth = configuration.unfreeze_depth
 

@@ -35,7 +35,8 @@ def whole(phantom, tmp_path_factory):
     workspace = tmp_path_factory.mktemp("whole")
     (workspace / "tuner_config.toml").write_text(to_toml(tiny_config(phantom, workspace, **PLAN)))
     process = start(workspace)
-    assert process.wait(RUN_SECONDS) == 0, process.communicate()[1]
+    said = process.communicate(timeout=RUN_SECONDS)
+    assert process.returncode == 0, said
     return RunDirectory(workspace / "runs" / "killed")
 
 

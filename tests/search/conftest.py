@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,3 +40,17 @@ def tiny_module(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_archive(tiny_module, tmp_path_factory) -> Path:
     return write_archive(tmp_path_factory.mktemp("archive") / "tiny.tar.gz", tiny_module)
+
+
+@pytest.fixture
+def listed(tmp_path, monkeypatch):
+    """Lets nvidia-smi say something, or fail."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def say(text, code=0):
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!/bin/sh\ncat <<'END'\n{text}END\nexit {code}\n")
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    return say

@@ -74,6 +74,7 @@ def test_a_gpu_whose_memory_is_too_small_is_told_with_the_setting_that_fits(giga
     check = examine_memory(config, [Gpu(0, "NVIDIA T4", int(gigabytes * 1e9))])
     assert check.state == ("note" if remedy else "ok")
     assert f"while training at {size} px" in check.found
+    assert ("; banks of up to 8 GB are kept there" in check.found) == (gigabytes == 16)
     assert check.remedy.removeprefix("Expected to fit: ") == remedy
     assert examine_memory(config, []).state == "ok", "without a GPU nothing is compared"
 

@@ -83,7 +83,7 @@ class FixedFoldWork:
         result = train_on_fold(
             worker.trainers(self.configuration, OPTIMIZER),
             self.configuration,
-            worker.data,
+            worker.data_at(self.configuration.unfreeze_depth),
             self.settings,
             fold=self.fold,
             initial_epoch=0,

@@ -28,6 +28,7 @@ from search.final.kept import FinalStore
 from search.final.retrain import Searched, train_final_models, train_fold_models
 from search.machine.failures import machine_failures_in_one_line
 from search.plan.cost import CostModel
+from search.plan.device_memory import MemoryDemand
 from search.protocols.members.request import MembersRequest, request_members
 from search.protocols.members.train import out_of_fold_of_seeds, searched_again
 from search.run_folder.directory import RunDirectory
@@ -92,7 +93,7 @@ def export_members(
         return write(Source(usual, read_metadata(usual), usual))
     config = request.config
     listener = Listener(f"export of {run.name}", waits=progress.waits, notes=progress.note)
-    with machine_failures_in_one_line(run.path, batch_size=config.search.batch_size), heard_by(listener):
+    with machine_failures_in_one_line(run.path, smaller=MemoryDemand.of(config).smaller), heard_by(listener):
         searched, stored = searched_again(run, progress)
         store = _store(run, request, progress)
         _say_time(searched, request, progress)

@@ -35,7 +35,7 @@ class InProcessExecutor:
     def next_result(self) -> tuple[Work, Any]:
         """Carry out what has waited for longest."""
         work, on_epoch = self._waiting.popleft()
-        return work, work.carry_out(self._worker, on_epoch)
+        return work, self._worker.carry_out(work, on_epoch)
 
     def cancel(self, unwanted: Callable[[Work], bool]) -> None:
         """Drop what is not wanted any more."""

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from search.errors import RunError
-from search.machine.child import Child, Message, arrived
+from search.machine.child import KILLED, Child, Message, arrived
 from search.machine.places import WorkerPlace
 from search.trials.worker import Work, Worker
 from search.tuner.executors import remote_worker
@@ -246,6 +246,9 @@ class ProcessExecutor:
             self._dispatch.waiting.append(task)
             return
         words = f"three workers were lost with it, the last one {reason}; see {seat.log}"
+        if reason == KILLED:
+            smaller = self._worker.trainers.smaller(self._worker.settings.batch_size)
+            words += f"; try fewer --workers, or {smaller} as a run of another --name"
         self._results.append((task.work, task.work.given_up(words)))
 
     def _not_started(self, seat: _Seat, task: Task, reason: str) -> None:

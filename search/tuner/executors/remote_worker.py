@@ -27,13 +27,13 @@ def start(told: Callable[[Any], None], pinned: Sequence[int], threads: int, dete
 def open_worker(told: Callable[[Any], None], worker: Worker) -> None:
     """Work for this search from now on."""
     for before in _opened:
-        worker.trainers.adopt(before.trainers)  # type: ignore[attr-defined]
+        worker.trainers.adopt(before.trainers)
     _opened[:] = [worker]
 
 
 def carry_out(told: Callable[[Any], None], work: Work) -> Any:
     """Do some work; its epochs are told, and all that it leaves on the disk is there when this returns."""
     (worker,) = _opened
-    result = work.carry_out(worker, told)
+    result = worker.carry_out(work, told)
     worker.checkpoints.wait()
     return result

@@ -1,28 +1,17 @@
 """Which devices workers get, from what nvidia-smi lists, and what is said where they are not there."""
 
 import os
+import resource
 
 import pytest
 
+from search.config.schema import Config
 from search.errors import ConfigError
-from search.machine.environment import cores
-from search.machine.places import gpus, worker_places
+from search.job import Job
+from search.machine.environment import cores, host_memory
+from search.machine.places import ALONE, Crew, device_memory, gpus, own_gpu, worker_places
 
 BOX = "0, NVIDIA A100-SXM4-40GB, 40960\n1, NVIDIA A100-SXM4-40GB, 40960\n2, NVIDIA T4, 15360\n"
-
-
-@pytest.fixture
-def listed(tmp_path, monkeypatch):
-    """Lets nvidia-smi say something, or fail."""
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-    def say(text, code=0):
-        tool = tmp_path / "nvidia-smi"
-        tool.write_text(f"#!/bin/sh\ncat <<'END'\n{text}END\nexit {code}\n")
-        tool.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-
-    return say
 
 
 def test_gpus_are_those_that_the_driver_lists_and_this_process_may_use(listed, monkeypatch):
@@ -83,3 +72,24 @@ def test_a_gpu_that_is_asked_for_where_none_is(listed):
     listed("", 9)
     with pytest.raises(ConfigError, match="a GPU for --device gpu; found none that nvidia-smi lists"):
         worker_places(None, "gpu")
+
+
+def test_workers_share_the_cores_of_a_machine_and_have_a_gpu_each(listed):
+    listed(BOX)
+    on_gpus = Job(Config(), workers=2, device="gpu:0,1").crew
+    assert (on_gpus.workers, on_gpus.slower, on_gpus.gpu.memory_bytes) == (2, 1.0, 40 * 2**30)
+    assert Job(Config(), device="cpu").crew == ALONE
+    if cores() > 1:
+        assert Job(Config(), workers=2, device="cpu").crew == Crew(2, 2.0)
+
+
+def test_the_memory_of_a_process_on_a_cpu_is_what_its_limit_leaves():
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    whole = host_memory()
+    assert 2**30 < whole <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert own_gpu() is None
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (2**36, hard))
+        assert device_memory() == min(whole, 2**36)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

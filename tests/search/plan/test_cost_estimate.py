@@ -1,12 +1,14 @@
 """The time that a search is said to take."""
 
+import numpy as np
 import pytest
 
 from reports.trials import TrialRecord
 from search.plan.clock import SearchClock
-from search.plan.cost import CostModel, remaining_work
+from search.plan.cost import CostModel, remaining_rungs
 from search.plan.execution import Assignment, TrialState, next_assignment
 from search.plan.hyperband import plan_hyperband
+from search.plan.schedule import makespan
 from search.plan.space import Configuration
 from search.screen.layout import counts_line
 from search.text import duration
@@ -59,9 +61,11 @@ def search(plan, folds, board):
 def test_before_the_first_run_all_epochs_of_the_plan_are_to_come():
     plan = plan_hyperband(40)
     depth_of = {number: number % 4 for number in range(plan.configurations)}
-    work = remaining_work(plan, [], {}, depth_of=depth_of, depths=(0, 1, 2, 3))
-    assert sum(work.values()) == pytest.approx(plan.epochs)
-    assert set(work) == {0, 1, 2, 3}
+    rungs = [
+        rung for bracket in remaining_rungs(plan, [], {}, depth_of=depth_of, depths=(0, 1, 2, 3)) for rung in bracket
+    ]
+    assert sum(rung.epochs * sum(rung.trials.values()) for rung in rungs) == pytest.approx(plan.epochs)
+    assert {depth for rung in rungs for depth in rung.trials} == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("rough", [{}, {0: 0.01, 1: 0.1, 2: 0.2, 3: 0.3}, {0: 0.5, 1: 5.0, 2: 10.0, 3: 16.0}])
@@ -103,3 +107,48 @@ def test_nothing_is_claimed_before_anything_is_known():
 )
 def test_durations_are_short(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_rung_waits_for_the_one_before_it_and_brackets_do_not():
+    bracket = [[3.0, 1.0, 1.0], [2.0]]
+    assert [makespan([bracket], workers) for workers in (1, 2, 9)] == [7, 5, 5]
+    assert makespan([bracket, [[], [4.0]]], 9) == 5
+    assert makespan([bracket, [[5.0]]], 2) == 7, "while a rung waits, another bracket's fold is trained"
+    assert makespan([], 4) == makespan([[[], []]], 4) == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("workers", [2, 4, 16])
+def test_several_workers_are_as_fast_as_folds_and_barriers_let_them_be(workers, seed):
+    rng = np.random.default_rng(seed)
+    brackets = [[list(rng.exponential(size=5 * size)) for size in (9, 3, 1)[part:]] for part in (0, 1, 2, 0)]
+    whole = sum(sum(folds) for bracket in brackets for folds in bracket)
+    longest = max(sum(map(max, bracket)) for bracket in brackets)
+    assert makespan(brackets, 1) == pytest.approx(whole)
+    assert max(whole / workers, longest) <= makespan(brackets, workers) <= whole / workers + longest
+
+
+@pytest.mark.parametrize(("workers", "faster"), [(2, 1.9), (4, 3.7), (8, 7.0), (16, 12.0)])
+def test_a_search_is_told_the_time_of_all_its_workers(workers, faster):
+    """At least what the search's own scheduling reaches, with trials of 0.04 to 5.7 s an epoch and without graphs."""
+    plan, costs = plan_hyperband(40), {0: 0.04, 1: 1.7, 2: 3.7, 3: 5.7}
+    drawn = {number: configuration(number) for number in range(plan.configurations)}
+    one, several = (
+        SearchClock(plan, 5, [], CostModel(costs), depths=(0, 1, 2, 3), configurations=drawn, workers=count)
+        for count in (1, workers)
+    )
+    for board in (one, several):
+        board.builds = dict.fromkeys(costs, 0.0)
+    assert faster <= one.seconds_left(0.0) / several.seconds_left(0.0) <= workers
+
+
+def test_folds_in_flight_are_trained_beside_each_other():
+    plan = plan_hyperband(1, max_epochs=4)
+    board = SearchClock(plan, 5, [], CostModel({0: 1.0}), configurations={0: configuration(0)}, workers=5)
+    board.builds = {0: 0.0}
+    board.begin(0, next_assignment(plan, []), configuration(0), 0.0)
+    assert board.seconds_left(0.0) == pytest.approx(4)
+    for fold in range(5):
+        for epoch in (1, 2):
+            board.epoch_ended(0, fold, epoch, 2.0)
+    assert board.seconds_left(2.0) == pytest.approx(2, abs=0.5)

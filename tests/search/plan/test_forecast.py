@@ -6,11 +6,12 @@ import pytest
 
 from search.bit.architecture import R50X1
 from search.config.reading import load_config
+from search.machine.places import ALONE, Crew
 from search.machine.speed import REFERENCE_GFLOPS, Speed, record_run, slowdown, this_machine
 from search.plan.clock import search_clock
 from search.plan.cost import CostModel
 from search.plan.forecast import SearchSize, forecast, search_sizes
-from search.plan.job_clock import JobClock
+from search.plan.job_clock import JobClock, among
 from search.plan.protocol import plan_search
 
 REFERENCE = Speed(REFERENCE_GFLOPS)
@@ -137,7 +138,8 @@ def test_a_clock_counts_a_job_down_as_it_was_forecast():
     reference = forecast(config, plan, R50X1, (SearchSize(242, 80),), views=900, precision="float32")
     clock, now = JobClock(100.0), 110.0
     assert clock.seconds_left(now) is None
-    here = clock.expects(reference, REFERENCE, now)
+    here = reference.on(REFERENCE)
+    clock.expects(reference, here, REFERENCE, now)
     left = here.seconds() - here.seconds("start")
     assert clock.seconds_left(now) == pytest.approx(left)
     # Half of the trunk, as its own bar tells.
@@ -160,7 +162,7 @@ def test_what_was_found_done_teaches_nothing():
     plan = plan_search(config.search)
     reference = forecast(config, plan, R50X1, (SearchSize(242, 80),), views=900, precision="float32")
     clock = JobClock(0.0)
-    clock.expects(reference, REFERENCE, 8.0)
+    clock.expects(reference, reference, REFERENCE, 8.0)
     clock.search_begins(search_clock(config, plan, CostModel(reference.epochs), builds=reference.builds))
     clock.part_ended("trunk", 0.1)
     clock.part_ended("evaluate", 20.0)
@@ -171,3 +173,24 @@ def test_what_was_found_done_teaches_nothing():
     assert expected["evaluate"] == pytest.approx(reference.seconds("evaluate"))
     clock.whole = False
     assert clock.taught == ({}, {})
+
+
+@pytest.mark.parametrize(("crew", "least", "most"), [(Crew(4), 0.25, 0.3), (Crew(2, 2.0), 1.0, 1.2)])
+def test_workers_with_devices_of_their_own_are_so_many_machines_and_others_share_one(crew, least, most):
+    config = load_config(None, {})
+    plan, one = plan_search(config.search), job().on(REFERENCE)
+    here = among(one, config, plan, crew)
+    assert least <= here.seconds("search") / one.seconds("search") <= most
+    # Three final models: at once on four devices, two and then one on two halves of one.
+    models = {4: 1 / 3, 2: 2 * 2 / 3}[crew.workers]
+    assert here.seconds("retrain") / one.seconds("retrain") == pytest.approx(models, rel=0.1)
+    for part in ("start", "trunk", "evaluate", "localise", "audit", "report"):
+        assert here.seconds(part) == one.seconds(part), "done by the driver"
+    # The live view begins with what the dry run has said.
+    board = search_clock(config, plan, CostModel(here.epochs), builds=here.builds, workers=crew.workers)
+    assert board.seconds_left(0.0) == pytest.approx(here.seconds("search"), rel=0.02)
+
+
+def test_one_worker_is_told_what_a_machine_is():
+    config = load_config(None, {})
+    assert among(job(), config, plan_search(config.search), ALONE) == job()

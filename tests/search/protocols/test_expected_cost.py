@@ -89,3 +89,29 @@ def test_a_long_job_says_what_would_shorten_it_and_a_short_one_nothing(phantom):
     again = expected_cost(typed, plan_search(typed.search), cases, gflops=2)
     assert again.time.seconds() == next(way.seconds for way in long.shorter if way.words == "--image-size 224")
     assert not expected_cost(config, plan_search(config.search), cases, gflops=20_000).shorter
+
+
+def test_a_dry_run_counts_gpus_and_says_which_banks_they_keep(phantom, tmp_path, monkeypatch, listed):
+    from search.cli.main import app
+
+    monkeypatch.chdir(tmp_path)
+    listed("".join(f"{number}, NVIDIA A100-SXM4-40GB, 40960\n" for number in range(4)))
+    words = ["run", "--dry-run", "--data", str(phantom), "--backbone", "bit-small", "--weights", "random"]
+
+    def told(*more):
+        answer = CliRunner().invoke(app, [*words, *more])
+        assert answer.exit_code == 0, answer.output
+        return answer.stdout
+
+    one, four = (
+        json.loads(told("--device", "gpu", "--workers", str(count), "--json"))["expected"]["parts"] for count in (1, 4)
+    )
+    assert one["search"] / 4 <= four["search"] < one["search"] / 3
+    assert four["trunk"] == one["trunk"]
+    lines = told("--device", "gpu", "--workers", "4").splitlines()
+    (memory,) = [line for line in lines if line.startswith("memory of the device")]
+    assert memory.endswith(", of 43 GB; the banks of depth 0, 1, 2, 3 are kept there")
+    (time,) = [line for line in lines if line.startswith("time: ")]
+    assert "with 4 workers, by what a GPU of some years ago does" in time
+    assert not [line for line in lines if "others are at work" in line], "they take nothing of a GPU"
+    assert "kept there" not in told("--device", "cpu")

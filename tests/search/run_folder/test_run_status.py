@@ -22,6 +22,7 @@ from search.run_folder.directory import RunDirectory
 from search.run_folder.lifecycle import devices_in_words
 from search.run_folder.lock import owned
 from search.run_folder.lookup import find_run
+from search.run_folder.session import note_workers
 from search.run_folder.status import all_statuses, run_status
 from search.run_folder.trial_log import read_records
 from search.screen.output import messages
@@ -110,6 +111,16 @@ def test_ended_well_leaves_no_session_and_ctrl_c_is_no_failure(unfinished, holde
     with pytest.raises(InterruptionError), owned(unfinished.path):
         raise InterruptionError("interrupted")
     assert run_status(unfinished).state == "interrupted"
+
+
+def test_what_is_left_of_an_interrupted_run_is_told_for_the_workers_that_it_had(unfinished):
+    alone = run_status(unfinished).seconds_left
+    with pytest.raises(InterruptionError), owned(unfinished.path):
+        note_workers(unfinished.path, {"worker 1": "trial 4, fold 1", "worker 2": ""})
+        raise InterruptionError("interrupted")
+    status = run_status(unfinished)
+    assert (status.state, status.workers) == ("interrupted", {})
+    assert status.seconds_left < alone
 
 
 def test_an_error_is_told_as_it_was(unfinished):

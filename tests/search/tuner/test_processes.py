@@ -9,7 +9,7 @@ import pytest
 
 from search.config.reading import load_config
 from search.errors import RunError
-from search.machine.environment import cores
+from search.machine.environment import cores, host_memory
 from search.machine.places import WorkerPlace
 from search.plan.protocol import plan_search
 from search.run_folder.trial_log import read_records
@@ -183,8 +183,33 @@ def test_a_fold_that_takes_three_workers_with_it_fails_its_trial_and_the_search_
     first, *others = read_records(tmp_path / "trials.jsonl")
     assert first.status == "failed"
     assert "three workers were lost with it" in first.error
+    assert first.error.endswith("try fewer --workers, or --set search.batch_size=4 as a run of another --name")
     assert {record.status for record in others} == {"completed"}
     assert len(processes.said) == 2
+
+
+def test_memory_that_runs_out_in_a_worker_is_told_as_in_one_process_with_the_setting_that_fits(
+    engine, executor_of, tmp_path
+):
+    from search.plan.device_memory import MemoryDemand, what_fits
+    from search.plan.execution import Assignment
+    from search.plan.space import Configuration
+    from search.trials.worker import FoldWork, Worker
+    from search.tuner.executors.base import carry_out
+    from search.tuner.executors.in_process import InProcessExecutor
+    from tests.support.without_memory import PoolWithoutMemory
+
+    config = load_config(None, {"preparation.image_size": 896, "search.batch_size": 4096})
+    demand = MemoryDemand(config, "float32")
+    trainers = PoolWithoutMemory(engine.architecture, engine.weights, engine.data, optimizer="sgd", demand=demand)
+    worker = Worker(engine.data, engine.settings, trainers, tmp_path)
+    work = FoldWork(Assignment(0, 0, 0, 0, None, 0, 1), Configuration(16, 0.1, 1e-4, 0.01, 0), 0)
+    (here,), (there,) = carry_out(InProcessExecutor(worker), [work]), carry_out(executor_of(worker), [work])
+    assert here.failure.error == there.failure.error
+    fits = what_fits(config, host_memory(), "float32")
+    assert fits not in (None, "--set search.batch_size=2048"), "not half, but what is expected to fit"
+    words = f"out of memory with 8 images a step at unfreeze depth 0; try {fits}, as a run of another --name"
+    assert there.failure.error == words
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import gc
 import resource
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -232,7 +233,7 @@ def test_out_of_memory_names_the_batch_size_to_try(engine, search, trainers, lit
     outcome = search(settings=settings, screen=screen, space__known=wide, search__max_trials=2, search__max_epochs=1)
     first, *others = outcome.records
     assert first.error.startswith("out of memory with 262144 images a step")
-    assert "try search.batch_size = 131072" in first.error
+    assert "try --set search.batch_size=131072" in first.error
     assert first.error in screen.lines[0]
     assert others
     assert {record.status for record in others} == {"completed"}
@@ -240,29 +241,20 @@ def test_out_of_memory_names_the_batch_size_to_try(engine, search, trainers, lit
 
 def test_memory_that_is_too_small_for_the_batch_itself_is_told_as_well(engine, search, little_memory):
     settings = replace(engine.settings, batch_size=2**20, steps_per_epoch=1)
-    with pytest.raises(RunError, match=r"out of memory with 1048576 images a step.*try search\.batch_size = 524288"):
+    words = r"out of memory with 1048576 images a step.*try --set search\.batch_size=524288"
+    with pytest.raises(RunError, match=words):
         search(settings=settings, space__unfreeze_depth=[1])
 
 
-GPU_OUT_OF_MEMORY = (
-    "OOM when allocating tensor with shape[32,56,56,256] and type float on "
-    "/job:localhost/replica:0/task:0/device:GPU:0 by allocator GPU_0_bfc [Op:Conv2D]"
-)
-
-
-def test_a_gpu_without_memory_fails_the_run_and_names_the_batch_size_to_try(search, trainers):
+def test_a_gpu_without_memory_fails_the_run_and_names_the_batch_size_to_try(engine, search, trainers):
     """TensorFlow's own error with a GPU's words, from where the tail is put on the device."""
-    import tensorflow as tf
+    from tests.support.without_memory import GPU_OUT_OF_MEMORY, PoolWithoutMemory
 
-    def pool(configuration):
-        if configuration.learning_rate == 0.01:
-            raise tf.errors.ResourceExhaustedError(None, None, GPU_OUT_OF_MEMORY)
-        return trainers(configuration)
-
-    screen = Screen()
+    screen, pool = Screen(), PoolWithoutMemory(engine.architecture, engine.weights, engine.data, optimizer="sgd")
+    pool.adopt(trainers)
     outcome = search(screen=screen, pool=pool, space__known=[known()])
     first, *others = outcome.records
-    words = "out of memory with 8 images a step at unfreeze depth 0; try search.batch_size = 4, as a run of another"
+    words = "out of memory with 8 images a step at unfreeze depth 0; try --set search.batch_size=4, as a run of another"
     assert first.error.startswith(words)
     assert first.error in screen.lines[0]
     assert GPU_OUT_OF_MEMORY in Path(first.error.split("traceback in ")[1].rstrip(")")).read_text()
@@ -276,9 +268,11 @@ def test_memory_that_ends_outside_of_a_trial_is_one_line(tmp_path, text):
     import tensorflow as tf
 
     from search.machine.failures import machine_failures_in_one_line
+    from search.plan.device_memory import half_the_batch
 
-    words = r"enough memory.*try search\.batch_size = 16, as a run of another --name"
-    with pytest.raises(RunError, match=words) as error, machine_failures_in_one_line(tmp_path, batch_size=32):
+    words = r"enough memory.*try --set search\.batch_size=16, as a run of another --name"
+    smaller = partial(half_the_batch, 32)
+    with pytest.raises(RunError, match=words) as error, machine_failures_in_one_line(tmp_path, smaller=smaller):
         raise tf.errors.InternalError(None, None, text)
     assert "\n" not in str(error.value)
 
