@@ -48,7 +48,8 @@ def test_a_run_is_watched_interrupted_and_resumed(tmp_path, phantom):
     second.end()
 
     logged = (tmp_path / "runs" / "watched" / "log.txt").read_text()
-    numbers = re.findall(r"  run +\d+ +(\d+)/\d+  bracket", logged)
+    numbers = re.findall(r"  trial +\d+ +(\d+)/\d+  epochs", logged)
+    assert numbers
     assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
     again = run(tmp_path)
     assert again.wait() == 0
