@@ -49,7 +49,7 @@ def behind_it(run: RunSummary) -> str:
     who = (
         "Each woman was left out of one whole search, and judged by the model that it found."
         if nested
-        else "These women were set aside before the search, and read at its end alone."
+        else "These women were set aside before the search, and looked at only after it."
     )
     if point is None:
         return who
@@ -116,7 +116,8 @@ def _worth(metrics: Mapping[str, Any]) -> Check:
     rivals = [each for each in metrics["baselines"] if each["name"] in RIVALS]
     sides = [side_of(each["difference"]["primary_auc"]) for each in rivals]
     state: State = "fail" if min(sides) < 0 else "warn" if 0 in sides else "pass"
-    return Check(state, f"Better than a baseline? {verdict}")
+    said = verdict.replace("95 %", "95\u00a0%")
+    return Check(state, f"Better than a baseline? {said}")
 
 
 def _threshold(run: RunSummary) -> list[Check]:
