@@ -82,7 +82,7 @@ def conclusions(metrics: Mapping[str, Any]) -> dict[str, str]:
 def checks(run: RunSummary) -> list[Check]:
     """What a reader has to know before believing the answer, the most important first."""
     found = [
-        _precision(run.metrics),
+        _precision(run),
         _worth(run.metrics),
         *_threshold(run),
         _reading(run),
@@ -96,14 +96,15 @@ def checks(run: RunSummary) -> list[Check]:
     return found
 
 
-def _precision(metrics: Mapping[str, Any]) -> Check:
+def _precision(run: RunSummary) -> Check:
+    metrics, part = run.metrics, "crops" if run.mode == "roi" else "images"
     primary, verdict = metrics["primary_auc"], primary_verdict(metrics)
     lower = primary.get("lower") if isinstance(primary, Mapping) else None
     if lower is None:
         return Check("fail", verdict)
     worst = metrics["class_names"][-1]
     text = (
-        f"How precise? The interval is {number(primary['upper'] - lower)} wide: there are {metrics['n']} images, "
+        f"How precise? The interval is {number(primary['upper'] - lower)} wide: there are {metrics['n']} {part}, "
         f"{metrics['class_counts'][worst]} of them {worst}. {verdict}"
     )
     return Check("pass" if lower > 0.5 else "fail" if primary["upper"] < 0.5 else "warn", text)

@@ -7,7 +7,7 @@ Layout, one TensorBoard run a directory:
     DIR/final/                             the exported model: figures as images, held-out metrics, a summary as text
 
 A trial has the same number in every table and log. In the name of its run the first of its hyperparameters follow, for
-the page of curves shows nothing but names, some 30 letters of them in a line. That page opens the first two groups of
+the page of curves shows nothing but names, some 16 letters of them in a line. That page opens the first two groups of
 tags by name, curves and figures, and the first curve is the objective. Folds are tags and not runs of their own, for
 the pages of images and texts come up empty where there are more than 40 runs, and the default search has 38. What
 describes the whole table lies in the best trial's run: a run of its own would be one without curves.
@@ -70,7 +70,7 @@ METRICS = {
 }
 """In the table's order; the first five are shown."""
 
-_MOST_COLUMNS = 4  # of hyperparameters, so that the objective stands in a window of 1280 pixels; others when asked for
+_MOST_COLUMNS = 5  # of hyperparameters; TensorBoard shows that many, whatever it is told
 
 _MOST_NAMED = 3  # hyperparameters in a name
 

@@ -136,8 +136,8 @@ def test_tensorboard_shows_every_fold_and_every_session(address: str) -> None:
         lambda found: bool(found.get("hparamInfos")),
     )
     names = [info["name"] for info in experiment["hparamInfos"]]
-    # Four are shown, in the order of their names; the others are behind them.
-    assert names[:4] == ["budget", "dense_width", "learning_rate", "unfreeze_depth"]
+    # Five are shown, in the order of their names; l2 is behind them.
+    assert names[:5] == ["budget", "dense_width", "dropout", "learning_rate", "unfreeze_depth"]
     assert [info["displayName"] for info in experiment["hparamInfos"]].index("epochs") == 0
     assert {f"trial/{name}" for name in ("bracket", "rung", "parent", "status")} <= set(names)
     metrics = [{"tag": info["name"]["tag"], "group": ""} for info in experiment["metricInfos"]]
