@@ -238,6 +238,6 @@ def trial_line(record: TrialRecord, planned: int) -> str:
     return (
         f"trial {record.trial:>{width}}  {record.trial + 1:>{width}}/{planned}  "
         f"epochs {epochs_text(record.initial_epoch, record.epochs):<5}  {result}  depth {values['unfreeze_depth']} "
-        f"width {values['head_width']:<4} lr {lr:<7} dropout {dropout:<6} l2 {l2:<7}  "
+        f"width {values['head_width']:<4} lr {lr:<8} dropout {dropout:<6} l2 {l2:<8}  "
         f"{short_duration(record.seconds):>6}"
     )
