@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -59,7 +60,7 @@ def test_a_terminal_goes_on_with_what_a_notebook_began(executed):
     from tests.search.cli.test_help import parsed
 
     manifest = RunDirectory(executed[1] / "runs" / "first").read_manifest()
-    parsed("mammo-search " + " ".join(manifest.argv))
+    parsed(f"mammo-search {shlex.join(manifest.argv)}")
     assert manifest.argv[:2] == ("run", "--max-trials")
     assert "retrain.seeds=1" in manifest.argv
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NAME = 14
-"""Letters of a run's name in a line."""
+"""Letters of a run's name, or of a narrow panel's title, in a line."""
 
 
 def draw_subgroups(results: tuple[SubgroupResult, ...], *, of: str = "the held-out patients") -> Figure:
@@ -47,7 +47,7 @@ def draw_outer_folds(folds: Sequence[OuterFold], metrics: Mapping[str, Any]) -> 
         folds: The outer folds.
         metrics: From `reports.evaluation.nested.nested_metrics`.
     """
-    figure = new_figure(2.0 + 0.48 * len(folds))
+    figure = new_figure(2.2 + 0.48 * len(folds))
     panels = figure.subplots(1, 2, sharey=True)
     endpoint = str(metrics["primary_endpoint"])
     titles = (f"{endpoint[:1].upper()}{endpoint[1:]}", "Macro one-vs-rest")
@@ -58,8 +58,9 @@ def draw_outer_folds(folds: Sequence[OuterFold], metrics: Mapping[str, Any]) -> 
             _draw_interval(axes, place, limits, CONTRAST if place == 0 else ACCENT, missing="not defined")
             if (value := limits["value"]) is not None:
                 axes.text(1.01, place + 0.18, f"{value:.2f}", ha="right", va="bottom", fontsize=NOTE, color=INK)
-        _frame(axes, len(entries), title=title, x="AUC")
+        _frame(axes, len(entries), title=textwrap.fill(title, _NAME, break_on_hyphens=False), x="AUC")
         axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.set_xlim(-0.08, 1.08)  # the marks at the ends of neighbours stay apart
     worst = metrics["class_names"][-1]
     names = [f"fold {fold.number}  ({fold.class_counts[worst]} {worst})" for fold in reversed(folds)]
     panels[0].set_yticks(range(len(folds) + 1), ["mean over folds", *names], fontsize=TICK, color=INK)
@@ -89,17 +90,18 @@ def draw_comparison(runs: Sequence[tuple[str, Mapping[str, Any]]], less: Sequenc
             range(len(runs)), [textwrap.fill(name, _NAME) for name, _ in reversed(runs)], fontsize=TICK, color=INK
         )
         right.axvline(0, color=FAINT, linewidth=1.0)
-        dress(right, title="less the first", x="difference in AUC", y="", grid="x")
+        dress(right, title="Minus the first run", x="difference in AUC", y="", grid="x")
         right.tick_params(axis="y", length=0)
         right.spines["left"].set_visible(False)
         most = max(
             [abs(bound) for each in less for bound in (each[key]["lower"], each[key]["upper"]) if bound], default=0
         )
         right.set_xlim(-max(0.05, 1.1 * most), max(0.05, 1.1 * most))
+        right.locator_params(axis="x", nbins=3)
     write_note(
         figure,
-        f"95 % intervals over patients; the first run is {runs[0][0]}. With 0 inside it, an interval of a difference "
-        "tells nothing apart.",
+        f"95 % intervals over patients; the first run is {runs[0][0]}. Where the interval of a difference holds 0, "
+        "the data can't tell the runs apart.",
     )
     return figure
 

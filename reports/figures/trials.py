@@ -111,7 +111,7 @@ def draw_learning_curves(records: Sequence[TrialRecord]) -> Figure:
         handles.append(Line2D([], [], color=CONTRAST, linewidth=2.6, label=f"winner, trial {winner.trial}"))
     handles.append(Line2D([], [], color=FAINT, linestyle=":", label="end of a rung"))
     legend(figure, handles, above=True)
-    write_note(figure, "Mean of the folds. Trials of different budgets are one quantity at one epoch alone")
+    write_note(figure, "Mean of the folds. Trials of different budgets compare only at the same epoch")
     return figure
 
 

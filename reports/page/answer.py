@@ -49,7 +49,7 @@ def behind_it(run: RunSummary) -> str:
     who = (
         "Each woman was left out of one whole search, and judged by the model that it found."
         if nested
-        else "These women were set aside before the search, and read at its end alone."
+        else "These women were set aside before the search, and looked at only after it."
     )
     if point is None:
         return who
@@ -82,7 +82,7 @@ def conclusions(metrics: Mapping[str, Any]) -> dict[str, str]:
 def checks(run: RunSummary) -> list[Check]:
     """What a reader has to know before believing the answer, the most important first."""
     found = [
-        _precision(run.metrics),
+        _precision(run),
         _worth(run.metrics),
         *_threshold(run),
         _reading(run),
@@ -96,14 +96,15 @@ def checks(run: RunSummary) -> list[Check]:
     return found
 
 
-def _precision(metrics: Mapping[str, Any]) -> Check:
+def _precision(run: RunSummary) -> Check:
+    metrics, part = run.metrics, "crops" if run.mode == "roi" else "images"
     primary, verdict = metrics["primary_auc"], primary_verdict(metrics)
     lower = primary.get("lower") if isinstance(primary, Mapping) else None
     if lower is None:
         return Check("fail", verdict)
     worst = metrics["class_names"][-1]
     text = (
-        f"How precise? The interval is {number(primary['upper'] - lower)} wide: there are {metrics['n']} images, "
+        f"How precise? The interval is {number(primary['upper'] - lower)} wide: there are {metrics['n']} {part}, "
         f"{metrics['class_counts'][worst]} of them {worst}. {verdict}"
     )
     return Check("pass" if lower > 0.5 else "fail" if primary["upper"] < 0.5 else "warn", text)
@@ -116,7 +117,8 @@ def _worth(metrics: Mapping[str, Any]) -> Check:
     rivals = [each for each in metrics["baselines"] if each["name"] in RIVALS]
     sides = [side_of(each["difference"]["primary_auc"]) for each in rivals]
     state: State = "fail" if min(sides) < 0 else "warn" if 0 in sides else "pass"
-    return Check(state, f"Better than a baseline? {verdict}")
+    said = verdict.replace("95 %", "95\u00a0%")
+    return Check(state, f"Better than a baseline? {said}")
 
 
 def _threshold(run: RunSummary) -> list[Check]:

@@ -43,7 +43,7 @@ REPORT_FIGURES = {
 SEARCH_FIGURES = {
     "learning_curves": (
         "Learning curves",
-        "Mean over the folds, a panel a kind of bracket. Trials of different budgets compare at one epoch alone.",
+        "Mean over the folds, a panel a kind of bracket. Trials of different budgets compare only at the same epoch.",
     ),
     "timeline": ("Timeline", "When each trial was at work; the paler, the lower its rung."),
     "history": ("History", "Objectives in the order of the trials of one epoch count, and the best so far."),

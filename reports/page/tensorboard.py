@@ -6,11 +6,11 @@ Layout, one TensorBoard run a directory:
                                            of a fold as folds/val_macro_auc/fold_1; its row of the table
     DIR/final/                             the exported model: figures as images, held-out metrics, a summary as text
 
-A trial has the same number in every table and log. In the name of its run its hyperparameters follow, for the page of
-curves shows nothing but names. That page opens the first two groups of tags by name, curves and figures, and the first
-curve is the objective. Folds are tags and not runs of their own, for the pages of images and texts come up empty where
-there are more than 40 runs, and the default search has 38. What describes the whole table lies in the best trial's
-run: a run of its own would be one without curves.
+A trial has the same number in every table and log. In the name of its run the first of its hyperparameters follow, for
+the page of curves shows nothing but names, some 16 letters of them in a line. That page opens the first two groups of
+tags by name, curves and figures, and the first curve is the objective. Folds are tags and not runs of their own, for
+the pages of images and texts come up empty where there are more than 40 runs, and the default search has 38. What
+describes the whole table lies in the best trial's run: a run of its own would be one without curves.
 
 TensorBoard can be told neither an order of rows nor how to show a number. It sorts rows by name and shows every number
 to five digits. So the name of a row has spaces before it, which a browser doesn't show, the more the better the trial
@@ -70,7 +70,9 @@ METRICS = {
 }
 """In the table's order; the first five are shown."""
 
-_MOST_COLUMNS = 5  # of hyperparameters; others are shown when they are asked for
+_MOST_COLUMNS = 5  # of hyperparameters; TensorBoard shows that many, whatever it is told
+
+_MOST_NAMED = 3  # hyperparameters in a name
 
 _LONGEST_NAME = 200  # bytes of a folder's name may be 255
 
@@ -96,7 +98,7 @@ class _Row:
         parts = [
             self.name,
             f"{self.record.epochs} epochs",
-            *(f"{short_name(name)} {hyperparameter_text(values[name])}" for name in shown),
+            *(f"{short_name(name)} {hyperparameter_text(values[name])}" for name in shown[:_MOST_NAMED]),
         ]
         return ", ".join(parts)[:_LONGEST_NAME]
 

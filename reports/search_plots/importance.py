@@ -36,7 +36,7 @@ grows faster than its trials: 12 s on two cores for 100, 32 s for 200, 80 s for 
 
 _TREES = 24
 _GOOD_TRIALS = 5
-_LETTERS = 46
+_LETTERS = 54
 """In a line below the bars."""
 _METHOD_COLOURS = (ACCENT, CLASS_COLOURS[1])
 
@@ -192,6 +192,6 @@ def _words(comparison: ImportanceComparison) -> str:
     found = "No hyperparameter is beyond chance in both methods"
     if above:
         found = f"Beyond chance in both methods: {', '.join(name.replace('_', ' ') for name in above)}"
-    first = f"both put {order[0].replace('_', ' ')} first" if comparison.same_first else "they differ in what is first"
-    difference = f"Disagreement of the methods {comparison.disagreement:.2f} (0 none, 1 total); {first}."
+    first = f"first in both: {order[0].replace('_', ' ')}" if comparison.same_first else "nothing is first in both"
+    difference = f"Disagreement {comparison.disagreement:.2f} of 1; {first}."
     return "\n".join(textwrap.fill(text, _LETTERS) for text in (f"{found}.", difference))

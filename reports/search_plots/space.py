@@ -116,4 +116,6 @@ def _widened(dimension: Dimension, observed: Dimension) -> Dimension:
 
 
 def _thinned(values: Sequence[Any], most: int) -> Sequence[Any]:
-    return values[:: -(-len(values) // most)]
+    """Evenly, as far as that goes, with both ends."""
+    count, last = min(most, len(values)), len(values) - 1
+    return [values[round(place * last / max(1, count - 1))] for place in range(count)]

@@ -68,7 +68,7 @@ def tables_of(found: Comparison) -> list[Table]:
     """Figures, settings that differ, and cost, each a table within the terminal's width."""
     first = found.runs[0].name
     return [
-        _table(("", "run", "[95 % interval]", f"less {first}"), found.as_rows()),
+        _table(("", "run", "[95 % interval]", f"minus {first}"), found.as_rows()),
         _table(("setting", *(run.name for run in found.runs)), _settings(found)),
         _table(("cost of the search", ""), found.cost_rows()),
     ]

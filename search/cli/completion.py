@@ -6,7 +6,8 @@ shell shows no errors while it completes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -20,6 +21,30 @@ Offer = Callable[[str], list[str]]
 """From what was typed to what may be meant."""
 SOURCES = ("auto", *FAMILY[DEFAULT_BACKBONE].places)
 """Words that stand for a source of weights; a shell offers files where none of them is meant."""
+_KEPT = "_MAMMO_SEARCH_KEPT"
+"""Variable with what bash keeps before the part of a word that it completes: a setting's path and its "="."""
+
+
+def join_broken_words(variables: MutableMapping[str, str]) -> None:
+    """Puts words together again that bash has broken at "=", and of the last one completes the last part alone.
+
+    Args:
+        variables: The environment; nothing is changed where bash asks for no completion.
+    """
+    words, place = variables.get("COMP_WORDS", "").split("\n"), variables.get("COMP_CWORD", "")
+    if not place.isdigit() or int(place) >= len(words):
+        return
+    joined: list[str] = []
+    for before, word in zip(["", *words], words[: int(place) + 1], strict=False):
+        if joined and word and "=" in (before, word):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    if joined[-1] != words[int(place)]:
+        option, sign, text = joined[-1].partition("=") if joined[-1].startswith("-") else ("", "", joined[-1])
+        kept, between, last = text.rpartition("=")
+        joined[-1], variables[_KEPT] = option + sign + last, kept + between
+    variables["COMP_WORDS"], variables["COMP_CWORD"] = "\n".join(joined), str(len(joined) - 1)
 
 
 def complete_name(incomplete: str) -> list[str]:
@@ -43,10 +68,15 @@ def complete_run(incomplete: str) -> list[str]:
 
 def complete_setting(incomplete: str) -> list[str]:
     """Paths of settings that begin with what was typed, each with its "="; behind that the words that it may be."""
-    path, sign, value = incomplete.partition("=")
+    kept = os.environ.get(_KEPT, "")
+    path, sign, value = (kept + incomplete).partition("=")
     if sign:
-        return [f"{path}={word}" for word in complete_word(path)(value)]
-    return [f"{path}=" for path in _setting_paths(Config(), "") if path.startswith(incomplete)]
+        before = "" if kept else f"{path}="
+        return [before + word for word in complete_word(path)(value)]
+    paths = [f"{path}=" for path in _setting_paths(Config(), "") if path.startswith(incomplete)]
+    # Behind a single offer a shell puts a space, and the value would be a word of its own.
+    hints = (complete_word(paths[0][:-1])("") or ["VALUE"]) if len(paths) == 1 else []
+    return paths + [paths[0] + hint for hint in hints]
 
 
 def complete_word(path: str) -> Offer:

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 usage or settings, 3 data or weights, 4 some fil
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from mammo_data.errors import DataError
 from mammo_data.waiting import Listener, heard_by
 from reports.errors import ReportError
 from search.cli.compare import compare
+from search.cli.completion import join_broken_words
 from search.cli.data import audit, check, fetch, phantom, preview
 from search.cli.doctor import doctor
 from search.cli.evaluate import evaluate
@@ -134,6 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if (said := settle_environment()) is not None:
         complain(said)
+    join_broken_words(os.environ)
     given = list(sys.argv[1:] if arguments is None else arguments)
     # --debug is the whole program's, so it may stand anywhere, also behind a command that does not know it.
     debug = "--debug" in given

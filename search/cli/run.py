@@ -39,7 +39,7 @@ def run(
         str, typer.Option(help="auto, cpu, gpu or gpu:0,2 [auto].", show_default=False, autocompletion=_DEVICES)
     ] = "auto",
     workers: Annotated[int | None, typer.Option(help="Training processes, a GPU each.")] = None,
-    ray_address: Annotated[str | None, typer.Option(help="They work on this Ray cluster.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster for the workers.")] = None,
     backbone: settings.Backbone = None,
     weights: Weights = None,
     image_size: ImageSize = None,

@@ -12,13 +12,15 @@ from rich.table import Table
 from reports.page.words import hyperparameter_text
 from search.cli.settings import Json, run_argument
 from search.run_folder.lookup import find_run, runs_folder
-from search.screen.output import show, show_json, show_table
+from search.screen.output import answer_width, show, show_json, show_table
 from search.text import duration, rounded, short_duration
 
 if TYPE_CHECKING:
     from search.run_folder.status import BestSoFar, Progress, RunStatus
 
 _STYLES = {"running": "bold green", "starting": "green", "interrupted": "yellow", "failed": "red", "damaged": "red"}
+_WIDE = 100
+"""Columns."""
 
 
 def status(
@@ -83,8 +85,8 @@ def status_text(status: RunStatus) -> str:
 
 
 def status_table(statuses: Sequence[RunStatus]) -> Table:
-    """Many runs as a table that fits 100 columns."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    """Many runs as a table; where a terminal is narrow, its columns stand closer, and names are not broken."""
+    table = Table(box=None, padding=(0, 2 if answer_width() >= _WIDE else 1, 0, 0), pad_edge=False)
     table.add_column("run", overflow="fold")
     table.add_column("state", no_wrap=True)
     for name in ("trials", "epochs", "macro AUC", "at", "time", "left"):

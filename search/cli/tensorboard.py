@@ -91,8 +91,10 @@ def write_events(directories: Sequence[RunDirectory], folder: Path, *, shown: in
         if not any(records for _, records in found):
             raise no_trial_yet(directory)
         searches |= {search.name: (search, records) for search, records in found if records}
-    if len(directories) == 1 and not directories[0].outer_searches:  # whose name would say nothing
-        searches = {"": searches[directories[0].name]}
+    if len(directories) == 1:  # whose name would say nothing
+        run = directories[0].name
+        own = "" if len(searches) == 1 and run in searches else run
+        searches = {own if name == run else name.removeprefix(f"{run}/"): found for name, found in searches.items()}
     trials = sum(len(records) for _, records in searches.values())
     if trials != shown:
         write_searches({name: records for name, (_, records) in searches.items()}, folder)

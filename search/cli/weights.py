@@ -28,7 +28,7 @@ def fetch_weights(
     output: Annotated[Path | None, typer.Option(help="Also write a .safetensors file.")] = None,
     json: Json = False,
 ) -> None:
-    """Download, prove and store weights.
+    """Download, verify and store weights.
 
     auto tries each source until one gives the published tensors. Later runs
     need no internet then; --output is for machines without any.

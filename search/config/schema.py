@@ -7,13 +7,29 @@ and never changes. `search.config.reading` reads the file, `search.config.writin
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 import mammo_data
 from search.bit.family import architecture_of
+
+
+def _no_truth(kind: str) -> BeforeValidator:
+    """Refuses true and false, which Python takes for 1 and 0, as pydantic refuses a text."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise PydanticCustomError(kind, "expected a number")
+        return value
+
+    return BeforeValidator(check)
+
+
+Whole = Annotated[int, _no_truth("int_type")]
+Number = Annotated[float, _no_truth("float_type")]
 
 
 class Section(BaseModel):
@@ -43,12 +59,12 @@ class SplitSection(Section):
     protocol: Literal["holdout", "nested"] = "holdout"
     """"holdout" sets patients aside once; "nested" searches anew for each of `outer_folds` parts of all patients, and
     once more on all of them for the model."""
-    outer_folds: Annotated[int, Field(ge=2, le=20)] = 5
+    outer_folds: Annotated[Whole, Field(ge=2, le=20)] = 5
     """Patient-grouped outer folds of the nested protocol; each is evaluated by a search on the others."""
-    test_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.25
-    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    test_fraction: Annotated[Number, Field(gt=0, lt=0.9)] = 0.25
+    folds: Annotated[Whole, Field(ge=2, le=20)] = 5
     """Patient-grouped folds of the development patients; `search.folds` says how many of them a trial uses."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[Whole, Field(ge=0)] = 0
     """Apart from `search.seed`, so that another search seed keeps the same test patients."""
     file: Path | None = None
     """A split.csv of an earlier run (nested: an outer_split.csv), used as it is instead of drawing one."""
@@ -57,7 +73,7 @@ class SplitSection(Section):
 class PreparationSection(Section):
     """From the film to the prepared image."""
 
-    image_size: Annotated[int, Field(ge=32, le=1024)] = 448
+    image_size: Annotated[Whole, Field(ge=32, le=1024)] = 448
     """224 to 896 make sense; less is for trying things out."""
     crop: bool = True
     """Crop to the breast."""
@@ -65,7 +81,7 @@ class PreparationSection(Section):
     """Blacken labels, wedges and frames off the breast."""
     clahe: bool = False
     """Equalise contrast locally."""
-    clahe_limit: Annotated[float, Field(gt=0, le=100)] = 2.0
+    clahe_limit: Annotated[Number, Field(gt=0, le=100)] = 2.0
 
     def settings(self) -> mammo_data.PreparationSettings:
         """As `mammo_data` takes them."""
@@ -75,13 +91,13 @@ class PreparationSection(Section):
 class RoiSection(Section):
     """Crops, where `data.mode` is "roi"."""
 
-    window: Annotated[int, Field(ge=32, le=1024)] = 256
+    window: Annotated[Whole, Field(ge=32, le=1024)] = 256
     """Side in pixels of 0.2 mm, the same for every class."""
-    jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    jitter: Annotated[Number, Field(ge=0, le=0.5)] = 0.1
     """Largest shift of the window in training views, as a part of its side."""
     strict_normals: bool = False
     """Normal crops from women without any finding only."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[Whole, Field(ge=0)] = 0
     """Of the normal crops' centres."""
 
     def settings(self) -> mammo_data.RoiSettings:
@@ -92,20 +108,20 @@ class RoiSection(Section):
 class AugmentationSection(Section):
     """Random views of training images; validation and test images are never augmented."""
 
-    strength: Annotated[float, Field(ge=0, le=3)] = 1.0
+    strength: Annotated[Number, Field(ge=0, le=3)] = 1.0
     """Factor on all transforms; 0 switches them off. Each is described in `mammo_data.training.augmentation`."""
-    vertical_flip: Annotated[float, Field(ge=0, le=1)] = 0.5
-    horizontal_flip: Annotated[float, Field(ge=0, le=1)] = 0.0
-    rotation: Annotated[float, Field(ge=0, le=180)] = 12.0
-    scale: Annotated[float, Field(ge=0, lt=1)] = 0.10
-    translation: Annotated[float, Field(ge=0, le=0.5)] = 0.04
-    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.15
-    brightness: Annotated[float, Field(ge=0, le=128)] = 12.0
-    gamma: Annotated[float, Field(ge=0, le=2)] = 0.20
-    elastic: Annotated[float, Field(ge=0, le=0.1)] = 0.01
-    views: Annotated[int, Field(ge=1, le=256)] = 4
+    vertical_flip: Annotated[Number, Field(ge=0, le=1)] = 0.5
+    horizontal_flip: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    rotation: Annotated[Number, Field(ge=0, le=180)] = 12.0
+    scale: Annotated[Number, Field(ge=0, lt=1)] = 0.10
+    translation: Annotated[Number, Field(ge=0, le=0.5)] = 0.04
+    contrast: Annotated[Number, Field(ge=0, lt=1)] = 0.15
+    brightness: Annotated[Number, Field(ge=0, le=128)] = 12.0
+    gamma: Annotated[Number, Field(ge=0, le=2)] = 0.20
+    elastic: Annotated[Number, Field(ge=0, le=0.1)] = 0.01
+    views: Annotated[Whole, Field(ge=1, le=256)] = 4
     """Stored views of an image of the most frequent class; rarer classes get proportionally more."""
-    most_views: Annotated[int, Field(ge=1, le=256)] = 16
+    most_views: Annotated[Whole, Field(ge=1, le=256)] = 16
 
     @model_validator(mode="after")
     def _invertible(self) -> AugmentationSection:
@@ -126,15 +142,15 @@ class BackboneSection(Section):
     weights: str = "auto"
     """"auto" (the first source that gives the published tensors of `name`), "tf-hub", "kaggle", "npz", "timm",
     "random", an address, or the path of a file or folder."""
-    weights_seed: Annotated[int, Field(ge=0)] = 0
+    weights_seed: Annotated[Whole, Field(ge=0)] = 0
     """Seed of random weights."""
 
 
 class Interval(Section):
     """A continuous range."""
 
-    min: float
-    max: float
+    min: Number
+    max: Number
     sampling: Literal["linear", "log"] = "linear"
 
     @model_validator(mode="after")
@@ -147,14 +163,14 @@ class Interval(Section):
 class KnownConfiguration(Section):
     """A configuration to try before the drawn ones."""
 
-    head_width: Annotated[int, Field(ge=1, le=8192)]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    l2: Annotated[float, Field(ge=0)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    unfreeze_depth: Annotated[int, Field(ge=0, le=64)]
+    head_width: Annotated[Whole, Field(ge=1, le=8192)]
+    dropout: Annotated[Number, Field(ge=0, lt=1)]
+    l2: Annotated[Number, Field(ge=0)]
+    learning_rate: Annotated[Number, Field(gt=0)]
+    unfreeze_depth: Annotated[Whole, Field(ge=0, le=64)]
 
 
-HeadWidths = Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)]
+HeadWidths = Annotated[tuple[Annotated[Whole, Field(ge=1, le=8192)], ...], Field(min_length=1)]
 
 
 class SpaceSection(Section):
@@ -164,7 +180,7 @@ class SpaceSection(Section):
     dropout: Interval = Interval(min=0.0, max=0.6)
     l2: Interval = Interval(min=1e-6, max=1e-2, sampling="log")
     learning_rate: Interval = Interval(min=1e-4, max=1e-2, sampling="log")
-    unfreeze_depth: Annotated[tuple[Annotated[int, Field(ge=0, le=64)], ...], Field(min_length=1)] = (0, 1, 2, 3)
+    unfreeze_depth: Annotated[tuple[Annotated[Whole, Field(ge=0, le=64)], ...], Field(min_length=1)] = (0, 1, 2, 3)
     """Residual units that are trained, counted from the end; 0 trains the head alone."""
     known: tuple[KnownConfiguration, ...] = ()
     """Tried first, in this order; no more than the plan has configurations. They may lie outside the ranges."""
@@ -192,31 +208,31 @@ class SearchSection(Section):
 
     tuner: Literal["hyperband", "random", "bayesian"] = "hyperband"
     """Random and Bayesian search train every trial at the full budget."""
-    max_trials: Annotated[int, Field(ge=1, le=100_000)] = 40
-    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    max_trials: Annotated[Whole, Field(ge=1, le=100_000)] = 40
+    max_minutes: Annotated[Number, Field(gt=0)] | None = None
     """No trial is started after so many minutes, those before an interruption included; None: no bound. The searches of
     a nested run get equal shares of it."""
-    max_epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
-    factor: Annotated[int, Field(ge=2, le=16)] = 3
-    folds: Annotated[int, Field(ge=1, le=20)] | None = None
+    max_epochs: Annotated[Whole, Field(ge=1, le=10_000)] = 30
+    factor: Annotated[Whole, Field(ge=2, le=16)] = 3
+    folds: Annotated[Whole, Field(ge=1, le=20)] | None = None
     """Folds that every trial is cross-validated on; None: all of `split.folds`; 1: a single validation split."""
-    batch_size: Annotated[int, Field(ge=2, le=4096)] = 32
-    steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    batch_size: Annotated[Whole, Field(ge=2, le=4096)] = 32
+    steps_per_epoch: Annotated[Whole, Field(ge=1)] | None = None
     """None: as many as show each training image once, on average."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     schedule: Literal["constant", "cosine", "bit"] = "cosine"
     """Functions of step / full-budget steps; the decays warm up first, "bit" divides by ten at 2/5, 3/5 and 4/5."""
     head_init: Literal["glorot", "zeros"] = "zeros"
     """Start of the last layer; BiT's own fine-tuning starts from zeros."""
-    backbone_lr_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
+    backbone_lr_factor: Annotated[Number, Field(gt=0, le=100)] = 1.0
     """Factor on the learning rate of the unfrozen backbone variables; the head's is 1."""
-    backbone_lr_cap: Annotated[float, Field(gt=0, le=1e6)] = 10.0
+    backbone_lr_cap: Annotated[Number, Field(gt=0, le=1e6)] = 10.0
     """Peak rate of the unfrozen backbone at most, in units of BiT's own: 0.003 for a batch of 512, in proportion."""
     precision: Literal["auto", "float32", "bfloat16-tail", "bfloat16"] = "auto"
     """Arithmetic of the backbone in the search; see `search.precision`. Weights and statistics are float32 always."""
     minority: Literal["balanced", "class_weights", "logit_adjustment", "none"] = "balanced"
     """What is done for rare classes, in training folds only and from their labels alone."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[Whole, Field(ge=0)] = 0
     deterministic: bool = True
     """Deterministic operations: the same seed gives the same bits on one machine; costs nothing on a CPU."""
 
@@ -224,7 +240,7 @@ class SearchSection(Section):
 class RetrainSection(Section):
     """The final model."""
 
-    seeds: Annotated[int, Field(ge=1, le=20)] = 3
+    seeds: Annotated[Whole, Field(ge=1, le=20)] = 3
     """Models trained from different seeds; the first is exported, the spread of all is reported."""
 
 
@@ -239,7 +255,7 @@ class ReportSection(Section):
 class CacheSection(Section):
     """Boundary banks on disk."""
 
-    max_gb: Annotated[float, Field(ge=0)] = 20.0
+    max_gb: Annotated[Number, Field(ge=0)] = 20.0
     """Budget of all banks in GB (10^9 bytes). Over it: fewer views first, then depths are recomputed when read."""
 
 

@@ -225,21 +225,19 @@ def _row(trial: TrialRecord | Assignment, state: str, values: Mapping[str, Any],
 
 
 def trial_line(record: TrialRecord, planned: int) -> str:
-    """One finished trial as a line of text.
+    """One finished trial as a line of text, of some 110 characters: a notebook's cell holds no more.
 
     Args:
         record: The trial.
         planned: How many the plan has.
     """
-    values, rate = record.hyperparameters, record.backbone_learning_rate
-    dropout, l2, lr = (hyperparameter_text(values[name]) for name in ("dropout", "l2", "learning_rate"))
-    backbone = hyperparameter_text(rate) if rate else "frozen"
+    values = record.hyperparameters
+    lr, dropout, l2 = (hyperparameter_text(values[name]) for name in ("learning_rate", "dropout", "l2"))
     result = f"failed: {record.error}" if record.status == "failed" else f"AUC {objective_text(record) or 'n/a':12}"
     width = len(str(planned))
     return (
         f"trial {record.trial:>{width}}  {record.trial + 1:>{width}}/{planned}  "
-        f"bracket {record.bracket} rung {record.rung}  "
-        f"epochs {epochs_text(record.initial_epoch, record.epochs):<5}  {result}  depth {values['unfreeze_depth']}  "
-        f"width {values['head_width']:<4}  dropout {dropout:<6}  l2 {l2:<8}  lr {lr:<8}  backbone {backbone:<8}  "
-        f"{record.seconds:6.1f} s"
+        f"epochs {epochs_text(record.initial_epoch, record.epochs):<5}  {result}  depth {values['unfreeze_depth']} "
+        f"width {values['head_width']:<4} lr {lr:<8} dropout {dropout:<6} l2 {l2:<8}  "
+        f"{short_duration(record.seconds):>6}"
     )

@@ -62,6 +62,10 @@ class Terminal:
         self.process.wait()
         os.close(self._master)
 
+    def type(self, text: str) -> None:
+        """Keys."""
+        os.write(self._master, text.encode())
+
     def interrupt(self) -> None:
         """Ctrl-C."""
         self.process.send_signal(signal.SIGINT)

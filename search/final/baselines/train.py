@@ -177,7 +177,7 @@ def _trivial(cohort: Cohort, searched: Searched, *, seed: int) -> Baseline:
     everyone = np.arange(len(data.labels))
     result = _result(
         TRIVIAL_STATISTICS,
-        "trees on black area, brightness, sharpness, size and position, which no lesion can be meant by",
+        "trees on black area, brightness, sharpness, size and position, none of which shows a lesion",
         data,
         [said(training, statistics[validation]) for training, validation in data.folds],
         # Its trees weigh the classes equally, whatever the search does.

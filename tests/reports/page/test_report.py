@@ -10,6 +10,7 @@ import pytest
 
 from reports.page.answer import checks, headline
 from reports.page.report import render_model_card, render_report, write_report
+from reports.page.report_figures import FEWEST_WEIGHED, importance_words
 from reports.page.run_summary import RunSummary
 from tests.support.example import example_summary, unhappy_summary
 from tests.support.slow import slow
@@ -138,6 +139,68 @@ def test_the_page_says_whether_the_winner_has_converged_and_what_the_primary_end
     assert "The winners of 3 of 5 outer searches have converged (it can&#39;t be told of 1)." in html
 
 
+@pytest.mark.parametrize(
+    ("mode", "upper", "state", "part"), [("whole", 0.8, "warn", "images"), ("roi", 0.95, "pass", "crops")]
+)
+def test_whether_the_threshold_keeps_its_aim_is_a_reason_for_or_against(
+    summary: RunSummary, mode: str, upper: float, state: str, part: str
+) -> None:
+    points = [dict(point) for point in summary.metrics["operating_points"]]
+    primary = [point for point in points if point["endpoint"] == summary.metrics["primary_endpoint"]]
+    point = min(primary, key=lambda point: point["target_specificity"])
+    point["specificity"] = {"value": 0.7, "lower": 0.6, "upper": upper}
+    page = replace(summary, mode=mode, metrics={**summary.metrics, "operating_points": points})
+    (check,) = [check for check in checks(page) if "threshold" in check.text]
+    assert check.state == state
+    aim = f"{100 * point['target_specificity']:.0f}\u00a0%"
+    assert f"leave {aim} of {part} without cancer below it; here it leaves 70\u00a0%." in check.text
+    assert f'<li class="{state}">Does the threshold keep its aim?' in render_report(page)
+    without = replace(page, metrics={key: value for key, value in page.metrics.items() if key != "operating_points"})
+    assert not [check for check in checks(without) if "threshold" in check.text]
+
+
+def settings_of(page: RunSummary) -> str:
+    """The words of the section about the winner's settings."""
+    html = render_report(page)
+    return Reader(html[html.index('<section id="settings">') :].partition("</section>")[0] + "</section>").text
+
+
+def test_the_settings_that_won_stand_beside_what_they_cost(summary: RunSummary) -> None:
+    text = settings_of(summary)
+    winner = summary.winner
+    assert winner is not None
+    depth = winner.hyperparameters["unfreeze_depth"]
+    for words in (
+        "The settings that won, and what they cost",
+        f"unfreeze depth {depth} blocks (residual units) at the end of the network that are trained",
+        "384 optimizer steps (updates of the weights) on all development patients",
+        "5 groups of patients: a trial is trained 5 times",
+        "1,210 views (3 / 8 / 12 an image, by class)",
+        "bfloat16 (this processor multiplies it faster)",
+        "weights random, seed 0",
+        "3 min 32 s in all, the times of the trials add up to",
+        "on 2 CPU cores",
+    ):
+        assert words in text
+    older = settings_of(replace(summary, bank="", precision="", seconds=0.0, device="", weights_provenance=""))
+    assert "cost the times of the trials add up to" in older
+    assert "weights not recorded" in older
+    assert not re.search(r"None|views|precision|CPU", older)
+    assert "settings" not in re.findall(r'<section id="(.*?)"', render_report(replace(summary, trials=())))
+
+
+def test_the_page_says_why_it_has_no_importances(summary: RunSummary) -> None:
+    few = [record for record in summary.trials if record.objective is not None and record.epochs == 4]
+    assert importance_words(few[: FEWEST_WEIGHED - 1], {}) == (
+        "Which hyperparameter mattered can't be said: that takes 10 trials of one budget, and at most 9 have the same "
+        "(4 epochs)."
+    )
+    enough = "Which hyperparameter mattered was not asked: that needs optuna, and scores that differ."
+    assert importance_words(few, {}) == enough
+    assert enough in Reader(render_report(summary)).text
+    assert importance_words((), {}) == importance_words(few, {"importance": Path("importance.png")}) == ""
+
+
 def test_an_older_run_s_page_says_nothing_of_convergence(summary: RunSummary) -> None:
     older = {key: value for key, value in summary.metrics.items() if key not in ("convergence", "ranking")}
     text = Reader(render_report(replace(summary, metrics=older))).text
@@ -207,7 +270,12 @@ def test_a_correction_that_does_not_help_is_not_praised(summary: RunSummary, aft
         ("none", 1.0, False, "So none is applied: the probabilities are the model's own."),
         ("prior", 1.0, True, "the natural prior that balanced training hides lowers the log loss, and is put back"),
         ("temperature", 1.5, False, "the temperature is 1.50 (the model is too sure)"),
-        ("both", 0.5, True, "(the model is too unsure), beside the natural prior that balanced training hides"),
+        (
+            "both",
+            0.5,
+            True,
+            "(the model is too unsure), and the natural prior that balanced training hides is put back",
+        ),
     ],
 )
 def test_the_page_says_which_correction_is_applied_and_what_it_was_chosen_from(

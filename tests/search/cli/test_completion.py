@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.support.readmes import examples
+from tests.support.terminal import Terminal
 
 SCRIPT = """
 import sys
@@ -19,6 +20,9 @@ finally:
     heavy = {"tensorflow", "keras", "keras_tuner", "pandas", "sklearn", "cv2", "matplotlib", "numpy"} & set(sys.modules)
     assert not heavy, heavy
 """
+
+
+PROGRAM = f'#!/bin/sh\nexec "{sys.executable}" -m search "$@"\n'
 
 
 @pytest.fixture
@@ -115,7 +119,7 @@ def test_bash_completes_behind_uv_run_as_the_readme_says(workspace, tmp_path):
     (block,) = examples(ROOT / "search" / "cli" / "README.md", "bash")
     stub = tmp_path / "bin" / "uv"
     stub.parent.mkdir()
-    stub.write_text(f'#!/bin/sh\nshift 2\nexec "{sys.executable}" -m search "$@"\n')
+    stub.write_text(PROGRAM.replace("exec", "shift 2\nexec"))
     stub.chmod(0o755)
     script = block + "COMP_WORDS=(uv run mammo-search status be); COMP_CWORD=4\n"
     script += '_uv_run_mammo_search uv be status; printf "%s\\n" "${COMPREPLY[@]}"\n'
@@ -128,6 +132,29 @@ def test_bash_completes_behind_uv_run_as_the_readme_says(workspace, tmp_path):
         timeout=60,
     )
     assert set(answer.stdout.split()) == {"beta", "beta-2"}, answer.stderr
+
+
+def test_a_real_bash_completes_settings_and_words_behind_an_equals_sign(workspace, tmp_path):
+    """It breaks words at "=" and replaces the last part alone."""
+    program = tmp_path / "bin" / "mammo-search"
+    program.parent.mkdir()
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    environment = {"PYTHONPATH": str(ROOT), "PATH": f"{program.parent}:{os.environ['PATH']}", "PS1": "> "}
+    bash = Terminal(["bash", "--norc"], columns=100, rows=24, cwd=workspace, environment=environment)
+    bash.type('eval "$(_MAMMO_SEARCH_COMPLETE=source_bash mammo-search)"; echo there\n')
+    bash.wait_until(lambda text: "\nthere" in text)
+    for typed, completed in (
+        ("run --set search.opt", "search.optimizer="),
+        ("run --set search.optimizer=ada", "search.optimizer=adam"),
+        ("run --set preparation.clahe=t", "preparation.clahe=true "),
+        ("run --mode=r", "--mode=roi "),
+        ("status alp", "status alpha "),
+    ):
+        bash.type(f"mammo-search {typed}\t|")
+        bash.wait_until(lambda text, completed=completed: f"{completed}|" in text)
+        bash.type("\x15")  # Ctrl-U: an empty line
+    bash.end()
 
 
 def test_a_broken_configuration_file_offers_nothing_and_says_nothing(workspace):

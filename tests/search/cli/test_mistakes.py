@@ -37,6 +37,8 @@ MISTAKES = [
     ("run --set space.droput.max=1", USAGE, ["--set: space.droput: unknown key", "did you mean 'dropout'?"]),
     ("run --set serch.max_trials=1", USAGE, ["--set: serch: unknown key", "did you mean 'search'?"]),
     ("run --set search.max_epochs=abc", USAGE, ["--set: search.max_epochs", "a whole number", "'abc'"]),
+    ("run --set search.max_trials=true", USAGE, ["--set: search.max_trials: expected a whole number; found true"]),
+    ("run --set space.l2.max=true", USAGE, ["--set: space.l2.max: expected a number; found true"]),
     ("run --set search.max_epochs.x=1", USAGE, ["--set: search.max_epochs: expected a table"]),
     ("run --set search=1", USAGE, ["--set search.max_trials=40", "'search=1'"]),
     ("run --set =1", USAGE, ["--set KEY=VALUE", "'=1'"]),

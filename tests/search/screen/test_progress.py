@@ -67,7 +67,7 @@ def test_after_the_search_the_screen_is_tidy_and_the_log_has_every_trial(staged,
     assert text.count("trial state") == 1
     assert "16 trials in" in text
     logged = (tmp_path / "log.txt").read_text()
-    assert len(re.findall(r"^\d{4}-\d\d-\d\d .*  trial +\d+ +\d+/15  bracket", logged, re.MULTILINE)) == 16
+    assert len(re.findall(r"^\d{4}-\d\d-\d\d .*  trial +\d+ +\d+/15  epochs", logged, re.MULTILINE)) == 16
     assert "failed: the loss became nan in epoch 1 of fold 1 [sic]" in logged
     assert "\x1b" not in logged
 
@@ -114,7 +114,7 @@ def test_a_file_gets_lines_as_many_as_were_asked_for(tmp_path, detail, trials, e
     with RunProgress(messages(stream), log=tmp_path / "log.txt", detail=detail).shown() as progress:
         staged_search.play(progress, 0.0)
     lines = stream.getvalue().splitlines()
-    assert sum(bool(re.search(r"trial +\d+ +\d+/15  bracket", line)) for line in lines) == trials
+    assert sum(bool(re.search(r"trial +\d+ +\d+/15  epochs", line)) for line in lines) == trials
     assert sum(bool(re.search(r"trial \d+ +\d+/15  fold", line)) for line in lines) == epochs
     assert "\x1b" not in stream.getvalue()
     if detail == "quiet":
