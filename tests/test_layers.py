@@ -79,7 +79,7 @@ TARGETS = {
     "entries of search": 25,
     "files of a folder": 12,
     "files of cli": 18,
-    "code lines": 21_660,  # several machines and their time, banks on a device, a call from Python, one sentence
+    "code lines": 21_780,  # several machines and their time, banks on a device, a call from Python, one sentence
     "circles": 0,
     "README bytes": 10_000,
 }

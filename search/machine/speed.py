@@ -41,7 +41,7 @@ _LEAST, _MOST = 0.02, 50.0
 _CONVOLUTIONS_OF_AVX2 = 0.6
 """What convolutions reach of the rate of matrix products, beside the reference machine's part, without AVX-512: R50x1
 on a Zen 3, with oneDNN."""
-_BUSY = 1.15
+_BUSY, _BUSIEST = 1.15, 4.0
 
 
 @dataclass(frozen=True)
@@ -270,13 +270,15 @@ class OthersAtWork:
 def slowdown(samples: Sequence[float] | None = None) -> float:
     """How many times longer a job takes that wants all cores now, because others are at work; 1 on a quiet machine.
 
+    At most 4: a machine that is busier is seldom so for long.
+
     Args:
         samples: Numbers of tasks that wanted a core, this process among them, instead of asking the system.
     """
     waiting = list(samples) if samples is not None else _runnable()
     others = max(0.0, statistics.fmean(waiting) - 1) if waiting else 0.0
     factor = (cores() + others) / (os.cpu_count() or 1)
-    return factor if factor > _BUSY else 1.0
+    return min(factor, _BUSIEST) if factor > _BUSY else 1.0
 
 
 def _runnable(samples: int = 12, pause: float = 0.025) -> list[float]:

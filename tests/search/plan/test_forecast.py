@@ -130,6 +130,7 @@ def test_others_at_work_make_a_job_longer_and_a_quiet_machine_does_not():
     assert slowdown([1, 1, 1, 1]) == 1
     assert slowdown([3, 3, 3, 3]) > 1.15
     assert slowdown([9, 9]) > slowdown([3, 3])
+    assert slowdown([200, 200]) == 4
 
 
 def test_a_clock_counts_a_job_down_as_it_was_forecast():
