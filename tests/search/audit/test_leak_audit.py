@@ -11,6 +11,7 @@ from mammo_data.preparation.prepared import PreparationSettings, prepare
 from mammo_data.sources.open import open_source
 from mammo_data.splits import patient_split
 from search.audit.audit import audit
+from tests.support.slow import slow
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_a_held_out_woman_in_the_search_s_data_is_named(prepared, split):
     assert not audit(prepared, prepared, split, probes=no_probes, sides={"training of fold 1": ["p999"]}).shared
 
 
-@pytest.mark.parametrize("shortcut", ["mean", "black fraction"])
+@pytest.mark.parametrize("shortcut", ["black fraction", *slow("mean")])
 def test_a_shortcut_that_was_built_in_is_warned_of(prepared, split, shortcut):
     images = np.array(prepared.images)
     abnormal = prepared.table.labels > 0

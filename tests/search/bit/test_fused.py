@@ -12,6 +12,7 @@ from search.bit.architecture import SMALL
 from search.bit.backbone import assign_official, build_tail, official_variables
 from search.bit.weights import random_weights
 from tests.support.official_features import relative
+from tests.support.slow import slow
 
 
 def gradients(layer: keras.Model, x: tf.Tensor, graph: Callable = tf.function) -> dict[str, np.ndarray]:
@@ -57,7 +58,7 @@ def small_tail(depth: int, dtype: str = "float32") -> tuple[keras.Model, tf.Tens
     return tail, tf.constant(rng.normal(0.5, 2, (3, *shape)).astype(np.float32))
 
 
-@pytest.mark.parametrize("depth", [1, SMALL.max_depth])
+@pytest.mark.parametrize("depth", [1, *slow(SMALL.max_depth)])
 def test_a_tail_trains_as_with_tensorflows_own_gradients(depth, plainly):
     tail, x = small_tail(depth)
     expected, found = plainly(tail, x), gradients(tail, x)
@@ -66,6 +67,7 @@ def test_a_tail_trains_as_with_tensorflows_own_gradients(depth, plainly):
         assert relative(found[name], value) < 2e-5, name
 
 
+@pytest.mark.slow
 def test_in_bfloat16_it_is_as_near_to_float32_as_with_tensorflows_own_gradients(plainly):
     tail, x = small_tail(2, "mixed_bfloat16")
     exact = plainly(small_tail(2)[0], x)

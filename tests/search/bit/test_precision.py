@@ -138,6 +138,7 @@ def test_auto_is_float32_where_there_is_no_bfloat16(tmp_path):
         assert has_bfloat16_instructions(plain)
 
 
+@pytest.mark.slow
 def test_the_probe_is_asked_once_a_machine(tmp_path):
     able = tmp_path / "cpuinfo"
     able.write_text("flags : amx_bf16\n")

@@ -178,6 +178,7 @@ PATHS = {
 """Another value than the default of each setting of training."""
 
 
+@pytest.mark.slow
 def test_a_search_trains_with_what_is_configured(engine, tmp_path):
     """One trial of a real search: its curves are those of training with these values given by hand, and so are the
     optimizers' numbers at its end."""

@@ -14,6 +14,7 @@ from search.machine.places import WorkerPlace
 from search.plan.protocol import plan_search
 from search.run_folder.trial_log import read_records
 from tests.search.tuner.test_order_of_arrival import lines, out_of_fold
+from tests.support.slow import slow
 
 SHAPES = {"space.head_width": [16], "space.unfreeze_depth": [0, 1]}
 
@@ -126,7 +127,7 @@ def test_what_follows_a_search_is_the_same_too(engine, executor_of, tmp_path):
             assert one.losses == other.losses
 
 
-@pytest.mark.parametrize("killed", [pytest.param((0, 0, 1), marks=pytest.mark.slow), (3, 1, 2)])
+@pytest.mark.parametrize("killed", [(3, 1, 2), *slow((0, 0, 1))])
 def test_a_worker_killed_in_mid_fold_costs_that_fold_alone(search, expected, processes, executor_of, tmp_path, killed):
     left = [killed]
 
