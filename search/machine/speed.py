@@ -65,8 +65,8 @@ class Speed:
     def factor(self, kind: str) -> float:
         """Time here over that on the reference machine.
 
-        Of a depth that no run has told of it is that of the nearest one that a run has, else the trunk's, else what the
-        rate of matrix products gives to expect.
+        A depth that no run has told of is taken to be as slow as the nearest one that a run has trained, else as the
+        trunk, else as the rate of matrix products gives to expect.
 
         Args:
             kind: For example "trunk" or "depth 2".

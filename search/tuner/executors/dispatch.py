@@ -2,7 +2,8 @@
 
 The most urgent work goes first, that on the longest way to the end of its bracket. But a worker builds the graph of
 each shape once, and that can take longer than the work: so a shape that it has not built counts as less urgent by what
-a graph takes; where others have built it, who will come for it, by some times that, the less the more of it waits.
+a graph takes. Where other workers have built it already, it counts as less urgent by several graphs, unless much of it
+waits for each of them.
 """
 
 from __future__ import annotations
