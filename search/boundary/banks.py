@@ -13,7 +13,7 @@ from search.boundary.store import BankStore
 from search.boundary.trunk import frozen_trunk
 from search.boundary.values import BoundaryValues, RecomputedValues, bank_dtype
 from search.boundary.views import TRUNK_BATCH, StoredViews
-from search.machine.libraries import arithmetic
+from search.machine.libraries import arithmetic_in_words
 
 
 def boundary_shapes(
@@ -55,7 +55,8 @@ def boundary_values(
     trunk_of = partial(frozen_trunk, architecture, weights, image_size=image_size, dtype=dtype)
     fingerprints = weights.fingerprint, prepared.fingerprint, views.fingerprint
     keys = {
-        depth: BankKey(*fingerprints, depth, TRUNK_BATCH, dtype=dtype, arithmetic=arithmetic()) for depth in plan.stored
+        depth: BankKey(*fingerprints, depth, TRUNK_BATCH, dtype=dtype, arithmetic=arithmetic_in_words())
+        for depth in plan.stored
     }
     stored = BankStore(cache, max_bytes=max_bytes).ensure(
         keys, trunk_of=trunk_of, pixels_from=views.batches, views=plan.views, shapes=shapes, progress=progress

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from search.errors import UserError
 
-# TensorFlow asks for oneDNN by itself with AVX-512 alone; on other processors (AMD's Zen 3) a step took twice as long.
-_SETTINGS = {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "1"}
+_KERAS, _ONEDNN = "KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS"
 # Other projects' switches: an older Keras, another compiler or a flag that ends TensorFlow, films that OpenCV refuses.
 _SWITCHES = (
     *("TF_USE_LEGACY_KERAS", "TF_XLA_FLAGS"),
@@ -102,9 +101,14 @@ def settle_environment(*, figures: str | None = "Agg") -> str | None:
     return f"no home folder is known; weights and prepared images are kept in {home / '.cache'} (set HOME or {_CACHE})"
 
 
-def settle_libraries() -> None:
-    """Set what TensorFlow and Keras read when they are loaded."""
-    os.environ.update(_SETTINGS)
+def settle_libraries(*, onednn: bool = True) -> None:
+    """Set what TensorFlow and Keras read when they are loaded.
+
+    Args:
+        onednn: Whether TensorFlow asks oneDNN for convolutions and products. By itself it does with AVX-512 alone; on
+            other processors (AMD's Zen 3) a step took twice as long.
+    """
+    os.environ.update({_KERAS: "tensorflow", _ONEDNN: str(int(onednn))})
 
 
 def stand_in_home() -> Path:

@@ -8,7 +8,8 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TextIO
@@ -84,13 +85,25 @@ def loaded_before() -> bool:
     return "tensorflow" in sys.modules
 
 
-def start_tensorflow(*, deterministic: bool, threads: int | None = None) -> None:
+@dataclass(frozen=True)
+class Arithmetic:
+    """What bits on a CPU depend on beside its model and the libraries' versions; on the cores used they never do.
+
+    Attributes:
+        threads: Of an operation; oneDNN and Eigen divide some sums among them.
+        onednn: Whether oneDNN computes convolutions and products, else Eigen.
+    """
+
+    threads: int
+    onednn: bool = True
+
+
+def start_tensorflow(*, deterministic: bool, arithmetic: Arithmetic | None = None) -> None:
     """Import TensorFlow quietly and set what has to be set before the first operation.
 
     Args:
         deterministic: Ask for operations whose result does not depend on the order of threads.
-        threads: Threads of an operation, one a core without it. On some processors bits depend on their number (oneDNN
-            and Eigen divide some sums among them), on the cores that they run on never.
+        arithmetic: What to compute with; without it a thread a core, and oneDNN unless TensorFlow was loaded without.
 
     Raises:
         UserError: TensorFlow can't be loaded here, or something in this process has started it otherwise.
@@ -99,7 +112,7 @@ def start_tensorflow(*, deterministic: bool, threads: int | None = None) -> None
     # Info and warnings of the C++ runtime, for what is logged after its start.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    settle_libraries()
+    settle_libraries(onednn=arithmetic is None or arithmetic.onednn)
     require_address_space(FOR_TENSORFLOW, "TensorFlow")
     try:
         import keras
@@ -119,24 +132,31 @@ def start_tensorflow(*, deterministic: bool, threads: int | None = None) -> None
     tf.get_logger().setLevel("ERROR")
     # float32 means float32; a GPU would round it to ten bits in products.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    if threads is not None and threads != arithmetic_threads():
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-        except RuntimeError:
+    if arithmetic is not None:
+        if arithmetic.threads != arithmetic_here().threads:
+            with suppress(RuntimeError):  # it has begun to compute: told below
+                tf.config.threading.set_intra_op_parallelism_threads(arithmetic.threads)
+        if arithmetic != arithmetic_here():
             raise UserError(
-                expected=f"TensorFlow with {threads} threads, as the run began, for bits may depend on their number",
-                found=f"{arithmetic_threads()}, which this process has begun with",
+                expected=f"TensorFlow {_in_words(arithmetic)}, as the run began, for bits depend on it",
+                found=f"{_in_words(arithmetic_here())}, which this process has begun with",
                 remedy="Go on in a new process, before anything else in it uses TensorFlow.",
-            ) from None
+            )
     if deterministic:
         tf.config.experimental.enable_op_determinism()
 
 
-def arithmetic_threads() -> int:
-    """Threads of one operation in this process; starts TensorFlow."""
+def arithmetic_here() -> Arithmetic:
+    """What this process computes with on its CPU; starts TensorFlow."""
     import tensorflow as tf
+    from tensorflow.python.util import _pywrap_util_port  # there is no public way to ask
 
-    return tf.config.threading.get_intra_op_parallelism_threads() or cores()
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or cores()
+    return Arithmetic(threads, bool(_pywrap_util_port.IsMklEnabled()))
+
+
+def _in_words(arithmetic: Arithmetic) -> str:
+    return f"with {arithmetic.threads} threads{'' if arithmetic.onednn else ' and without oneDNN'}"
 
 
 def _cannot_load(error: ImportError) -> UserError:
@@ -186,12 +206,12 @@ def device_description() -> str:
     return f"CPU ({there} core{'s' if there != 1 else ''})"
 
 
-def arithmetic() -> str:
+def arithmetic_in_words() -> str:
     """What frozen features are computed with, for another library or kind of device gives other bits: "tensorflow
     2.21.0, keras 3.15.1, CPU with 2 threads", for a GPU its model and the versions of CUDA and cuDNN."""
     here, device = versions(), device_description()
     is_cpu = device.startswith("CPU")
-    kind = f"CPU with {arithmetic_threads()} threads" if is_cpu else f"{device}, {_gpu_libraries()}"
+    kind = f"CPU {_in_words(arithmetic_here())}" if is_cpu else f"{device}, {_gpu_libraries()}"
     return f"tensorflow {here['tensorflow']}, keras {here['keras']}, {kind}"
 
 

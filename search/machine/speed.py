@@ -105,6 +105,7 @@ class _Told:
     precision: str
     image_size: int
     factors: dict[str, float]
+    on_gpu: bool
 
 
 def this_machine(
@@ -126,19 +127,21 @@ def this_machine(
         precision: Likewise; None where it is not chosen yet: that of the last run with this backbone.
         image_size: Side of its images in pixels: runs of another size tell of kinds that no run of this one has told
             of, for small images cost more than their arithmetic.
-        on_gpu: Whether the arithmetic is known to be done on a GPU, of which nothing is measured before a run.
+        on_gpu: Whether the arithmetic is known to be done on a GPU, of which nothing is measured before a run; what a
+            CPU took tells nothing of one, nor the other way round.
         narrow: Whether its layers are too narrow for the rate of convolutions to tell.
         gflops: Rate of matrix products, instead of measuring it and asking runs.
         cpuinfo: What the processor announces.
     """
     if gflops is not None:
         return Speed(gflops)
-    runs = _read(cache)
+    told = _read(cache)
+    runs = [run for run in told if run.on_gpu == on_gpu]
     precision = precision or next((run.precision for run in reversed(runs) if run.backbone == backbone), None)
     same = [run for run in runs if (run.backbone, run.precision) == (backbone, precision)]
     everywhere = [
         replace(run, factors={kind: factor for kind, factor in run.factors.items() if kind in _EVERYWHERE})
-        for run in runs
+        for run in told
     ]
     # Whoever is nearer to this run counts alone.
     factors = _medians(everywhere) | _medians(same) | _medians([run for run in same if run.image_size == image_size])
@@ -165,6 +168,8 @@ def record_run(
     image_size: int,
     took: Mapping[str, float],
     expected: Mapping[str, float],
+    *,
+    on_gpu: bool = False,
 ) -> None:
     """Write down what a run's kinds took, beside what they take on the reference machine.
 
@@ -175,6 +180,7 @@ def record_run(
         image_size: Side of its images in pixels.
         took: Kind to seconds, of a machine without others at work.
         expected: Kind to seconds on the reference machine.
+        on_gpu: Whether it computed on one.
     """
     factors = {
         kind: round(min(_MOST, max(_LEAST, seconds / expected[kind])), 4)
@@ -182,7 +188,7 @@ def record_run(
         if expected.get(kind, 0.0) > 0 and seconds > 0
     }
     if factors:
-        kept = [*_read(cache), _Told(backbone, precision, image_size, factors)][-_RUNS_KEPT:]
+        kept = [*_read(cache), _Told(backbone, precision, image_size, factors, on_gpu)][-_RUNS_KEPT:]
         content = {"machine": _machine(), "runs": [asdict(run) for run in kept]}
         with contextlib.suppress(OSError):  # a finished run does not fail for want of room for this
             write_atomic(cache / _FILE, json.dumps(content, indent=1) + "\n")
@@ -200,6 +206,7 @@ def _read(cache: Path) -> list[_Told]:
                 str(run["precision"]),
                 int(run["image_size"]),
                 {str(kind): float(factor) for kind, factor in run["factors"].items() if _LEAST <= factor <= _MOST},
+                bool(run.get("on_gpu")),
             )
             for run in content["runs"]
         ]

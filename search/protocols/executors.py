@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from search.job import Job
+from search.machine.libraries import Arithmetic
 from search.run_folder.session import note_workers
 from search.trials.worker import Worker
 from search.tuner.executors.base import Executor
@@ -16,12 +17,14 @@ from search.tuner.executors.ray import RayCluster
 
 
 @contextmanager
-def executors(job: Job, *, threads: int, say: Callable[[str], None]) -> Iterator[Callable[[Worker], Executor]]:
+def executors(
+    job: Job, *, arithmetic: Arithmetic, say: Callable[[str], None]
+) -> Iterator[Callable[[Worker], Executor]]:
     """Inside the block, a function that makes the executor of a search.
 
     Args:
         job: Says how many workers there are, and where.
-        threads: Of an operation, whatever the cores that a worker has: bits may depend on them.
+        arithmetic: What each computes with, whatever the cores that it has.
         say: Told in a line of each process that was lost.
 
     Raises:
@@ -40,7 +43,7 @@ def executors(job: Job, *, threads: int, say: Callable[[str], None]) -> Iterator
         processes = WorkerProcesses(
             places,
             job.directory.worker_logs,
-            threads=threads,
+            arithmetic=arithmetic,
             deterministic=job.config.search.deterministic,
             say=say,
             host=host,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import platform
+from dataclasses import asdict
 
 from mammo_data import CaseTable, Split
 from reports.trials import OBJECTIVE_CURVE
 from search.bit.resolve import Backbone
 from search.cohort import Cohort
 from search.job import Job
-from search.machine.libraries import arithmetic_threads, git_commit, processor_name, versions
+from search.machine.libraries import arithmetic_here, git_commit, processor_name, versions
 from search.plan.protocol import plan_fingerprint, plan_table
 from search.run_folder.lifecycle import RESULTS_VERSION, result_settings
 from search.run_folder.manifest import Manifest, PlannedTotals, Precision
@@ -71,5 +72,5 @@ def run_manifest(job: Job, backbone: Backbone, cohort: Cohort, outer: Split | No
         weights_verification=weights.verification,
         precision=Precision(name=precision.name, reason=precision.reason, deviation=precision.deviation),
         device=backbone.device,
-        threads=arithmetic_threads(),
+        **asdict(arithmetic_here()),
     )

@@ -24,9 +24,8 @@ from search.errors import RunError
 from search.files.atomic import write_atomic
 from search.final.final_model import FinalModel, read_final_model
 from search.job import Job
-from search.machine.environment import cores
 from search.machine.failures import machine_failures_in_one_line, require_room
-from search.machine.libraries import library_noise_in, start_tensorflow
+from search.machine.libraries import Arithmetic, arithmetic_here, library_noise_in, start_tensorflow
 from search.machine.places import use_first
 from search.machine.speed import record_run
 from search.plan.device_memory import MemoryDemand
@@ -207,9 +206,8 @@ def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> None:
     cohort = search_data(prepare_films(admission.source, config, progress), admission.split, config, progress)
     admission.require_scorable(config, cohort.prepared.table)
     use_first(job.places)
-    threads = _threads(job)
     with progress.station("starting", brief=True):
-        start_tensorflow(deterministic=config.search.deterministic, threads=threads)
+        start_tensorflow(deterministic=config.search.deterministic, arithmetic=_begun_with(job))
     from search.protocols.executors import executors
     from search.protocols.holdout import run_holdout
     from search.protocols.nested.protocol import run_nested
@@ -217,18 +215,19 @@ def _carry_out(job: Job, admission: Admission, progress: RunProgress) -> None:
     carry_out: Callable[..., None] = partial(run_holdout, job)
     if admission.outer:
         carry_out = partial(run_nested, job, admission.outer)
-    with executors(job, threads=threads, say=progress.note) as executor_of:
+    with executors(job, arithmetic=arithmetic_here(), say=progress.note) as executor_of:
         carry_out(cohort, progress, executor_of)
     took, expected = progress.clock.taught
-    precision = job.directory.read_manifest().precision.name or ""
-    size = config.preparation.image_size
-    record_run(cache_directory(config), config.backbone.name, precision, size, took, expected)
+    manifest, size = job.directory.read_manifest(), config.preparation.image_size
+    on_gpu = not manifest.device.startswith("CPU")
+    precision = manifest.precision.name or ""
+    record_run(cache_directory(config), config.backbone.name, precision, size, took, expected, on_gpu=on_gpu)
 
 
-def _threads(job: Job) -> int:
-    """Threads of an operation: those that the run began with, wherever it goes on; of a new one as many as cores."""
-    begun = job.directory.read_manifest().threads if job.directory.has_manifest else None
-    return begun or cores()
+def _begun_with(job: Job) -> Arithmetic | None:
+    """What the run began to compute with, wherever it goes on; None for a new one."""
+    begun = job.directory.read_manifest() if job.directory.has_manifest else None
+    return Arithmetic(begun.threads, begun.onednn is not False) if begun and begun.threads else None
 
 
 def crops_of(config: Config) -> PreparedSet:

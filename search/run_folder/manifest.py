@@ -161,6 +161,7 @@ class Manifest(_Part):
         processor: Its processor; likewise.
         devices: Where either has changed all of them in their order, the first one included, else empty.
         threads: Of its operations, which bits may depend on; None where an older version has not written them down.
+        onednn: Whether oneDNN computes on its CPU, which bits depend on; likewise.
         host: Its host.
         outputs: SHA-256 (hex) of each file in ``best/``, once complete.
         records: The same of config.toml, splits and trials.jsonl.
@@ -198,6 +199,7 @@ class Manifest(_Part):
     processor: str = ""
     devices: tuple[ComputedOn, ...] = ()
     threads: Annotated[int, Field(ge=1, le=4096)] | None = None
+    onednn: bool | None = None
     host: str = ""
     outputs: dict[str, str] = {}
     records: dict[str, str] = {}

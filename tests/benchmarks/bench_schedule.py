@@ -106,6 +106,7 @@ def carry_out(workers: int, costs: dict[int, float], build: float, seed: int, sl
     import numpy as np
 
     from search.config.reading import load_config
+    from search.machine.libraries import Arithmetic
     from search.machine.places import WorkerPlace
     from search.plan.protocol import plan_search
     from search.trials.data import TrainingSettings, TrialData
@@ -128,7 +129,7 @@ def carry_out(workers: int, costs: dict[int, float], build: float, seed: int, sl
     with tempfile.TemporaryDirectory() as folder:
         places = [WorkerPlace(str(number), 1) for number in range(workers)]
         with WorkerProcesses(
-            places, Path(folder) / "logs", threads=1, deterministic=True, say=print, host=host
+            places, Path(folder) / "logs", arithmetic=Arithmetic(1), deterministic=True, say=print, host=host
         ) as processes:
             outcome = run_search(
                 plan,

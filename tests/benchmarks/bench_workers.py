@@ -1,9 +1,9 @@
 """Two workers of one core beside one process of two: the same search, real arithmetic, graph builds included.
 
-Run: uv run python tests/benchmarks/bench_workers.py [--pairs 2] [--depths 0,1,2,3] [--workers 2] [--side 96]
+Run: uv run python tests/benchmarks/bench_workers.py [--pairs 2] [--depths 1,3] [--workers 2] [--side 64] [--trials 6]
          [--precision float32 | bfloat16-tail] [--json]
 
-Searches of R50x1 on synthetic films, a plan of 12 trials on five folds, each in a driver process of its own, in turns.
+Searches of R50x1 on synthetic films, a plan of few trials on five folds, each in a driver process of its own, in turns.
 Told apart are the start (until every worker has loaded TensorFlow; of one process nothing but that) and what follows,
 from the first fold that is given out to the last result. The tables have to be the same, clocks aside. The resident
 memory of each worker is read at the end.
@@ -38,8 +38,7 @@ class Silent:
 
 def searched(setting: Setting, depths: tuple[int, ...], workers: int, workspace: Path) -> dict[str, Any]:
     """One search in this process, which is the driver."""
-    from search.machine.environment import cores
-    from search.machine.libraries import start_tensorflow
+    from search.machine.libraries import arithmetic_here, start_tensorflow
     from search.machine.places import worker_places
     from search.tuner.executors.in_process import InProcessExecutor
     from search.tuner.executors.processes import ProcessExecutor, WorkerProcesses
@@ -60,7 +59,7 @@ def searched(setting: Setting, depths: tuple[int, ...], workers: int, workspace:
         if workers > 1:
             places = worker_places(workers, "cpu")
             processes = stack.enter_context(
-                WorkerProcesses(places, folder / "logs", threads=cores(), deterministic=True, say=sys.stderr.write)
+                WorkerProcesses(places, folder / "logs", arithmetic=arithmetic_here(), deterministic=True, say=print)
             )
             executor_of, started = partial(ProcessExecutor, processes=processes), processes.all
             for seat in started:
@@ -98,9 +97,10 @@ def _resident(process: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pairs", type=int, default=2)
-    parser.add_argument("--depths", default="0,1,2,3")
+    parser.add_argument("--depths", default="1,3")
+    parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--side", type=int, default=96)
+    parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--work", help=argparse.SUPPRESS)
@@ -109,7 +109,7 @@ def main() -> None:
         size, depths, workers, workspace = json.loads(given.work)
         print(json.dumps(searched(Setting(**size), tuple(depths), workers, Path(workspace))))
         return
-    setting = replace(SMALL, side=given.side, max_trials=12, max_epochs=9, precision=given.precision)
+    setting = replace(SMALL, side=given.side, max_trials=given.trials, max_epochs=3, precision=given.precision)
     depths = tuple(map(int, given.depths.split(",")))
     results: dict[int, list[dict[str, Any]]] = {1: [], given.workers: []}
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(Path(__file__).parents[2])}

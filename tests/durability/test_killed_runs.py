@@ -95,6 +95,29 @@ def test_killed_again_and_again_a_run_ends_as_if_nothing_had_happened(workspace,
     assert_same_result(directory, whole.directory)
 
 
+@pytest.mark.slow
+def test_a_run_of_a_notebook_that_had_loaded_tensorflow_without_onednn_goes_on_elsewhere_as_it_began(workspace):
+    """Where TensorFlow leaves oneDNN off by itself, and something imports it before this program can ask for it."""
+    notebook = (
+        "import os; os.environ['TF_ENABLE_ONEDNN_OPTS'] = '0'\n"
+        "import tensorflow\nimport search\nsearch.run(config='tuner_config.toml', name={!r})"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    whole, halted = (RunDirectory(workspace / "runs" / name) for name in ("whole", "killed"))
+    command = [sys.executable, "-c", notebook.format("whole")]
+    subprocess.run(command, cwd=workspace, env=environment, check=True, timeout=DEADLINE_SECONDS)
+    assert whole.read_manifest().onednn is False
+    process = subprocess.Popen([*command[:2], notebook.format("killed")], cwd=workspace, env=environment)
+    assert wait_for(process, lambda: lines(halted.trials_file) >= 2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = start(workspace, "--workers", "2")
+    _, messages = again.communicate(timeout=DEADLINE_SECONDS)
+    assert again.returncode == 0, messages
+    assert "resuming after" in messages
+    assert_same_result(halted, whole)
+
+
 @pytest.mark.parametrize(
     "signals",
     [

@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 
 from search.errors import RunError
 from search.machine.child import KILLED, Child, Message, arrived
+from search.machine.libraries import Arithmetic
 from search.machine.places import WorkerPlace
 from search.trials.worker import Work, Worker
 from search.tuner.executors import remote_worker
@@ -83,7 +84,7 @@ class ThisHost:
 class _Seat:
     """A worker's place, where one process may follow another."""
 
-    def __init__(self, host: Host, place: WorkerPlace, log: Path, start: tuple[int, bool]) -> None:
+    def __init__(self, host: Host, place: WorkerPlace, log: Path, start: tuple[Arithmetic, bool]) -> None:
         self._host, self.place, self.log, self._start = host, place, log, start
         self.child: RemoteProcess | None = None
         self.has_started, self.failed_starts = False, 0
@@ -132,7 +133,7 @@ class WorkerProcesses:
     Args:
         places: Where they work, one or more.
         logs: Folder of their logs.
-        threads: As `search.machine.libraries.start_tensorflow` takes it; so is ``deterministic``.
+        arithmetic: As `search.machine.libraries.start_tensorflow` takes it; so is ``deterministic``.
         deterministic: See there.
         say: Told in a line of each process that was lost.
         host: Where they are started.
@@ -144,7 +145,7 @@ class WorkerProcesses:
         places: Sequence[WorkerPlace],
         logs: Path,
         *,
-        threads: int,
+        arithmetic: Arithmetic,
         deterministic: bool,
         say: Callable[[str], None],
         host: Host | None = None,
@@ -152,7 +153,7 @@ class WorkerProcesses:
     ) -> None:
         self._logs, self.say, self.host, self.note = logs, say, host or ThisHost(), note
         self.all = [
-            _Seat(self.host, place, logs / f"worker-{number}.log", (threads, deterministic))
+            _Seat(self.host, place, logs / f"worker-{number}.log", (arithmetic, deterministic))
             for number, place in enumerate(places, 1)
         ]
 

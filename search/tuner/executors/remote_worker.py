@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from search.machine.libraries import start_tensorflow
+from search.machine.libraries import Arithmetic, start_tensorflow
 
 if TYPE_CHECKING:
     from search.trials.worker import Work, Worker
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 _opened: list[Worker] = []
 
 
-def start(told: Callable[[Any], None], pinned: Sequence[int], threads: int, deterministic: bool) -> None:
-    """Start TensorFlow with so many threads, on these cores alone where any are named."""
+def start(told: Callable[[Any], None], pinned: Sequence[int], arithmetic: Arithmetic, deterministic: bool) -> None:
+    """Start TensorFlow with this arithmetic, on these cores alone where any are named."""
     if pinned and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, pinned)
-    start_tensorflow(deterministic=deterministic, threads=threads)
+    start_tensorflow(deterministic=deterministic, arithmetic=arithmetic)
 
 
 def open_worker(told: Callable[[Any], None], worker: Worker) -> None:

@@ -116,8 +116,14 @@ def test_a_gpu_is_guessed_and_only_its_arithmetic_until_a_run_has_told(tmp_path)
     assert "GPU" in guessed.basis
     assert guessed.factor("depth 3") < 0.1
     assert guessed.factor("report") == guessed.factor("depth 0") == 1
-    record_run(tmp_path, "bit-m-r50x1", "float32", 224, {"depth 3": 0.5}, {"depth 3": 1.0})
-    assert this_machine(tmp_path, "bit-m-r50x1", None, 224, on_gpu=True).factor("depth 3") == 0.5
+    took = {"depth 3": 9.0, "report": 2.0}
+    record_run(tmp_path, "bit-m-r50x1", "float32", 224, took, dict.fromkeys(took, 1.0))
+    still = this_machine(tmp_path, "bit-m-r50x1", None, 224, on_gpu=True)
+    assert (still.runs, still.factor("depth 3")) == (0, guessed.factor("depth 3")), "a CPU tells nothing of a GPU"
+    assert still.factor("report") == 2
+    record_run(tmp_path, "bit-m-r50x1", "float32", 224, {"depth 3": 0.5}, {"depth 3": 1.0}, on_gpu=True)
+    told, cpu = (this_machine(tmp_path, "bit-m-r50x1", None, 224, on_gpu=on_gpu) for on_gpu in (True, False))
+    assert (told.factor("depth 3"), cpu.factor("depth 3")) == (0.5, 9)
 
 
 def test_a_cache_that_takes_nothing_more_fails_no_finished_run(tmp_path):

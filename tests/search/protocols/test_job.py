@@ -16,7 +16,7 @@ from mammo_data.splits import Split
 from search.errors import ConfigError, RunError, UserError
 from search.job import Job
 from search.machine.environment import cores
-from search.machine.libraries import start_tensorflow
+from search.machine.libraries import Arithmetic, start_tensorflow
 from search.protocols.run import run_job
 from search.run_folder.ledger import readings
 from search.run_folder.trial_log import read_records
@@ -201,9 +201,13 @@ def test_a_complete_run_typed_again_gives_what_it_has_found(finished, capsys):
 
 def test_a_run_keeps_its_number_of_threads_and_a_process_with_another_is_refused(finished):
     _, result = finished
-    assert result.directory.read_manifest().threads == cores()
-    with pytest.raises(UserError, match=f"with {cores() + 1} threads, as the run began, .*; found {cores()}, which"):
-        start_tensorflow(deterministic=True, threads=cores() + 1)
+    manifest = result.directory.read_manifest()
+    assert (manifest.threads, manifest.onednn) == (cores(), True)
+    found = f"found with {cores()} threads, which"
+    with pytest.raises(UserError, match=f"with {cores() + 1} threads, as the run began, .*; {found}"):
+        start_tensorflow(deterministic=True, arithmetic=Arithmetic(cores() + 1))
+    with pytest.raises(UserError, match=f"with {cores()} threads and without oneDNN, as the run began, .*; {found}"):
+        start_tensorflow(deterministic=True, arithmetic=Arithmetic(cores(), onednn=False))
 
 
 def test_fresh_never_deletes_what_is_no_run(finished):

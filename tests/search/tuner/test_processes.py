@@ -10,6 +10,7 @@ import pytest
 from search.config.reading import load_config
 from search.errors import RunError
 from search.machine.environment import cores, host_memory
+from search.machine.libraries import Arithmetic
 from search.machine.places import WorkerPlace
 from search.plan.protocol import plan_search
 from search.run_folder.trial_log import read_records
@@ -79,7 +80,7 @@ def processes(tmp_path_factory):
 
     one = tuple(os.sched_getaffinity(0))[:1] if hasattr(os, "sched_getaffinity") else ()
     places, said = [WorkerPlace("worker 1", 1, pinned=one), WorkerPlace("worker 2", cores())], []
-    settings = {"threads": cores(), "deterministic": True, "say": said.append}
+    settings = {"arithmetic": Arithmetic(cores()), "deterministic": True, "say": said.append}
     with WorkerProcesses(places, tmp_path_factory.mktemp("logs"), **settings) as started:
         started.said = said
         yield started
@@ -235,7 +236,7 @@ def test_workers_that_cannot_start_end_the_search_in_a_line_and_no_trial_is_blam
 
     said = []
     places = [WorkerPlace("worker 1", 1, {"PYTHONHOME": str(tmp_path / "no Python")})]
-    settings = {"threads": cores(), "deterministic": True, "say": said.append}
+    settings = {"arithmetic": Arithmetic(cores()), "deterministic": True, "say": said.append}
     with (
         WorkerProcesses(places, tmp_path / "logs", **settings) as broken,
         pytest.raises(RunError, match="a worker to go on with; found none that starts"),

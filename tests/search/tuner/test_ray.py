@@ -7,6 +7,7 @@ import pytest
 
 from search.errors import ConfigError
 from search.machine.environment import cores
+from search.machine.libraries import Arithmetic
 from tests.search.tuner.test_processes import Heard, expected, search  # noqa: F401  # fixtures
 
 pytestmark = [
@@ -50,7 +51,7 @@ def executor_of(cluster, tmp_path):
     places = joined.places(2)
     assert [place.cores for place in places] == [1, 1]
     with WorkerProcesses(
-        places, tmp_path / "logs", threads=cores(), deterministic=True, say=said.append, host=joined
+        places, tmp_path / "logs", arithmetic=Arithmetic(cores()), deterministic=True, say=said.append, host=joined
     ) as processes:
 
         def made(worker):
