@@ -37,9 +37,9 @@ def start(workspace, *arguments):
     )
 
 
-def wait_for(process, happened):
+def wait_for(process, happened, seconds=DEADLINE_SECONDS):
     """Look again and again until something has happened or the process has ended; True if it happened."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + seconds
     while not happened():
         if process.poll() is not None:
             return happened()

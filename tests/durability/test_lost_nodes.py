@@ -71,7 +71,9 @@ def wait_until(happened, seconds, what):
 
 
 @pytest.mark.parametrize("repetition", range(REPETITIONS))
-def test_two_nodes_and_the_driver_killed_leave_the_files_of_one_process(phantom, whole, cluster, tmp_path, repetition):
+def test_two_nodes_and_the_driver_killed_leave_the_files_of_one_process(
+    phantom, whole, cluster, tmp_path, repetition, request
+):
     while len(cluster.those) < 4:
         cluster.those.append(cluster.add_node(num_cpus=1))
     cluster.wait_for_nodes()
@@ -79,11 +81,16 @@ def test_two_nodes_and_the_driver_killed_leave_the_files_of_one_process(phantom,
     (tmp_path / "tuner_config.toml").write_text(to_toml(tiny_config(phantom, tmp_path, **PLAN)))
     directory = RunDirectory(tmp_path / "runs" / "killed")
     process = start(tmp_path, "--ray-address", cluster.address, "--workers", "4")
+    request.addfinalizer(process.kill)  # a test that fails leaves no run to the next
     first, second, driver = moments = sorted(random.Random(repetition).sample(range(36), 3))
+
+    def wait_for_trials(number):
+        assert wait_for(process, lambda: lines(directory.trials_file) >= number, RUN_SECONDS), process.communicate()
+
     for moment in (first, second):
-        assert wait_for(process, lambda moment=moment: lines(directory.trials_file) >= moment), process.communicate()
+        wait_for_trials(moment)
         cluster.remove_node(cluster.those.pop(), allow_graceful=False)
-    assert wait_for(process, lambda: lines(directory.trials_file) >= driver), process.communicate()
+    wait_for_trials(driver)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     wait_until(lambda: worker_processes() <= before, ORPHAN_SECONDS, "the workers of a driver that was killed end")

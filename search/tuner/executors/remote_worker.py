@@ -6,7 +6,9 @@ It starts TensorFlow once and keeps its compiled graphs for as long as it lives,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from search.machine.libraries import Arithmetic, start_tensorflow
@@ -21,7 +23,21 @@ def start(told: Callable[[Any], None], pinned: Sequence[int], arithmetic: Arithm
     """Start TensorFlow with this arithmetic, on these cores alone where any are named."""
     if pinned and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, pinned)
-    start_tensorflow(deterministic=deterministic, arithmetic=arithmetic)
+    with _absent("sklearn", "pandas", "matplotlib", "scipy", "cv2"):
+        start_tensorflow(deterministic=deterministic, arithmetic=arithmetic)
+
+
+@contextmanager
+def _absent(*packages: str) -> Iterator[None]:
+    """Inside the block these can't be imported: Keras takes them where they are, which is a third of its own import."""
+    hidden = [name for name in packages if name not in sys.modules]
+    modules: dict[str, Any] = sys.modules
+    modules.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del modules[name]
 
 
 def open_worker(told: Callable[[Any], None], worker: Worker) -> None:
