@@ -121,7 +121,7 @@ def test_a_bank_is_made_anew_for_whatever_changes_its_values(engine, films, spli
         assert not np.array_equal(found, first), name
         seen = banks()
     with monkeypatch.context() as patch:
-        patch.setattr("search.boundary.banks.arithmetic", lambda: "tensorflow 0.1, keras 0.1, CPU")
+        patch.setattr("search.boundary.banks.arithmetic_in_words", lambda: "tensorflow 0.1, keras 0.1, CPU")
         values()
     assert len(banks()) == len(seen) + 1, "other libraries"
 
