@@ -140,7 +140,8 @@ def start_tensorflow(*, deterministic: bool, arithmetic: Arithmetic | None = Non
             raise UserError(
                 expected=f"TensorFlow {_in_words(arithmetic)}, as the run began, for bits depend on it",
                 found=f"{_in_words(arithmetic_here())}, which this process has begun with",
-                remedy="Go on in a new process, before anything else in it uses TensorFlow.",
+                remedy="Go on in a new process, before anything else in it uses TensorFlow; if it has the same there, "
+                "on a machine like the one that the run began on.",
             )
     if deterministic:
         tf.config.experimental.enable_op_determinism()
