@@ -14,6 +14,7 @@ import json
 import os
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -35,8 +36,11 @@ _ARITHMETIC = ("trunk", "evaluate", "localise")
 """Kinds that follow the rate of matrix products, as training at a depth beyond 0 does."""
 _EVERYWHERE = ("start", "probe", "audit", "report")
 """Kinds that cost the same whatever the backbone and its precision."""
-_FORECAST = 2
+_FORECAST = 3
 """Raise it with the figures of the reference machine in `search.plan.forecast`: older records are of other ones."""
+_DOUBTED_SECONDS = 3.0
+"""Of the reference machine: what runs have told of a kind draws as much as what was believed before where it is no more
+than this. A few epochs of the head alone, whose first step makes a graph, say little of hundreds."""
 _LEAST, _MOST = 0.02, 50.0
 _CONVOLUTIONS_OF_AVX2 = 0.6
 """What convolutions reach of the rate of matrix products, beside the reference machine's part, without AVX-512: R50x1
@@ -99,12 +103,12 @@ def _depth(kind: str) -> int:
 
 @dataclass(frozen=True)
 class _Told:
-    """What one run has written down."""
+    """What one run has written down: kind to its seconds here and on the reference machine."""
 
     backbone: str
     precision: str
     image_size: int
-    factors: dict[str, float]
+    kinds: dict[str, tuple[float, float]]
     on_gpu: bool
 
 
@@ -140,25 +144,28 @@ def this_machine(
     precision = precision or next((run.precision for run in reversed(runs) if run.backbone == backbone), None)
     same = [run for run in runs if (run.backbone, run.precision) == (backbone, precision)]
     everywhere = [
-        replace(run, factors={kind: factor for kind, factor in run.factors.items() if kind in _EVERYWHERE})
+        replace(run, kinds={kind: seconds for kind, seconds in run.kinds.items() if kind in _EVERYWHERE})
         for run in told
     ]
-    # Whoever is nearer to this run counts alone.
-    factors = _medians(everywhere) | _medians(same) | _medians([run for run in same if run.image_size == image_size])
-    asked = min(len(same), _RUNS_ASKED)
-    if on_gpu or "trunk" in factors:
-        return Speed(_GPU_GFLOPS if on_gpu else REFERENCE_GFLOPS, factors, asked, precision)
-    convolutions = 1.0 if narrow or _has_avx512(cpuinfo) else _CONVOLUTIONS_OF_AVX2
-    return Speed(matrix_product_gflops(), factors, asked, precision, convolutions)
+    gflops = _GPU_GFLOPS if on_gpu else matrix_product_gflops()
+    convolutions = 1.0 if on_gpu or narrow or _has_avx512(cpuinfo) else _CONVOLUTIONS_OF_AVX2
+    speed = Speed(gflops, {}, min(len(same), _RUNS_ASKED), precision, convolutions)
+    for nearer in (everywhere, same, [run for run in same if run.image_size == image_size]):
+        speed = _told_by(nearer, speed)
+    return speed
 
 
-def _medians(runs: Sequence[_Told]) -> dict[str, float]:
-    """Kind to the median factor of the last runs that tell of it."""
-    found: dict[str, list[float]] = {}
+def _told_by(runs: Sequence[_Told], speed: Speed) -> Speed:
+    """What was believed, drawn to what the last runs tell of each kind, the trunk first: depths are taken after it."""
+    found: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for run in runs:
-        for kind, factor in run.factors.items():
-            found.setdefault(kind, []).append(factor)
-    return {kind: statistics.median(told[-_RUNS_ASKED:]) for kind, told in found.items()}
+        for kind, seconds in run.kinds.items():
+            found[kind].append(seconds)
+    for kind in sorted(found, key=lambda kind: kind != "trunk"):
+        took, expected = map(sum, zip(*found[kind][-_RUNS_ASKED:], strict=True))
+        factor = (took + _DOUBTED_SECONDS * speed.factor(kind)) / (expected + _DOUBTED_SECONDS)
+        speed = replace(speed, factors={**speed.factors, kind: factor})
+    return speed
 
 
 def record_run(
@@ -182,13 +189,13 @@ def record_run(
         expected: Kind to seconds on the reference machine.
         on_gpu: Whether it computed on one.
     """
-    factors = {
-        kind: round(min(_MOST, max(_LEAST, seconds / expected[kind])), 4)
+    kinds = {
+        kind: (round(min(_MOST * reference, max(_LEAST * reference, seconds)), 4), round(reference, 4))
         for kind, seconds in took.items()
-        if expected.get(kind, 0.0) > 0 and seconds > 0
+        if (reference := expected.get(kind, 0.0)) > 1e-3 and seconds > 0
     }
-    if factors:
-        kept = [*_read(cache), _Told(backbone, precision, image_size, factors, on_gpu)][-_RUNS_KEPT:]
+    if kinds:
+        kept = [*_read(cache), _Told(backbone, precision, image_size, kinds, on_gpu)][-_RUNS_KEPT:]
         content = {"machine": _machine(), "runs": [asdict(run) for run in kept]}
         with contextlib.suppress(OSError):  # a finished run does not fail for want of room for this
             write_atomic(cache / _FILE, json.dumps(content, indent=1) + "\n")
@@ -205,7 +212,11 @@ def _read(cache: Path) -> list[_Told]:
                 str(run["backbone"]),
                 str(run["precision"]),
                 int(run["image_size"]),
-                {str(kind): float(factor) for kind, factor in run["factors"].items() if _LEAST <= factor <= _MOST},
+                {
+                    str(kind): (float(took), float(expected))
+                    for kind, (took, expected) in run["kinds"].items()
+                    if 0 < took < float("inf") and 0 < expected < float("inf")
+                },
                 bool(run.get("on_gpu")),
             )
             for run in content["runs"]

@@ -41,9 +41,10 @@ class CostModel:
                 depth = Configuration.from_values(record.hyperparameters).unfreeze_depth
                 self.learn(depth, fold_epochs, record.seconds - record.build_seconds)
 
-    def measured(self, depth: int) -> float | None:
-        """Seconds of one epoch of one fold, by what was measured alone; None where nothing was."""
-        return self._seconds[depth] / self._epochs[depth] if self._epochs[depth] else None
+    @property
+    def measured(self) -> dict[int, tuple[float, int]]:
+        """Depth to all seconds that were measured, and of how many epochs, folds counted."""
+        return {depth: (self._seconds[depth], epochs) for depth, epochs in self._epochs.items() if epochs}
 
     @property
     def is_known(self) -> bool:

@@ -53,7 +53,7 @@ class Forecast:
     Attributes:
         parts: Part to kind to seconds, in the order of the job: "start", "trunk", "search", "retrain", "baselines",
             "evaluate", "localise", "audit", "report"; of a nested job all its searches together. A kind is a part,
-            "depth 2" for training at it, "build" or "probe".
+            "depth 2" for training at it, "build", "trial" (what each costs beside its arithmetic) or "probe".
         epochs: Unfreeze depth to an epoch of one fold of the largest search.
         builds: Unfreeze depth to making a graph.
         images: Images that the largest search reads.
@@ -145,7 +145,7 @@ def forecast(
         }
         for depth, count in work.items():
             parts["search"][f"depth {depth}"] += folds * count * epochs[depth]
-        parts["search"]["start"] += plan.trials * folds * _TRIAL_SECONDS
+        parts["search"]["trial"] += plan.trials * folds * _TRIAL_SECONDS
         own_seeds = seeds if size.held_out or len(sizes) == 1 else 1
         for depth, share in wins.items():
             parts["retrain"][f"depth {depth}"] += own_seeds * plan.max_epochs * share * epochs[depth]

@@ -131,11 +131,9 @@ class JobClock:
 
     def speed_in(self, costs: CostModel) -> Speed:
         """This machine's speed, by the epochs that were measured in a search wherever they were."""
-        found = {depth: costs.measured(depth) for depth in self._reference.epochs}
         told = {
-            f"depth {depth}": seconds / self._reference.epochs[depth]
-            for depth, seconds in found.items()
-            if seconds is not None
+            f"depth {depth}": seconds / (epochs * self._reference.epochs[depth])
+            for depth, (seconds, epochs) in costs.measured.items()
         }
         return replace(self.speed, factors={**self.speed.factors, **told})
 
@@ -147,9 +145,8 @@ class JobClock:
             return {}, {}
         took: dict[str, float] = {}
         expected: dict[str, float] = {"start": reference.seconds("start")}
-        for depth, seconds in reference.epochs.items():
-            if (measured := board.costs.measured(depth)) is not None:
-                took[f"depth {depth}"], expected[f"depth {depth}"] = measured, seconds
+        for depth, (seconds, epochs) in board.costs.measured.items():
+            took[f"depth {depth}"], expected[f"depth {depth}"] = seconds, epochs * reference.epochs[depth]
         if (longer := board.longer_to_build) is not None:
             # Builds were believed as this machine was thought to make them.
             took["build"], expected["build"] = longer * sum(board.builds.values()), sum(reference.builds.values())

@@ -126,8 +126,9 @@ def _say_time(searched: Searched, request: MembersRequest, progress: RunProgress
     depth = searched.outcome.configuration.unfreeze_depth
     costs.learn_from(searched.outcome.records, folds)
     models = request.count + folds * (request.count - 1) if request.kind == "seeds" else folds
-    seconds = models * searched.epochs * (costs.measured(depth) or 0.0)
-    progress.fact("time", f"{models} models to train, about {rounded(seconds)}; --model single is there at once")
+    took, epochs = costs.measured.get(depth, (0.0, 1))
+    seconds = rounded(models * searched.epochs * took / epochs)
+    progress.fact("time", f"{models} models to train, about {seconds}; --model single is there at once")
 
 
 def _seeds(

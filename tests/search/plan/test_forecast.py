@@ -61,27 +61,38 @@ def test_a_nested_job_is_its_searches_and_its_last_model_is_compared_with_nothin
 
 def test_a_machine_is_as_fast_as_its_own_runs_have_told(tmp_path):
     reference = job()
-    took = {"trunk": 2 * reference.seconds("trunk"), "depth 1": 3.0, "report": 5.0}
-    expected = {"trunk": reference.seconds("trunk"), "depth 1": 1.0, "report": 10.0}
+    expected = {"trunk": 2000.0, "depth 1": 1000.0, "report": 1000.0}
+    took = {"trunk": 4000.0, "depth 1": 3000.0, "report": 500.0}
     for _ in range(3):
         record_run(tmp_path, "bit-m-r50x1", "float32", 224, took, expected)
     speed = this_machine(tmp_path, "bit-m-r50x1", None, 224)
     assert (speed.precision, speed.runs) == ("float32", 3)
-    assert (speed.factor("trunk"), speed.factor("depth 1"), speed.factor("report")) == (2, 3, 0.5)
-    assert speed.factor("depth 7") == 3, "of a depth that none has told, the nearest one's"
-    assert reference.on(speed).seconds("trunk") == pytest.approx(2 * reference.seconds("trunk"))
+    for kind, factor in (("trunk", 2), ("depth 1", 3), ("report", 0.5)):
+        assert speed.factor(kind) == pytest.approx(factor, rel=0.01)
+    assert speed.factor("depth 7") == speed.factor("depth 1"), "of a depth that none has told, the nearest one's"
+    assert reference.on(speed).seconds("trunk") == pytest.approx(2 * reference.seconds("trunk"), rel=0.01)
     # Another precision's arithmetic tells nothing, but its report takes as long.
     other = this_machine(tmp_path, "bit-m-r50x1", "bfloat16", 224)
     assert other.runs == 0
-    assert other.factor("report") == 0.5
+    assert other.factor("report") == pytest.approx(0.5, rel=0.01)
     assert other.factor("trunk") == pytest.approx(REFERENCE_GFLOPS / (other.gflops * other.convolutions))
 
 
 def test_a_depth_of_which_no_run_has_told_is_as_slow_as_the_trunk_was(tmp_path):
-    record_run(tmp_path, "bit-m-r50x1", "float32", 128, {"trunk": 9.0, "depth 0": 1.0}, {"trunk": 5.0, "depth 0": 1.0})
+    took, expected = {"trunk": 9000.0, "depth 0": 1.0}, {"trunk": 5000.0, "depth 0": 1.0}
+    record_run(tmp_path, "bit-m-r50x1", "float32", 128, took, expected)
     speed = this_machine(tmp_path, "bit-m-r50x1", None, 96)
-    assert speed.factor("depth 3") == speed.factor("trunk") == 1.8
+    assert speed.factor("depth 3") == speed.factor("trunk") == pytest.approx(1.8, rel=0.01)
     assert speed.factor("depth 0") == 1
+
+
+def test_the_little_that_a_run_has_done_of_a_kind_changes_little(tmp_path):
+    # Eight epochs of the head alone took thrice as long as they should; then came two hundred as expected.
+    record_run(tmp_path, "bit-m-r50x1", "float32", 96, {"depth 0": 0.6}, {"depth 0": 0.2})
+    assert this_machine(tmp_path, "bit-m-r50x1", None, 128).factor("depth 0") == pytest.approx(1.125)
+    assert this_machine(tmp_path, "bit-m-r50x1", None, 96).factor("depth 0") < 1.25
+    record_run(tmp_path, "bit-m-r50x1", "float32", 96, {"depth 0": 120.0}, {"depth 0": 60.0})
+    assert this_machine(tmp_path, "bit-m-r50x1", None, 96).factor("depth 0") == pytest.approx(2, abs=0.05)
 
 
 def test_convolutions_fall_behind_matrix_products_where_avx512_is_lacking(tmp_path):
@@ -96,19 +107,19 @@ def test_convolutions_fall_behind_matrix_products_where_avx512_is_lacking(tmp_pa
 
 
 def test_what_another_machine_or_nobody_can_read_has_told_counts_for_nothing(tmp_path):
-    record_run(tmp_path, "bit-small", "float32", 224, {"trunk": 9.0}, {"trunk": 1.0})
+    record_run(tmp_path, "bit-small", "float32", 224, {"trunk": 9000.0}, {"trunk": 1000.0})
     file = tmp_path / "speed.json"
     content = json.loads(file.read_text())
     for damaged in (
         json.dumps(content | {"machine": ["another"]}),
         "{",
         "[]",
-        json.dumps(content | {"runs": [{"factors": 3}]}),
+        json.dumps(content | {"runs": [{"kinds": 3}]}),
     ):
         file.write_text(damaged)
         assert this_machine(tmp_path, "bit-small", None, 224).runs == 0
     file.write_text(json.dumps(content))
-    assert this_machine(tmp_path, "bit-small", None, 224).factor("trunk") == 9
+    assert this_machine(tmp_path, "bit-small", None, 224).factor("trunk") == pytest.approx(9, rel=0.01)
 
 
 def test_a_gpu_is_guessed_and_only_its_arithmetic_until_a_run_has_told(tmp_path):
@@ -116,14 +127,15 @@ def test_a_gpu_is_guessed_and_only_its_arithmetic_until_a_run_has_told(tmp_path)
     assert "GPU" in guessed.basis
     assert guessed.factor("depth 3") < 0.1
     assert guessed.factor("report") == guessed.factor("depth 0") == 1
-    took = {"depth 3": 9.0, "report": 2.0}
-    record_run(tmp_path, "bit-m-r50x1", "float32", 224, took, dict.fromkeys(took, 1.0))
+    took = {"depth 3": 9000.0, "report": 2000.0}
+    record_run(tmp_path, "bit-m-r50x1", "float32", 224, took, dict.fromkeys(took, 1000.0))
     still = this_machine(tmp_path, "bit-m-r50x1", None, 224, on_gpu=True)
     assert (still.runs, still.factor("depth 3")) == (0, guessed.factor("depth 3")), "a CPU tells nothing of a GPU"
-    assert still.factor("report") == 2
-    record_run(tmp_path, "bit-m-r50x1", "float32", 224, {"depth 3": 0.5}, {"depth 3": 1.0}, on_gpu=True)
+    assert still.factor("report") == pytest.approx(2, rel=0.01)
+    record_run(tmp_path, "bit-m-r50x1", "float32", 224, {"depth 3": 500.0}, {"depth 3": 1000.0}, on_gpu=True)
     told, cpu = (this_machine(tmp_path, "bit-m-r50x1", None, 224, on_gpu=on_gpu) for on_gpu in (True, False))
-    assert (told.factor("depth 3"), cpu.factor("depth 3")) == (0.5, 9)
+    assert told.factor("depth 3") == pytest.approx(0.5, rel=0.01)
+    assert cpu.factor("depth 3") == pytest.approx(9, rel=0.01)
 
 
 def test_a_cache_that_takes_nothing_more_fails_no_finished_run(tmp_path):
