@@ -30,7 +30,10 @@ _TRIAL_SECONDS = 0.06  # of a fold of a trial, beside its arithmetic
 _START_SECONDS = 6.0
 _PROBE_SECONDS = 5e-7  # of the linear probe, for a view, a feature and a fold
 # The shortcut probe and the search's figures are made beside retraining, which takes longer for it.
-_MODEL_SECONDS, _LOCALISE_SECONDS, _AUDIT_SECONDS, _REPORT_SECONDS, _BESIDE_SECONDS = 0.6, 4.0, 0.5, 2.6, 3.0
+_AUDIT_SECONDS, _REPORT_SECONDS, _BESIDE_SECONDS = 0.5, 2.6, 3.0
+# Opening the exported file, a tail for each other model, and the maps' gradients; each makes its graph.
+_OPEN_SECONDS_A_UNIT, _MODEL_SECONDS, _MODEL_SECONDS_A_UNIT = 0.3, 0.1, 0.2
+_LOCALISE_SECONDS, _LOCALISE_SECONDS_A_UNIT = 4.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -156,9 +159,11 @@ def forecast(
         parts["baselines"]["build"] += builds[deepest]
         views_read = views / max(1, len(sizes)) if views else 4 * size.development
         parts["baselines"]["probe"] += _PROBE_SECONDS * views_read * architecture.n_features * (folds + 1)
-        models = 2 * seeds + folds
-        parts["evaluate"]["evaluate"] += models * (size.held_out * trunk + _MODEL_SECONDS)
-        parts["localise"]["localise"] += 3 * size.held_out * trunk + _LOCALISE_SECONDS
+        passes = 3 * size.held_out * trunk  # the exported file's, all other models' and the baselines' share one each
+        models, opened = 2 * seeds + folds, _OPEN_SECONDS_A_UNIT * architecture.max_depth
+        trained = sum(share * depth for depth, share in wins.items())
+        parts["evaluate"]["evaluate"] += passes + opened + models * (_MODEL_SECONDS + _MODEL_SECONDS_A_UNIT * trained)
+        parts["localise"]["localise"] += passes + _LOCALISE_SECONDS + _LOCALISE_SECONDS_A_UNIT * trained
         parts["audit"]["audit"] += _AUDIT_SECONDS
         parts["report"]["report"] += _REPORT_SECONDS
     return Forecast(parts, epochs, builds, sizes[-1].development, len(sizes))
