@@ -30,8 +30,8 @@ def program() -> str:
 
 
 def rounded(seconds: float) -> str:
-    """A duration that says no more than is known: half minutes below ten minutes, minutes below an hour, then ten."""
+    """A duration that says no more than is known: to ten seconds, beyond five minutes to half a one, and so on."""
     if seconds < 20:
         return duration(max(1.0, seconds))
-    step = 30 if seconds < 600 else 60 if seconds < 3600 else 600
+    step = 10 if seconds < 300 else 30 if seconds < 600 else 60 if seconds < 3600 else 600
     return duration(max(step, round(seconds / step) * step))

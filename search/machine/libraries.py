@@ -224,12 +224,15 @@ def _gpu_libraries() -> str:
 
 
 def processor_name() -> str:
-    """The processor's model, as far as the system tells it."""
+    """The processor's model, as far as the system tells it; a name without a number, as of a hypervisor, with one."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    model = told.get("model name", "")
+    if model and not any(letter.isdigit() for letter in model) and "model" in told:
+        model = f"{model} (family {told.get('cpu family')}, model {told['model']})"
     return model or platform.processor() or platform.machine()
 
 

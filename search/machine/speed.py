@@ -34,9 +34,9 @@ _RUNS_KEPT, _RUNS_ASKED = 24, 5
 _GPU_GFLOPS = 8000.0  # of one of some years ago in float32: an estimate had better be too long
 _ARITHMETIC = ("trunk", "evaluate", "localise")
 """Kinds that follow the rate of matrix products, as training at a depth beyond 0 does."""
-_EVERYWHERE = ("start", "probe", "audit", "report")
+_EVERYWHERE = ("start", "check", "prepare", "probe", "audit", "report")
 """Kinds that cost the same whatever the backbone and its precision."""
-_FORECAST = 3
+_FORECAST = 4
 """Raise it with the figures of the reference machine in `search.plan.forecast`: older records are of other ones."""
 _DOUBTED_SECONDS = 3.0
 """Of the reference machine: what runs have told of a kind draws as much as what was believed before where it is no more

@@ -21,13 +21,15 @@ from search.plan.protocol import planned_configurations, search_shares
 # Of the reference machine's float32 matrix products; measured with R50x1 at 128 to 224 px, and with the small backbone,
 # whose layers are too narrow for more, at 96.
 _TRUNK_SHARE, _TAIL_SHARE = 0.6, 0.7
-_SMALL_SHARE = 0.25
+_SMALL_SHARE = 0.35
 # How many times faster than in float32.
 _BFLOAT16_GAIN = 1.5
 _HEAD_SECONDS = 1e-4  # training and validating the head alone, for an image
 _BUILD_SECONDS, _BUILD_SECONDS_A_UNIT = 0.6, 1.0
 _TRIAL_SECONDS = 0.06  # of a fold of a trial, beside its arithmetic
 _START_SECONDS = 6.0
+# Of a film: its checks, and preparing it; and the trunk's graphs.
+_CHECK_SECONDS, _PREPARE_SECONDS, _TRUNK_SECONDS = 0.015, 0.0125, 3.0
 _PROBE_SECONDS = 5e-7  # of the linear probe, for a view, a feature and a fold
 # The shortcut probe and the search's figures are made beside retraining, which takes longer for it.
 _AUDIT_SECONDS, _REPORT_SECONDS, _BESIDE_SECONDS = 0.5, 2.6, 3.0
@@ -56,7 +58,8 @@ class Forecast:
     Attributes:
         parts: Part to kind to seconds, in the order of the job: "start", "trunk", "search", "retrain", "baselines",
             "evaluate", "localise", "audit", "report"; of a nested job all its searches together. A kind is a part,
-            "depth 2" for training at it, "build", "trial" (what each costs beside its arithmetic) or "probe".
+            "check" and "prepare" of films, "depth 2" for training at it, "build", "trial" (what each costs beside its
+            arithmetic) or "probe".
         epochs: Unfreeze depth to an epoch of one fold of the largest search.
         builds: Unfreeze depth to making a graph.
         images: Images that the largest search reads.
@@ -113,6 +116,7 @@ def forecast(
     views: int,
     precision: str,
     recomputed: Sequence[int] = (),
+    films: int = 0,
 ) -> Forecast:
     """Seconds of a job on the reference machine.
 
@@ -124,6 +128,7 @@ def forecast(
         views: Stored views that the trunk is run over, 0 where their values are there or are not kept.
         precision: Its name, see `search.bit.precision`.
         recomputed: Depths whose boundary values are computed whenever they are read.
+        films: How many films are checked and prepared first.
     """
     depths, side = config.space.depths, config.preparation.image_size
     flop = architecture.convolution_flop(side)
@@ -135,7 +140,8 @@ def forecast(
     deepest = max(depths)
     names = ("start", "trunk", "search", "retrain", "baselines", "evaluate", "localise", "audit", "report")
     parts: dict[str, defaultdict[str, float]] = {name: defaultdict(float) for name in names}
-    parts["start"]["start"], parts["trunk"]["trunk"] = _START_SECONDS, views * trunk
+    parts["start"] |= {"start": _START_SECONDS, "check": films * _CHECK_SECONDS, "prepare": films * _PREPARE_SECONDS}
+    parts["trunk"]["trunk"] = views * trunk + (_TRUNK_SECONDS if views else 0.0)
     for depth, graphs in shapes.items():  # all searches share them
         parts["search"]["build"] += graphs * builds[depth]
     epochs: dict[int, float] = {}

@@ -93,10 +93,10 @@ class JobClock:
             seconds: How long it took.
             first: How much of it was done when it was told of for the first time; beyond a third its time teaches
                 nothing.
-            total: Of how much; None where it was not told of: the trunk's values were then there.
+            total: Of how much; None where it was not told of: films or the trunk's values were then there.
         """
         self._ended[part] += 1
-        if not (total is None and part == "trunk") and 3 * first <= (total or 0):
+        if not (total is None and part in ("prepare", "trunk")) and 3 * first <= (total or 0):
             self._took[part] += seconds
 
     def seconds_left(self, now: float, at_work: Iterable[tuple[str, float, float | None]] = ()) -> float | None:
@@ -143,8 +143,8 @@ class JobClock:
         reference, board = self._reference, self._board
         if board is None or not self.whole or not reference.parts:
             return {}, {}
-        took: dict[str, float] = {}
-        expected: dict[str, float] = {"start": reference.seconds("start")}
+        took, expected = {part: self._took[part] for part in ("check", "prepare")}, dict(reference.parts["start"])
+        took["start"] = self._starts - sum(took.values()) - self._took["precision"]
         for depth, (seconds, epochs) in board.costs.measured.items():
             took[f"depth {depth}"], expected[f"depth {depth}"] = seconds, epochs * reference.epochs[depth]
         if (longer := board.longer_to_build) is not None:
@@ -153,7 +153,6 @@ class JobClock:
         for part in ("trunk", "evaluate", "localise", "audit", "report"):
             if self._took[part]:
                 took[part], expected[part] = self._took[part], reference.seconds(part)
-        took["start"] = self._starts
         if self._took["baselines"]:
             others = self.here.parts["baselines"]
             trained = sum(

@@ -204,6 +204,7 @@ def _say_time(
         views=bank_plan.views if bank_plan.stored else 0,
         precision=precision,
         recomputed=bank_plan.recomputed,
+        films=0 if job.demo else len(table),
     )
     on_gpu = not backbone.device.startswith("CPU")
     speed = speed_here(config, precision, on_gpu=on_gpu)

@@ -17,7 +17,7 @@ from search.machine.places import ALONE, Crew
 from search.machine.speed import slowdown
 from search.plan.device_memory import MemoryDemand, describe_kept, describe_peaks, expected_peaks
 from search.plan.forecast import Forecast
-from search.plan.hyperband import HyperbandPlan
+from search.plan.protocol import plan_run
 from search.protocols.expected_banks import checkpoint_bytes, checkpoint_peak
 from search.protocols.expected_time import (
     ShorterWay,
@@ -101,22 +101,23 @@ def _by_part(time: Forecast) -> Mapping[str, float]:
 
 
 def expected_cost(
-    config: Config, plan: HyperbandPlan, table: CaseTable, *, crew: Crew = ALONE, gflops: float | None = None
+    config: Config, table: CaseTable, *, crew: Crew = ALONE, gflops: float | None = None, films: int = 0
 ) -> ExpectedCost:
     """The cost of a whole job.
 
     Args:
         config: The configuration.
-        plan: Its plan.
         table: All cases; whole images are counted, crops of them are about as many.
         crew: Who trains.
         gflops: Rate of float32 matrix products, instead of measuring it and asking earlier runs.
+        films: How many are checked and prepared first.
 
     Raises:
         DataError: If there are too few patients for the split.
     """
+    plan = plan_run(config)
     speed = speed_here(config, on_gpu=crew.gpu is not None, gflops=gflops)
-    time, banks = table_forecast(config, plan, table, speed, crew)
+    time, banks = table_forecast(config, plan, table, speed, crew, films=films)
     precision = expected_precision(config, speed)
     # Who is at work on the cores takes nothing of a GPU.
     busy, kept = 1.0 if gflops is not None or crew.gpu else slowdown(), ""

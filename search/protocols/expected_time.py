@@ -67,7 +67,7 @@ def expected_precision(config: Config, speed: Speed) -> str:
 
 
 def table_forecast(
-    config: Config, plan: HyperbandPlan, table: CaseTable, speed: Speed, crew: Crew
+    config: Config, plan: HyperbandPlan, table: CaseTable, speed: Speed, crew: Crew, *, films: int = 0
 ) -> tuple[Forecast, BankPlan]:
     """Seconds of a job on this machine, and its banks, from the labels alone.
 
@@ -77,6 +77,7 @@ def table_forecast(
         table: All cases; whole images are counted, crops of them are about as many.
         speed: This machine's.
         crew: Who trains.
+        films: How many are checked and prepared first.
 
     Raises:
         DataError: If there are too few patients for the split.
@@ -101,6 +102,7 @@ def table_forecast(
         views=int(passes * banks.views) if banks.stored else 0,
         precision=expected_precision(config, speed),
         recomputed=banks.recomputed,
+        films=films,
     )
     return among(reference.on(speed), config, plan, crew), banks
 

@@ -134,7 +134,7 @@ def dry_run(job: Job) -> tuple[str, ExpectedCost | None]:
             return f"sizes and time depend on the data, which can't be read: {error}", None
         if is_done(job):
             return _nothing_to_do(job), None
-        cost = expected_cost(job.config, job.plan, table, crew=job.crew)
+        cost = expected_cost(job.config, table, crew=job.crew, films=0 if job.demo else len(table))
         return "\n".join([f"classes   {_classes(table)}", *table.remarks, cost.as_text()]), cost
 
 

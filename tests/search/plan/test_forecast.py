@@ -176,6 +176,25 @@ def test_a_clock_counts_a_job_down_as_it_was_forecast():
     assert clock.seconds_left(now) == 0
 
 
+def test_a_new_set_of_films_does_not_make_later_starts_longer():
+    config = load_config(None, {"search.max_trials": 8, "search.max_epochs": 9})
+    plan, sizes = plan_search(config.search), (SearchSize(242, 80),)
+    reference, known = (
+        forecast(config, plan, R50X1, sizes, views=900, precision="float32", films=films) for films in (322, 0)
+    )
+    assert 5 < reference.seconds("start") - known.seconds("start") < 15
+    clock = JobClock(0.0)
+    clock.part_ended("check", 5.0, total=322)
+    clock.part_ended("prepare", 4.0, total=322)
+    clock.part_ended("precision", 4.0)
+    clock.expects(reference, reference, REFERENCE, 19.0)
+    clock.search_begins(search_clock(config, plan, CostModel(reference.epochs), builds=reference.builds))
+    took, expected = clock.taught
+    assert took["start"] == pytest.approx(6, rel=0.5)
+    assert expected["start"] == known.seconds("start")
+    assert took["prepare"] == pytest.approx(4, rel=0.5)
+
+
 def test_what_was_found_done_teaches_nothing():
     config = load_config(None, {"search.max_trials": 8, "search.max_epochs": 9})
     plan = plan_search(config.search)

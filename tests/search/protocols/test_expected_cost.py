@@ -6,14 +6,13 @@ from typer.testing import CliRunner
 
 from mammo_data.sources.open import load_cases, open_source
 from search.config.reading import load_config
-from search.plan.protocol import plan_search
 from search.protocols.expected_cost import expected_cost
 from tests.support.json_answers import assert_described
 
 
 def test_the_banks_have_the_announced_size(finished, phantom):
     config, result = finished
-    cost = expected_cost(config, plan_search(config.search), load_cases(open_source(phantom)), gflops=100)
+    cost = expected_cost(config, load_cases(open_source(phantom)), gflops=100)
     values = sorted(path.stat().st_size for path in (config.output.cache / "banks").glob("*/values.npy"))
     announced = sorted(cost.banks.bytes.values())
     # The header of an .npy file is 128 bytes.
@@ -34,16 +33,15 @@ def test_the_answer_as_json_is_as_described(phantom, tmp_path, monkeypatch):
 def test_over_the_budget_fewer_views_then_recomputing(finished, phantom):
     config, _ = finished
     cases = load_cases(open_source(phantom))
-    plan = plan_search(config.search)
-    full = expected_cost(config, plan, cases, gflops=100)
+    full = expected_cost(config, cases, gflops=100)
 
     def with_budget(size):
         return config.model_copy(update={"cache": config.cache.model_copy(update={"max_gb": size / 1e9})})
 
-    fewer = expected_cost(with_budget(0.7 * full.banks.total_bytes), plan, cases, gflops=100)
+    fewer = expected_cost(with_budget(0.7 * full.banks.total_bytes), cases, gflops=100)
     assert fewer.banks.views < full.banks.views
     assert not fewer.banks.recomputed
-    nothing = expected_cost(with_budget(0), plan, cases, gflops=100)
+    nothing = expected_cost(with_budget(0), cases, gflops=100)
     assert nothing.banks.recomputed == config.space.depths
     assert nothing.time.seconds("search") > full.time.seconds("search")
     assert nothing.time.seconds("trunk") == 0
@@ -65,7 +63,7 @@ def test_the_nested_protocol_is_counted_with_all_its_searches(finished, phantom)
     config, _ = finished
     cases = load_cases(open_source(phantom))
     split = config.split.model_copy(update={"protocol": "nested", "outer_folds": 5})
-    nested = expected_cost(config.model_copy(update={"split": split}), plan_search(config.search), cases, gflops=100)
+    nested = expected_cost(config.model_copy(update={"split": split}), cases, gflops=100)
     assert nested.searches == 6
     assert nested.development_images == 64
     assert "64 images" in nested.as_text()
@@ -74,7 +72,7 @@ def test_the_nested_protocol_is_counted_with_all_its_searches(finished, phantom)
 def test_a_long_job_says_what_would_shorten_it_and_a_short_one_nothing(phantom):
     cases = load_cases(open_source(phantom))
     config = load_config(None, {"backbone.weights": "random", "search.precision": "float32"})
-    long = expected_cost(config, plan_search(config.search), cases, gflops=2)
+    long = expected_cost(config, cases, gflops=2)
     assert long.time.seconds() > 4 * 3600
     assert 2 <= len(long.shorter) <= 3
     assert all(way.seconds < 0.85 * long.time.seconds() for way in long.shorter)
@@ -86,9 +84,9 @@ def test_a_long_job_says_what_would_shorten_it_and_a_short_one_nothing(phantom):
     typed = load_config(
         None, {"backbone.weights": "random", "search.precision": "float32", "preparation.image_size": int(value)}
     )
-    again = expected_cost(typed, plan_search(typed.search), cases, gflops=2)
+    again = expected_cost(typed, cases, gflops=2)
     assert again.time.seconds() == next(way.seconds for way in long.shorter if way.words == "--image-size 224")
-    assert not expected_cost(config, plan_search(config.search), cases, gflops=20_000).shorter
+    assert not expected_cost(config, cases, gflops=20_000).shorter
 
 
 def test_a_dry_run_counts_gpus_and_says_which_banks_they_keep(phantom, tmp_path, monkeypatch, listed):
