@@ -6,6 +6,7 @@ import os
 
 from reports.page.words import duration as duration
 from reports.page.words import interval_text as interval_text
+from reports.page.words import rounded as rounded
 from reports.page.words import short_duration as short_duration
 
 _CONTROL = {number: "?" for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"}
@@ -27,11 +28,3 @@ def printable(text: str) -> str:
 def program() -> str:
     """The name, behind "uv run" where that has started it."""
     return "uv run mammo-search" if os.environ.get(UV_RUN) else "mammo-search"
-
-
-def rounded(seconds: float) -> str:
-    """A duration that says no more than is known: to ten seconds, beyond five minutes to half a one, and so on."""
-    if seconds < 20:
-        return duration(max(1.0, seconds))
-    step = 10 if seconds < 300 else 30 if seconds < 600 else 60 if seconds < 3600 else 600
-    return duration(max(step, round(seconds / step) * step))

@@ -42,6 +42,7 @@ from reports.page.words import (
     outer_convergence,
     range_text,
     readings_text,
+    rounded,
     short_duration,
     signed,
     value_of,
@@ -202,7 +203,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     filters = (number, signed, range_text, interval_text, duration, short_duration, moment, hyperparameter_text)
-    others = (value_of, slice_title, tissue, readings_text)
+    others = (rounded, value_of, slice_title, tissue, readings_text)
     made.filters |= {function.__name__: function for function in (*filters, *others)}
     return made
 

@@ -113,6 +113,14 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
+def rounded(seconds: float) -> str:
+    """A duration that says no more than is known: to ten seconds, beyond five minutes to half a one, and so on."""
+    if seconds < 20:
+        return duration(max(1.0, seconds))
+    step = 10 if seconds < 300 else 30 if seconds < 600 else 60 if seconds < 3600 else 600
+    return duration(max(step, round(seconds / step) * step))
+
+
 def short_duration(seconds: float) -> str:
     """A time span in one unit and at most six characters, for tables: "0.8 s", "12 s", "18 min", "3.1 h"."""
     if seconds < 99.5:

@@ -18,7 +18,7 @@ from search.run_folder.directory import RunDirectory
 from search.run_folder.extent import run_extent
 from search.run_folder.metrics import read_metrics
 from search.run_folder.trial_log import read_records
-from search.text import duration, interval_text
+from search.text import interval_text, rounded
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,7 +99,7 @@ class FinalModel:
         rows += [("model", str(self.model)), ("report", str(self.report))]
         if "nested_seconds" in self.metrics:
             text = "--protocol nested evaluates the procedure on every patient, in about "
-            rows.append(("on all patients", text + duration(self.metrics["nested_seconds"])))
+            rows.append(("on all patients", text + rounded(self.metrics["nested_seconds"])))
         return rows
 
     def _found(self) -> list[tuple[str, str]]:
