@@ -194,7 +194,7 @@ def test_twenty_kills_in_exports_leave_the_run_as_it_was(server, whole):
 def test_kills_in_the_export_of_a_mean_leave_no_half_file_and_train_no_model_twice(server, whole):
     workspace, _ = whole
     directory, target = run_folder(workspace, "whole"), workspace / "seeds.keras"
-    outputs, lines = directory.read_manifest().outputs, ledger(workspace)
+    outputs, lines = directory.checksums()["outputs"], ledger(workspace)
     command = ("export", "whole", "--model", "seeds", "--out", str(target))
     uninterrupted = server.run(workspace, *command)
     assert uninterrupted.code == 0, uninterrupted.messages
