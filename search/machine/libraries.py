@@ -223,10 +223,16 @@ def _gpu_libraries() -> str:
     return f"CUDA {built.get('cuda_version', '?')}, cuDNN {built.get('cudnn_version', '?')}"
 
 
-def processor_name() -> str:
-    """The processor's model, as far as the system tells it; a name without a number, as of a hypervisor, with one."""
+def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name, as far as the system tells it.
+
+    Some hypervisors call several processors "AMD EPYC": such a name is followed by the family and model number.
+
+    Args:
+        cpuinfo: What the processor announces.
+    """
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}

@@ -114,6 +114,7 @@ def expected_cost(
 
     Raises:
         DataError: If there are too few patients for the split.
+        ConfigError: If there are more known configurations than the plan tries.
     """
     plan = plan_run(config)
     speed = speed_here(config, on_gpu=crew.gpu is not None, gflops=gflops)

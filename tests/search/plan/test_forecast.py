@@ -6,6 +6,7 @@ import pytest
 
 from search.bit.architecture import R50X1
 from search.config.reading import load_config
+from search.machine.libraries import processor_name
 from search.machine.places import ALONE, Crew
 from search.machine.speed import REFERENCE_GFLOPS, Speed, record_run, slowdown, this_machine
 from search.plan.clock import search_clock
@@ -13,6 +14,7 @@ from search.plan.cost import CostModel
 from search.plan.forecast import SearchSize, forecast, search_sizes
 from search.plan.job_clock import JobClock, among
 from search.plan.protocol import plan_search
+from search.text import rounded
 
 REFERENCE = Speed(REFERENCE_GFLOPS)
 
@@ -232,3 +234,24 @@ def test_workers_with_devices_of_their_own_are_so_many_machines_and_others_share
 def test_one_worker_is_told_what_a_machine_is():
     config = load_config(None, {})
     assert among(job(), config, plan_search(config.search), ALONE) == job()
+
+
+@pytest.mark.parametrize(
+    ("announced", "name"),
+    [
+        ("model name : AMD EPYC\ncpu family : 25\nmodel : 17\n", "AMD EPYC (family 25, model 17)"),
+        ("model name : Intel Xeon 8481C\ncpu family : 6\nmodel : 143\n", "Intel Xeon 8481C"),
+        ("model name : AMD EPYC\n", "AMD EPYC"),
+    ],
+)
+def test_two_processors_that_a_hypervisor_calls_the_same_have_two_names(announced, name, tmp_path):
+    (tmp_path / "cpuinfo").write_text(announced)
+    assert processor_name(tmp_path / "cpuinfo") == name
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "1 s"), (12, "12 s"), (104, "1 min 40 s"), (299, "5 min"), (327, "5 min 30 s"), (4000, "1 h 10 min")],
+)
+def test_a_forecast_says_no_more_than_is_known(seconds, words):
+    assert rounded(seconds) == words
